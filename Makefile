@@ -1,0 +1,69 @@
+# Everything a person or the CI runs. A fresh machine needs Python >= 3.11 and make; the rest lands in .venv.
+#
+#   make demo     install, invert and edit four held-out pictures, write one contact sheet
+#   make test     install what is missing, run the tests
+#   make check    format, lint, types, layers
+#
+# PYTHON chooses the interpreter:            make demo PYTHON=python3.12
+# PIP_ARGS reaches every pip install; torch without CUDA on Linux (a tenth of the download):
+#                                            make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+
+PYTHON   ?= python3
+PIP_ARGS ?=
+ARGS     ?=
+VENV     := .venv
+BIN      := $(VENV)/bin
+RECIPE   := pyproject.toml constraints.txt
+
+.PHONY: help venv install install-dev demo test test-slow check format build wheel-test clean
+.DEFAULT_GOAL := help
+
+help: ## say what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+venv: $(BIN)/python ## create .venv
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "nulltext needs Python 3.11 or newer; $(PYTHON) is not. Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+install: $(VENV)/.installed ## install the package and what it needs to run
+
+$(VENV)/.installed: $(BIN)/python $(RECIPE)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --constraint constraints.txt --editable .
+	@touch $@
+
+install-dev: $(VENV)/.installed-dev ## install what the tests and the checks need as well
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+demo: install ## invert and edit held-out pictures; writes nulltext-demo/contact-sheet.png
+	$(BIN)/nulltext demo --force $(ARGS)
+
+test: install-dev ## run the tests (ARGS="-k inversion" for some of them)
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: install-dev ## run the slow tests as well: full-size architectures, the wheel in an empty environment
+	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+
+check: install-dev ## format, ruff, pyright, import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports --no-cache
+
+format: install-dev ## rewrite the sources in the one format, and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+build: install-dev ## build the wheel and the source archive into dist/
+	$(BIN)/python -m build
+
+wheel-test: install-dev ## build the wheel, install it into an empty environment, run the demo there with no network
+	$(BIN)/python -m pytest -m "slow or not slow" tests/e2e/test_wheel.py
+
+clean: ## remove what make made, but not the environment
+	rm -rf dist build nulltext-demo .pytest_cache .ruff_cache .import_linter_cache
