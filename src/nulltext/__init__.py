@@ -1,0 +1,94 @@
+"""Null-text inversion: edit real photographs by changing words.
+
+    import nulltext
+
+    model = nulltext.load()
+    photo = nulltext.open_image("cat.jpg", model)
+    inversion = nulltext.NullText()(model, photo, "a cat sitting next to a mirror")
+    edit = nulltext.CaptionSwap()(model, inversion, "a tiger sitting next to a mirror")
+    edit.image.save("tiger.png")
+
+The names below are loaded when they are first used, so that importing the package is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nulltext.editing.base import Edit, Editor
+    from nulltext.editing.caption_swap import CaptionSwap
+    from nulltext.editing.generate import generate
+    from nulltext.errors import NulltextError
+    from nulltext.inversion.base import Inversion, Inverter, Scores
+    from nulltext.inversion.ddim import DDIM
+    from nulltext.inversion.null_text import Constants, NullText
+    from nulltext.inversion.reconstruct import reconstruct
+    from nulltext.metrics import psnr
+    from nulltext.models.base import Model, ModelIdentity
+    from nulltext.models.loading import load
+    from nulltext.pictures import Photo, open_image, to_image
+    from nulltext.progress import OnProgress, Progress
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CaptionSwap": "editing.caption_swap",
+    "Constants": "inversion.null_text",
+    "DDIM": "inversion.ddim",
+    "Edit": "editing.base",
+    "Editor": "editing.base",
+    "Inversion": "inversion.base",
+    "Inverter": "inversion.base",
+    "Model": "models.base",
+    "ModelIdentity": "models.base",
+    "NullText": "inversion.null_text",
+    "NulltextError": "errors",
+    "OnProgress": "progress",
+    "Photo": "pictures",
+    "Progress": "progress",
+    "Scores": "inversion.base",
+    "generate": "editing.generate",
+    "load": "models.loading",
+    "open_image": "pictures",
+    "psnr": "metrics",
+    "reconstruct": "inversion.reconstruct",
+    "to_image": "pictures",
+}
+
+__all__ = [
+    "DDIM",
+    "CaptionSwap",
+    "Constants",
+    "Edit",
+    "Editor",
+    "Inversion",
+    "Inverter",
+    "Model",
+    "ModelIdentity",
+    "NullText",
+    "NulltextError",
+    "OnProgress",
+    "Photo",
+    "Progress",
+    "Scores",
+    "__version__",
+    "generate",
+    "load",
+    "open_image",
+    "psnr",
+    "reconstruct",
+    "to_image",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Loads a public name on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nulltext' has no attribute {name!r}")
+    value: object = getattr(import_module(f"nulltext.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

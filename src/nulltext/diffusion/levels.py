@@ -1,0 +1,84 @@
+"""Noise levels, and the one pair of functions that every step is made of.
+
+A latent at a level is ``x = alpha * x0 + sigma * eps``. A network's output is *split* into ``(x0, eps)`` at one level and
+*combined* at another: towards less noise that is a step of DDIM sampling, towards more noise one of DDIM inversion.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nulltext.types import Latents
+
+Prediction = Literal["epsilon", "v_prediction"]
+"""What a network was trained to output: the noise, or v = alpha * eps - sigma * x0."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseLevel:
+    """How much of a latent is picture and how much noise.
+
+    Attributes:
+        alpha: Weight of the picture, the square root of the cumulative product of alphas; 0 to 1.
+        sigma: Weight of the noise, ``sqrt(1 - alpha²)``; 0 to 1.
+    """
+
+    alpha: float
+    sigma: float
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """One step of a schedule, between two noise levels.
+
+    Attributes:
+        t: The time that the network is told, in either direction.
+        noisy: The end with more noise, where sampling enters.
+        clean: The end with less noise, where inversion enters.
+    """
+
+    t: int
+    noisy: NoiseLevel
+    clean: NoiseLevel
+
+
+def split(x: Latents, output: Latents, level: NoiseLevel, prediction: Prediction) -> tuple[Latents, Latents]:
+    """Reads a network's output as a picture and a noise.
+
+    For epsilon: DDIM, arXiv 2010.02502, eq. 9. For v: Salimans and Ho, arXiv 2202.00512, appendix D.
+
+    Args:
+        x: [B, C, h, w] the latents at `level`.
+        output: The network's output for them, same shape.
+        level: The level of `x`.
+        prediction: What the output is.
+
+    Returns:
+        ``(x0, eps)`` with ``x = alpha * x0 + sigma * eps``.
+    """
+    if prediction == "epsilon":
+        return (x - level.sigma * output) / level.alpha, output
+    return level.alpha * x - level.sigma * output, level.alpha * output + level.sigma * x
+
+
+def combine(x0: Latents, eps: Latents, level: NoiseLevel) -> Latents:
+    """The latents that have this picture and this noise at a level: DDIM, arXiv 2010.02502, eq. 12 with no fresh noise.
+
+    Args:
+        x0: [B, C, h, w] the picture.
+        eps: The noise, same shape.
+        level: The level to go to.
+
+    Returns:
+        ``alpha * x0 + sigma * eps``.
+    """
+    return level.alpha * x0 + level.sigma * eps
+
+
+def denoise(x: Latents, output: Latents, interval: Interval, prediction: Prediction) -> Latents:
+    """One step of DDIM sampling: from the interval's noisy end to its clean end."""
+    return combine(*split(x, output, interval.noisy, prediction), interval.clean)
+
+
+def renoise(x: Latents, output: Latents, interval: Interval, prediction: Prediction) -> Latents:
+    """One step of DDIM inversion: from the interval's clean end to its noisy end."""
+    return combine(*split(x, output, interval.clean, prediction), interval.noisy)

@@ -1,0 +1,175 @@
+"""The noise schedule: which levels a picture passes, read once from a scheduler's config.
+
+A `Schedule` walked forwards samples and walked backwards inverts; nothing else in the package knows about steps. It holds
+the very numbers of diffusers' ``DDIMScheduler``, down to which level the last step ends on.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, overload
+
+import torch
+from torch import Tensor
+
+from nulltext.diffusion.levels import Interval, NoiseLevel
+from nulltext.errors import SettingError, UnsupportedScheduleError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """What a scheduler's config says about noise levels. Names, meanings and defaults are those of ``DDIMScheduler``."""
+
+    num_train_timesteps: int = 1000
+    beta_start: float = 0.0001
+    beta_end: float = 0.02
+    beta_schedule: str = "linear"
+    trained_betas: Sequence[float] | None = None
+    set_alpha_to_one: bool = True
+    steps_offset: int = 0
+    prediction_type: str = "epsilon"
+    thresholding: bool = False
+    timestep_spacing: str = "leading"
+    rescale_betas_zero_snr: bool = False
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any]) -> "ScheduleConfig":
+        """Takes the keys it knows from a scheduler's config; those that are missing have ``DDIMScheduler``'s defaults.
+
+        ``clip_sample`` is left aside: it clips x0 to [-1, 1], which has no meaning for latents, and Stable Diffusion's
+        pipelines switch it off.
+
+        Args:
+            config: The content of a ``scheduler_config.json``.
+
+        Raises:
+            UnsupportedScheduleError: The config describes no schedule that DDIM can walk both ways.
+        """
+        known = {field.name for field in fields(cls)}
+        read = cls(**{key: value for key, value in config.items() if key in known})
+        if read.thresholding:
+            raise UnsupportedScheduleError(
+                "the scheduler's config has thresholding=true, which no inversion can undo and which is not meant for "
+                "latents; set it to false."
+            )
+        if read.prediction_type not in ("epsilon", "v_prediction"):
+            raise UnsupportedScheduleError(
+                f"the scheduler's config has prediction_type={read.prediction_type!r}; expected 'epsilon' or "
+                "'v_prediction'. Use a Stable Diffusion 1.x or 2.x checkpoint."
+            )
+        if read.rescale_betas_zero_snr and read.prediction_type == "epsilon":
+            raise UnsupportedScheduleError(
+                "the scheduler's config has rescale_betas_zero_snr=true with prediction_type='epsilon': at pure noise "
+                "such a prediction tells nothing of the picture. Use a v_prediction checkpoint or set it to false."
+            )
+        return read
+
+    def alphas_cumprod(self) -> Tensor:
+        """[num_train_timesteps] share of the picture's variance left after each training step, float32.
+
+        Raises:
+            UnsupportedScheduleError: The beta schedule is unknown.
+        """
+        count = self.num_train_timesteps
+        if self.trained_betas is not None:
+            betas = torch.tensor(self.trained_betas, dtype=torch.float32)
+        elif self.beta_schedule == "linear":
+            betas = torch.linspace(self.beta_start, self.beta_end, count, dtype=torch.float32)
+        elif self.beta_schedule == "scaled_linear":
+            betas = torch.linspace(self.beta_start**0.5, self.beta_end**0.5, count, dtype=torch.float32) ** 2
+        elif self.beta_schedule == "squaredcos_cap_v2":
+            bars = [math.cos((i / count + 0.008) / 1.008 * math.pi / 2) ** 2 for i in range(count + 1)]
+            betas = torch.tensor([min(1 - bars[i + 1] / bars[i], 0.999) for i in range(count)], dtype=torch.float32)
+        else:
+            raise UnsupportedScheduleError(
+                f"the scheduler's config has beta_schedule={self.beta_schedule!r}; expected 'linear', 'scaled_linear' "
+                "or 'squaredcos_cap_v2'."
+            )
+        product = (1 - betas).cumprod(0)
+        if not self.rescale_betas_zero_snr:
+            return product
+        # Lin et al., arXiv 2305.08891, algorithm 1: shift sqrt(alphas_cumprod) to end on zero, keep its first value.
+        root = product.sqrt()
+        shifted = (root - root[-1]) * (root[0] / (root[0] - root[-1]))
+        squared = shifted**2
+        alphas = torch.cat([squared[:1], squared[1:] / squared[:-1]])  # by way of alphas, for the same rounding
+        return (1 - (1 - alphas)).cumprod(0)
+
+    def timesteps(self, steps: int) -> list[int]:
+        """The times that the network is told, in sampling order.
+
+        Raises:
+            SettingError: `steps` is not between 1 and the number of training steps.
+            UnsupportedScheduleError: The spacing is unknown.
+        """
+        count = self.num_train_timesteps
+        if not 1 <= steps <= count:
+            raise SettingError(f"got {steps} steps; expected 1 to {count}, the number the model was trained with.")
+        if self.timestep_spacing == "leading":
+            times = [i * (count // steps) + self.steps_offset for i in reversed(range(steps))]
+        elif self.timestep_spacing == "trailing":
+            spaced = torch.arange(count, 0, -count / steps, dtype=torch.float64).round()
+            times = [int(time) - 1 for time in spaced.tolist()]
+        elif self.timestep_spacing == "linspace":
+            spaced = torch.linspace(0, count - 1, steps, dtype=torch.float64).round()
+            times = [int(time) for time in reversed(spaced.tolist())]
+        else:
+            raise UnsupportedScheduleError(
+                f"the scheduler's config has timestep_spacing={self.timestep_spacing!r}; expected 'leading', "
+                "'trailing' or 'linspace'."
+            )
+        if times[0] >= count:
+            raise SettingError(
+                f"got {steps} steps, which with steps_offset={self.steps_offset} begin at time {times[0]}; the model "
+                f"knows times below {count}. Take fewer steps."
+            )
+        return times
+
+
+@dataclass(frozen=True)
+class Schedule(Sequence[Interval]):
+    """The intervals that sampling passes, from noise to picture. ``reversed(schedule)`` is the order of inversion.
+
+    Attributes:
+        intervals: One for each step, in sampling order.
+    """
+
+    intervals: tuple[Interval, ...]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], steps: int) -> "Schedule":
+        """Reads the schedule that ``DDIMScheduler.from_config(config)`` walks in `steps` steps.
+
+        As there, every interval spans ``num_train_timesteps // steps`` training steps, and one that would end before
+        the first ends on the first training step's level, or on no noise at all with ``set_alpha_to_one``.
+
+        Args:
+            config: The content of a ``scheduler_config.json``.
+            steps: How many steps to take, 1 to ``num_train_timesteps``.
+
+        Raises:
+            SettingError: `steps` is out of range.
+            UnsupportedScheduleError: DDIM cannot walk this schedule both ways.
+        """
+        read = ScheduleConfig.read(config)
+        products: list[float] = read.alphas_cumprod().double().tolist()
+        levels = [NoiseLevel(math.sqrt(product), math.sqrt(1 - product)) for product in products]
+        last = NoiseLevel(1.0, 0.0) if read.set_alpha_to_one else levels[0]
+        times = read.timesteps(steps)
+        stride = read.num_train_timesteps // steps
+        return cls(
+            tuple(Interval(t, noisy=levels[t], clean=levels[t - stride] if t >= stride else last) for t in times)
+        )
+
+    def __len__(self) -> int:
+        return len(self.intervals)
+
+    def __iter__(self) -> Iterator[Interval]:
+        return iter(self.intervals)
+
+    @overload
+    def __getitem__(self, index: int) -> Interval: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Interval, ...]: ...
+    def __getitem__(self, index: int | slice) -> Interval | tuple[Interval, ...]:
+        return self.intervals[index]

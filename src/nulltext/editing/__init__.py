@@ -1,0 +1,1 @@
+"""Editing: from an inversion and new captions to new pictures."""

@@ -1,0 +1,66 @@
+"""What an edit is, and what makes one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from PIL import Image
+
+from nulltext.inversion.base import Inversion
+from nulltext.models.base import Model
+from nulltext.pictures import Frame
+from nulltext.progress import OnProgress, silent
+from nulltext.types import Pixels
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Edit:
+    """Edited pictures, and the source drawn in the same batch as a check.
+
+    Attributes:
+        captions: The new captions.
+        pixels: [B, 3, H, W] in [-1, 1], one picture a caption, of the fitted size. On the CPU.
+        source: [1, 3, H, W] in [-1, 1] the source drawn again from its inversion. On the CPU.
+        frame: Where the fitted pictures lie in the photograph.
+    """
+
+    captions: tuple[str, ...]
+    pixels: Pixels
+    source: Pixels
+    frame: Frame
+
+    @property
+    def images(self) -> list[Image.Image]:
+        """The edited pictures, each put back into the photograph: of its size, with what was cropped around them."""
+        return [self.frame.restore(pixels) for pixels in self.pixels.split(1)]
+
+    @property
+    def image(self) -> Image.Image:
+        """The first of `images`."""
+        return self.frame.restore(self.pixels[:1])
+
+    @property
+    def reconstruction(self) -> Image.Image:
+        """The source drawn again, put back into the photograph like an edit."""
+        return self.frame.restore(self.source)
+
+
+class Editor(Protocol):
+    """A method of editing: settings in the constructor, data in the call."""
+
+    def __call__(
+        self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
+    ) -> Edit:
+        """Draws an inverted photograph under other captions.
+
+        Args:
+            model: The model it was inverted with.
+            inversion: The inversion.
+            captions: One new caption, or several to draw in one batch.
+            on_progress: Told of every step, phase "sample".
+
+        Raises:
+            MismatchError: Another model, schedule or guidance than the inversion's.
+            CaptionError: A caption is empty, too long, or has an unknown word.
+        """
+        ...

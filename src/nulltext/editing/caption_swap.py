@@ -1,0 +1,44 @@
+"""The plainest edit: the new caption in the old one's place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from nulltext.diffusion.sampling import sample
+from nulltext.editing.base import Edit
+from nulltext.errors import EmptyCaptionError
+from nulltext.inversion.base import Inversion
+from nulltext.inversion.reconstruct import step_nulls
+from nulltext.models.base import Model, embed_captions
+from nulltext.progress import OnProgress, silent
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class CaptionSwap:
+    """The sampler run from z_T with the null embeddings of the inversion and the new caption, attention left alone.
+
+    Attributes:
+        guidance: The weight w; None is the inversion's own. Another is an error if the inversion has null embeddings.
+    """
+
+    guidance: float | None = None
+
+    def __call__(
+        self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
+    ) -> Edit:
+        """Edits; see `nulltext.editing.base.Editor`.
+
+        Raises:
+            MismatchError: Another model, schedule or guidance than the inversion's.
+            CaptionError: A caption is empty, too long, or has an unknown word.
+        """
+        wanted = (captions,) if isinstance(captions, str) else tuple(captions)
+        if not wanted:
+            raise EmptyCaptionError("got no caption; expected one or more. Say what the edited picture shall show.")
+        w = inversion.check(model, self.guidance)
+        cond = embed_captions(model, [inversion.caption, *wanted])
+        start = inversion.pivot[:1].to(model.device).expand(len(cond), -1, -1, -1)
+        z0 = sample(model, inversion.schedule, start, cond, step_nulls(model, inversion), w, on_progress)
+        source, edited = model.decode(z0).cpu().split([1, len(wanted)])
+        return Edit(captions=wanted, pixels=edited, source=source, frame=inversion.frame)

@@ -1,0 +1,141 @@
+"""Every exception that the package raises on purpose.
+
+Each one derives from `NulltextError` *and* from the builtin that fits, so both ``except NulltextError`` and the habitual
+``except FileNotFoundError`` work. A message says what was got, what was expected and what to do about it.
+
+    NulltextError
+    ├── SettingError (ValueError)                     a setting or argument outside its range
+    ├── MismatchError (ValueError)                    a file used with another model, schedule or guidance
+    ├── Cancelled (Exception)                         raised by a progress callback to stop the work
+    ├── ImageError (ValueError)
+    │   ├── ImageNotFoundError (FileNotFoundError)    no such file
+    │   ├── ImageDecodeError                          not a picture, truncated, or of an unknown pixel format
+    │   └── ImageTooLargeError                        more pixels than is sane to decode
+    ├── CaptionError (ValueError)
+    │   ├── EmptyCaptionError
+    │   ├── CaptionTooLongError                       more tokens than the model reads
+    │   └── UnknownWordError                          a word outside a model's own word list
+    ├── ModelError (Exception)
+    │   ├── ModelNotFoundError (FileNotFoundError)    no such folder, file or hub id, or no network to fetch it
+    │   ├── ModelLoadError (OSError)                  found, but damaged or incomplete
+    │   ├── UnsupportedPipelineError (TypeError)      not a Stable Diffusion 1.x/2.x text-to-image pipeline
+    │   └── UnsupportedScheduleError (ValueError)     a noise schedule that DDIM cannot walk both ways
+    ├── InversionError (Exception)
+    │   └── DivergedError (ArithmeticError)           not-a-number or infinity during an inversion
+    ├── InversionFileError (ValueError)
+    │   ├── InversionFileNotFoundError (FileNotFoundError)
+    │   ├── DamagedFileError                          truncated, altered, or not a .safetensors at all
+    │   ├── ForeignFileError                          a sound .safetensors which holds no inversion
+    │   └── FileVersionError                          written in a format this package does not read
+    └── OutputError (OSError)
+        ├── OutputExistsError (FileExistsError)       would overwrite without having been asked to
+        └── OutputWriteError                          disk full, no permission, no such folder
+"""
+
+
+class NulltextError(Exception):
+    """Base of every error raised on purpose by the package."""
+
+
+class SettingError(NulltextError, ValueError):
+    """A setting or an argument lies outside its range."""
+
+
+class MismatchError(NulltextError, ValueError):
+    """An inversion is used with another model, schedule or guidance than the one it was made with."""
+
+
+class Cancelled(NulltextError):
+    """Raised by a progress callback to stop the work; the core lets it pass untouched."""
+
+
+class ImageError(NulltextError, ValueError):
+    """A picture cannot be used."""
+
+
+class ImageNotFoundError(ImageError, FileNotFoundError):
+    """There is no picture at that path."""
+
+
+class ImageDecodeError(ImageError):
+    """The data is not a picture, is truncated, or has a pixel format that has no meaning as a photograph."""
+
+
+class ImageTooLargeError(ImageError):
+    """The picture has more pixels than is sane to decode (a decompression bomb, or nearly one)."""
+
+
+class CaptionError(NulltextError, ValueError):
+    """A caption cannot be used."""
+
+
+class EmptyCaptionError(CaptionError):
+    """A caption without a word."""
+
+
+class CaptionTooLongError(CaptionError):
+    """A caption with more tokens than the model reads."""
+
+
+class UnknownWordError(CaptionError):
+    """A caption with a word that the model was never taught."""
+
+
+class ModelError(NulltextError):
+    """A model cannot be loaded or used."""
+
+
+class ModelNotFoundError(ModelError, FileNotFoundError):
+    """There is no such folder, file or hub id, or it is not on this machine and cannot be fetched."""
+
+
+class ModelLoadError(ModelError, OSError):
+    """The model is there, but damaged or incomplete."""
+
+
+class UnsupportedPipelineError(ModelError, TypeError):
+    """The model is not a Stable Diffusion 1.x or 2.x text-to-image pipeline."""
+
+
+class UnsupportedScheduleError(ModelError, ValueError):
+    """The model's noise schedule is none that DDIM can walk both ways."""
+
+
+class InversionError(NulltextError):
+    """An inversion failed."""
+
+
+class DivergedError(InversionError, ArithmeticError):
+    """Numbers became infinite or not-a-number during an inversion."""
+
+
+class InversionFileError(NulltextError, ValueError):
+    """An inversion file cannot be read."""
+
+
+class InversionFileNotFoundError(InversionFileError, FileNotFoundError):
+    """There is no inversion file at that path."""
+
+
+class DamagedFileError(InversionFileError):
+    """The file is truncated, altered, or not a .safetensors at all."""
+
+
+class ForeignFileError(InversionFileError):
+    """A sound .safetensors file which holds no inversion."""
+
+
+class FileVersionError(InversionFileError):
+    """An inversion file in a version of the format that this package does not read."""
+
+
+class OutputError(NulltextError, OSError):
+    """A result cannot be written."""
+
+
+class OutputExistsError(OutputError, FileExistsError):
+    """The output is already there and overwriting was not asked for."""
+
+
+class OutputWriteError(OutputError):
+    """Writing failed: disk full, no permission, no such folder. Nothing half-written is left."""

@@ -1,0 +1,71 @@
+"""Writing results so that a reader sees the old file, no file, or the whole new one, and never a part."""
+
+import os
+import secrets
+from pathlib import Path
+
+from nulltext.errors import OutputExistsError, OutputWriteError
+
+
+def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Says early, before hours of work, whether `path` can be written.
+
+    Args:
+        path: Where a result is to go.
+        overwrite: Whether a file already there may be replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        OutputExistsError: There is something and `overwrite` is off, or it is a folder.
+        OutputWriteError: The folder does not exist or cannot be written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise OutputExistsError(f"{path} is a folder; expected the name of a file to write. Give a file name in it.")
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} is already there. Choose another name, or ask to overwrite it.")
+    if not path.parent.is_dir():
+        raise OutputWriteError(f"cannot write {path}: there is no folder {path.parent}. Make it first.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputWriteError(f"cannot write {path}: no permission to write into {path.parent}.")
+    return path
+
+
+def write_file(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False) -> Path:
+    """Writes a file in one piece: to a temporary name in the same folder, to the disk, then renamed into place.
+
+    Whatever interrupts it (a full disk, Ctrl-C) leaves `path` as it was and no temporary file behind.
+
+    Args:
+        path: The file to write.
+        data: Its content.
+        overwrite: Whether a file already there may be replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        OutputExistsError: There is something and `overwrite` is off, or it is a folder.
+        OutputWriteError: The system refused: no space, no permission, no such folder.
+    """
+    path = check_output(path, overwrite=overwrite)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        check_output(path, overwrite=overwrite)  # somebody may have written it meanwhile
+        os.replace(temporary, path)
+    except OSError as error:
+        if isinstance(error, OutputExistsError | OutputWriteError):
+            raise
+        raise OutputWriteError(
+            f"could not write {path} ({len(data)} bytes): {error.strerror or error}. "
+            "Nothing was left behind; free some space or choose another folder, and try again."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,281 @@
+"""What an inversion is, what makes one, and how one is kept."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from nulltext import __version__
+from nulltext.diffusion.levels import Interval, NoiseLevel
+from nulltext.diffusion.schedule import Schedule
+from nulltext.errors import DivergedError, MismatchError
+from nulltext.inversion import storage
+from nulltext.metrics import psnr
+from nulltext.models.base import Model, ModelIdentity
+from nulltext.pictures import Frame, Photo, to_picture
+from nulltext.progress import OnProgress, silent
+from nulltext.types import Embeddings, Latents, Picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """How well a photograph survives, over the fitted picture; decibels, higher is better.
+
+    Attributes:
+        vae_psnr: Through the autoencoder and back: the bound for any inversion.
+        psnr: Reconstructed from the inversion at its own guidance.
+    """
+
+    vae_psnr: float
+    psnr: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inversion:
+    """A photograph inverted into a model. Everything is in sampling order, from noise to picture; T is the steps.
+
+    Attributes:
+        caption: The source caption.
+        pivot: [T+1, C, h, w] the trajectory; ``pivot[0]`` is z_T, ``pivot[-1]`` is z_0, and step i of the schedule leads
+            from ``pivot[i]`` to ``pivot[i + 1]``. On the CPU, float32.
+        nulls: [T, L, D] the null embedding of each step, ``nulls[0]`` for t = T; None if the method has none, and the
+            null caption is meant. On the CPU, float32.
+        guidance: The weight w that it was made for.
+        method: The method's name.
+        settings: The method's settings.
+        schedule: The intervals walked.
+        model: Which weights it was made with.
+        picture: [H, W, 3] the fitted source, bytes.
+        frame: Where the fitted source lies in the photograph.
+        sha256: Digest of the input picture.
+        scores: How well the photograph survived.
+        version: The version of the package that made it.
+    """
+
+    caption: str
+    pivot: Latents
+    nulls: Embeddings | None
+    guidance: float
+    method: str
+    settings: Mapping[str, Any]
+    schedule: Schedule
+    model: ModelIdentity
+    picture: Picture
+    frame: Frame
+    sha256: str
+    scores: Scores
+    version: str
+
+    def check(self, model: Model, guidance: float | None = None) -> float:
+        """Makes sure that a model and a guidance are those it was made with.
+
+        Args:
+            model: The model about to be used.
+            guidance: The guidance about to be used; None for the inversion's own.
+
+        Returns:
+            The guidance to use.
+
+        Raises:
+            MismatchError: The weights or the schedule differ, or null embeddings are used at another guidance.
+        """
+        if not self.model.same_weights(model.identity):
+            raise MismatchError(
+                f"got the model {_name(model.identity)}; this inversion was made with {_name(self.model)}. "
+                "Load that model, or invert the picture again with this one."
+            )
+        if not _same_schedule(self.schedule, model.schedule(len(self.schedule))):
+            raise MismatchError(
+                f"the schedule of {model.identity.id} in {len(self.schedule)} steps is not the one this inversion was made "
+                "with. Give the model back its scheduler config, or invert the picture again."
+            )
+        if guidance is None:
+            return self.guidance
+        if self.nulls is not None and guidance != self.guidance:
+            raise MismatchError(
+                f"got guidance {guidance:g}; the null embeddings of this inversion were made for {self.guidance:g}. Use "
+                "that, or invert the picture again for the other."
+            )
+        return guidance
+
+    def restore(self, pixels: Tensor) -> Image.Image:
+        """A result, [1, 3, H, W] in [-1, 1], put back into the photograph: a picture of the photograph's size."""
+        return self.frame.restore(pixels)
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+        """Writes an inversion file, whole or not at all.
+
+        Args:
+            path: Where to; ends in ``.safetensors``.
+            overwrite: Whether a file already there may be replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            OutputExistsError: There is something and `overwrite` is off.
+            OutputWriteError: Disk full, no permission, no such folder.
+        """
+        tensors = {"pivot": self.pivot, "picture": self.picture}
+        if self.nulls is not None:
+            tensors["nulls"] = self.nulls
+        if self.frame.surroundings is not None:
+            tensors["surroundings"] = torch.frombuffer(bytearray(self.frame.surroundings), dtype=torch.uint8)
+        record = {
+            "caption": self.caption,
+            "guidance": self.guidance,
+            "method": self.method,
+            "settings": dict(self.settings),
+            "schedule": [asdict(interval) for interval in self.schedule],
+            "model": asdict(self.model),
+            "frame": self.frame.record(),
+            "sha256": self.sha256,
+            "scores": asdict(self.scores),
+            "version": self.version,
+        }
+        return storage.write(path, tensors, record, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Inversion":
+        """Reads an inversion file and checks it.
+
+        Raises:
+            InversionFileNotFoundError: There is no such file.
+            DamagedFileError: It is truncated or altered.
+            ForeignFileError: It holds something else.
+            FileVersionError: It was written in a format this version does not read.
+        """
+        tensors, record = storage.read(path)
+        surroundings = tensors.get("surroundings")
+        try:
+            inversion = cls(
+                caption=str(record["caption"]),
+                pivot=tensors["pivot"],
+                nulls=tensors.get("nulls"),
+                guidance=float(record["guidance"]),
+                method=str(record["method"]),
+                settings=dict(record["settings"]),
+                schedule=Schedule(
+                    tuple(
+                        Interval(int(step["t"]), NoiseLevel(**step["noisy"]), NoiseLevel(**step["clean"]))
+                        for step in record["schedule"]
+                    )
+                ),
+                model=ModelIdentity(**record["model"]),
+                picture=tensors["picture"],
+                frame=Frame.read(record["frame"], None if surroundings is None else surroundings.numpy().tobytes()),
+                sha256=str(record["sha256"]),
+                scores=Scores(**record["scores"]),
+                version=str(record["version"]),
+            )
+        except (KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
+            raise storage.damaged(path, f"its record is incomplete or altered ({error!r})") from error
+        steps, (height, width, colours) = len(inversion.schedule), inversion.picture.shape
+        sound = (
+            inversion.pivot.shape[0] == steps + 1
+            and (inversion.nulls is None or inversion.nulls.shape[0] == steps)
+            and colours == 3
+            and (height, width) == inversion.frame.fitted
+        )
+        if not sound:
+            raise storage.damaged(
+                path,
+                f"a schedule of {steps} steps and a picture of {width} x {height} do not go with the shapes "
+                + ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items()),
+            )
+        return inversion
+
+
+class Inverter(Protocol):
+    """A method of inversion: settings in the constructor, data in the call."""
+
+    def __call__(self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent) -> Inversion:
+        """Inverts a photograph under a caption that describes it.
+
+        Args:
+            model: The model.
+            photo: The photograph, fitted to the model.
+            caption: What it shows.
+            on_progress: Told of every step.
+
+        Raises:
+            CaptionError: The caption is empty, too long, or has an unknown word.
+            DivergedError: Numbers became infinite or not-a-number.
+        """
+        ...
+
+
+def finish(
+    model: Model,
+    photo: Photo,
+    *,
+    caption: str,
+    pivot: Latents,
+    nulls: Embeddings | None,
+    guidance: float,
+    method: str,
+    settings: Mapping[str, Any],
+    schedule: Schedule,
+    reconstruction: Latents,
+) -> Inversion:
+    """What every method does last: checks the numbers, measures the picture's losses, and puts the record together.
+
+    Args:
+        model: The model used.
+        photo: The photograph.
+        caption: See `Inversion`, as the following ones.
+        pivot: [T+1, C, h, w].
+        nulls: [T, L, D] or None.
+        guidance: The weight w.
+        method: The method's name.
+        settings: Its settings.
+        schedule: The intervals walked.
+        reconstruction: [1, C, h, w] z_0 as sampled from the inversion at `guidance`.
+
+    Raises:
+        DivergedError: Numbers became infinite or not-a-number.
+    """
+    through_vae, drawn = model.decode(pivot[-1:]), model.decode(reconstruction)
+    for name, tensor in {"trajectory": pivot, "null embeddings": nulls, "reconstruction": drawn}.items():
+        if tensor is not None and not torch.isfinite(tensor).all():
+            raise DivergedError(
+                f"the {name} became infinite or not-a-number in {model.dtype} with {model.identity.id}; expected finite "
+                "numbers. Load the model with dtype float32 or bfloat16, or take a lower guidance."
+            )
+    pixels = photo.pixels.to(model.device)
+    return Inversion(
+        caption=caption,
+        pivot=pivot.cpu(),
+        nulls=None if nulls is None else nulls.cpu(),
+        guidance=guidance,
+        method=method,
+        settings=settings,
+        schedule=schedule,
+        model=model.identity,
+        picture=to_picture(photo.pixels),
+        frame=photo.frame,
+        sha256=photo.sha256,
+        scores=Scores(vae_psnr=psnr(through_vae, pixels), psnr=psnr(drawn, pixels)),
+        version=__version__,
+    )
+
+
+def _name(identity: ModelIdentity) -> str:
+    return f"{identity.id} ({identity.revision[:19]})"
+
+
+def _same_schedule(a: Schedule, b: Schedule) -> bool:
+    """Equal but for the rounding of another machine."""
+
+    def numbers(schedule: Schedule) -> Tensor:
+        return torch.tensor(
+            [(step.t, step.noisy.alpha, step.noisy.sigma, step.clean.alpha, step.clean.sigma) for step in schedule],
+            dtype=torch.float64,
+        )
+
+    return len(a) == len(b) and torch.allclose(numbers(a), numbers(b), rtol=0, atol=1e-5)

@@ -1,0 +1,165 @@
+"""Null-text inversion: Mokady et al., "Null-text Inversion for Editing Real Images using Guided Diffusion Models", CVPR 2023,
+arXiv 2211.09794, algorithm 1.
+
+The trajectory of a plain DDIM inversion is the pivot. Under guidance the sampler would leave it; so for each step the null
+embedding is optimised until the guided step lands on the pivot again. Model and caption stay as they are.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import final
+
+import torch
+from torch.nn.functional import mse_loss
+
+from nulltext.diffusion.guidance import guide
+from nulltext.diffusion.levels import denoise
+from nulltext.diffusion.schedule import Schedule
+from nulltext.errors import SettingError
+from nulltext.inversion.base import Inversion, finish
+from nulltext.inversion.ddim import trajectory
+from nulltext.models.base import Model, embed_captions
+from nulltext.pictures import Photo
+from nulltext.progress import OnProgress, Progress, silent
+from nulltext.types import Embeddings, Latents
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constants:
+    """Learning rate and early stop as functions of the step i = 0 ... T-1, counted from t = T.
+
+    Attributes:
+        learning_rate: Adam's at i = 0.
+        decay: What of it is taken off per step: at step i it is ``learning_rate * (1 - decay * i)``.
+        tolerance: The mean-squared error below which a step counts as done, at i = 0.
+        tolerance_growth: What is added to that per step: at step i it is ``tolerance + tolerance_growth * i``.
+    """
+
+    learning_rate: float
+    decay: float
+    tolerance: float
+    tolerance_growth: float
+
+
+PAPER = Constants(learning_rate=1e-2, decay=0.0, tolerance=1e-5, tolerance_growth=0.0)
+"""As section 4 of the paper says."""
+
+PUBLISHED = Constants(learning_rate=1e-2, decay=1e-2, tolerance=1e-5, tolerance_growth=2e-5)
+"""As in the authors' published code."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class NullText:
+    """Null-text inversion.
+
+    Attributes:
+        steps: T, the steps of the sampler.
+        inner_steps: N, at most so many steps of Adam for each.
+        guidance: The weight w, of the optimisation and of every use of the result.
+        constants: Learning rate and early stop.
+    """
+
+    steps: int = 50
+    inner_steps: int = 10
+    guidance: float = 7.5
+    constants: Constants = PUBLISHED
+
+    def __post_init__(self) -> None:
+        if self.inner_steps < 1:
+            raise SettingError(f"got inner_steps={self.inner_steps}; expected at least 1.")
+        if self.guidance == 1:
+            raise SettingError(
+                "got guidance=1, at which the null embedding has no part; expected another. For w=1 use DDIM()."
+            )
+        if self.constants.learning_rate * (1 - self.constants.decay * (self.steps - 1)) <= 0:
+            raise SettingError(
+                f"got steps={self.steps}: with decay={self.constants.decay:g} the learning rate is used up after "
+                f"{1 / self.constants.decay:g} steps. Take fewer, or NullText.paper() whose rate is constant."
+            )
+
+    @classmethod
+    def paper(cls, *, steps: int = 50, inner_steps: int = 10, guidance: float = 7.5) -> "NullText":
+        """With the constants that the paper states."""
+        return cls(steps=steps, inner_steps=inner_steps, guidance=guidance, constants=PAPER)
+
+    @classmethod
+    def published(cls, *, steps: int = 50, inner_steps: int = 10, guidance: float = 7.5) -> "NullText":
+        """With the constants of the authors' code: the default."""
+        return cls(steps=steps, inner_steps=inner_steps, guidance=guidance, constants=PUBLISHED)
+
+    def __call__(self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent) -> Inversion:
+        """Inverts a photograph; see `nulltext.inversion.base.Inverter`.
+
+        Raises:
+            SettingError: `steps` is out of range for the model.
+            CaptionError: The caption is empty, too long, or has an unknown word.
+            DivergedError: Numbers became infinite or not-a-number.
+        """
+        schedule = model.schedule(self.steps)
+        cond, null = embed_captions(model, [caption]), model.embed([""])
+        z0 = model.encode(photo.pixels)
+        pivot = trajectory(model, schedule, z0, null, cond, 1.0, on_progress)
+        nulls, drawn = self.optimise(model, schedule, pivot, null, cond, on_progress)
+        return finish(
+            model,
+            photo,
+            caption=caption,
+            pivot=pivot,
+            nulls=nulls,
+            guidance=self.guidance,
+            method="NullText",
+            settings=asdict(self),
+            schedule=schedule,
+            reconstruction=drawn,
+        )
+
+    def optimise(
+        self,
+        model: Model,
+        schedule: Schedule,
+        pivot: Latents,
+        null: Embeddings,
+        cond: Embeddings,
+        on_progress: OnProgress = silent,
+    ) -> tuple[Embeddings, Latents]:
+        """Algorithm 1. In its words: `pivot` is z*, `z` is z-bar, `null` is the empty-set sign, `cond` is C.
+
+        Args:
+            model: What predicts.
+            schedule: T intervals, in sampling order.
+            pivot: [T+1, C, h, w] from z*_T to z*_0.
+            null: [1, L, D] the null caption's embedding, where the optimisation starts.
+            cond: [1, L, D] the caption's embedding.
+            on_progress: Told of every step of the sampler, phase "optimise", with the last loss.
+
+        Returns:
+            [T, L, D] the optimised null embeddings, and [1, C, h, w] where the guided sampler ends with them.
+        """
+        w, constants = self.guidance, self.constants
+        nulls: list[Embeddings] = []
+        z = pivot[:1]
+        for i, interval in enumerate(schedule):
+            t, target = interval.t, pivot[i + 1 : i + 2]
+            null = null.detach().clone().requires_grad_()  # warm start from the previous step
+            adam = torch.optim.Adam([null], lr=constants.learning_rate * (1 - constants.decay * i))
+            tolerance = constants.tolerance + constants.tolerance_growth * i
+            with torch.no_grad():
+                eps_cond = model.predict(z, t, cond)
+            loss = float("nan")
+            for _ in range(self.inner_steps):
+                with torch.enable_grad():
+                    eps = guide(model.predict(z, t, null), eps_cond, w)
+                    error = mse_loss(denoise(z, eps, interval, model.prediction), target)
+                    adam.zero_grad()
+                    error.backward()
+                adam.step()
+                loss = error.item()
+                if loss < tolerance:
+                    break
+            null = null.detach()
+            nulls.append(null)
+            with torch.no_grad():
+                eps = guide(model.predict(z, t, null), eps_cond, w)
+                z = denoise(z, eps, interval, model.prediction)
+            on_progress(Progress("optimise", i + 1, len(schedule), loss))
+        return torch.cat(nulls), z

@@ -1,0 +1,134 @@
+"""The inversion file: one ``.safetensors`` with tensors, and a record of where they come from as its text metadata.
+
+| tensor         | type    | shape                                                                              |
+|----------------|---------|------------------------------------------------------------------------------------|
+| `pivot`        | float32 | [T+1, C, h, w], from z_T to z_0                                                    |
+| `nulls`        | float32 | [T, L, D]; absent if the method has none                                           |
+| `picture`      | uint8   | [H, W, 3] the fitted source                                                        |
+| `surroundings` | uint8   | [bytes] a PNG of the photograph around it; absent if there is nothing around it    |
+
+In the metadata ``format``, ``format_version`` and ``digest`` (of the tensors) are plain text, all else is JSON. Nothing is
+ever unpickled.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from nulltext.errors import DamagedFileError, FileVersionError, ForeignFileError, InversionFileNotFoundError
+from nulltext.files import write_file
+
+FORMAT = "nulltext.inversion"
+FORMAT_VERSION = 1
+
+_TENSORS = {
+    "pivot": (torch.float32, 4),
+    "nulls": (torch.float32, 3),
+    "picture": (torch.uint8, 3),
+    "surroundings": (torch.uint8, 1),
+}
+_OPTIONAL = {"nulls", "surroundings"}
+
+
+def write(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], record: Mapping[str, Any], *, overwrite: bool
+) -> Path:
+    """Writes an inversion file, whole or not at all.
+
+    Args:
+        path: Where to.
+        tensors: By the names in this module's head.
+        record: What JSON can hold.
+        overwrite: Whether a file already there may be replaced.
+
+    Raises:
+        OutputExistsError: There is something and `overwrite` is off.
+        OutputWriteError: Disk full, no permission, no such folder.
+    """
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "digest": _digest(whole)}
+    metadata |= {key: json.dumps(value, ensure_ascii=False) for key, value in record.items()}
+    return write_file(path, save(whole, metadata), overwrite=overwrite)
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Reads an inversion file and checks its tensors.
+
+    Returns:
+        The tensors, on the CPU, and the record.
+
+    Raises:
+        InversionFileNotFoundError: There is no such file.
+        DamagedFileError: It is truncated or altered, or no .safetensors at all.
+        ForeignFileError: It holds something else.
+        FileVersionError: It was written in a format this version does not read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise InversionFileNotFoundError(f"{path} {what}; expected an inversion file (.safetensors). Check the path.")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise ForeignFileError(
+                    f"{path} is a .safetensors file but holds no inversion (format {metadata.get('format')!r}); expected "
+                    f"{FORMAT!r}. Give a file that `Inversion.save` wrote."
+                )
+            if metadata.get("format_version") != str(FORMAT_VERSION):
+                raise FileVersionError(
+                    f"{path} has format version {metadata.get('format_version')!r}; this package reads "
+                    f"{FORMAT_VERSION}. Use the package version that wrote it, or invert the picture again."
+                )
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise damaged(path, f"it is truncated or no .safetensors ({error})") from error
+    for name, (dtype, axes) in _TENSORS.items():
+        if name not in tensors:
+            if name in _OPTIONAL:
+                continue
+            raise damaged(path, f"it has the tensors {sorted(tensors)}, without {name!r}")
+        tensor = tensors[name]
+        if tensor.dtype != dtype or tensor.ndim != axes or tensor.numel() == 0:
+            raise damaged(
+                path, f"{name!r} is {tensor.dtype} with shape {list(tensor.shape)}; expected {dtype} with {axes} axes"
+            )
+        if not torch.isfinite(tensor).all():
+            raise damaged(path, f"{name!r} has values that are not finite numbers")
+    if unknown := sorted(tensors.keys() - _TENSORS.keys()):
+        raise damaged(path, f"it has tensors that do not belong there: {unknown}")
+    if metadata.get("digest") != _digest(tensors):
+        raise damaged(path, "its tensors do not match the digest written with them")
+    try:
+        record = {
+            key: json.loads(value)
+            for key, value in metadata.items()
+            if key not in ("format", "format_version", "digest")
+        }
+    except ValueError as error:
+        raise damaged(path, f"its record is not JSON ({error})") from error
+    return tensors, record
+
+
+def damaged(path: str | os.PathLike[str], what: str) -> DamagedFileError:
+    """The error for a file in which something is wrong."""
+    return DamagedFileError(
+        f"{path} is no sound inversion file: {what}. Copy it again from where it came, or invert the picture again."
+    )
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        total.update(f"{name} {tensor.dtype} {list(tensor.shape)}\0".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()

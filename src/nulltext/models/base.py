@@ -1,0 +1,118 @@
+"""What a model is to the rest of the package."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from nulltext.diffusion.levels import Prediction
+from nulltext.diffusion.schedule import Schedule
+from nulltext.errors import EmptyCaptionError
+from nulltext.types import Embeddings, Latents, Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Which weights these are; goes into every inversion file and is compared when one is used.
+
+    Attributes:
+        id: A hub id, or the name of the folder or file.
+        revision: The hub commit, or for a folder or file "sha256:" and a digest of its configs and weights.
+    """
+
+    id: str
+    revision: str
+
+    def same_weights(self, other: "ModelIdentity") -> bool:
+        """Whether both name the same weights. A digest decides alone, so that a folder may be moved or renamed."""
+        return self.revision == other.revision and (self.revision.startswith("sha256:") or self.id == other.id)
+
+
+class Model(Protocol):
+    """A frozen text-to-image latent diffusion model. All tensors in and out are float32 on `device`."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which weights these are."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are and where tensors are taken and given."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which precision the denoiser computes inside."""
+        ...
+
+    @property
+    def latent_channels(self) -> int:
+        """C, the channels of the latents."""
+        ...
+
+    @property
+    def scale(self) -> int:
+        """Pixels on the side of one latent cell; heights and widths are multiples of it."""
+        ...
+
+    @property
+    def default_size(self) -> tuple[int, int]:
+        """(height, width) in pixels that the checkpoint was made for."""
+        ...
+
+    @property
+    def prediction(self) -> Prediction:
+        """What `predict` returns."""
+        ...
+
+    def schedule(self, steps: int) -> Schedule:
+        """The model's noise schedule in so many steps.
+
+        Raises:
+            SettingError: `steps` is out of range.
+        """
+        ...
+
+    def embed(self, captions: Sequence[str]) -> Embeddings:
+        """[B, L, D] embeddings of captions; "" is the null caption.
+
+        Raises:
+            CaptionTooLongError: A caption has more tokens than the model reads; names the words that do not fit.
+            UnknownWordError: The model has a word list, and a word is not on it.
+        """
+        ...
+
+    def predict(self, x: Latents, t: int, text: Embeddings) -> Latents:
+        """The network's raw output (see `prediction`), differentiable with respect to `text`.
+
+        Args:
+            x: [B, C, h, w] latents.
+            t: The time the network is told.
+            text: [B, L, D] embeddings.
+        """
+        ...
+
+    def encode(self, pixels: Pixels) -> Latents:
+        """[B, C, H / scale, W / scale] latents of pictures: the mode of the posterior, scaled for the denoiser."""
+        ...
+
+    def decode(self, latents: Latents) -> Pixels:
+        """[B, 3, h * scale, w * scale] pictures of latents, clamped to [-1, 1]."""
+        ...
+
+
+def embed_captions(model: Model, captions: Sequence[str]) -> Embeddings:
+    """[B, L, D] embeddings of captions that are meant to say something.
+
+    Raises:
+        EmptyCaptionError: A caption has no word in it, or there is no caption.
+        CaptionTooLongError: A caption has more tokens than the model reads.
+        UnknownWordError: The model does not know a word.
+    """
+    if not captions or any(not caption.strip() for caption in captions):
+        raise EmptyCaptionError(
+            f"got the captions {list(captions)!r}; expected each to have at least one word. Say what is in the picture."
+        )
+    return model.embed(captions)

@@ -1,0 +1,249 @@
+"""Stable Diffusion 1.x and 2.x behind the `Model` protocol."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from diffusers import DDIMScheduler, StableDiffusionPipeline
+from torch import Tensor
+
+from nulltext.diffusion.levels import Prediction
+from nulltext.diffusion.schedule import Schedule, ScheduleConfig
+from nulltext.errors import (
+    CaptionTooLongError,
+    UnknownWordError,
+    UnsupportedPipelineError,
+    UnsupportedScheduleError,
+)
+from nulltext.models.base import ModelIdentity
+from nulltext.models.gradients import ScaledGradient
+from nulltext.types import Embeddings, Latents, Pixels
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StableDiffusion:
+    """A Stable Diffusion 1.x or 2.x checkpoint, frozen.
+
+    The denoiser computes in `dtype`. The text encoder and the autoencoder run once for a picture and stay in float32:
+    their rounding would be in every result, and a float16 autoencoder can overflow to a black picture.
+
+    Attributes:
+        identity: Which weights these are.
+        device: Where they are.
+        dtype: The denoiser's precision.
+        unet: ``UNet2DConditionModel``.
+        vae: ``AutoencoderKL``.
+        text_encoder: ``CLIPTextModel``.
+        tokenizer: ``CLIPTokenizer``.
+        scheduler_config: A full ``DDIMScheduler`` config.
+        words: The words the model was taught, if it has a list; None for a model that takes any.
+        word_list: Where that list is.
+    """
+
+    identity: ModelIdentity
+    device: torch.device
+    dtype: torch.dtype
+    # diffusers and transformers carry no types: the four parts are Any, and what leaves this class is annotated.
+    unet: Any
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
+    scheduler_config: Mapping[str, Any]
+    words: frozenset[str] | None = None
+    word_list: Path | None = None
+
+    @classmethod
+    def from_pipeline(
+        cls,
+        pipeline: StableDiffusionPipeline,
+        identity: ModelIdentity,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        word_list: Path | None = None,
+    ) -> "StableDiffusion":
+        """Takes over a pipeline's parts: moves them, sets their precision, and freezes them.
+
+        Args:
+            pipeline: Its parts are used, not copied.
+            identity: What to call the weights.
+            device: Where to compute.
+            dtype: The denoiser's precision: float32, float16 or bfloat16.
+            word_list: A text file with one known word a line, if the model only knows some.
+
+        Raises:
+            UnsupportedPipelineError: The parts are not those of a text-to-image Stable Diffusion 1.x or 2.x.
+            UnsupportedScheduleError: DDIM cannot walk the scheduler's levels both ways.
+        """
+        parts: Any = pipeline
+        channels = parts.vae.config.latent_channels
+        if parts.unet.config.in_channels != channels or parts.unet.config.class_embed_type is not None:
+            raise UnsupportedPipelineError(
+                f"{identity.id}: the denoiser takes {parts.unet.config.in_channels} channels, but latents have {channels}; "
+                "expected a text-to-image checkpoint. Inpainting, depth and upscaling checkpoints cannot be used."
+            )
+        width, embedded = parts.unet.config.cross_attention_dim, parts.text_encoder.config.hidden_size
+        if width != embedded:
+            raise UnsupportedPipelineError(
+                f"{identity.id}: the denoiser expects text embeddings of width {width}, the text encoder gives "
+                f"{embedded}; expected a Stable Diffusion 1.x or 2.x checkpoint with its own text encoder."
+            )
+        # On a CPU, float32 convolutions of contiguous weights are several times slower at some batch sizes.
+        layout = torch.channels_last if device.type == "cpu" else torch.preserve_format
+        return cls(
+            identity=identity,
+            device=device,
+            dtype=dtype,
+            unet=parts.unet.to(device=device, dtype=dtype, memory_format=layout).requires_grad_(False).eval(),
+            vae=parts.vae.to(device=device, dtype=torch.float32, memory_format=layout).requires_grad_(False).eval(),
+            text_encoder=parts.text_encoder.to(device=device, dtype=torch.float32).requires_grad_(False).eval(),
+            tokenizer=parts.tokenizer,
+            scheduler_config=_ddim_config(parts.scheduler),
+            words=None if word_list is None else frozenset(word_list.read_text(encoding="utf-8").lower().split()),
+            word_list=word_list,
+        )
+
+    @property
+    def latent_channels(self) -> int:
+        """C, the channels of the latents."""
+        return self.vae.config.latent_channels
+
+    @property
+    def scale(self) -> int:
+        """Pixels on the side of one latent cell: the autoencoder halves once between two of its blocks."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
+    def default_size(self) -> tuple[int, int]:
+        """(height, width) in pixels that the checkpoint was made for."""
+        size: int | Sequence[int] = self.unet.config.sample_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return height * self.scale, width * self.scale
+
+    @property
+    def prediction(self) -> Prediction:
+        """What `predict` returns."""
+        return self.scheduler_config["prediction_type"]
+
+    def schedule(self, steps: int) -> Schedule:
+        """The checkpoint's noise schedule in so many steps, as ``DDIMScheduler`` would walk it.
+
+        Raises:
+            SettingError: `steps` is out of range.
+        """
+        return Schedule.from_config(self.scheduler_config, steps)
+
+    @property
+    def text_length(self) -> int:
+        """L, the tokens of an embedding, the two that mark start and end among them."""
+        return min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
+
+    def embed(self, captions: Sequence[str]) -> Embeddings:
+        """[B, L, D] embeddings of captions, as the pipeline computes them; "" is the null caption.
+
+        Raises:
+            CaptionTooLongError: A caption has more than L tokens; names the words that do not fit.
+            UnknownWordError: The model has a word list, and a word is not on it.
+        """
+        for caption in captions:
+            self._check_words(caption)
+            self._check_length(caption)
+        tokens = self.tokenizer(
+            list(captions), padding="max_length", max_length=self.text_length, truncation=False, return_tensors="pt"
+        )
+        # Most checkpoints attend to the padding as well; those that do not say so in their config.
+        masked: bool = getattr(self.text_encoder.config, "use_attention_mask", False)
+        with torch.no_grad():
+            return self.text_encoder(
+                tokens.input_ids.to(self.device),
+                attention_mask=tokens.attention_mask.to(self.device) if masked else None,
+            )[0].float()
+
+    def predict(self, x: Latents, t: int, text: Embeddings) -> Latents:
+        """The denoiser's raw output, differentiable with respect to `text`.
+
+        Args:
+            x: [B, C, h, w] latents.
+            t: The time the network is told.
+            text: [B, L, D] embeddings.
+        """
+        x = x.to(self.dtype)
+        if self.device.type == "cpu":
+            x = x.contiguous(memory_format=torch.channels_last)
+        if self.dtype == torch.float16 and text.requires_grad:
+            scaled = ScaledGradient()
+            return scaled.leave(self.unet(x, t, scaled.enter(text).to(self.dtype)).sample.float())
+        return self.unet(x, t, text.to(self.dtype)).sample.float()
+
+    def encode(self, pixels: Pixels) -> Latents:
+        """[B, C, H / scale, W / scale] latents of pictures: the posterior's mode, with the autoencoder's own scaling."""
+        pixels = pixels.to(self.device, torch.float32)
+        if self.device.type == "cpu":
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            latents: Tensor = self.vae.encode(pixels).latent_dist.mode()
+        return (latents.contiguous() - self._shift) * self.vae.config.scaling_factor
+
+    def decode(self, latents: Latents) -> Pixels:
+        """[B, 3, h * scale, w * scale] pictures of latents, clamped to [-1, 1]."""
+        latents = latents / self.vae.config.scaling_factor + self._shift
+        if self.device.type == "cpu":
+            latents = latents.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            return self.vae.decode(latents).sample.clamp(-1, 1).contiguous()
+
+    @property
+    def _shift(self) -> float:
+        return self.vae.config.shift_factor or 0.0
+
+    def _check_words(self, caption: str) -> None:
+        if self.words is None:
+            return
+        for word in re.findall(r"[^\W\d_]+|\d|[^\w\s]|_", caption.lower()):
+            ids: list[int] = self.tokenizer(word, add_special_tokens=False).input_ids
+            spelled = not word.isalnum() and self.tokenizer.unk_token_id not in ids  # punctuation needs no listing
+            if word in self.words or spelled:
+                continue
+            near = difflib.get_close_matches(word, self.words, n=3, cutoff=0.5)
+            hint = f" Nearest known: {', '.join(near)}." if near else ""
+            raise UnknownWordError(
+                f"{self.identity.id} does not know the word {word!r} in {caption!r}.{hint} "
+                f"The {len(self.words)} words it knows are in {self.word_list}."
+            )
+
+    def _check_length(self, caption: str) -> None:
+        def tokens(text: str) -> int:
+            return len(self.tokenizer(text, truncation=False, verbose=False).input_ids)
+
+        count, limit = tokens(caption), self.text_length
+        if count <= limit:
+            return
+        words = caption.split()
+        fit = len(words)
+        while fit and tokens(" ".join(words[:fit])) > limit:
+            fit -= 1
+        raise CaptionTooLongError(
+            f"the caption has {count - 2} tokens; {self.identity.id} reads {limit - 2}. "
+            f"These words do not fit: {' '.join(words[fit:])!r}. Leave out {count - limit} tokens or more."
+        )
+
+
+def _ddim_config(scheduler: Any) -> Mapping[str, Any]:
+    """The config that ``DDIMScheduler.from_config`` makes of any scheduler's."""
+    name = type(scheduler).__name__
+    if not hasattr(scheduler.config, "beta_schedule"):
+        raise UnsupportedScheduleError(
+            f"the checkpoint's scheduler is {name}, whose config has no beta schedule; expected one that describes a "
+            "DDIM (DDIM, PNDM, Euler, DPM-Solver, ...). Use a Stable Diffusion 1.x or 2.x checkpoint."
+        )
+    try:
+        config = dict(DDIMScheduler.from_config(scheduler.config).config)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise UnsupportedScheduleError(f"the config of the checkpoint's {name} describes no DDIM: {error}") from error
+    ScheduleConfig.read(config)
+    return config

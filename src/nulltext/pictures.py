@@ -1,0 +1,316 @@
+"""Opening photographs for a model, and putting results back into them.
+
+A model takes pictures of certain sizes. `open_image` fits a photograph to such a size in one of two ways, and the `Frame` it
+leaves behind undoes that for any result:
+
+- ``fit="crop"`` (default) takes the largest centred part with the wanted aspect ratio and scales it. A result is scaled
+  back to that part's size and put in its place, and around it the photograph stays as it was.
+- ``fit="pad"`` scales the whole photograph to fit inside and mirrors it at its borders to fill the rest. Of a result the
+  filling is cut off again, and what is left is scaled back.
+
+Either way a result has the photograph's width and height.
+"""
+
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from nulltext.errors import ImageDecodeError, ImageNotFoundError, ImageTooLargeError, SettingError
+from nulltext.types import Picture, Pixels
+
+Fit = Literal["crop", "pad"]
+"""How a photograph is brought to a model's size."""
+
+Box = tuple[int, int, int, int]
+"""(left, top, right, bottom) in pixels."""
+
+MAX_PIXELS = 178_956_970
+"""The largest picture that is opened, in pixels: where Pillow, too, takes a file for a decompression bomb."""
+
+
+class Sizes(Protocol):
+    """What fitting has to know of a model."""
+
+    @property
+    def scale(self) -> int:
+        """Heights and widths are multiples of it."""
+        ...
+
+    @property
+    def default_size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """Where in a photograph a fitted picture lies; enough to put a result back.
+
+    Attributes:
+        size: (height, width) of the photograph, upright.
+        fitted: (height, width) of the fitted picture.
+        part: The box in the photograph that was taken.
+        content: The box in the fitted picture that shows it; the rest is filling.
+        surroundings: The photograph as a PNG with the part blackened, where the part is not all of it.
+    """
+
+    size: tuple[int, int]
+    fitted: tuple[int, int]
+    part: Box
+    content: Box
+    surroundings: bytes | None = None
+
+    def __post_init__(self) -> None:
+        for box, (height, width) in ((self.part, self.size), (self.content, self.fitted)):
+            left, top, right, bottom = box
+            if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+                raise SettingError(f"got the box {box} in a picture of {width} x {height}; expected one inside it.")
+        whole = self.part == (0, 0, self.size[1], self.size[0])
+        if whole != (self.surroundings is None):
+            raise SettingError("got a part that is the whole photograph and surroundings, or a smaller one and none.")
+
+    def restore(self, pixels: Pixels) -> Image.Image:
+        """Puts a result back: cuts off filling, scales, and sets it into its surroundings.
+
+        Args:
+            pixels: [1, 3, H, W] in [-1, 1], of the fitted size.
+
+        Returns:
+            An RGB picture of the photograph's size.
+        """
+        left, top, right, bottom = self.part
+        result = to_image(pixels).resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=self.content)
+        if self.surroundings is None:
+            return result
+        whole = Image.open(io.BytesIO(self.surroundings)).convert("RGB")
+        whole.paste(result, (left, top))
+        return whole
+
+    def record(self) -> dict[str, list[int]]:
+        """All but the surroundings, as JSON can hold it."""
+        return {
+            "size": list(self.size), "fitted": list(self.fitted), "part": list(self.part), "content": list(self.content)
+        }  # fmt: skip
+
+    @classmethod
+    def read(cls, record: Mapping[str, Sequence[int]], surroundings: bytes | None) -> "Frame":
+        """Undoes `record`.
+
+        Raises:
+            KeyError, TypeError, ValueError: The record is not one, or the surroundings do not go with it.
+        """
+        height, width = (int(side) for side in record["size"])
+        fitted_height, fitted_width = (int(side) for side in record["fitted"])
+        frame = cls(
+            size=(height, width),
+            fitted=(fitted_height, fitted_width),
+            part=_box(record["part"]),
+            content=_box(record["content"]),
+            surroundings=surroundings,
+        )
+        if surroundings is not None:
+            with Image.open(io.BytesIO(surroundings), formats=["PNG"]) as image:
+                if image.size != (width, height):
+                    raise SettingError(f"the surroundings are {image.size}, expected {(width, height)}.")
+                image.verify()
+        return frame
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Photo:
+    """A photograph fitted to a model.
+
+    Attributes:
+        pixels: [1, 3, H, W] in [-1, 1], of a size the model can take, in whole steps of 2/255.
+        frame: Where these pixels lie in the photograph.
+        sha256: Digest of the input: of a file's bytes, or of a PIL picture's mode, size and pixels.
+    """
+
+    pixels: Pixels
+    frame: Frame
+    sha256: str
+
+    def restore(self, pixels: Pixels) -> Image.Image:
+        """A result of the fitted size, [1, 3, H, W] in [-1, 1], as a picture of the photograph's size."""
+        return self.frame.restore(pixels)
+
+
+def open_image(
+    source: str | os.PathLike[str] | bytes | Image.Image,
+    model: Sizes,
+    *,
+    fit: Fit = "crop",
+    size: tuple[int, int] | None = None,
+) -> Photo:
+    """Opens a photograph and fits it to a model.
+
+    It is turned upright as its EXIF orientation says, brought to 8-bit RGB (transparency laid on white, 16-bit and
+    greyscale, palette and CMYK pictures converted; of an animation the first frame), then fitted. Pictures of any
+    size are taken, small ones are enlarged.
+
+    Args:
+        source: A path, a file's bytes, or a PIL picture.
+        model: Whose sizes to fit to.
+        fit: "crop" or "pad", see this module's head.
+        size: (height, width) in pixels to fit to, each rounded to the nearest size the model can take (a multiple
+            of ``model.scale``); the size the checkpoint was made for if None.
+
+    Returns:
+        The photograph.
+
+    Raises:
+        ImageNotFoundError: There is no such file.
+        ImageDecodeError: The data is not a picture, is truncated, or has pixels that are not colours.
+        ImageTooLargeError: It has more than `MAX_PIXELS` pixels.
+        SettingError: `fit` or `size` is out of range.
+    """
+    if fit not in get_args(Fit):
+        raise SettingError(f"got fit={fit!r}; expected 'crop' or 'pad'.")
+    height, width = nearest_size(model, model.default_size if size is None else size)
+    image, digest = _read(source)
+    if fit == "crop":
+        part = _centred_part(image.size, width / height)
+        content = (0, 0, width, height)
+        fitted = image.resize((width, height), Image.Resampling.LANCZOS, box=part)
+    else:
+        part = (0, 0, *image.size)
+        scale = min(width / image.width, height / image.height)
+        inner = (max(1, min(width, round(image.width * scale))), max(1, min(height, round(image.height * scale))))
+        left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+        content = (left, top, left + inner[0], top + inner[1])
+        around = ((top, height - content[3]), (left, width - content[2]), (0, 0))
+        scaled = image.resize(inner, Image.Resampling.LANCZOS)
+        fitted = Image.fromarray(np.pad(np.asarray(scaled), around, mode="reflect"))
+    frame = Frame(
+        size=(image.height, image.width),
+        fitted=(height, width),
+        part=part,
+        content=content,
+        surroundings=_surroundings(image, part),
+    )
+    return Photo(pixels=to_pixels(torch.from_numpy(np.array(fitted))), frame=frame, sha256=digest)
+
+
+def to_pixels(picture: Picture) -> Pixels:
+    """[H, W, 3] bytes as [1, 3, H, W] in [-1, 1], float32."""
+    return picture.permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def to_picture(pixels: Pixels) -> Picture:
+    """[1, 3, H, W] in [-1, 1] as [H, W, 3] bytes, rounded; undoes `to_pixels`."""
+    return ((pixels[0].detach().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
+
+
+def to_image(pixels: Pixels) -> Image.Image:
+    """[1, 3, H, W] in [-1, 1] as an RGB picture of W x H pixels."""
+    return Image.fromarray(to_picture(pixels).numpy())
+
+
+def _box(sides: Sequence[int]) -> Box:
+    left, top, right, bottom = (int(side) for side in sides)
+    return left, top, right, bottom
+
+
+def nearest_size(model: Sizes, size: tuple[int, int]) -> tuple[int, int]:
+    """Rounds (height, width) to what the model can take."""
+    if len(size) != 2 or min(size) < 1:
+        raise SettingError(f"got size={size!r}; expected (height, width) in pixels, each at least 1.")
+    height, width = (max(1, round(side / model.scale)) * model.scale for side in size)
+    return height, width
+
+
+def _centred_part(size: tuple[int, int], ratio: float) -> Box:
+    """The largest centred box of width / height = `ratio` (to a pixel) in a picture of (width, height)."""
+    width, height = size
+    inner_width = max(1, min(width, round(height * ratio)))
+    inner_height = max(1, min(height, round(width / ratio)))
+    left, top = (width - inner_width) // 2, (height - inner_height) // 2
+    return left, top, left + inner_width, top + inner_height
+
+
+def _surroundings(image: Image.Image, part: Box) -> bytes | None:
+    if part == (0, 0, *image.size):
+        return None
+    rest = image.copy()
+    rest.paste((0, 0, 0), part)
+    buffer = io.BytesIO()
+    rest.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _read(source: str | os.PathLike[str] | bytes | Image.Image) -> tuple[Image.Image, str]:
+    """An upright 8-bit RGB picture, and the digest of what it came from."""
+    if isinstance(source, Image.Image):
+        name, data, image = "the picture", None, source
+    elif isinstance(source, bytes):
+        name, data, image = "the picture", source, _open("the picture", source)
+    else:
+        name, data = str(source), _read_bytes(Path(source))
+        image = _open(name, data)
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageTooLargeError(_too_large(name, f"{image.width} x {image.height}"))
+    try:
+        upright = ImageOps.exif_transpose(image)
+        digest = hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes() if data is None else data)
+    except Exception as error:  # Pillow's readers raise OSError, SyntaxError, ValueError, struct.error, EOFError, ...
+        raise ImageDecodeError(
+            f"{name} is truncated or damaged: {error}. Expected a whole picture; copy or export it again."
+        ) from error
+    return _rgb(name, upright), digest.hexdigest()
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ImageNotFoundError(f"there is no file {path}; expected a picture. Check the path.") from error
+    except OSError as error:
+        raise ImageDecodeError(f"cannot read {path}: {error.strerror}. Expected a picture file.") from error
+
+
+def _open(name: str, data: bytes) -> Image.Image:
+    """Reads the header; pixels are decoded later."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is the bound here
+            return Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError as error:
+        raise ImageTooLargeError(_too_large(name, f"{len(data)} bytes that unpack to far more")) from error
+    except Exception as error:
+        raise ImageDecodeError(
+            f"{name} is not a picture that can be read ({len(data)} bytes); expected JPEG, PNG, WebP, TIFF, BMP, GIF or "
+            "another common format. Export it as one of these."
+        ) from error
+
+
+def _too_large(name: str, got: str) -> str:
+    return f"{name} has {got} pixels; expected at most {MAX_PIXELS} altogether. Scale it down first."
+
+
+def _rgb(name: str, image: Image.Image) -> Image.Image:
+    """Any picture as 8-bit RGB."""
+    if image.mode.startswith("I"):  # 16 bits, in Pillow's several notations; convert() would clip, not scale
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ImageDecodeError(
+                f"{name} has integer pixels from {values.min()} to {values.max()}; expected at most 16 bits, 0 to 65535. "
+                "Export it with 8 or 16 bits."
+            )
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ImageDecodeError(
+            f"{name} has floating-point pixels, whose black and white are not known. Export it with 8 or 16 bits."
+        )
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image).convert("RGB")
+    return image.convert("RGB")

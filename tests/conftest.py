@@ -1,0 +1,135 @@
+"""Tiny pipelines of the real classes, built on the spot: no download and no stand-ins."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from PIL import Image
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from nulltext.models.base import Model
+from nulltext.models.loading import load
+
+TEXT_LENGTH = 24
+"""Unlike any real checkpoint's, so that nothing can rely on 77."""
+
+SD_SCHEDULE = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+}
+
+
+def build_tokenizer(length: int = TEXT_LENGTH) -> CLIPTokenizer:
+    """CLIP's byte-level tokenizer with every byte known and no merges: one token a letter, but for a few words."""
+    letters = [chr(i) for i in [*range(33, 127), *range(161, 173), *range(174, 256)]] + [
+        chr(256 + i) for i in range(68)
+    ]
+    vocab = {token: i for i, token in enumerate([*letters, *(letter + "</w>" for letter in letters)])}
+    merges: list[tuple[str, str]] = []
+    for word in ("cat", "dog", "red", "blue", "ball", "on", "grass", "photo", "of"):
+        pieces = [*word[:-1], word[-1] + "</w>"]
+        while len(pieces) > 1:
+            pair = (pieces[0], pieces[1])
+            if pair not in merges:
+                merges.append(pair)
+            pieces = ["".join(pair), *pieces[2:]]
+            vocab.setdefault(pieces[0], len(vocab))
+    for token in ("<|startoftext|>", "<|endoftext|>"):
+        vocab[token] = len(vocab)
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=length)
+
+
+def build_pipeline(
+    prediction: str = "epsilon", *, scheduler: object | None = None, width: int = 32, **unet: object
+) -> StableDiffusionPipeline:
+    """A Stable Diffusion of some 400 thousand random weights for pictures of 64 x 64, latents of 8 x 8."""
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=TEXT_LENGTH,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    network = UNet2DConditionModel(
+        **{
+            "sample_size": 8,
+            "in_channels": 4,
+            "out_channels": 4,
+            "block_out_channels": (32, 64),
+            "layers_per_block": 1,
+            "cross_attention_dim": width,
+            "attention_head_dim": 8,
+            "norm_num_groups": 8,
+            "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+            "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+            **unet,
+        }
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 16, 16),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=64,
+        scaling_factor=0.7,
+    )
+    return StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=network,
+        scheduler=scheduler or DDIMScheduler(**SD_SCHEDULE, prediction_type=prediction),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny pipeline, by what it predicts."""
+    made: dict[str, Path] = {}
+
+    def get(prediction: str = "epsilon") -> Path:
+        if prediction not in made:
+            made[prediction] = tmp_path_factory.mktemp(prediction)
+            build_pipeline(prediction).save_pretrained(made[prediction])
+        return made[prediction]
+
+    return get
+
+
+@pytest.fixture(scope="session", params=["epsilon", "v_prediction"])
+def any_model(request: pytest.FixtureRequest, folder: Callable[[str], Path]) -> Model:
+    """A tiny model of each kind of prediction."""
+    return load(folder(request.param), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def model(folder: Callable[[str], Path]) -> Model:
+    """A tiny epsilon model in float32."""
+    return load(folder("epsilon"), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def picture() -> Image.Image:
+    """96 wide and 80 high, smooth, every side different."""
+    y, x = np.mgrid[0:80, 0:96]
+    return Image.fromarray(np.stack([x * 255 // 95, y * 255 // 79, (x + y) * 255 // 174], -1).astype(np.uint8))
