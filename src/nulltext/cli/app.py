@@ -1,0 +1,45 @@
+"""The entry point: `nulltext` and its commands."""
+
+from typing import Annotated
+
+import typer
+
+from nulltext import __version__
+from nulltext.cli import demo, edit, generate, invert, show
+from nulltext.cli.command import Command
+
+app = typer.Typer(
+    help="Edit real photographs by changing words: null-text inversion for Stable Diffusion.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for name, function in {
+    "demo": demo.demo,
+    "invert": invert.invert,
+    "edit": edit.edit,
+    "show": show.show,
+    "generate": generate.generate,
+}.items():
+    app.command(name, cls=Command)(function)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"nulltext {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Holds the options that stand before a command."""
+
+
+def main() -> None:
+    """Runs the command line; what the `nulltext` script calls."""
+    app()

@@ -1,0 +1,153 @@
+"""`nulltext demo`: pictures the embedded model has never seen, inverted and edited."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nulltext.cli import options, outputs, terminal
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from nulltext.bench.compare import Comparison
+    from nulltext.contact_sheet import Cell
+    from nulltext.editing.base import Edit
+    from nulltext.scenes.world import Scene
+
+EDITS = (("color", "ground"), ("shape", "time"), ("color", "time"), ("ground", "shape"))
+"""Which words change, in the two edits of each picture in turn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Result:
+    """One picture of the demo."""
+
+    caption: str
+    comparison: "Comparison"
+    edit: "Edit"
+    file: Path
+
+
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write.", rich_help_panel="Output")
+    ] = Path("nulltext-demo"),
+    pictures: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 4,
+    steps: options.Steps = 50,
+    inner_steps: options.InnerSteps = 10,
+    guidance: Annotated[float, typer.Option(help="The weight w of classifier-free guidance.")] = 7.5,
+    seed: options.Seed = 0,
+    model: options.ModelName = "scenes",
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    force: options.Force = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Invert and edit a few pictures held out from training, and show what each method makes of them.
+
+    Writes an inversion file for each and one contact sheet, and prints how well each is reconstructed. Needs no
+    network.
+    """
+    sheet = output / "contact-sheet.png"
+    files = [output / f"picture-{number}.safetensors" for number in range(1, pictures + 1)]
+    outputs.check_all([sheet, *files], force=force)
+
+    from nulltext import CaptionSwap, NullText, load, open_image, to_image
+    from nulltext.bench.compare import compare
+    from nulltext.scenes.captions import caption
+    from nulltext.scenes.renderer import render
+    from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
+
+    inverter = NullText(steps=steps, inner_steps=inner_steps, guidance=guidance)
+    with terminal.loading(model):
+        loaded = load(model, device=device, dtype=dtype)
+    height, width = loaded.default_size
+    outputs.make_folder(output)
+    results: list[_Result] = []
+    for index, file in enumerate(files):
+        number = HELD_OUT_SEEDS[seed + index]
+        scene = sample_scene(number, things=1, style="photo")
+        photo = open_image(to_image(render([scene], height=height, width=width).pixels), loaded)
+        with terminal.progress(f"picture {index + 1} of {pictures}: ") as on_progress:
+            comparison = compare(loaded, photo, caption(scene), inverter, on_progress)
+            edited = [caption(after) for after in edited_scenes(scene, EDITS[index % len(EDITS)], number)]
+            edit = CaptionSwap()(loaded, comparison.inversion, edited, on_progress)
+        comparison.inversion.save(file, overwrite=force)
+        results.append(_Result(caption=caption(scene), comparison=comparison, edit=edit, file=file))
+    outputs.write_picture(sheet, _draw_sheet(results, guidance), force=force)
+
+    if json:
+        terminal.print_json({"contact_sheet": str(sheet), "pictures": [_record(result) for result in results]})
+    else:
+        _print_table(results, guidance)
+        terminal.show(f"{sheet}\n{files[0]}" + (f" … {files[-1]}" if len(files) > 1 else ""))
+
+
+def edited_scenes(scene: "Scene", kinds: tuple[str, str], seed: int) -> list["Scene"]:
+    """The scene with one word changed, once for each kind of word; which word it becomes is drawn."""
+    from nulltext.scenes.captions import one_word_edits
+
+    draw = random.Random(seed)  # noqa: S311  a choice of words, not a secret
+    return [draw.choice([after for kind, after in one_word_edits(scene) if kind == wanted]) for wanted in kinds]
+
+
+def _draw_sheet(results: list[_Result], guidance: float) -> "Image":
+    from nulltext.contact_sheet import contact_sheet
+
+    headings = ["source", "autoencoder (bound)", "DDIM w=1", f"DDIM w={guidance:g}", f"null-text w={guidance:g}"]
+    return contact_sheet([*headings, "edit", "another edit"], [_row(result) for result in results])
+
+
+def _row(result: _Result) -> list["Cell"]:
+    from nulltext.contact_sheet import Cell
+    from nulltext.pictures import to_image, to_pixels
+
+    each = result.comparison
+    return [
+        Cell(image=to_image(to_pixels(each.inversion.picture)), text=result.caption),
+        Cell(image=to_image(each.vae), text=f"{each.vae_db:.1f} dB"),
+        Cell(image=to_image(each.ddim), text=f"{each.ddim_db:.1f} dB"),
+        Cell(image=to_image(each.ddim_guided), text=f"{each.ddim_guided_db:.1f} dB"),
+        Cell(image=to_image(each.nulltext), text=f"{each.nulltext_db:.1f} dB"),
+        *(
+            Cell(image=image, text=caption, unlike=result.caption)
+            for image, caption in zip(result.edit.images, result.edit.captions, strict=True)
+        ),
+    ]
+
+
+def _record(result: _Result) -> dict[str, object]:
+    each = result.comparison
+    return {
+        "file": str(result.file),
+        "caption": result.caption,
+        "edits": list(result.edit.captions),
+        "vae_db": each.vae_db,
+        "ddim_db": each.ddim_db,
+        "ddim_guided_db": each.ddim_guided_db,
+        "nulltext_db": each.nulltext_db,
+        "seconds": each.seconds,
+    }
+
+
+def _print_table(results: list[_Result], guidance: float) -> None:
+    from rich.table import Table
+
+    table = Table(title="PSNR against the source, dB", title_justify="left", show_footer=len(results) > 1)
+    columns = {
+        "VAE round trip": [each.comparison.vae_db for each in results],
+        "DDIM w=1": [each.comparison.ddim_db for each in results],
+        f"DDIM w={guidance:g}": [each.comparison.ddim_guided_db for each in results],
+        f"null-text w={guidance:g}": [each.comparison.nulltext_db for each in results],
+        "seconds": [each.comparison.seconds for each in results],
+    }
+    table.add_column("picture", "mean")
+    for name, values in columns.items():
+        table.add_column(name, f"{sum(values) / len(values):.1f}", justify="right")
+    for index, result in enumerate(results):
+        table.add_row(result.caption, *(f"{values[index]:.1f}" for values in columns.values()))
+    terminal.show(table)

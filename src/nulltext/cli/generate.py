@@ -1,0 +1,80 @@
+"""`nulltext generate`: a caption in, a picture out."""
+
+import re
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nulltext.cli import options, outputs, terminal
+from nulltext.errors import SettingError
+
+
+def generate(
+    caption: Annotated[str, typer.Argument(metavar="CAPTION", help="What to draw, in words.", show_default=False)],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PICTURE",
+            help="Where to write; named after the caption and the seed if not given.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
+    steps: options.Steps = 50,
+    guidance: Annotated[float, typer.Option(help="The weight w of classifier-free guidance.")] = 7.5,
+    seed: options.Seed = 0,
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Height and width in pixels; the model's own if not given.")
+    ] = None,
+    model: options.ModelName = "scenes",
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    force: options.Force = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Draw a picture from a caption alone."""
+    destination = outputs.picture_path(output or Path(f"{outputs.slug(caption)}-{seed}.png"))
+    outputs.check_all([destination], force=force)
+    wanted = None if size is None else _parse_size(size)
+
+    from nulltext import generate, load, to_image
+
+    with terminal.loading(model):
+        loaded = load(model, device=device, dtype=dtype)
+    start = time.perf_counter()
+    with terminal.progress() as on_progress:
+        pixels = generate(
+            loaded, caption, steps=steps, guidance=guidance, seed=seed, size=wanted, on_progress=on_progress
+        )
+    seconds = time.perf_counter() - start
+    outputs.write_picture(destination, to_image(pixels), force=force)
+
+    height, width = pixels.shape[-2:]
+    if json:
+        terminal.print_json(
+            {
+                "path": str(destination),
+                "caption": caption,
+                "model": loaded.identity.id,
+                "seed": seed,
+                "steps": steps,
+                "guidance": guidance,
+                "width": width,
+                "height": height,
+                "seconds": seconds,
+            }
+        )
+        return
+    terminal.show(str(destination))
+
+
+def _parse_size(size: str) -> tuple[int, int]:
+    """(height, width) of "128x192"."""
+    match = re.fullmatch(r"(\d+)[xX](\d+)", size)
+    if match is None:
+        raise SettingError(f"got --size {size}; expected height and width in pixels, as in 128x192.")
+    return int(match[1]), int(match[2])

@@ -1,0 +1,109 @@
+"""`nulltext invert`: a photograph and its caption in, an inversion file out."""
+
+import shlex
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from nulltext.cli import options, terminal
+from nulltext.errors import SettingError
+from nulltext.files import check_output
+
+GUIDANCE = 7.5
+
+
+def invert(
+    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="The photograph.", show_default=False)],
+    caption: Annotated[str, typer.Argument(metavar="CAPTION", help="What it shows, in words.", show_default=False)],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to write; the picture's name with .safetensors, in this folder, if not given.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
+    method: Annotated[
+        Literal["null-text", "ddim"], typer.Option(help="ddim is quick, but drifts away under guidance.")
+    ] = "null-text",
+    steps: options.Steps = 50,
+    inner_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="null-text: at most so many optimiser steps at each of them, N; 10 if not given."),
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(help="The weight w that edits will use; 7.5 for null-text and 1 for ddim if not given."),
+    ] = None,
+    preset: Annotated[
+        Literal["published", "paper"] | None,
+        typer.Option(help="null-text: constants of the authors' code, or of their paper; published if not given."),
+    ] = None,
+    fit: Annotated[
+        Literal["crop", "pad"], typer.Option(help="How the picture is brought to the model's size.")
+    ] = "crop",
+    model: options.ModelName = "scenes",
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    force: options.Force = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Invert a photograph, so that it can be edited by changing its caption.
+
+    Writes a file with all that edits need, and says how well the photograph is reconstructed from it, against the bound
+    that the model's autoencoder sets.
+    """
+    destination = check_output(output or Path(f"{picture.stem}.safetensors"), overwrite=force)
+    if destination.suffix != ".safetensors":
+        raise SettingError(f"got the output {destination}; expected a name that ends in .safetensors.")
+    if method == "ddim" and (inner_steps is not None or preset is not None):
+        raise SettingError("got --inner-steps or --preset with --method ddim, which optimises nothing. Leave them out.")
+
+    from nulltext import DDIM, NullText, load, open_image
+
+    if method == "ddim":
+        inverter = DDIM(steps=steps, guidance=1.0 if guidance is None else guidance)
+    else:
+        kind = NullText.paper if preset == "paper" else NullText.published
+        inverter = kind(steps=steps, inner_steps=inner_steps or 10, guidance=GUIDANCE if guidance is None else guidance)
+    with terminal.loading(model):
+        loaded = load(model, device=device, dtype=dtype)
+    photo = open_image(picture, loaded, fit=fit)
+    start = time.perf_counter()
+    with terminal.progress() as on_progress:
+        inversion = inverter(loaded, photo, caption, on_progress)
+    seconds = time.perf_counter() - start
+    inversion.save(destination, overwrite=force)
+
+    scores = inversion.scores
+    if json:
+        terminal.print_json(
+            {
+                "file": str(destination),
+                "picture": str(picture),
+                "caption": inversion.caption,
+                "model": inversion.model.id,
+                "method": inversion.method,
+                "settings": dict(inversion.settings),
+                "guidance": inversion.guidance,
+                "vae_psnr": scores.vae_psnr,
+                "psnr": scores.psnr,
+                "gap_db": scores.vae_psnr - scores.psnr,
+                "seconds": seconds,
+                "device": str(loaded.device),
+                "dtype": str(loaded.dtype).removeprefix("torch."),
+            }
+        )
+        return
+    terminal.show(
+        f"{destination}\n"
+        f"PSNR {scores.psnr:.2f} dB at guidance {inversion.guidance:g}; "
+        f"the autoencoder alone gives {scores.vae_psnr:.2f} dB\n"
+        f"{seconds:.1f} s on {loaded.device}\n"
+        f'Next: nulltext edit {shlex.quote(str(destination))} "the caption with other words"'
+    )

@@ -1,0 +1,38 @@
+"""The model that an inversion file asks for."""
+
+from typing import TYPE_CHECKING
+
+from nulltext.errors import ModelNotFoundError
+
+if TYPE_CHECKING:
+    from nulltext import Model, ModelIdentity
+
+EMBEDDED = "scenes"
+
+
+def load_for(identity: "ModelIdentity", name: str | None, device: str | None, dtype: str | None) -> "Model":
+    """Loads the model that an inversion was made with.
+
+    Args:
+        identity: What the file says of it.
+        name: What the user says; None to go by the file.
+        device: See `nulltext.load`.
+        dtype: See `nulltext.load`.
+
+    Raises:
+        ModelNotFoundError: The file was made with a folder or a checkpoint file, and says not where that is.
+    """
+    from nulltext import load
+    from nulltext.cli import terminal
+
+    revision = None
+    if name is None:
+        by_digest = identity.revision.startswith("sha256:")
+        if by_digest and identity.id != EMBEDDED:
+            raise ModelNotFoundError(
+                f"this inversion was made with a folder or file named {identity.id!r}, which may be anywhere. "
+                "Say where it is with --model."
+            )
+        name, revision = identity.id, None if by_digest else identity.revision
+    with terminal.loading(name):
+        return load(name, device=device, dtype=dtype, revision=revision)

@@ -1,0 +1,42 @@
+"""The options that several commands share, each spelt and explained once."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+ModelName = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="The embedded model (scenes), a hub id, a folder in diffusers' format, or a checkpoint file.",
+        rich_help_panel="Model",
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, mps; a GPU if there is one.", rich_help_panel="Model"),
+]
+Dtype = Annotated[
+    Literal["float32", "float16", "bfloat16"] | None,
+    typer.Option(
+        help="Precision inside the denoiser; float16 on CUDA, else float32.",
+        show_default=False,
+        rich_help_panel="Model",
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything drawn at random.")]
+Steps = Annotated[int, typer.Option(min=1, help="Steps of the sampler, T.")]
+InnerSteps = Annotated[int, typer.Option(min=1, help="At most so many optimiser steps at each of them, N.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel="Output")]
+Force = Annotated[
+    bool, typer.Option("--force", "-f", help="Overwrite what is already there.", rich_help_panel="Output")
+]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="On an error, show the whole stack trace.", rich_help_panel="Output")
+]
+InversionFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="An inversion file, as `nulltext invert` writes it.", show_default=False)
+]

@@ -1,0 +1,101 @@
+"""Names for the files that the commands write, and pictures as bytes."""
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nulltext.errors import OutputWriteError, SettingError
+from nulltext.files import check_output, write_file
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+LONGEST = 60
+"""A file name made of a caption is cut there, in characters."""
+
+
+def slug(caption: str) -> str:
+    """A caption as a file name: its words, joined by hyphens."""
+    words = re.sub(r"[^\w]+", "-", caption.casefold()).strip("-_")
+    return words[:LONGEST].rstrip("-_") or "picture"
+
+
+def picture_path(path: Path) -> Path:
+    """The path itself, if Pillow can write the kind of picture that its suffix names.
+
+    Raises:
+        SettingError: It cannot.
+    """
+    from PIL import Image
+
+    if Image.registered_extensions().get(path.suffix.casefold()) not in Image.SAVE:
+        raise SettingError(f"got {path}, whose suffix names no picture format; expected .png, .jpg or .webp, say.")
+    return path
+
+
+def edit_paths(captions: Sequence[str], output: Path | None, stem: str) -> list[Path]:
+    """Where the edits go, one file a caption.
+
+    Args:
+        captions: The new captions.
+        output: A picture file for a single caption; else a folder. None is this folder.
+        stem: What the names begin with where no `output` is given.
+
+    Raises:
+        SettingError: One file for several captions, or no picture format.
+    """
+    if output is not None and output.suffix and not output.is_dir():
+        if len(captions) > 1:
+            raise SettingError(
+                f"got the one file {output} for {len(captions)} captions; expected a folder. "
+                "Give -o a name without a suffix."
+            )
+        return [picture_path(output)]
+    names: list[str] = []
+    for caption in captions:
+        name = slug(caption) if output is not None else f"{stem}-{slug(caption)}"
+        while name in names:  # captions that differ in punctuation only, or after the cut
+            name += "-again"
+        names.append(name)
+    return [(output or Path()) / f"{name}.png" for name in names]
+
+
+def check_all(paths: Iterable[Path], *, force: bool) -> None:
+    """Says before any work whether all these can be written; a folder that is not there yet can be made.
+
+    Raises:
+        OutputExistsError: One is there, and `force` is off.
+        OutputWriteError: One cannot be written.
+    """
+    for path in paths:
+        if path.parent.exists():
+            check_output(path, overwrite=force)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those above it.
+
+    Raises:
+        OutputWriteError: The system refused.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputWriteError(f"cannot make the folder {folder}: {error.strerror}. Choose another.") from error
+
+
+def write_picture(path: Path, image: "Image", *, force: bool) -> None:
+    """Writes a picture, whole or not at all, making its folder if need be.
+
+    Raises:
+        OutputExistsError: It is there, and `force` is off.
+        OutputWriteError: The system refused.
+    """
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    image.save(buffer, Image.registered_extensions()[path.suffix.casefold()])
+    make_folder(path.parent)
+    write_file(path, buffer.getvalue(), overwrite=force)

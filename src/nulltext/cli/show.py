@@ -1,0 +1,77 @@
+"""`nulltext show`: what an inversion file holds and how it was made."""
+
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from nulltext.cli import options, outputs, terminal
+
+
+def show(
+    file: options.InversionFile,
+    image: Annotated[
+        Path | None,
+        typer.Option(metavar="PICTURE", help="Write the source picture it holds there.", rich_help_panel="Output"),
+    ] = None,
+    force: options.Force = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Print an inversion file's recipe and how well the photograph is reconstructed from it."""
+    if image is not None:
+        outputs.check_all([outputs.picture_path(image)], force=force)
+
+    from nulltext import Inversion
+    from nulltext.pictures import to_pixels
+
+    inversion = Inversion.load(file)
+    if image is not None:
+        outputs.write_picture(image, inversion.restore(to_pixels(inversion.picture)), force=force)
+    height, width = inversion.frame.size
+    fitted_height, fitted_width = inversion.picture.shape[:2]
+    record = {
+        "file": str(file),
+        "bytes": file.stat().st_size,
+        "caption": inversion.caption,
+        "model": inversion.model.id,
+        "revision": inversion.model.revision,
+        "method": inversion.method,
+        "settings": dict(inversion.settings),
+        "guidance": inversion.guidance,
+        "steps": len(inversion.schedule),
+        "width": width,
+        "height": height,
+        "fitted_width": fitted_width,
+        "fitted_height": fitted_height,
+        "sha256": inversion.sha256,
+        "vae_psnr": inversion.scores.vae_psnr,
+        "psnr": inversion.scores.psnr,
+        "version": inversion.version,
+    }
+    if json:
+        terminal.print_json(record)
+        return
+
+    from rich.table import Table
+
+    settings = ", ".join(f"{key} {_plain(value)}" for key, value in inversion.settings.items())
+    table = Table(show_header=False, box=None)
+    for name, value in {
+        "caption": inversion.caption,
+        "PSNR": f"{inversion.scores.psnr:.2f} dB at guidance {inversion.guidance:g}",
+        "autoencoder alone": f"{inversion.scores.vae_psnr:.2f} dB",
+        "method": f"{inversion.method}: {settings}",
+        "model": f"{inversion.model.id} ({inversion.model.revision[:19]})",
+        "picture": f"{width} x {height}, fitted to {fitted_width} x {fitted_height}, SHA-256 {inversion.sha256[:12]}",
+        "file": f"{file}, {file.stat().st_size / 1e6:.2f} MB, written by nulltext {inversion.version}",
+    }.items():
+        table.add_row(name, value)
+    terminal.show(table)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        settings = cast("dict[str, object]", value)
+        return "(" + ", ".join(f"{key} {_plain(each)}" for key, each in settings.items()) + ")"
+    return f"{value:g}" if isinstance(value, float) else str(value)
