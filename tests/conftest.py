@@ -12,6 +12,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from nulltext.models.base import Model
 from nulltext.models.loading import load
+from nulltext.pictures import Photo, open_image
 
 TEXT_LENGTH = 24
 """Unlike any real checkpoint's, so that nothing can rely on 77."""
@@ -114,6 +115,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return made[prediction]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def pipeline_builder() -> Callable[..., StableDiffusionPipeline]:
+    """`build_pipeline`, for tests that want a pipeline of their own."""
+    return build_pipeline
+
+
+@pytest.fixture(scope="session")
+def photo(model: Model, picture: Image.Image) -> Photo:
+    """The picture, fitted to the tiny model."""
+    return open_image(picture, model)
 
 
 @pytest.fixture(scope="session", params=["epsilon", "v_prediction"])

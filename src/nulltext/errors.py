@@ -1,7 +1,7 @@
 """Every exception that the package raises on purpose.
 
-Each one derives from `NulltextError` *and* from the builtin that fits, so both ``except NulltextError`` and the habitual
-``except FileNotFoundError`` work. A message says what was got, what was expected and what to do about it.
+Each one derives from `NulltextError` *and* from the builtin that fits, so both ``except NulltextError`` and the
+habitual ``except FileNotFoundError`` work. A message says what was got, what was expected and what to do about it.
 
     NulltextError
     ├── SettingError (ValueError)                     a setting or argument outside its range

@@ -53,12 +53,12 @@ def write_file(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = F
     path = check_output(path, overwrite=overwrite)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with open(temporary, "xb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         check_output(path, overwrite=overwrite)  # somebody may have written it meanwhile
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         if isinstance(error, OutputExistsError | OutputWriteError):
             raise

@@ -1,12 +1,12 @@
 """Opening photographs for a model, and putting results back into them.
 
-A model takes pictures of certain sizes. `open_image` fits a photograph to such a size in one of two ways, and the `Frame` it
-leaves behind undoes that for any result:
+A model takes pictures of certain sizes. `open_image` fits a photograph to such a size in one of two ways, and the
+`Frame` it leaves behind undoes that for any result:
 
 - ``fit="crop"`` (default) takes the largest centred part with the wanted aspect ratio and scales it. A result is scaled
   back to that part's size and put in its place, and around it the photograph stays as it was.
-- ``fit="pad"`` scales the whole photograph to fit inside and mirrors it at its borders to fill the rest. Of a result the
-  filling is cut off again, and what is left is scaled back.
+- ``fit="pad"`` scales the whole photograph to fit inside and mirrors it at its borders to fill the rest. Of a result
+  the filling is cut off again, and what is left is scaled back.
 
 Either way a result has the photograph's width and height.
 """
@@ -222,7 +222,7 @@ def _box(sides: Sequence[int]) -> Box:
 
 def nearest_size(model: Sizes, size: tuple[int, int]) -> tuple[int, int]:
     """Rounds (height, width) to what the model can take."""
-    if len(size) != 2 or min(size) < 1:
+    if min(size) < 1:
         raise SettingError(f"got size={size!r}; expected (height, width) in pixels, each at least 1.")
     height, width = (max(1, round(side / model.scale)) * model.scale for side in size)
     return height, width
@@ -287,8 +287,8 @@ def _open(name: str, data: bytes) -> Image.Image:
         raise ImageTooLargeError(_too_large(name, f"{len(data)} bytes that unpack to far more")) from error
     except Exception as error:
         raise ImageDecodeError(
-            f"{name} is not a picture that can be read ({len(data)} bytes); expected JPEG, PNG, WebP, TIFF, BMP, GIF or "
-            "another common format. Export it as one of these."
+            f"{name} is not a picture that can be read ({len(data)} bytes); expected JPEG, PNG, WebP, TIFF, BMP, GIF "
+            "or another common format. Export it as one of these."
         ) from error
 
 
@@ -300,10 +300,10 @@ def _rgb(name: str, image: Image.Image) -> Image.Image:
     """Any picture as 8-bit RGB."""
     if image.mode.startswith("I"):  # 16 bits, in Pillow's several notations; convert() would clip, not scale
         values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
+        if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
             raise ImageDecodeError(
-                f"{name} has integer pixels from {values.min()} to {values.max()}; expected at most 16 bits, 0 to 65535. "
-                "Export it with 8 or 16 bits."
+                f"{name} has integer pixels from {values.min()} to {values.max()}; expected at most 16 bits, 0 to "
+                "65535. Export it with 8 or 16 bits."
             )
         return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.mode == "F":

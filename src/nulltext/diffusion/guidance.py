@@ -1,12 +1,18 @@
 """Classifier-free guidance."""
 
-from nulltext.types import Latents
+from dataclasses import dataclass
+from typing import Protocol, final
+
+import torch
+
+from nulltext.diffusion.levels import Prediction
+from nulltext.types import Embeddings, Latents
 
 
 def guide(null: Latents, cond: Latents, guidance: float) -> Latents:
-    """Classifier-free guidance: Ho and Salimans, arXiv 2207.12598, eq. 6, as written in arXiv 2211.09794, eq. 4.
+    """Classifier-free guidance: Ho and Salimans, arXiv 2207.12598, eq. 6, as written in arXiv 2211.09794, section 3.1.
 
-    Since the guidance is linear and so are both predictions, it holds for v as for epsilon.
+    Since it is linear, and v is linear in epsilon, it holds for both kinds of prediction.
 
     Args:
         null: [B, C, h, w] the network's output for the null caption.
@@ -17,3 +23,45 @@ def guide(null: Latents, cond: Latents, guidance: float) -> Latents:
         ``null + w * (cond - null)``.
     """
     return null + guidance * (cond - null)
+
+
+class Denoiser(Protocol):
+    """Anything that predicts the noise in latents."""
+
+    @property
+    def prediction(self) -> Prediction:
+        """What `predict` returns."""
+        ...
+
+    def predict(self, x: Latents, t: int, text: Embeddings) -> Latents:
+        """The network's output for latents `x` at time `t` under `text`, all with the same batch size."""
+        ...
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Guided:
+    """A denoiser under captions and a weight.
+
+    Attributes:
+        model: What predicts.
+        cond: [B, L, D] caption embeddings.
+        guidance: The weight w.
+    """
+
+    model: Denoiser
+    cond: Embeddings
+    guidance: float
+
+    def predict(self, x: Latents, t: int, null: Embeddings) -> Latents:
+        """The guided output, both halves in one pass; at w = 1 the null half has no part and is not computed.
+
+        Args:
+            x: [B, C, h, w] latents.
+            t: The time the network is told.
+            null: [1, L, D] null embedding, the same for the whole batch.
+        """
+        if self.guidance == 1:
+            return self.model.predict(x, t, self.cond)
+        both = self.model.predict(torch.cat([x, x]), t, torch.cat([null.expand_as(self.cond), self.cond]))
+        return guide(both[: len(x)], both[len(x) :], self.guidance)

@@ -1,7 +1,7 @@
 """Noise levels, and the one pair of functions that every step is made of.
 
-A latent at a level is ``x = alpha * x0 + sigma * eps``. A network's output is *split* into ``(x0, eps)`` at one level and
-*combined* at another: towards less noise that is a step of DDIM sampling, towards more noise one of DDIM inversion.
+A latent at a level is ``x = alpha * x0 + sigma * eps``. A network's output is *split* into ``(x0, eps)`` at one level
+and *combined* at another: towards less noise that is a step of DDIM sampling, towards more noise one of DDIM inversion.
 """
 
 from dataclasses import dataclass

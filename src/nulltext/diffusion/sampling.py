@@ -1,65 +1,30 @@
-"""Sampling: the schedule walked from noise to picture under guidance."""
+"""The schedule walked: forwards from noise to picture, backwards from picture to noise."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 
-from nulltext.diffusion.guidance import guide
-from nulltext.diffusion.levels import Prediction, denoise
+from nulltext.diffusion.guidance import Guided
+from nulltext.diffusion.levels import denoise, renoise
 from nulltext.diffusion.schedule import Schedule
 from nulltext.progress import OnProgress, Progress, silent
 from nulltext.types import Embeddings, Latents
 
 
-class Denoiser(Protocol):
-    """Anything that predicts the noise in latents."""
-
-    @property
-    def prediction(self) -> Prediction:
-        """What `predict` returns."""
-        ...
-
-    def predict(self, x: Latents, t: int, text: Embeddings) -> Latents:
-        """The network's output for latents `x` at time `t` under `text`, all with the same batch size."""
-        ...
-
-
-def predict_guided(model: Denoiser, x: Latents, t: int, null: Embeddings, cond: Embeddings, guidance: float) -> Latents:
-    """The network's output under guidance, both halves in one pass; at w=1 the null half is not needed and not computed.
-
-    Args:
-        model: What predicts.
-        x: [B, C, h, w] latents.
-        t: The time the network is told.
-        null: [B, L, D] or [1, L, D] null embedding.
-        cond: [B, L, D] caption embeddings.
-        guidance: The weight w.
-    """
-    if guidance == 1:
-        return model.predict(x, t, cond)
-    both = model.predict(torch.cat([x, x]), t, torch.cat([null.expand_as(cond), cond]))
-    return guide(*both.chunk(2), guidance)
-
-
 def sample(
-    model: Denoiser,
+    guided: Guided,
     schedule: Schedule,
     x: Latents,
-    cond: Embeddings,
     nulls: Sequence[Embeddings],
-    guidance: float,
     on_progress: OnProgress = silent,
 ) -> Latents:
-    """Deterministic DDIM sampling under classifier-free guidance.
+    """Deterministic DDIM sampling: arXiv 2010.02502, eq. 12 with no fresh noise.
 
     Args:
-        model: What predicts.
+        guided: What predicts, for B captions.
         schedule: The intervals to pass, T of them.
         x: [B, C, h, w] latents at the first interval's noisy end.
-        cond: [B, L, D] caption embeddings.
         nulls: T null embeddings, [1, L, D] each, in sampling order.
-        guidance: The weight w.
         on_progress: Told of every step, phase "sample".
 
     Returns:
@@ -67,7 +32,37 @@ def sample(
     """
     with torch.no_grad():
         for step, (interval, null) in enumerate(zip(schedule, nulls, strict=True), start=1):
-            output = predict_guided(model, x, interval.t, null, cond, guidance)
-            x = denoise(x, output, interval, model.prediction)
+            x = denoise(x, guided.predict(x, interval.t, null), interval, guided.model.prediction)
             on_progress(Progress("sample", step, len(schedule)))
     return x
+
+
+def invert(
+    guided: Guided,
+    schedule: Schedule,
+    x: Latents,
+    null: Embeddings,
+    on_progress: OnProgress = silent,
+) -> Latents:
+    """DDIM inversion: arXiv 2211.09794, section 3.1 (Dhariwal and Nichol, arXiv 2105.05233, appendix F).
+
+    The sampler's step run backwards, as if the network said the same on both ends of it. It is told the time of the
+    noisier end, as in the authors' code and in diffusers.
+
+    Args:
+        guided: What predicts, for one caption. With w = 1 it is the plain inversion.
+        schedule: The intervals, in sampling order; they are walked in reverse. T of them.
+        x: [1, C, h, w] the picture's latents z_0.
+        null: [1, L, D] the null caption's embedding.
+        on_progress: Told of every step, phase "invert".
+
+    Returns:
+        [T+1, C, h, w] the trajectory in sampling order, from z_T to z_0.
+    """
+    trajectory = [x]
+    with torch.no_grad():
+        for step, interval in enumerate(reversed(schedule), start=1):
+            x = renoise(x, guided.predict(x, interval.t, null), interval, guided.model.prediction)
+            trajectory.append(x)
+            on_progress(Progress("invert", step, len(schedule)))
+    return torch.cat(trajectory[::-1])

@@ -1,7 +1,7 @@
 """The noise schedule: which levels a picture passes, read once from a scheduler's config.
 
-A `Schedule` walked forwards samples and walked backwards inverts; nothing else in the package knows about steps. It holds
-the very numbers of diffusers' ``DDIMScheduler``, down to which level the last step ends on.
+A `Schedule` walked forwards samples and walked backwards inverts; nothing else in the package knows about steps. It
+holds the very numbers of diffusers' ``DDIMScheduler``, down to which level the last step ends on.
 """
 
 import math
@@ -18,7 +18,7 @@ from nulltext.errors import SettingError, UnsupportedScheduleError
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
-    """What a scheduler's config says about noise levels. Names, meanings and defaults are those of ``DDIMScheduler``."""
+    """What a scheduler's config says about noise levels; names, meanings and defaults are ``DDIMScheduler``'s."""
 
     num_train_timesteps: int = 1000
     beta_start: float = 0.0001
@@ -108,11 +108,12 @@ class ScheduleConfig:
         if self.timestep_spacing == "leading":
             times = [i * (count // steps) + self.steps_offset for i in reversed(range(steps))]
         elif self.timestep_spacing == "trailing":
-            spaced = torch.arange(count, 0, -count / steps, dtype=torch.float64).round()
-            times = [int(time) - 1 for time in spaced.tolist()]
+            # In the rounding of np.arange(count, 0, -count / steps), for the same ties; of exactly `steps` elements.
+            delta = (count - count / steps) - count
+            times = [round(count + i * delta) - 1 for i in range(steps)]
         elif self.timestep_spacing == "linspace":
-            spaced = torch.linspace(0, count - 1, steps, dtype=torch.float64).round()
-            times = [int(time) for time in reversed(spaced.tolist())]
+            step = (count - 1) / max(1, steps - 1)
+            times = [round(i * step) for i in reversed(range(steps))]
         else:
             raise UnsupportedScheduleError(
                 f"the scheduler's config has timestep_spacing={self.timestep_spacing!r}; expected 'leading', "
@@ -152,8 +153,10 @@ class Schedule(Sequence[Interval]):
             UnsupportedScheduleError: DDIM cannot walk this schedule both ways.
         """
         read = ScheduleConfig.read(config)
-        products: list[float] = read.alphas_cumprod().double().tolist()
-        levels = [NoiseLevel(math.sqrt(product), math.sqrt(1 - product)) for product in products]
+        products = read.alphas_cumprod()
+        # Roots in float32, as diffusers takes them: then every step rounds as its schedulers' do.
+        roots = zip(products.sqrt(), (1 - products).sqrt(), strict=True)
+        levels = [NoiseLevel(alpha.item(), sigma.item()) for alpha, sigma in roots]
         last = NoiseLevel(1.0, 0.0) if read.set_alpha_to_one else levels[0]
         times = read.timesteps(steps)
         stride = read.num_train_timesteps // steps

@@ -32,7 +32,7 @@ class Edit:
     @property
     def images(self) -> list[Image.Image]:
         """The edited pictures, each put back into the photograph: of its size, with what was cropped around them."""
-        return [self.frame.restore(pixels) for pixels in self.pixels.split(1)]
+        return [self.frame.restore(pixels[None]) for pixels in self.pixels]
 
     @property
     def image(self) -> Image.Image:

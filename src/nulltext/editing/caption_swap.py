@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
+from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.editing.base import Edit
 from nulltext.errors import EmptyCaptionError
@@ -39,6 +40,6 @@ class CaptionSwap:
         w = inversion.check(model, self.guidance)
         cond = embed_captions(model, [inversion.caption, *wanted])
         start = inversion.pivot[:1].to(model.device).expand(len(cond), -1, -1, -1)
-        z0 = sample(model, inversion.schedule, start, cond, step_nulls(model, inversion), w, on_progress)
-        source, edited = model.decode(z0).cpu().split([1, len(wanted)])
-        return Edit(captions=wanted, pixels=edited, source=source, frame=inversion.frame)
+        nulls = step_nulls(model, inversion)
+        drawn = model.decode(sample(Guided(model, cond, w), inversion.schedule, start, nulls, on_progress)).cpu()
+        return Edit(captions=wanted, pixels=drawn[1:], source=drawn[:1], frame=inversion.frame)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.errors import SettingError
 from nulltext.models.base import Model, embed_captions
@@ -12,7 +13,7 @@ from nulltext.progress import OnProgress, silent
 from nulltext.types import Pixels
 
 
-def generate(
+def generate(  # noqa: PLR0913 - all but two are settings with a default, given by name
     model: Model,
     caption: str | Sequence[str],
     *,
@@ -53,4 +54,4 @@ def generate(
     shape = (1, model.latent_channels, height // model.scale, width // model.scale)
     noise = [torch.randn(shape, generator=torch.Generator().manual_seed(number)) for number in seeds]
     x = torch.cat(noise).to(model.device)
-    return model.decode(sample(model, schedule, x, cond, [null] * steps, guidance, on_progress))
+    return model.decode(sample(Guided(model, cond, guidance), schedule, x, [null] * steps, on_progress))

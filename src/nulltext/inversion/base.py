@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import Field, asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from PIL import Image
@@ -41,8 +41,8 @@ class Inversion:
 
     Attributes:
         caption: The source caption.
-        pivot: [T+1, C, h, w] the trajectory; ``pivot[0]`` is z_T, ``pivot[-1]`` is z_0, and step i of the schedule leads
-            from ``pivot[i]`` to ``pivot[i + 1]``. On the CPU, float32.
+        pivot: [T+1, C, h, w] the trajectory; ``pivot[0]`` is z_T, ``pivot[-1]`` is z_0, and step i of the schedule
+            leads from ``pivot[i]`` to ``pivot[i + 1]``. On the CPU, float32.
         nulls: [T, L, D] the null embedding of each step, ``nulls[0]`` for t = T; None if the method has none, and the
             null caption is meant. On the CPU, float32.
         guidance: The weight w that it was made for.
@@ -91,15 +91,15 @@ class Inversion:
             )
         if not _same_schedule(self.schedule, model.schedule(len(self.schedule))):
             raise MismatchError(
-                f"the schedule of {model.identity.id} in {len(self.schedule)} steps is not the one this inversion was made "
-                "with. Give the model back its scheduler config, or invert the picture again."
+                f"the schedule of {model.identity.id} in {len(self.schedule)} steps is not the one this inversion was "
+                "made with. Give the model back its scheduler config, or invert the picture again."
             )
         if guidance is None:
             return self.guidance
         if self.nulls is not None and guidance != self.guidance:
             raise MismatchError(
-                f"got guidance {guidance:g}; the null embeddings of this inversion were made for {self.guidance:g}. Use "
-                "that, or invert the picture again for the other."
+                f"got guidance {guidance:g}; the null embeddings of this inversion were made for {self.guidance:g}. "
+                "Use that, or invert the picture again for the other."
             )
         return guidance
 
@@ -107,7 +107,7 @@ class Inversion:
         """A result, [1, 3, H, W] in [-1, 1], put back into the photograph: a picture of the photograph's size."""
         return self.frame.restore(pixels)
 
-    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Writes an inversion file, whole or not at all.
 
         Args:
@@ -175,24 +175,29 @@ class Inversion:
             )
         except (KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
             raise storage.damaged(path, f"its record is incomplete or altered ({error!r})") from error
-        steps, (height, width, colours) = len(inversion.schedule), inversion.picture.shape
+        steps, (height, width) = len(inversion.schedule), inversion.frame.fitted
         sound = (
             inversion.pivot.shape[0] == steps + 1
             and (inversion.nulls is None or inversion.nulls.shape[0] == steps)
-            and colours == 3
-            and (height, width) == inversion.frame.fitted
+            and inversion.picture.shape == (height, width, 3)
         )
         if not sound:
+            shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
             raise storage.damaged(
-                path,
-                f"a schedule of {steps} steps and a picture of {width} x {height} do not go with the shapes "
-                + ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items()),
+                path, f"its record has {steps} steps and a picture of {width} x {height}, with the shapes {shapes}"
             )
         return inversion
 
 
 class Inverter(Protocol):
-    """A method of inversion: settings in the constructor, data in the call."""
+    """A method of inversion, a frozen dataclass: settings in the constructor, data in the call."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def guidance(self) -> float:
+        """The weight w that the inversion is made for."""
+        ...
 
     def __call__(self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent) -> Inversion:
         """Inverts a photograph under a caption that describes it.
@@ -210,32 +215,28 @@ class Inverter(Protocol):
         ...
 
 
-def finish(
+def finish(  # noqa: PLR0913 - an inversion's record has so many parts
+    method: Inverter,
     model: Model,
     photo: Photo,
     *,
     caption: str,
+    schedule: Schedule,
     pivot: Latents,
     nulls: Embeddings | None,
-    guidance: float,
-    method: str,
-    settings: Mapping[str, Any],
-    schedule: Schedule,
     reconstruction: Latents,
 ) -> Inversion:
-    """What every method does last: checks the numbers, measures the picture's losses, and puts the record together.
+    """What every method does last: checks the numbers, measures the losses, and puts the record together.
 
     Args:
+        method: The method; its name, settings and guidance go into the record.
         model: The model used.
         photo: The photograph.
-        caption: See `Inversion`, as the following ones.
+        caption: The source caption.
+        schedule: The intervals walked, T of them.
         pivot: [T+1, C, h, w].
         nulls: [T, L, D] or None.
-        guidance: The weight w.
-        method: The method's name.
-        settings: Its settings.
-        schedule: The intervals walked.
-        reconstruction: [1, C, h, w] z_0 as sampled from the inversion at `guidance`.
+        reconstruction: [1, C, h, w] z_0 as sampled from the inversion at the method's guidance.
 
     Raises:
         DivergedError: Numbers became infinite or not-a-number.
@@ -244,17 +245,17 @@ def finish(
     for name, tensor in {"trajectory": pivot, "null embeddings": nulls, "reconstruction": drawn}.items():
         if tensor is not None and not torch.isfinite(tensor).all():
             raise DivergedError(
-                f"the {name} became infinite or not-a-number in {model.dtype} with {model.identity.id}; expected finite "
-                "numbers. Load the model with dtype float32 or bfloat16, or take a lower guidance."
+                f"the {name} became infinite or not-a-number in {model.dtype} with {model.identity.id}; expected "
+                "finite numbers. Load the model with dtype float32 or bfloat16, or take a lower guidance."
             )
     pixels = photo.pixels.to(model.device)
     return Inversion(
         caption=caption,
         pivot=pivot.cpu(),
         nulls=None if nulls is None else nulls.cpu(),
-        guidance=guidance,
-        method=method,
-        settings=settings,
+        guidance=method.guidance,
+        method=type(method).__name__,
+        settings=asdict(method),
         schedule=schedule,
         model=model.identity,
         picture=to_picture(photo.pixels),

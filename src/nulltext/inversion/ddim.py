@@ -1,52 +1,14 @@
-"""DDIM inversion: the sampler run backwards, under the assumption that the network says the same on both ends of a step."""
+"""DDIM inversion, alone: the sampler run backwards."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import final
 
-import torch
-
-from nulltext.diffusion.levels import renoise
-from nulltext.diffusion.sampling import predict_guided, sample
-from nulltext.diffusion.schedule import Schedule
+from nulltext.diffusion.guidance import Guided
+from nulltext.diffusion.sampling import invert, sample
 from nulltext.inversion.base import Inversion, finish
 from nulltext.models.base import Model, embed_captions
 from nulltext.pictures import Photo
-from nulltext.progress import OnProgress, Progress, silent
-from nulltext.types import Embeddings, Latents
-
-
-def trajectory(
-    model: Model,
-    schedule: Schedule,
-    z0: Latents,
-    null: Embeddings,
-    cond: Embeddings,
-    guidance: float,
-    on_progress: OnProgress = silent,
-) -> Latents:
-    """DDIM inversion: arXiv 2211.09794, section 3.1 and eq. 3 (Dhariwal and Nichol, arXiv 2105.05233, section F).
-
-    The network is told the time of the noisier end, as in the authors' code and in diffusers.
-
-    Args:
-        model: What predicts.
-        schedule: The intervals, in sampling order; they are walked in reverse.
-        z0: [1, C, h, w] the picture's latents.
-        null: [1, L, D] the null caption's embedding.
-        cond: [1, L, D] the caption's embedding.
-        guidance: The weight w; 1 is the plain inversion.
-        on_progress: Told of every step, phase "invert".
-
-    Returns:
-        [T+1, C, h, w] from z_T to z_0.
-    """
-    z = [z0]
-    with torch.no_grad():
-        for step, interval in enumerate(reversed(schedule), start=1):
-            output = predict_guided(model, z[-1], interval.t, null, cond, guidance)
-            z.append(renoise(z[-1], output, interval, model.prediction))
-            on_progress(Progress("invert", step, len(schedule)))
-    return torch.cat(z[::-1])
+from nulltext.progress import OnProgress, silent
 
 
 @final
@@ -69,24 +31,15 @@ class DDIM:
         """Inverts a photograph; see `nulltext.inversion.base.Inverter`.
 
         Raises:
-            SettingError: `steps` is out of range.
+            SettingError: `steps` is out of range for the model.
             CaptionError: The caption is empty, too long, or has an unknown word.
             DivergedError: Numbers became infinite or not-a-number.
         """
         schedule = model.schedule(self.steps)
         cond, null = embed_captions(model, [caption]), model.embed([""])
-        z0 = model.encode(photo.pixels)
-        pivot = trajectory(model, schedule, z0, null, cond, self.guidance, on_progress)
-        drawn = sample(model, schedule, pivot[:1], cond, [null] * len(schedule), self.guidance, on_progress)
+        guided = Guided(model, cond, self.guidance)
+        pivot = invert(guided, schedule, model.encode(photo.pixels), null, on_progress)
+        drawn = sample(guided, schedule, pivot[:1], [null] * len(schedule), on_progress)
         return finish(
-            model,
-            photo,
-            caption=caption,
-            pivot=pivot,
-            nulls=None,
-            guidance=self.guidance,
-            method="DDIM",
-            settings=asdict(self),
-            schedule=schedule,
-            reconstruction=drawn,
+            self, model, photo, caption=caption, schedule=schedule, pivot=pivot, nulls=None, reconstruction=drawn
         )

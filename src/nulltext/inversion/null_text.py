@@ -1,22 +1,23 @@
-"""Null-text inversion: Mokady et al., "Null-text Inversion for Editing Real Images using Guided Diffusion Models", CVPR 2023,
-arXiv 2211.09794, algorithm 1.
+"""Null-text inversion.
 
-The trajectory of a plain DDIM inversion is the pivot. Under guidance the sampler would leave it; so for each step the null
-embedding is optimised until the guided step lands on the pivot again. Model and caption stay as they are.
+Mokady et al., "Null-text Inversion for Editing Real Images using Guided Diffusion Models", CVPR 2023, arXiv 2211.09794,
+algorithm 1. The trajectory of a plain DDIM inversion is the pivot. Under guidance the sampler would leave it; so for
+each step the null embedding is optimised until the guided step lands on the pivot again. Model and caption stay as
+they are.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import final
 
 import torch
 from torch.nn.functional import mse_loss
 
-from nulltext.diffusion.guidance import guide
+from nulltext.diffusion.guidance import Guided, guide
 from nulltext.diffusion.levels import denoise
+from nulltext.diffusion.sampling import invert
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion, finish
-from nulltext.inversion.ddim import trajectory
 from nulltext.models.base import Model, embed_captions
 from nulltext.pictures import Photo
 from nulltext.progress import OnProgress, Progress, silent
@@ -97,45 +98,33 @@ class NullText:
         """
         schedule = model.schedule(self.steps)
         cond, null = embed_captions(model, [caption]), model.embed([""])
-        z0 = model.encode(photo.pixels)
-        pivot = trajectory(model, schedule, z0, null, cond, 1.0, on_progress)
-        nulls, drawn = self.optimise(model, schedule, pivot, null, cond, on_progress)
+        pivot = invert(Guided(model, cond, 1.0), schedule, model.encode(photo.pixels), null, on_progress)
+        nulls, drawn = self.optimise(Guided(model, cond, self.guidance), schedule, pivot, null, on_progress)
         return finish(
-            model,
-            photo,
-            caption=caption,
-            pivot=pivot,
-            nulls=nulls,
-            guidance=self.guidance,
-            method="NullText",
-            settings=asdict(self),
-            schedule=schedule,
-            reconstruction=drawn,
+            self, model, photo, caption=caption, schedule=schedule, pivot=pivot, nulls=nulls, reconstruction=drawn
         )
 
     def optimise(
         self,
-        model: Model,
+        guided: Guided,
         schedule: Schedule,
         pivot: Latents,
         null: Embeddings,
-        cond: Embeddings,
         on_progress: OnProgress = silent,
     ) -> tuple[Embeddings, Latents]:
         """Algorithm 1. In its words: `pivot` is z*, `z` is z-bar, `null` is the empty-set sign, `cond` is C.
 
         Args:
-            model: What predicts.
+            guided: What predicts, under the source caption and w.
             schedule: T intervals, in sampling order.
             pivot: [T+1, C, h, w] from z*_T to z*_0.
             null: [1, L, D] the null caption's embedding, where the optimisation starts.
-            cond: [1, L, D] the caption's embedding.
             on_progress: Told of every step of the sampler, phase "optimise", with the last loss.
 
         Returns:
             [T, L, D] the optimised null embeddings, and [1, C, h, w] where the guided sampler ends with them.
         """
-        w, constants = self.guidance, self.constants
+        model, cond, w, constants = guided.model, guided.cond, guided.guidance, self.constants
         nulls: list[Embeddings] = []
         z = pivot[:1]
         for i, interval in enumerate(schedule):

@@ -1,5 +1,6 @@
 """Drawing the source picture again from its inversion."""
 
+from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_captions
@@ -11,7 +12,7 @@ def step_nulls(model: Model, inversion: Inversion) -> list[Embeddings]:
     """The null embedding of each step, T of [1, L, D] on the model's device: the inversion's, or the null caption's."""
     if inversion.nulls is None:
         return [model.embed([""])] * len(inversion.schedule)
-    return list(inversion.nulls.to(model.device).split(1))
+    return [null[None] for null in inversion.nulls.to(model.device)]
 
 
 def reconstruct(
@@ -33,7 +34,6 @@ def reconstruct(
         MismatchError: Another model, schedule or guidance than the inversion's.
     """
     w = inversion.check(model, guidance)
-    cond = embed_captions(model, [inversion.caption])
+    guided = Guided(model, embed_captions(model, [inversion.caption]), w)
     start = inversion.pivot[:1].to(model.device)
-    z0 = sample(model, inversion.schedule, start, cond, step_nulls(model, inversion), w, on_progress)
-    return model.decode(z0)
+    return model.decode(sample(guided, inversion.schedule, start, step_nulls(model, inversion), on_progress))

@@ -1,14 +1,14 @@
 """The inversion file: one ``.safetensors`` with tensors, and a record of where they come from as its text metadata.
 
-| tensor         | type    | shape                                                                              |
-|----------------|---------|------------------------------------------------------------------------------------|
-| `pivot`        | float32 | [T+1, C, h, w], from z_T to z_0                                                    |
-| `nulls`        | float32 | [T, L, D]; absent if the method has none                                           |
-| `picture`      | uint8   | [H, W, 3] the fitted source                                                        |
-| `surroundings` | uint8   | [bytes] a PNG of the photograph around it; absent if there is nothing around it    |
+| tensor         | type    | shape                                                                           |
+|----------------|---------|---------------------------------------------------------------------------------|
+| `pivot`        | float32 | [T+1, C, h, w], from z_T to z_0                                                 |
+| `nulls`        | float32 | [T, L, D]; absent if the method has none                                        |
+| `picture`      | uint8   | [H, W, 3] the fitted source                                                     |
+| `surroundings` | uint8   | [bytes] a PNG of the photograph around it; absent if there is nothing around it |
 
-In the metadata ``format``, ``format_version`` and ``digest`` (of the tensors) are plain text, all else is JSON. Nothing is
-ever unpickled.
+In the metadata ``format``, ``format_version`` and ``digest`` (SHA-256 of the tensors) are plain text, all else is JSON.
+Nothing is ever unpickled.
 """
 
 import hashlib
@@ -35,7 +35,8 @@ _TENSORS = {
     "picture": (torch.uint8, 3),
     "surroundings": (torch.uint8, 1),
 }
-_OPTIONAL = {"nulls", "surroundings"}
+_OPTIONAL = ("nulls", "surroundings")
+_PLAIN = ("format", "format_version", "digest")
 
 
 def write(
@@ -76,46 +77,51 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
         what = "is a folder" if path.is_dir() else "does not exist"
         raise InversionFileNotFoundError(f"{path} {what}; expected an inversion file (.safetensors). Check the path.")
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
+        opened: Any = safe_open(path, framework="pt", device="cpu")  # safetensors carries no types
+        with opened as file:
             metadata: dict[str, str] = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise ForeignFileError(
-                    f"{path} is a .safetensors file but holds no inversion (format {metadata.get('format')!r}); expected "
-                    f"{FORMAT!r}. Give a file that `Inversion.save` wrote."
-                )
-            if metadata.get("format_version") != str(FORMAT_VERSION):
-                raise FileVersionError(
-                    f"{path} has format version {metadata.get('format_version')!r}; this package reads "
-                    f"{FORMAT_VERSION}. Use the package version that wrote it, or invert the picture again."
-                )
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}
+            _check_format(path, metadata)
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no dict
     except (SafetensorError, OSError) as error:
         raise damaged(path, f"it is truncated or no .safetensors ({error})") from error
-    for name, (dtype, axes) in _TENSORS.items():
-        if name not in tensors:
-            if name in _OPTIONAL:
-                continue
+    for name in _TENSORS:
+        if name in tensors:
+            _check_tensor(path, name, tensors[name])
+        elif name not in _OPTIONAL:
             raise damaged(path, f"it has the tensors {sorted(tensors)}, without {name!r}")
-        tensor = tensors[name]
-        if tensor.dtype != dtype or tensor.ndim != axes or tensor.numel() == 0:
-            raise damaged(
-                path, f"{name!r} is {tensor.dtype} with shape {list(tensor.shape)}; expected {dtype} with {axes} axes"
-            )
-        if not torch.isfinite(tensor).all():
-            raise damaged(path, f"{name!r} has values that are not finite numbers")
     if unknown := sorted(tensors.keys() - _TENSORS.keys()):
         raise damaged(path, f"it has tensors that do not belong there: {unknown}")
     if metadata.get("digest") != _digest(tensors):
         raise damaged(path, "its tensors do not match the digest written with them")
     try:
-        record = {
-            key: json.loads(value)
-            for key, value in metadata.items()
-            if key not in ("format", "format_version", "digest")
-        }
+        record = {key: json.loads(value) for key, value in metadata.items() if key not in _PLAIN}
     except ValueError as error:
         raise damaged(path, f"its record is not JSON ({error})") from error
     return tensors, record
+
+
+def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
+    found, version = metadata.get("format"), metadata.get("format_version")
+    if found != FORMAT:
+        raise ForeignFileError(
+            f"{path} is a .safetensors file but holds no inversion (format {found!r}); expected {FORMAT!r}. Give a "
+            "file that `Inversion.save` wrote."
+        )
+    if version != str(FORMAT_VERSION):
+        raise FileVersionError(
+            f"{path} has format version {version!r}; this package reads {FORMAT_VERSION}. Use the package version that "
+            f"wrote it ({metadata.get('version')}), or invert the picture again."
+        )
+
+
+def _check_tensor(path: Path, name: str, tensor: Tensor) -> None:
+    dtype, axes = _TENSORS[name]
+    if tensor.dtype != dtype or tensor.ndim != axes or tensor.numel() == 0:
+        raise damaged(
+            path, f"{name!r} is {tensor.dtype} with shape {list(tensor.shape)}; expected {dtype} with {axes} axes"
+        )
+    if not torch.isfinite(tensor).all():
+        raise damaged(path, f"{name!r} has values that are not finite numbers")
 
 
 def damaged(path: str | os.PathLike[str], what: str) -> DamagedFileError:

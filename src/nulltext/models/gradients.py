@@ -9,8 +9,8 @@ class ScaledGradient:
     """Scales the gradient up where it enters a float16 network and down again where it leaves.
 
     The gradient of a mean-squared error over latents with respect to a denoiser's output is near 3e-7; float16 has no
-    normal number below 6e-5 and would flush most of it to zero. Since a gradient is linear in the one that comes in, the
-    scaling changes nothing else. One instance serves one pass: ``leave(network(enter(text).half()).float())``.
+    normal number below 6e-5 and would flush most of it to zero. Since a gradient is linear in the one that comes in,
+    the scaling changes nothing else. One instance serves one pass: ``leave(network(enter(text).half()).float())``.
     """
 
     def __init__(self) -> None:

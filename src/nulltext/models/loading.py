@@ -9,11 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionPipeline
 
 from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError, UnsupportedPipelineError
 from nulltext.models.base import Model, ModelIdentity
+from nulltext.models.quiet import quiet
 from nulltext.models.stable_diffusion import StableDiffusion
 
 EMBEDDED = "scenes"
@@ -118,7 +119,7 @@ def _dtype(dtype: torch.dtype | str | None, device: torch.device) -> torch.dtype
     return known
 
 
-def _read_folder(folder: Path) -> StableDiffusionPipeline:
+def _read_folder(folder: Path) -> "diffusers.StableDiffusionPipeline":
     """A folder's pipeline, with its weights in the precision they are stored in."""
     try:
         index: dict[str, Any] = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
@@ -131,35 +132,37 @@ def _read_folder(folder: Path) -> StableDiffusionPipeline:
         raise ModelLoadError(f"{folder}/model_index.json is damaged: {error}. Fetch the model again.") from error
     if kind != "StableDiffusionPipeline":
         raise UnsupportedPipelineError(
-            f"{folder} holds a {kind}; expected a StableDiffusionPipeline (Stable Diffusion 1.x or 2.x, text to image). "
-            "Choose such a checkpoint."
+            f"{folder} holds a {kind}; expected a StableDiffusionPipeline (Stable Diffusion 1.x or 2.x, text to "
+            "image). Choose such a checkpoint."
         )
     try:
-        return StableDiffusionPipeline.from_pretrained(
-            folder, **_UNUSED, requires_safety_checker=False, local_files_only=True
-        )
+        with quiet():
+            return diffusers.StableDiffusionPipeline.from_pretrained(
+                folder, **_UNUSED, requires_safety_checker=False, local_files_only=True
+            )
     except Exception as error:  # diffusers raises whatever its readers raise
         raise ModelLoadError(
             f"{folder} cannot be loaded: {_first_line(error)}. It is damaged or incomplete; fetch it again."
         ) from error
 
 
-def _read_single_file(path: Path, config: str | os.PathLike[str] | None) -> StableDiffusionPipeline:
+def _read_single_file(path: Path, config: str | os.PathLike[str] | None) -> "diffusers.StableDiffusionPipeline":
     """A single file's pipeline. Pickled checkpoints are read by torch's weights-only unpickler."""
     if path.suffix not in _SINGLE_FILE:
         raise ModelLoadError(f"{path} is no checkpoint file; expected one that ends in .safetensors or .ckpt.")
     settings: dict[str, Any] = {} if config is None else {"config": str(config)}
     try:
-        pipeline: Any = StableDiffusionPipeline.from_single_file(
-            str(path), **settings, **_UNUSED, requires_safety_checker=False
-        )
+        with quiet():
+            pipeline: Any = diffusers.StableDiffusionPipeline.from_single_file(
+                str(path), **settings, **_UNUSED, requires_safety_checker=False
+            )
     except Exception as error:
         raise ModelLoadError(
-            f"{path} cannot be loaded: {_first_line(error)}. A single file lacks the configs and the tokenizer, which are "
-            "fetched once from the hub: connect to the network, or give config=, a folder in diffusers' format that has "
-            "them. If they are there, the file is damaged or is no Stable Diffusion 1.x or 2.x checkpoint."
+            f"{path} cannot be loaded: {_first_line(error)}. A single file lacks the configs and the tokenizer, which "
+            "are fetched once from the hub: connect to the network, or give config=, a folder in diffusers' format "
+            "that has them. If they are there, the file is damaged or is no Stable Diffusion 1.x or 2.x checkpoint."
         ) from error
-    if not isinstance(pipeline, StableDiffusionPipeline):
+    if not isinstance(pipeline, diffusers.StableDiffusionPipeline):
         raise UnsupportedPipelineError(f"{path} holds a {type(pipeline).__name__}; expected a StableDiffusionPipeline.")
     return pipeline
 
@@ -167,7 +170,7 @@ def _read_single_file(path: Path, config: str | os.PathLike[str] | None) -> Stab
 def _fetch(name: str, revision: str | None) -> Path:
     """The local folder of a hub id, named after its commit; fetched if it is not there."""
     try:
-        return Path(DiffusionPipeline.download(name, revision=revision, **_UNUSED))
+        return Path(diffusers.DiffusionPipeline.download(name, revision=revision, **_UNUSED))
     except Exception as error:  # a dozen kinds from the hub client and its transport
         at = "" if revision is None else f" at revision {revision!r}"
         raise ModelNotFoundError(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+import diffusers
 import torch
-from diffusers import DDIMScheduler, StableDiffusionPipeline
 from torch import Tensor
 
 from nulltext.diffusion.levels import Prediction
@@ -21,6 +21,7 @@ from nulltext.errors import (
 )
 from nulltext.models.base import ModelIdentity
 from nulltext.models.gradients import ScaledGradient
+from nulltext.models.quiet import quiet
 from nulltext.types import Embeddings, Latents, Pixels
 
 
@@ -60,7 +61,7 @@ class StableDiffusion:
     @classmethod
     def from_pipeline(
         cls,
-        pipeline: StableDiffusionPipeline,
+        pipeline: "diffusers.StableDiffusionPipeline",
         identity: ModelIdentity,
         *,
         device: torch.device,
@@ -84,8 +85,8 @@ class StableDiffusion:
         channels = parts.vae.config.latent_channels
         if parts.unet.config.in_channels != channels or parts.unet.config.class_embed_type is not None:
             raise UnsupportedPipelineError(
-                f"{identity.id}: the denoiser takes {parts.unet.config.in_channels} channels, but latents have {channels}; "
-                "expected a text-to-image checkpoint. Inpainting, depth and upscaling checkpoints cannot be used."
+                f"{identity.id}: the denoiser takes {parts.unet.config.in_channels} channels, but latents have "
+                f"{channels}; expected a text-to-image checkpoint. Inpainting, depth and upscaling cannot be used."
             )
         width, embedded = parts.unet.config.cross_attention_dim, parts.text_encoder.config.hidden_size
         if width != embedded:
@@ -95,15 +96,22 @@ class StableDiffusion:
             )
         # On a CPU, float32 convolutions of contiguous weights are several times slower at some batch sizes.
         layout = torch.channels_last if device.type == "cpu" else torch.preserve_format
+        with quiet():
+            parts.unet.to(device=device, dtype=dtype, memory_format=layout)
+            parts.vae.to(device=device, dtype=torch.float32, memory_format=layout)
+            parts.text_encoder.to(device=device, dtype=torch.float32)
+            scheduler_config = _ddim_config(parts.scheduler)
+        for part in (parts.unet, parts.vae, parts.text_encoder):
+            part.requires_grad_(requires_grad=False).eval()
         return cls(
             identity=identity,
             device=device,
             dtype=dtype,
-            unet=parts.unet.to(device=device, dtype=dtype, memory_format=layout).requires_grad_(False).eval(),
-            vae=parts.vae.to(device=device, dtype=torch.float32, memory_format=layout).requires_grad_(False).eval(),
-            text_encoder=parts.text_encoder.to(device=device, dtype=torch.float32).requires_grad_(False).eval(),
+            unet=parts.unet,
+            vae=parts.vae,
+            text_encoder=parts.text_encoder,
             tokenizer=parts.tokenizer,
-            scheduler_config=_ddim_config(parts.scheduler),
+            scheduler_config=scheduler_config,
             words=None if word_list is None else frozenset(word_list.read_text(encoding="utf-8").lower().split()),
             word_list=word_list,
         )
@@ -181,7 +189,7 @@ class StableDiffusion:
         return self.unet(x, t, text.to(self.dtype)).sample.float()
 
     def encode(self, pixels: Pixels) -> Latents:
-        """[B, C, H / scale, W / scale] latents of pictures: the posterior's mode, with the autoencoder's own scaling."""
+        """[B, C, H / scale, W / scale] latents of pictures: the posterior's mode, by the autoencoder's own scaling."""
         pixels = pixels.to(self.device, torch.float32)
         if self.device.type == "cpu":
             pixels = pixels.contiguous(memory_format=torch.channels_last)
@@ -233,16 +241,16 @@ class StableDiffusion:
         )
 
 
-def _ddim_config(scheduler: Any) -> Mapping[str, Any]:
+def _ddim_config(scheduler: "diffusers.SchedulerMixin") -> Mapping[str, Any]:
     """The config that ``DDIMScheduler.from_config`` makes of any scheduler's."""
     name = type(scheduler).__name__
-    if not hasattr(scheduler.config, "beta_schedule"):
+    if "beta_schedule" not in scheduler.config:
         raise UnsupportedScheduleError(
             f"the checkpoint's scheduler is {name}, whose config has no beta schedule; expected one that describes a "
             "DDIM (DDIM, PNDM, Euler, DPM-Solver, ...). Use a Stable Diffusion 1.x or 2.x checkpoint."
         )
     try:
-        config = dict(DDIMScheduler.from_config(scheduler.config).config)
+        config = dict(diffusers.DDIMScheduler.from_config(scheduler.config).config)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise UnsupportedScheduleError(f"the config of the checkpoint's {name} describes no DDIM: {error}") from error
     ScheduleConfig.read(config)

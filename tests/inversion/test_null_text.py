@@ -1,0 +1,161 @@
+import dataclasses
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from nulltext import DDIM, NullText, Progress
+from nulltext.errors import Cancelled, EmptyCaptionError, SettingError
+
+CAPTION = "a red ball on grass"
+
+
+def algorithm_1(model, pixels, caption, *, steps, inner_steps, w, rates, stops):
+    """Algorithm 1 of arXiv 2211.09794, step by step: the network called directly, DDIM from its formula."""
+    unet = model.unet
+
+    def embed(text):
+        ids = model.tokenizer(
+            text, padding="max_length", max_length=model.tokenizer.model_max_length, return_tensors="pt"
+        ).input_ids
+        return model.text_encoder(ids)[0].detach()
+
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+    a = torch.cumprod(1 - betas, 0)
+    stride = 1000 // steps
+    times = [1 + stride * i for i in range(steps)]  # ascending: t = 1 ... T
+    v = model.prediction == "v_prediction"
+
+    def ddim(z, out, a_from, a_to):
+        if v:
+            x0 = a_from.sqrt() * z - (1 - a_from).sqrt() * out
+            eps = a_from.sqrt() * out + (1 - a_from).sqrt() * z
+        else:
+            x0, eps = (z - (1 - a_from).sqrt() * out) / a_from.sqrt(), out
+        return a_to.sqrt() * x0 + (1 - a_to).sqrt() * eps
+
+    def level(t):
+        return a[t] if t >= 0 else a[0]
+
+    cond, null = embed(caption), embed("")
+    with torch.no_grad():
+        z = model.vae.encode(pixels).latent_dist.mode() * model.vae.config.scaling_factor
+        pivot = [z]
+        for t in times:  # DDIM inversion with w = 1
+            z = ddim(z, unet(z, t, cond).sample, level(t - stride), level(t))
+            pivot.append(z)
+
+    nulls, z_bar = [], pivot[-1]
+    for i, t in enumerate(reversed(times)):
+        goal = pivot[steps - 1 - i]
+        null = null.clone().detach().requires_grad_(True)
+        optimizer = torch.optim.Adam([null], lr=rates(i))
+        for _ in range(inner_steps):
+            out_cond, out_null = unet(z_bar, t, cond).sample.detach(), unet(z_bar, t, null).sample
+            z_prev = ddim(z_bar, out_null + w * (out_cond - out_null), level(t), level(t - stride))
+            loss = F.mse_loss(z_prev, goal)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if loss.item() < stops(i):
+                break
+        nulls.append(null.detach())
+        with torch.no_grad():
+            out_cond, out_null = unet(z_bar, t, cond).sample, unet(z_bar, t, null).sample
+            z_bar = ddim(z_bar, out_null + w * (out_cond - out_null), level(t), level(t - stride))
+    return torch.cat(pivot[::-1]), torch.cat(nulls), z_bar
+
+
+@pytest.mark.parametrize(
+    ("method", "rates", "stops"),
+    [
+        (NullText.published, lambda i: 1e-2 * (1 - i / 100), lambda i: 1e-5 + i * 2e-5),
+        (NullText.paper, lambda _: 1e-2, lambda _: 1e-5),
+    ],
+    ids=["published", "paper"],
+)
+def test_follows_algorithm_1(any_model, photo, method, rates, stops):
+    expected_pivot, expected_nulls, _ = algorithm_1(
+        any_model, photo.pixels, CAPTION, steps=10, inner_steps=5, w=7.5, rates=rates, stops=stops
+    )
+    inversion = method(steps=10, inner_steps=5)(any_model, photo, CAPTION)
+    torch.testing.assert_close(inversion.pivot, expected_pivot, rtol=0, atol=1e-4)
+    torch.testing.assert_close(inversion.nulls, expected_nulls, rtol=0, atol=1e-4)
+
+
+def test_the_default_is_the_published_preset():
+    assert NullText() == NullText.published() == NullText(steps=50, inner_steps=10, guidance=7.5)
+    assert dataclasses.asdict(NullText.paper())["constants"] == {
+        "learning_rate": 1e-2, "decay": 0.0, "tolerance": 1e-5, "tolerance_growth": 0.0
+    }  # fmt: skip
+
+
+def test_reconstructs_better_than_ddim_under_guidance(any_model, photo):
+    nulled = NullText(steps=10, inner_steps=10)(any_model, photo, CAPTION)
+    plain = DDIM(steps=10, guidance=7.5)(any_model, photo, CAPTION)
+    assert nulled.scores.vae_psnr == pytest.approx(plain.scores.vae_psnr)
+    assert abs(nulled.scores.psnr - nulled.scores.vae_psnr) <= abs(plain.scores.psnr - plain.scores.vae_psnr) + 0.05
+
+
+def test_stops_early(model, photo):
+    at_once = dataclasses.replace(NullText().constants, tolerance=1e9)
+    losses, calls = [], []
+    events = []
+    NullText(steps=3, constants=at_once)(model, photo, CAPTION, events.append)
+    assert [event.step for event in events if event.phase == "optimise"] == [1, 2, 3]
+    assert all(event.loss is not None for event in events if event.phase == "optimise")
+
+
+def test_tells_its_progress_in_order(model, photo):
+    events: list[Progress] = []
+    NullText(steps=2, inner_steps=1)(model, photo, CAPTION, events.append)
+    assert [(event.phase, event.step, event.total) for event in events] == [
+        ("invert", 1, 2),
+        ("invert", 2, 2),
+        ("optimise", 1, 2),
+        ("optimise", 2, 2),
+    ]
+
+
+def test_a_callback_that_raises_stops_it(model, photo):
+    def stop(event):
+        if event.phase == "optimise":
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        NullText(steps=2, inner_steps=1)(model, photo, CAPTION, stop)
+
+
+def test_leaves_the_weights_alone(model, photo):
+    before = {name: weight.clone() for name, weight in model.unet.named_parameters()}
+    NullText(steps=2, inner_steps=2)(model, photo, CAPTION)
+    for name, weight in model.unet.named_parameters():
+        assert weight.grad is None
+        assert torch.equal(weight, before[name])
+
+
+def test_is_repeatable(model, photo):
+    first, second = (NullText(steps=2, inner_steps=2)(model, photo, CAPTION) for _ in range(2))
+    assert torch.equal(first.nulls, second.nulls)
+
+
+def test_works_inside_no_grad(model, photo):
+    with torch.no_grad():
+        inside = NullText(steps=2, inner_steps=2)(model, photo, CAPTION)
+    outside = NullText(steps=2, inner_steps=2)(model, photo, CAPTION)
+    assert torch.equal(inside.nulls, outside.nulls)
+
+
+def test_settings_out_of_range():
+    with pytest.raises(SettingError, match="inner_steps=0"):
+        NullText(inner_steps=0)
+    with pytest.raises(SettingError, match="DDIM"):
+        NullText(guidance=1.0)
+    with pytest.raises(SettingError, match="paper"):
+        NullText(steps=101)
+    assert NullText.paper(steps=101).steps == 101
+
+
+def test_an_empty_caption(model, photo):
+    with pytest.raises(EmptyCaptionError):
+        NullText()(model, photo, "  ")
