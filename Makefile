@@ -43,6 +43,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 demo: install ## invert and edit held-out pictures; writes nulltext-demo/contact-sheet.png
 	$(BIN)/nulltext demo --force $(ARGS)
 
+# The tests compute with tiny tensors, for which more threads only get in each other's way.
+test test-slow: export OMP_NUM_THREADS ?= 1
+
 test: install-dev ## run the tests (ARGS="-k inversion" for some of them)
 	$(BIN)/python -m pytest $(ARGS)
 

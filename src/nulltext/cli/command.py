@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from nulltext.errors import Cancelled, NulltextError
+from nulltext.errors import Cancelled, NulltextError, OutputExistsError
 
 UNEXPECTED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -36,6 +36,8 @@ class Command(TyperCommand):
                 raise
             if isinstance(error, NulltextError):
                 message, code = str(error), WRONG_INPUT
+                if isinstance(error, OutputExistsError) and "force" in ctx.params:
+                    message += " Here --force asks for that."
             else:
                 message = f"{type(error).__name__}: {error}. This was not foreseen; --debug shows where it happened."
                 code = UNEXPECTED

@@ -75,7 +75,8 @@ def progress(prefix: str = "") -> Generator[OnProgress]:
         TextColumn("{task.fields[loss]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_stderr(), transient=True) as bars:
+    console = _stderr()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         current: tuple[str, TaskID] | None = None
 
         def on_progress(event: Event) -> None:

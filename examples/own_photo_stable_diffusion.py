@@ -1,0 +1,45 @@
+"""Edit a photograph of your own with Stable Diffusion, on a GPU.
+
+    python examples/own_photo_stable_diffusion.py cat.jpg \
+        "a cat sitting next to a mirror" "a tiger sitting next to a mirror" "a silver cat sculpture next to a mirror"
+
+The checkpoint is fetched on the first run. The inversion is kept beside the photograph, so that further edits take
+seconds: run it again with other captions.
+"""
+
+import argparse
+from pathlib import Path
+
+import nulltext
+
+
+def main() -> None:
+    """Inverts the photograph, unless that has been done, and writes one picture for each new caption."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("caption", help="what the photograph shows")
+    parser.add_argument("edits", nargs="+", help="the caption with other words, once for each picture wanted")
+    parser.add_argument("--model", default="stable-diffusion-v1-5/stable-diffusion-v1-5")
+    parser.add_argument("--device", help="cuda if there is one, else cpu")
+    parser.add_argument("--steps", type=int, default=50, help="steps of the sampler")
+    parser.add_argument("--fit", choices=["crop", "pad"], default="crop")
+    arguments = parser.parse_args()
+
+    model = nulltext.load(arguments.model, device=arguments.device)
+    kept = arguments.photo.with_suffix(".safetensors")
+    if kept.exists():
+        inversion = nulltext.Inversion.load(kept)
+    else:
+        photo = nulltext.open_image(arguments.photo, model, fit=arguments.fit)
+        inversion = nulltext.NullText(steps=arguments.steps)(model, photo, arguments.caption)
+        inversion.save(kept)
+
+    edit = nulltext.CaptionSwap()(model, inversion, arguments.edits)
+    for number, (caption, image) in enumerate(zip(edit.captions, edit.images, strict=True), start=1):
+        path = arguments.photo.with_name(f"{arguments.photo.stem}-{number}.png")
+        image.save(path)
+        print(f"{path}: {caption}")
+
+
+if __name__ == "__main__":
+    main()

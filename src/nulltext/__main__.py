@@ -1,0 +1,5 @@
+"""`python -m nulltext` is `nulltext`."""
+
+from nulltext.cli.app import main
+
+main()

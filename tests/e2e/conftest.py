@@ -1,0 +1,83 @@
+"""The command line as its user meets it: run from an empty folder, in this process unless a test needs another."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from nulltext.cli.app import app
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, which is the current one."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def run(here: Path) -> Run:
+    """Runs the command line in this process."""
+
+    def call(*args: object) -> Result:
+        return CliRunner().invoke(app, [str(arg) for arg in args], env={"COLUMNS": "120"})
+
+    return call
+
+
+@pytest.fixture
+def run_json(run: Run) -> Callable[..., Mapping[str, Any]]:
+    """Runs it with --json and reads what it prints: one object, and nothing beside it."""
+
+    def call(*args: object) -> Mapping[str, Any]:
+        result = run(*args, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny(folder: Callable[[str], Path]) -> Path:
+    """The folder of a tiny pipeline."""
+    return folder("epsilon")
+
+
+@pytest.fixture(scope="session")
+def photo(tmp_path_factory: pytest.TempPathFactory, picture: Image.Image) -> Path:
+    """A picture file, 96 wide and 80 high."""
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    picture.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def inverted(tmp_path_factory: pytest.TempPathFactory, photo: Path, tiny: Path) -> Path:
+    """An inversion file of the photo by the tiny pipeline."""
+    path = tmp_path_factory.mktemp("inverted") / "photo.safetensors"
+    args = ["invert", photo, "a red ball", "-o", path, "--model", tiny, "--steps", 2, "--inner-steps", 1]
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    assert result.exit_code == 0, result.output
+    return path
+
+
+@pytest.fixture(scope="session")
+def program() -> tuple[str, ...]:
+    """The command line in a process of its own."""
+    return sys.executable, "-m", "nulltext"
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """For another process: this one's, with no network and one thread."""
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}

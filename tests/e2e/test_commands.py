@@ -1,0 +1,128 @@
+"""What each command does when all is well."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from nulltext import Inversion
+from nulltext.cli.outputs import edit_paths, slug
+
+QUICK = ("--steps", 2, "--inner-steps", 1)
+
+
+def test_invert_writes_a_file_and_says_what_to_do_next(run, here, photo, tiny):
+    result = run("invert", photo, "a red ball", "--model", tiny, *QUICK)
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in here.iterdir()) == ["photo.safetensors"]
+    assert "PSNR" in result.stdout
+    assert "Next: nulltext edit photo.safetensors" in result.stdout
+    assert Inversion.load("photo.safetensors").caption == "a red ball"
+
+
+def test_invert_json(run_json, photo, tiny):
+    record = run_json("invert", photo, "a red ball", "--model", tiny, *QUICK, "-o", "out.safetensors")
+    inversion = Inversion.load(record["file"])
+    assert record["psnr"] == pytest.approx(inversion.scores.psnr)
+    assert record["gap_db"] == pytest.approx(inversion.scores.vae_psnr - inversion.scores.psnr)
+    assert record["settings"]["steps"] == len(inversion.schedule) == 2
+    assert record["seconds"] > 0
+    assert (record["device"], record["dtype"]) == ("cpu", "float32")
+
+
+def test_invert_by_ddim_needs_no_guidance(run_json, photo, tiny):
+    record = run_json("invert", photo, "a red ball", "--model", tiny, "--method", "ddim", "--steps", 2)
+    assert record["guidance"] == 1
+    assert Inversion.load(record["file"]).nulls is None
+
+
+def test_invert_with_the_constants_of_the_paper(run_json, photo, tiny):
+    record = run_json("invert", photo, "a red ball", "--model", tiny, *QUICK, "--preset", "paper")
+    assert record["settings"]["constants"]["decay"] == 0
+
+
+def test_edit_writes_one_picture_a_caption_of_the_photographs_size(run, here, inverted, tiny):
+    result = run("edit", inverted, "a blue ball", "a cat", "--model", tiny)
+    assert result.exit_code == 0, result.output
+    paths = [Path(line) for line in result.stdout.splitlines()]
+    assert [path.name for path in paths] == ["photo-a-blue-ball.png", "photo-a-cat.png"]
+    assert {Image.open(path).size for path in paths} == {(96, 80)}
+
+
+def test_edit_into_one_file_and_the_reconstruction_into_another(run_json, here, inverted, tiny):
+    record = run_json(
+        "edit", inverted, "a cat", "--model", tiny, "-o", "cat.jpg", "--reconstruction", "deep/er/check.png"
+    )
+    assert record["edits"] == [{"caption": "a cat", "path": "cat.jpg"}]
+    assert record["source_caption"] == "a red ball"
+    assert Image.open("cat.jpg").format == "JPEG"
+    assert Image.open(record["reconstruction"]).size == (96, 80)
+
+
+def test_edit_into_a_folder(run, here, inverted, tiny):
+    assert run("edit", inverted, "a cat", "a dog", "--model", tiny, "-o", "edits").exit_code == 0
+    assert sorted(path.name for path in (here / "edits").iterdir()) == ["a-cat.png", "a-dog.png"]
+
+
+def test_show(run, run_json, inverted):
+    text = run("show", inverted).stdout
+    assert "a red ball" in text
+    assert "dB" in text
+    record = run_json("show", inverted, "--image", "source.png")
+    inversion = Inversion.load(inverted)
+    assert record["caption"] == inversion.caption
+    assert record["psnr"] == pytest.approx(inversion.scores.psnr)
+    assert (record["width"], record["height"]) == (96, 80)
+    assert (record["fitted_width"], record["fitted_height"]) == (64, 64)
+    assert Image.open("source.png").size == (96, 80)
+
+
+def test_generate_is_repeatable_and_takes_a_size(run_json, tiny):
+    args = ("generate", "a cat", "--model", tiny, "--steps", 2, "--size", "64x96", "--seed", 3)
+    first, second = run_json(*args, "-o", "one.png"), run_json(*args, "-o", "two.png")
+    assert (first["width"], first["height"], first["seed"]) == (96, 64, 3)
+    assert Path("one.png").read_bytes() == Path("two.png").read_bytes()
+    assert Image.open(second["path"]).size == (96, 64)
+
+
+@pytest.mark.parametrize("command", ["invert", "edit", "generate", "show"])
+def test_nothing_is_overwritten_without_force(command, run, here, photo, inverted, tiny):
+    target = here / ("out.safetensors" if command == "invert" else "out.png")
+    target.write_text("precious")
+    args = {
+        "invert": (photo, "a cat", "--model", tiny, *QUICK, "-o", target),
+        "edit": (inverted, "a cat", "--model", tiny, "-o", target),
+        "generate": ("a cat", "--model", tiny, "--steps", 2, "-o", target),
+        "show": (inverted, "--image", target),
+    }[command]
+    refused = run(command, *args)
+    assert refused.exit_code == 2
+    assert "--force" in refused.stderr
+    assert target.read_text() == "precious"
+    assert run(command, *args, "--force").exit_code == 0
+    assert target.read_bytes() != b"precious"
+
+
+def test_version(run):
+    from nulltext import __version__
+
+    assert run("--version").stdout.strip() == f"nulltext {__version__}"
+
+
+def test_slugs():
+    assert slug("A café, at night!") == "a-café-at-night"
+    assert slug("?!") == "picture"
+    assert len(slug("word " * 40)) <= 60
+
+
+def test_captions_that_make_the_same_name_do_not_collide():
+    paths = edit_paths(["a cat", "a cat!", "A cat"], None, "photo")
+    assert len(set(paths)) == 3
+
+
+def test_json_has_no_infinity(capsys):
+    from nulltext.cli.terminal import print_json
+
+    print_json({"psnr": float("inf"), "nested": [{"loss": float("nan")}], "text": "∅"})
+    assert json.loads(capsys.readouterr().out) == {"psnr": None, "nested": [{"loss": None}], "text": "∅"}

@@ -1,0 +1,61 @@
+"""What can be seen only from outside the process: how fast it starts, how it stops, what is on which stream."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+
+def fastest(args: list[str], environment: dict[str, str], times: int = 5) -> float:
+    """Seconds of the quickest run: what the program takes, less what the machine was busy with."""
+    seconds: list[float] = []
+    for _ in range(times):
+        start = time.perf_counter()
+        subprocess.run(args, check=True, capture_output=True, env=environment)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def test_help_is_immediate(program, environment):
+    assert fastest([*program, "--help"], environment) < 0.5
+
+
+def test_import_is_quick(environment):
+    bare = fastest([sys.executable, "-c", "pass"], environment)
+    assert fastest([sys.executable, "-c", "import nulltext"], environment) - bare < 0.3
+
+
+def test_help_of_no_command_imports_a_heavy_library(environment):
+    code = """
+import sys
+from typer.testing import CliRunner
+from nulltext.cli.app import app
+result = CliRunner().invoke(app, ["{command}", "--help"])
+assert result.exit_code == 0, result.output
+heavy = {{"torch", "numpy", "PIL", "diffusers", "transformers"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    for command in ("demo", "invert", "edit", "show", "generate"):
+        subprocess.run([sys.executable, "-c", code.format(command=command)], check=True, env=environment)
+
+
+def test_json_is_all_there_is_on_stdout(here, photo, tiny, program, environment):
+    args = ["invert", str(photo), "a red ball", "--model", str(tiny), "--steps", "2", "--json"]
+    result = subprocess.run([*program, *args], check=True, capture_output=True, text=True, env=environment)
+    assert json.loads(result.stdout)["file"] == "photo.safetensors"
+    assert "Warning" not in result.stderr
+
+
+def test_ctrl_c_leaves_nothing_behind(here, photo, tiny, program, environment):
+    args = ["invert", str(photo), "a red ball", "--model", str(tiny), "--steps", "90", "--inner-steps", "1000000"]
+    process = subprocess.Popen(
+        [*program, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    time.sleep(4)  # long enough to be at work, but any moment after the start would do
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert stderr.strip() == "Stopped. Nothing half-written was left behind."
+    assert stdout == ""
+    assert list(here.iterdir()) == []
