@@ -224,7 +224,7 @@ def nearest_size(model: Sizes, size: tuple[int, int]) -> tuple[int, int]:
     """Rounds (height, width) to what the model can take."""
     if min(size) < 1:
         raise SettingError(f"got size={size!r}; expected (height, width) in pixels, each at least 1.")
-    height, width = (max(1, round(side / model.scale)) * model.scale for side in size)
+    height, width = (max(1, (side + model.scale // 2) // model.scale) * model.scale for side in size)
     return height, width
 
 

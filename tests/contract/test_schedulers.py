@@ -1,11 +1,12 @@
 """Our steps against diffusers' own.
 
-`DDIMScheduler` and a `Schedule` walked forwards correspond interval by interval: at `timesteps[i]` the scheduler goes from
-`schedule[i].noisy` to `schedule[i].clean`.
+`DDIMScheduler` and a `Schedule` walked forwards correspond interval by interval: at `timesteps[i]` the scheduler goes
+from `schedule[i].noisy` to `schedule[i].clean`.
 
-`DDIMInverseScheduler` has the same timesteps in ascending order, and its step *at* t goes from the level one stride below t
-*up to* the level of t, with the network's output for t. So its i-th step is `schedule[T - 1 - i]` taken from clean to noisy;
-its `initial_alpha_cumprod` plays the part of `final_alpha_cumprod`. There is no shift by one to account for.
+`DDIMInverseScheduler` has the same timesteps in ascending order, and its step *at* t goes from the level one stride
+below t *up to* the level of t, with the network's output for t. So its i-th step is `schedule[T - 1 - i]` taken from
+clean to noisy; its `initial_alpha_cumprod` plays the part of `final_alpha_cumprod`. There is no shift by one to account
+for.
 """
 
 import itertools

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from nulltext.diffusion.schedule import Schedule
@@ -15,7 +17,7 @@ SD = {
 def test_stable_diffusion_in_fifty_steps():
     schedule = Schedule.from_config(SD, 50)
     assert [schedule[0].t, schedule[1].t, schedule[-1].t] == [981, 961, 1]
-    assert all(a.clean == b.noisy for a, b in zip(schedule, schedule[1:], strict=False))
+    assert all(a.clean == b.noisy for a, b in itertools.pairwise(schedule))
     assert all(
         level.alpha**2 + level.sigma**2 == pytest.approx(1) for step in schedule for level in (step.noisy, step.clean)
     )

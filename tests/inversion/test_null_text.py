@@ -99,7 +99,6 @@ def test_reconstructs_better_than_ddim_under_guidance(any_model, photo):
 
 def test_stops_early(model, photo):
     at_once = dataclasses.replace(NullText().constants, tolerance=1e9)
-    losses, calls = [], []
     events = []
     NullText(steps=3, constants=at_once)(model, photo, CAPTION, events.append)
     assert [event.step for event in events if event.phase == "optimise"] == [1, 2, 3]

@@ -7,7 +7,7 @@
 | `picture`      | uint8   | [H, W, 3] the fitted source                                                     |
 | `surroundings` | uint8   | [bytes] a PNG of the photograph around it; absent if there is nothing around it |
 
-In the metadata ``format``, ``format_version`` and ``digest`` (SHA-256 of the tensors) are plain text, all else is JSON.
+In the metadata ``format``, ``format_version`` and ``digest`` (SHA-256 of all the rest) are plain text, all else is JSON.
 Nothing is ever unpickled.
 """
 
@@ -55,8 +55,9 @@ def write(
         OutputWriteError: Disk full, no permission, no such folder.
     """
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "digest": _digest(whole)}
+    metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION)}
     metadata |= {key: json.dumps(value, ensure_ascii=False) for key, value in record.items()}
+    metadata["digest"] = digest(whole, metadata)
     return write_file(path, save(whole, metadata), overwrite=overwrite)
 
 
@@ -91,8 +92,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
             raise damaged(path, f"it has the tensors {sorted(tensors)}, without {name!r}")
     if unknown := sorted(tensors.keys() - _TENSORS.keys()):
         raise damaged(path, f"it has tensors that do not belong there: {unknown}")
-    if metadata.get("digest") != _digest(tensors):
-        raise damaged(path, "its tensors do not match the digest written with them")
+    if metadata.get("digest") != digest(tensors, metadata):
+        raise damaged(path, "its content does not match the digest written with it")
     try:
         record = {key: json.loads(value) for key, value in metadata.items() if key not in _PLAIN}
     except ValueError as error:
@@ -131,8 +132,11 @@ def damaged(path: str | os.PathLike[str], what: str) -> DamagedFileError:
     )
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
+def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 over everything in a file but the digest itself."""
     total = hashlib.sha256()
+    for key in sorted(metadata.keys() - {"digest"}):
+        total.update(f"{key}\0{metadata[key]}\0".encode())
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         total.update(f"{name} {tensor.dtype} {list(tensor.shape)}\0".encode())

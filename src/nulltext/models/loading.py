@@ -135,6 +135,11 @@ def _read_folder(folder: Path) -> "diffusers.StableDiffusionPipeline":
             f"{folder} holds a {kind}; expected a StableDiffusionPipeline (Stable Diffusion 1.x or 2.x, text to "
             "image). Choose such a checkpoint."
         )
+    absent = [part for part in PARTS if not (folder / part).is_dir()]
+    if not any((folder / "tokenizer" / name).is_file() for name in ("vocab.json", "tokenizer.json")):
+        absent.append("tokenizer/vocab.json")  # without it transformers makes an empty tokenizer and says nothing
+    if absent:
+        raise ModelLoadError(f"{folder} is incomplete: it lacks {', '.join(absent)}. Fetch the model again.")
     try:
         with quiet():
             return diffusers.StableDiffusionPipeline.from_pretrained(

@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from nulltext import generate
+from nulltext.errors import EmptyCaptionError, SettingError
+
+
+def test_one_and_several(model):
+    assert generate(model, "a cat", steps=2).shape == (1, 3, 64, 64)
+    assert generate(model, ["a cat", "a dog"], steps=2).shape == (2, 3, 64, 64)
+
+
+def test_a_picture_depends_on_its_own_seed_alone(model):
+    alone = generate(model, "a dog", steps=3, seed=8)
+    beside = generate(model, ["a cat", "a dog"], steps=3, seed=7)
+    stated = generate(model, ["a dog", "a cat"], steps=3, seed=[8, 1])
+    torch.testing.assert_close(beside[1:], alone, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(stated[:1], alone, rtol=1e-3, atol=1e-3)
+    assert torch.equal(alone, generate(model, "a dog", steps=3, seed=8))
+    assert not torch.allclose(alone, generate(model, "a dog", steps=3, seed=9))
+
+
+def test_leaves_the_global_generator_alone(model):
+    before = torch.get_rng_state()
+    generate(model, "a dog", steps=2)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(("size", "made"), [((48, 80), (48, 80)), ((50, 77), (48, 80)), ((1, 1), (8, 8))])
+def test_sizes(model, size, made):
+    assert generate(model, "a cat", steps=1, size=size).shape[2:] == made
+
+
+def test_bad_input(model):
+    with pytest.raises(EmptyCaptionError):
+        generate(model, "")
+    with pytest.raises(SettingError, match="3 seeds for 2 captions"):
+        generate(model, ["a cat", "a dog"], seed=[1, 2, 3])
+    with pytest.raises(SettingError, match="0 steps"):
+        generate(model, "a cat", steps=0)
+    with pytest.raises(SettingError, match="size"):
+        generate(model, "a cat", size=(0, 8))

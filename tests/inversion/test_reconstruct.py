@@ -1,0 +1,47 @@
+import dataclasses
+
+import pytest
+import torch
+
+import nulltext
+from nulltext import DDIM, NullText, psnr, reconstruct
+from nulltext.errors import MismatchError
+
+CAPTION = "a red ball on grass"
+
+
+@pytest.fixture(scope="module")
+def nulled(model, photo):
+    return NullText(steps=4, inner_steps=3)(model, photo, CAPTION)
+
+
+def test_gives_what_the_inversion_promised(model, nulled, photo):
+    assert psnr(reconstruct(model, nulled), photo.pixels) == pytest.approx(nulled.scores.psnr, abs=0.01)
+
+
+def test_at_the_guidance_it_was_made_for(model, nulled):
+    assert torch.equal(reconstruct(model, nulled), reconstruct(model, nulled, 7.5))
+    with pytest.raises(MismatchError, match=r"got guidance 3.*made for 7\.5"):
+        reconstruct(model, nulled, 3.0)
+
+
+def test_a_plain_inversion_at_any_guidance_stated(model, photo):
+    plain = DDIM(steps=4)(model, photo, CAPTION)
+    assert torch.equal(reconstruct(model, plain), reconstruct(model, plain, 1.0))
+    assert not torch.allclose(reconstruct(model, plain), reconstruct(model, plain, 7.5))
+
+
+def test_with_another_model(nulled, folder):
+    with pytest.raises(MismatchError, match=r"got the model v_prediction.*made with epsilon"):
+        reconstruct(nulltext.load(folder("v_prediction"), device="cpu"), nulled)
+
+
+def test_with_another_schedule(model, nulled):
+    other = dataclasses.replace(model, scheduler_config={**model.scheduler_config, "beta_end": 0.02})
+    with pytest.raises(MismatchError, match="schedule"):
+        reconstruct(other, nulled)
+
+
+def test_in_another_precision_of_the_same_weights(folder, nulled, photo):
+    half = nulltext.load(folder("epsilon"), device="cpu", dtype="bfloat16")
+    assert psnr(reconstruct(half, nulled), photo.pixels) == pytest.approx(nulled.scores.psnr, abs=0.5)

@@ -1,0 +1,191 @@
+import json
+import shutil
+
+import diffusers
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import nulltext
+from nulltext.errors import (
+    ModelLoadError,
+    ModelNotFoundError,
+    SettingError,
+    UnsupportedPipelineError,
+    UnsupportedScheduleError,
+)
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    """A folder of our own to spoil."""
+    return shutil.copytree(folder("epsilon"), tmp_path / "copy")
+
+
+def edit_json(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+# ---- identity
+
+
+def test_a_folder_is_known_by_its_content(folder, copy):
+    original, moved = (nulltext.load(place, device="cpu").identity for place in (folder("epsilon"), copy))
+    assert moved.id == "copy"
+    assert moved.revision.startswith("sha256:")
+    assert moved.same_weights(original)
+
+
+@pytest.mark.parametrize(
+    "part", ["unet/config.json", "scheduler/scheduler_config.json", "unet/diffusion_pytorch_model.safetensors"]
+)
+def test_a_change_in_configs_or_weights_is_another_model(folder, copy, part):
+    path = copy / part
+    if path.suffix == ".json":
+        edit_json(path, _comment="changed")
+    else:
+        weights = load_file(path)
+        weights["conv_in.bias"][0] += 1
+        save_file(weights, path)
+    original, changed = (nulltext.load(place, device="cpu").identity for place in (folder("epsilon"), copy))
+    assert not changed.same_weights(original)
+
+
+def test_a_readme_beside_the_weights_changes_nothing(folder, copy):
+    (copy / "README.md").write_text("hello")
+    assert nulltext.load(copy, device="cpu").identity.same_weights(nulltext.load(folder("epsilon")).identity)
+
+
+# ---- precision and place
+
+
+def test_float32_on_the_cpu_even_from_half_precision_files(pipeline_builder, tmp_path):
+    pipeline_builder().to(torch.float16).save_pretrained(tmp_path)
+    model = nulltext.load(tmp_path, device="cpu")
+    assert load_file(tmp_path / "unet/diffusion_pytorch_model.safetensors")["conv_in.bias"].dtype == torch.float16
+    assert model.dtype == torch.float32
+    for part in (model.unet, model.vae, model.text_encoder):
+        assert {weight.dtype for weight in part.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, "bf16", "float16"])
+def test_any_precision_for_the_denoiser(folder, dtype):
+    model = nulltext.load(folder("epsilon"), device="cpu", dtype=dtype)
+    assert {weight.dtype for weight in model.unet.parameters()} == {model.dtype}
+    assert {weight.dtype for weight in model.vae.parameters()} == {torch.float32}
+
+
+def test_weights_are_frozen_and_nothing_drops_out(model):
+    for part in (model.unet, model.vae, model.text_encoder):
+        assert not part.training
+        assert not any(weight.requires_grad for weight in part.parameters())
+
+
+def test_convolutions_lie_channels_last_on_the_cpu(model):
+    for part in (model.unet, model.vae):
+        assert all(
+            weight.is_contiguous(memory_format=torch.channels_last) for weight in part.parameters() if weight.ndim == 4
+        )
+
+
+@pytest.mark.parametrize(("setting", "value"), [("dtype", "float64"), ("dtype", torch.int8), ("device", "abacus")])
+def test_settings_out_of_range(folder, setting, value):
+    with pytest.raises(SettingError, match=f"got {setting}"):
+        nulltext.load(folder("epsilon"), **{setting: value})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_a_device_that_is_not_here(folder):
+    with pytest.raises(SettingError, match="Try 'cpu'"):
+        nulltext.load(folder("epsilon"), device="cuda")
+
+
+def test_only_hub_ids_have_revisions(folder):
+    with pytest.raises(SettingError, match="only a hub id"):
+        nulltext.load(folder("epsilon"), revision="main")
+
+
+# ---- what cannot be loaded
+
+
+@pytest.mark.parametrize("name", ["nowhere", "./no/such/folder", "/no/such/model.safetensors", "weights/x.safetensors"])
+def test_no_such_model(name):
+    with pytest.raises(ModelNotFoundError, match="there is no model"):
+        nulltext.load(name)
+
+
+def test_a_hub_id_with_no_network(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelNotFoundError, match=r"cannot get 'nobody/nothing' from the hub.*connect to the network"):
+        nulltext.load("nobody/nothing")
+
+
+def test_a_folder_that_is_no_model(tmp_path):
+    with pytest.raises(ModelNotFoundError, match=r"no model_index\.json"):
+        nulltext.load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_damaged_index(copy, text):
+    (copy / "model_index.json").write_text(text)
+    with pytest.raises((ModelLoadError, UnsupportedPipelineError)):
+        nulltext.load(copy)
+
+
+@pytest.mark.parametrize("name", ["StableDiffusionXLPipeline", "FluxPipeline", "StableDiffusionInpaintPipeline"])
+def test_another_kind_of_pipeline(copy, name):
+    edit_json(copy / "model_index.json", _class_name=name)
+    with pytest.raises(UnsupportedPipelineError, match=f"holds a {name}; expected a StableDiffusionPipeline"):
+        nulltext.load(copy)
+    with pytest.raises(TypeError):
+        nulltext.load(copy)
+
+
+def test_an_inpainting_network_in_a_plain_pipeline(pipeline_builder, tmp_path):
+    pipeline_builder(in_channels=9).save_pretrained(tmp_path)
+    with pytest.raises(UnsupportedPipelineError, match="takes 9 channels, but latents have 4"):
+        nulltext.load(tmp_path)
+
+
+def test_a_text_encoder_of_another_width(pipeline_builder, tmp_path):
+    pipeline_builder(cross_attention_dim=48).save_pretrained(tmp_path)
+    with pytest.raises(UnsupportedPipelineError, match="width 48, the text encoder gives 32"):
+        nulltext.load(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["unet/diffusion_pytorch_model.safetensors", "vae/config.json", "tokenizer", "vae"])
+def test_a_part_is_missing_or_damaged(copy, part):
+    path = copy / part
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(ModelLoadError, match="incomplete"):
+        nulltext.load(copy)
+
+
+def test_a_scheduler_that_is_no_ddim(pipeline_builder):
+    from nulltext.models.base import ModelIdentity
+    from nulltext.models.stable_diffusion import StableDiffusion
+
+    pipeline = pipeline_builder()
+    pipeline.scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
+    with pytest.raises(UnsupportedScheduleError, match="FlowMatchEulerDiscreteScheduler"):
+        StableDiffusion.from_pipeline(
+            pipeline, ModelIdentity("x", "sha256:0"), device=torch.device("cpu"), dtype=torch.float32
+        )
+
+
+# ---- other schedulers, other sizes
+
+
+def test_the_folders_own_scheduler_config_counts(copy):
+    edit_json(copy / "scheduler" / "scheduler_config.json", timestep_spacing="trailing", set_alpha_to_one=True)
+    schedule = nulltext.load(copy, device="cpu").schedule(10)
+    assert schedule[0].t == 999
+    assert schedule[-1].clean.sigma == 0
+
+
+def test_a_default_size_that_is_no_square(copy):
+    edit_json(copy / "unet" / "config.json", sample_size=[6, 10])
+    assert nulltext.load(copy, device="cpu").default_size == (48, 80)

@@ -1,0 +1,119 @@
+"""Single-file checkpoints, in the layout of the original Stable Diffusion repository."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import nulltext
+from nulltext.errors import ModelLoadError
+
+
+def renamed(name, *pairs):
+    for old, new in pairs:
+        name = name.replace(old, new)
+    return name
+
+
+def unet_name(name, layers):
+    """A denoiser's weight in the original layout: blocks counted through, their parts by position."""
+    name = renamed(
+        name,
+        ("time_embedding.linear_1", "time_embed.0"), ("time_embedding.linear_2", "time_embed.2"),
+        ("conv_norm_out", "out.0"), ("conv_out", "out.2"),
+        ("mid_block.resnets.0", "middle_block.0"), ("mid_block.attentions.0", "middle_block.1"),
+        ("mid_block.resnets.1", "middle_block.2"),
+    )  # fmt: skip
+    if name.startswith("conv_in."):
+        name = name.replace("conv_in", "input_blocks.0.0")
+    if name.startswith(("down_blocks", "up_blocks")):
+        _, block, part, layer, rest = name.split(".", 4)
+        down, per_block = name.startswith("down"), layers + 1
+        if part in ("resnets", "attentions"):
+            at = int(block) * per_block + int(layer) + down
+            name = f"{'input' if down else 'output'}_blocks.{at}.{int(part == 'attentions')}.{rest}"
+        elif down:
+            name = f"input_blocks.{int(block) * per_block + layers + 1}.0.{rest.replace('conv', 'op')}"
+        else:
+            name = f"output_blocks.{int(block) * per_block + layers}.1.{rest}"  # the tiny one's have no attention
+    if ".attentions." not in name and "transformer_blocks" not in name and "proj_" not in name:
+        name = renamed(
+            name, ("norm1", "in_layers.0"), ("conv1", "in_layers.2"), ("norm2", "out_layers.0"),
+            ("conv2", "out_layers.3"), ("time_emb_proj", "emb_layers.1"), ("conv_shortcut", "skip_connection"),
+        )  # fmt: skip
+    return "model.diffusion_model." + name
+
+
+def vae_name(name, blocks):
+    name = renamed(
+        name, ("conv_norm_out", "norm_out"), ("mid_block.resnets.0", "mid.block_1"),
+        ("mid_block.resnets.1", "mid.block_2"), ("mid_block.attentions.0", "mid.attn_1"), ("group_norm", "norm"),
+        ("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "proj_out"), ("conv_shortcut", "nin_shortcut"),
+        ("downsamplers.0", "downsample"), ("upsamplers.0", "upsample"), ("resnets", "block"), ("down_blocks", "down"),
+    )  # fmt: skip
+    for block in range(blocks):
+        name = name.replace(f"up_blocks.{block}.", f"up.{blocks - 1 - block}.")
+    return "first_stage_model." + name
+
+
+def text_name(name):
+    return "cond_stage_model.transformer.text_model." + name.removeprefix("text_model.")
+
+
+@pytest.fixture(scope="module")
+def weights(model):
+    unet = {unet_name(name, 1): weight for name, weight in model.unet.state_dict().items()}
+    text = {text_name(name): weight for name, weight in model.text_encoder.state_dict().items()}
+    vae = {vae_name(name, 4): weight for name, weight in model.vae.state_dict().items()}
+    for name, weight in vae.items():
+        if ".attn_1." in name and weight.ndim == 2:
+            vae[name] = weight[:, :, None, None]
+    return {name: weight.contiguous().clone() for name, weight in (unet | text | vae).items()}
+
+
+@pytest.mark.parametrize("kind", [".safetensors", ".ckpt"])
+def test_is_the_model_that_the_folder_is(weights, model, folder, tmp_path, kind):
+    path = tmp_path / f"tiny{kind}"
+    if kind == ".ckpt":
+        torch.save({"state_dict": weights}, path)
+    else:
+        save_file(weights, path)
+    single = nulltext.load(path, config=folder("epsilon"), device="cpu")
+    captions = ["a red ball on grass"]
+    torch.testing.assert_close(single.embed(captions), model.embed(captions))
+    torch.testing.assert_close(
+        nulltext.generate(single, captions, steps=2), nulltext.generate(model, captions, steps=2), rtol=1e-4, atol=1e-4
+    )
+    assert single.identity.id == path.name
+    assert single.identity.revision.startswith("sha256:")
+    assert single.schedule(50) == model.schedule(50)
+
+
+def test_the_content_decides(weights, folder, tmp_path):
+    save_file(weights, tmp_path / "a.safetensors")
+    save_file(weights | {"model.diffusion_model.out.2.bias": torch.ones(4)}, tmp_path / "b.safetensors")
+    a, b = (
+        nulltext.load(tmp_path / name, config=folder("epsilon"), device="cpu").identity
+        for name in ("a.safetensors", "b.safetensors")
+    )
+    assert not a.same_weights(b)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.bin"])
+def test_a_file_that_is_no_checkpoint(tmp_path, name):
+    (tmp_path / name).write_text("hello")
+    with pytest.raises(ModelLoadError, match="no checkpoint file"):
+        nulltext.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.ckpt"])
+def test_a_damaged_file(tmp_path, folder, name):
+    (tmp_path / name).write_bytes(b"hello" * 100)
+    with pytest.raises(ModelLoadError, match=r"config="):
+        nulltext.load(tmp_path / name, config=folder("epsilon"))
+
+
+def test_without_configs_and_without_a_network(weights, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    save_file(weights, tmp_path / "a.safetensors")
+    with pytest.raises(ModelLoadError, match="connect to the network, or give config="):
+        nulltext.load(tmp_path / "a.safetensors")

@@ -1,0 +1,124 @@
+import shutil
+
+import pytest
+import torch
+
+import nulltext
+from nulltext.errors import CaptionTooLongError, EmptyCaptionError, UnknownWordError
+from nulltext.models.base import embed_captions
+
+
+@pytest.fixture(scope="module")
+def worded(folder, tmp_path_factory):
+    """A model that knows seven words."""
+    copy = shutil.copytree(folder("epsilon"), tmp_path_factory.mktemp("worded") / "small")
+    (copy / "words.txt").write_text("a\nred\nblue\nball\ncube\non\ngrass\n")
+    return nulltext.load(copy, device="cpu")
+
+
+# ---- captions
+
+
+def test_embeddings_have_the_tokenizers_length_and_the_networks_width(model):
+    text = model.embed(["", "a red ball"])
+    assert text.shape == (2, 24, 32)
+    assert text.dtype == torch.float32
+    assert not text.requires_grad
+
+
+def test_a_caption_of_exactly_the_length_is_taken(model):
+    assert model.embed([" ".join(["cat"] * 22)]).shape == (1, 24, 32)
+
+
+def test_a_caption_that_is_too_long_names_the_words_that_do_not_fit(model):
+    with pytest.raises(CaptionTooLongError, match=r"has 24 tokens; .* reads 22.*'red dog'.*Leave out 2 tokens"):
+        model.embed(["a ball", " ".join(["cat"] * 22) + " red dog"])
+
+
+def test_one_word_can_be_too_long(model):
+    with pytest.raises(CaptionTooLongError, match="'x{30}'"):
+        model.embed(["x" * 30])
+
+
+@pytest.mark.parametrize("captions", [[], [""], ["  \n"], ["a cat", ""]])
+def test_empty_captions(model, captions):
+    with pytest.raises(EmptyCaptionError, match="at least one word"):
+        embed_captions(model, captions)
+
+
+@pytest.mark.parametrize("caption", ["", "a red ball on grass", "A Red BALL", "a red ball, on grass.", "red-blue ball"])
+def test_known_words(worded, model, caption):
+    torch.testing.assert_close(worded.embed([caption]), model.embed([caption]))
+
+
+@pytest.mark.parametrize(
+    ("caption", "word", "near"),
+    [
+        ("a blu ball", "blu", "blue"),
+        ("a red bell", "bell", "ball"),
+        ("a red ball 7", "7", None),
+        ("żółw", "żółw", None),
+    ],
+)
+def test_an_unknown_word_names_the_nearest_and_the_list(worded, caption, word, near):
+    with pytest.raises(UnknownWordError) as caught:
+        worded.embed(["a red ball", caption])
+    message = str(caught.value)
+    assert f"'{word}'" in message
+    assert near is None or f"Nearest known: {near}" in message
+    assert str(worded.word_list) in message
+
+
+def test_other_models_know_all_words(model):
+    assert model.words is None
+    assert model.embed(["żółw 7"]).isfinite().all()
+
+
+# ---- the denoiser
+
+
+def test_is_differentiable_in_the_text_alone(model):
+    text = model.embed(["a cat"]).clone().requires_grad_()
+    out = model.predict(torch.randn(1, 4, 8, 8), 500, text)
+    out.square().mean().backward()
+    assert out.dtype == torch.float32
+    assert text.grad.dtype == torch.float32
+    assert text.grad.abs().sum() > 0
+    assert all(weight.grad is None for weight in model.unet.parameters())
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 0.01), ("bfloat16", 0.1)])
+@pytest.mark.parametrize("size", [1.0, 1e-7])
+def test_gradients_in_half_precision_follow_those_in_float32(folder, model, dtype, tolerance, size):
+    half = nulltext.load(folder("epsilon"), device="cpu", dtype=dtype)
+    x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for each in (model, half):
+        text = each.embed(["a cat"]).clone().requires_grad_()
+        (each.predict(x, 500, text).square().mean() * size).backward()
+        gradients.append(text.grad.double() / size)
+    cosine = torch.cosine_similarity(gradients[0].flatten(), gradients[1].flatten(), dim=0)
+    assert cosine > 1 - tolerance
+    assert gradients[1].norm().item() == pytest.approx(gradients[0].norm().item(), rel=tolerance * 2)
+
+
+def test_latents_need_not_be_square(model):
+    text = model.embed(["a cat"])
+    for height, width in ((8, 8), (6, 10), (5, 7), (1, 3)):
+        assert model.predict(torch.randn(1, 4, height, width), 500, text).shape == (1, 4, height, width)
+
+
+# ---- the autoencoder
+
+
+def test_uses_the_checkpoints_own_scaling(model):
+    pixels = torch.rand(1, 3, 48, 80) * 2 - 1
+    with torch.no_grad():
+        mode = model.vae.encode(pixels).latent_dist.mode()
+    torch.testing.assert_close(model.encode(pixels), mode * 0.7)
+
+
+def test_pictures_are_clamped(model):
+    pixels = model.decode(torch.randn(2, 4, 5, 7) * 100)
+    assert pixels.shape == (2, 3, 40, 56)
+    assert pixels.abs().max() <= 1

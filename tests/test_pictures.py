@@ -1,0 +1,260 @@
+import hashlib
+import io
+import struct
+import zlib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nulltext.errors import ImageDecodeError, ImageNotFoundError, ImageTooLargeError, SettingError
+from nulltext.pictures import Frame, open_image, to_image, to_picture, to_pixels
+
+SIZES = SimpleNamespace(scale=8, default_size=(64, 64))
+
+
+def encode(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def colour(source, at=(32, 32), **options):
+    return tuple(to_picture(open_image(source, SIZES, **options).pixels)[at].tolist())
+
+
+@pytest.fixture
+def quadrants():
+    """Red and green above blue and white, 64 x 64."""
+    image = Image.new("RGB", (64, 64), "white")
+    image.paste((255, 0, 0), (0, 0, 32, 32))
+    image.paste((0, 255, 0), (32, 0, 64, 32))
+    image.paste((0, 0, 255), (0, 32, 32, 64))
+    return image
+
+
+# ---- sources
+
+
+def test_paths_bytes_and_pictures_give_the_same(tmp_path, picture):
+    path = tmp_path / "a.png"
+    picture.save(path)
+    photos = [open_image(source, SIZES) for source in (str(path), path, path.read_bytes(), picture)]
+    assert all(torch.equal(photo.pixels, photos[0].pixels) for photo in photos)
+    assert {photo.sha256 for photo in photos[:3]} == {hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def test_pixels_are_what_the_file_holds(quadrants):
+    photo = open_image(quadrants, SIZES)
+    assert photo.pixels.shape == (1, 3, 64, 64)
+    assert photo.pixels.dtype == torch.float32
+    assert photo.pixels.unique().tolist() == [-1, 1]
+    assert np.array_equal(np.asarray(to_image(photo.pixels)), np.asarray(quadrants))
+
+
+def test_bytes_survive_the_round_trip():
+    every = torch.arange(256, dtype=torch.uint8).reshape(16, 16, 1).expand(16, 16, 3)
+    assert torch.equal(to_picture(to_pixels(every)), every)
+
+
+# ---- kinds of pictures
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_is_turned_upright(quadrants, orientation):
+    turned = {
+        1: None, 2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }[orientation]  # fmt: skip
+    stored = quadrants if turned is None else quadrants.transpose(turned)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo = open_image(encode(stored, exif=exif), SIZES)
+    assert np.array_equal(np.asarray(to_image(photo.pixels)), np.asarray(quadrants))
+
+
+def test_orientation_counts_for_the_size():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = open_image(encode(Image.new("RGB", (90, 40)), "JPEG", exif=exif), SIZES)
+    assert photo.frame.size == (90, 40)
+
+
+def test_transparency_is_laid_on_white():
+    assert colour(Image.new("RGBA", (64, 64), (255, 0, 0, 0))) == (255, 255, 255)
+    assert colour(Image.new("RGBA", (64, 64), (0, 0, 0, 51))) == (204, 204, 204)
+    assert colour(Image.new("LA", (64, 64), (0, 0))) == (255, 255, 255)
+    palette = Image.new("P", (64, 64), 0)
+    palette.putpalette([10, 20, 30] * 256)
+    assert colour(encode(palette, transparency=0)) == (255, 255, 255)
+    assert colour(encode(palette)) == (10, 20, 30)
+
+
+def test_greyscale_and_bilevel():
+    assert colour(Image.new("L", (64, 64), 77)) == (77, 77, 77)
+    assert colour(Image.new("1", (64, 64), 1)) == (255, 255, 255)
+
+
+def test_cmyk():
+    assert colour(Image.new("CMYK", (64, 64), (0, 255, 255, 0))) == (255, 0, 0)
+    red = colour(encode(Image.new("CMYK", (64, 64), (0, 255, 255, 0)), "JPEG"))
+    assert red[0] > 245
+    assert max(red[1:]) < 10
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_are_scaled_not_clipped(kind):
+    image = Image.fromarray(np.full((64, 64), 32896, dtype=np.uint16))
+    assert colour(encode(image, kind)) == (128, 128, 128)
+    assert colour(image) == (128, 128, 128)
+
+
+def test_sixteen_bit_colour():
+    row = b"\0" + struct.pack(">3H", 65535, 32896, 0) * 64
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", 64, 64, 16, 2, 0, 0, 0))
+    assert colour(data + chunk(b"IDAT", zlib.compress(row * 64)) + chunk(b"IEND", b"")) == (255, 128, 0)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((9, 9), np.float32), np.full((9, 9), 70000, np.int32), np.full((9, 9), -1, np.int32)]
+)
+def test_pixels_that_are_not_colours(array):
+    with pytest.raises(ImageDecodeError, match="8 or 16 bits"):
+        open_image(Image.fromarray(array), SIZES)
+
+
+def test_the_first_frame_of_an_animation():
+    frames = [Image.new("RGB", (64, 64), name) for name in ("red", "blue")]
+    assert colour(encode(frames[0], "GIF", save_all=True, append_images=frames[1:])) == (255, 0, 0)
+
+
+# ---- fitting and restoring
+
+
+def test_crop_takes_the_middle(quadrants):
+    wide = Image.new("RGB", (128, 64), "black")
+    wide.paste(quadrants, (32, 0))
+    photo = open_image(wide, SIZES)
+    assert np.array_equal(np.asarray(to_image(photo.pixels)), np.asarray(quadrants))
+    assert photo.frame.part == (32, 0, 96, 64)
+
+
+def test_crop_is_put_back_in_its_place():
+    image = Image.effect_noise((200, 90), 80).convert("RGB")
+    photo = open_image(image, SIZES)
+    back = photo.restore(torch.ones_like(photo.pixels))
+    left, _, right, _ = photo.frame.part
+    expected = np.array(image)
+    expected[:, left:right] = 255
+    assert (right - left) == 90
+    assert np.array_equal(np.asarray(back), expected)
+
+
+def test_pad_shows_all_of_it_and_mirrors_the_rest():
+    ramp = Image.fromarray(np.repeat(np.arange(64, dtype=np.uint8)[None, :, None] * 4, 32, 0).repeat(3, 2))
+    photo = open_image(ramp, SIZES, fit="pad")
+    assert photo.frame.content == (0, 16, 64, 48)
+    assert photo.frame.surroundings is None
+    fitted = to_picture(photo.pixels).numpy()
+    assert np.array_equal(fitted[16:48], np.asarray(ramp))
+    assert np.array_equal(fitted[15], fitted[17])
+    assert np.array_equal(np.asarray(photo.restore(photo.pixels)), np.asarray(ramp))
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+@pytest.mark.parametrize("size", [(64, 64), (200, 90), (31, 77), (1, 1), (1, 500), (500, 1), (3, 2), (2000, 1500)])
+@pytest.mark.parametrize("wanted", [None, (40, 96)])
+def test_any_size_comes_back(fit, size, wanted):
+    photo = open_image(Image.new("RGB", size, (200, 100, 50)), SIZES, fit=fit, size=wanted)
+    assert photo.pixels.shape[2:] == (wanted or (64, 64))
+    assert tuple(photo.frame.fitted) == (wanted or (64, 64))
+    back = photo.restore(photo.pixels)
+    assert back.size == size
+    assert np.unique(np.asarray(back).reshape(-1, 3), axis=0).tolist() == [[200, 100, 50]]
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_a_smooth_picture_survives(fit, picture):
+    photo = open_image(picture, SIZES, fit=fit)
+    difference = np.asarray(photo.restore(photo.pixels)).astype(int) - np.asarray(picture)
+    assert abs(difference).max() <= 6
+    assert abs(difference).mean() < 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "taken"), [((64, 64), (64, 64)), ((60, 100), (64, 104)), ((1, 3), (8, 8)), ((67, 69), (64, 72))]
+)
+def test_sizes_are_rounded_to_the_nearest_the_model_can_take(wanted, taken, picture):
+    assert open_image(picture, SIZES, size=wanted).pixels.shape[2:] == taken
+
+
+def test_settings_out_of_range(picture):
+    with pytest.raises(SettingError, match="'stretch'"):
+        open_image(picture, SIZES, fit="stretch")
+    with pytest.raises(SettingError, match="at least 1"):
+        open_image(picture, SIZES, size=(0, 64))
+
+
+def test_a_frame_holds_together(picture):
+    frame = open_image(picture, SIZES).frame
+    assert Frame.read(frame.record(), frame.surroundings) == frame
+    with pytest.raises(SettingError):
+        Frame.read(frame.record(), None)
+
+
+# ---- what is no picture
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(ImageNotFoundError, match="Check the path"):
+        open_image(tmp_path / "a.png", SIZES)
+
+
+def test_a_folder(tmp_path):
+    with pytest.raises(ImageDecodeError, match="cannot read"):
+        open_image(tmp_path, SIZES)
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"%PDF-1.7", b"\x89PNG\r\n\x1a\n", bytes(1000)])
+def test_not_a_picture(data, tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    for source in (data, path):
+        with pytest.raises(ImageDecodeError, match=r"not a picture|truncated or damaged"):
+            open_image(source, SIZES)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_truncated(kind, share):
+    data = encode(Image.effect_noise((80, 60), 90).convert("RGB"), kind)
+    with pytest.raises(ImageDecodeError):
+        open_image(data[: int(share * len(data))], SIZES)
+
+
+def test_a_truncated_picture_opened_by_the_caller():
+    data = encode(Image.effect_noise((80, 60), 90).convert("RGB"), "JPEG")
+    with pytest.raises(ImageDecodeError, match="truncated"):
+        open_image(Image.open(io.BytesIO(data[: len(data) // 2])), SIZES)
+
+
+def test_a_decompression_bomb():
+    def png(width, height):
+        header = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
+        return (
+            b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header
+            + struct.pack(">I", zlib.crc32(b"IHDR" + header)) + struct.pack(">I", 0) + b"IDAT"
+            + struct.pack(">I", zlib.crc32(b"IDAT"))
+        )  # fmt: skip
+
+    with pytest.raises(ImageTooLargeError, match="at most"):
+        open_image(png(60_000, 60_000), SIZES)
+    with pytest.raises(ImageDecodeError, match="truncated or damaged"):  # above Pillow's warning, below its error
+        open_image(png(10_000, 10_000), SIZES)
