@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from nulltext import __version__
-from nulltext.cli import demo, edit, generate, invert, show
+from nulltext.cli import bench, demo, edit, generate, invert, show
 from nulltext.cli.command import Command
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ for name, function in {
     "generate": generate.generate,
 }.items():
     app.command(name, cls=Command)(function)
+app.add_typer(bench.app, name="bench")
 
 
 def _print_version(wanted: bool) -> None:

@@ -56,28 +56,27 @@ def demo(
     files = [output / f"picture-{number}.safetensors" for number in range(1, pictures + 1)]
     outputs.check_all([sheet, *files], force=force)
 
-    from nulltext import CaptionSwap, NullText, load, open_image, to_image
+    from nulltext import CaptionSwap, NullText, load
     from nulltext.bench.compare import compare
+    from nulltext.bench.pictures import scene_photo
     from nulltext.scenes.captions import caption
-    from nulltext.scenes.renderer import render
     from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
 
     inverter = NullText(steps=steps, inner_steps=inner_steps, guidance=guidance)
     with terminal.loading(model):
         loaded = load(model, device=device, dtype=dtype)
-    height, width = loaded.default_size
     outputs.make_folder(output)
     results: list[_Result] = []
     for index, file in enumerate(files):
         number = HELD_OUT_SEEDS[seed + index]
         scene = sample_scene(number, things=1, style="photo")
-        photo = open_image(to_image(render([scene], height=height, width=width).pixels), loaded)
+        photo, source = scene_photo(scene, loaded)
         with terminal.progress(f"picture {index + 1} of {pictures}: ") as on_progress:
-            comparison = compare(loaded, photo, caption(scene), inverter, on_progress)
+            comparison = compare(loaded, photo, source, inverter, on_progress)
             edited = [caption(after) for after in edited_scenes(scene, EDITS[index % len(EDITS)], number)]
             edit = CaptionSwap()(loaded, comparison.inversion, edited, on_progress)
         comparison.inversion.save(file, overwrite=force)
-        results.append(_Result(caption=caption(scene), comparison=comparison, edit=edit, file=file))
+        results.append(_Result(caption=source, comparison=comparison, edit=edit, file=file))
     outputs.write_picture(sheet, _draw_sheet(results, guidance), force=force)
 
     if json:
@@ -135,14 +134,16 @@ def _record(result: _Result) -> dict[str, object]:
 
 
 def _print_table(results: list[_Result], guidance: float) -> None:
+    from rich import box
     from rich.table import Table
 
-    table = Table(title="PSNR against the source, dB", title_justify="left", show_footer=len(results) > 1)
+    table = Table(
+        box=box.SIMPLE_HEAD, title="PSNR against the source, dB", title_justify="left", show_footer=len(results) > 1
+    )
     columns = {
-        "VAE round trip": [each.comparison.vae_db for each in results],
-        "DDIM w=1": [each.comparison.ddim_db for each in results],
-        f"DDIM w={guidance:g}": [each.comparison.ddim_guided_db for each in results],
-        f"null-text w={guidance:g}": [each.comparison.nulltext_db for each in results],
+        "VAE\nround trip": [each.comparison.vae_db for each in results],
+        f"DDIM\nw={guidance:g}": [each.comparison.ddim_guided_db for each in results],
+        f"null-text\nw={guidance:g}": [each.comparison.nulltext_db for each in results],
         "seconds": [each.comparison.seconds for each in results],
     }
     table.add_column("picture", "mean")

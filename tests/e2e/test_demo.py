@@ -1,0 +1,52 @@
+"""The demo and the figures, on the embedded model in a few steps."""
+
+import pytest
+from PIL import Image
+
+from nulltext import Inversion
+from nulltext.cli.demo import edited_scenes
+from nulltext.scenes.captions import caption
+from nulltext.scenes.world import sample_scene
+
+QUICK = ("--steps", 4, "--inner-steps", 1)
+
+
+def test_demo_writes_an_inversion_file_for_each_picture_and_one_contact_sheet(run_json, here):
+    record = run_json("demo", "--pictures", 2, *QUICK)
+    written = sorted(path.name for path in (here / "nulltext-demo").iterdir())
+    assert written == ["contact-sheet.png", "picture-1.safetensors", "picture-2.safetensors"]
+    sheet = Image.open(record["contact_sheet"])
+    assert sheet.width > 7 * 256
+    assert sheet.height > 2 * 256
+    for picture in record["pictures"]:
+        inversion = Inversion.load(picture["file"])
+        assert inversion.caption == picture["caption"]
+        assert inversion.scores.vae_psnr == pytest.approx(picture["vae_db"], abs=1e-3)
+        assert inversion.scores.psnr == pytest.approx(picture["nulltext_db"], abs=1e-3)
+        assert len(set(picture["edits"]) | {picture["caption"]}) == 3
+
+
+def test_demo_prints_a_table_and_does_not_overwrite(run, here):
+    first = run("demo", "--pictures", 1, *QUICK)
+    assert first.exit_code == 0, first.output
+    for word in ("round trip", "DDIM", "null-text", "seconds", "contact-sheet.png"):
+        assert word in first.stdout
+    second = run("demo", "--pictures", 1, *QUICK)
+    assert second.exit_code == 2
+    assert "--force" in second.stderr
+
+
+def test_edits_change_one_word_each():
+    scene = sample_scene(10_000_000, things=1, style="photo")
+    for after, kind in zip(edited_scenes(scene, ("color", "ground"), 0), ("color", "ground"), strict=True):
+        changed = set(caption(after).split()) ^ set(caption(scene).split())
+        assert {word for word in changed if word not in ("a", "an")}, kind
+
+
+def test_bench_reconstruction_has_every_figure(run_json):
+    figures = run_json("bench", "reconstruction", "--limit", 1, *QUICK)
+    assert figures["pictures"] == figures["photos"] == 1
+    assert figures["nulltext_gap_db"] == pytest.approx(figures["vae_bound_db"] - figures["nulltext_db"])
+    assert figures["ddim_gap_db"] == pytest.approx(figures["vae_bound_db"] - figures["ddim_guided_db"])
+    assert figures["invert_seconds"] > 0
+    assert isinstance(figures["photo_gap_db"], float)
