@@ -113,7 +113,7 @@ CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
         lambda kit: invert(
             kit, kit.photo, model=changed_model(kit, "part", lambda folder: shutil.rmtree(folder / "unet"))
         ),
-        ["cannot be loaded"],
+        ["lacks unet"],
     ),
     "no such model": (lambda kit: invert(kit, kit.photo, model=kit.folder / "no-model"), ["no-model"]),
     "no such device": (
