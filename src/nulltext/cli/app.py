@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from nulltext import __version__
-from nulltext.cli import bench, demo, edit, generate, invert, show
+from nulltext.cli import bench, demo, edit, generate, invert, show, train
 from nulltext.cli.command import Command
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ for name, function in {
     "edit": edit.edit,
     "show": show.show,
     "generate": generate.generate,
+    "train": train.train,
 }.items():
     app.command(name, cls=Command)(function)
 app.add_typer(bench.app, name="bench")

@@ -1,12 +1,17 @@
 """`nulltext bench`: the README's figures, measured afresh."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nulltext.cli import options, terminal
 from nulltext.cli.command import Command
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from nulltext.bench.model import ModelFigures
 
 app = typer.Typer(help="Measure the figures of the README afresh.", no_args_is_help=True)
 
@@ -54,3 +59,53 @@ def reconstruction(
     table.add_row(f"{figures.photos} photographs: null-text inversion", "", f"{figures.photo_gap_db:.2f}")
     terminal.show(table)
     terminal.show(f"one inversion without early stop: {figures.invert_seconds:.1f} s on {loaded.device}")
+
+
+@app.command("model", cls=Command)
+def model(
+    limit: Limit = None,
+    steps: options.Steps = 50,
+    guidance: Annotated[float, typer.Option(help="The weight w of classifier-free guidance.")] = 7.5,
+    name: options.ModelName = "scenes",
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Measure the embedded model itself: autoencoder, CLIP, judges, generated pictures, speed."""
+    from nulltext import load
+    from nulltext.bench.model import measure_model
+
+    with terminal.loading(name):
+        loaded = load(name, device=device, dtype=dtype)
+    with terminal.progress() as on_progress:
+        figures = measure_model(loaded, limit=limit, steps=steps, guidance=guidance, on_progress=on_progress)
+    if json:
+        terminal.print_json(asdict(figures))
+        return
+    terminal.show(model_table(figures))
+
+
+def model_table(figures: "ModelFigures") -> "Table":
+    """The figures of the embedded model as a table."""
+    from rich import box
+    from rich.table import Table
+
+    title = f"{figures.pictures} held-out scenes, {figures.generated} generated pictures at w={figures.guidance:g}"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table.add_column("")
+    table.add_column("measured", justify="right")
+    for label, value in (
+        ("autoencoder, scenes", f"{figures.vae_psnr_scenes:.2f} dB"),
+        ("autoencoder, inside the things", f"{figures.vae_psnr_objects:.2f} dB"),
+        ("autoencoder, photographs", f"{figures.vae_psnr_photos:.2f} dB"),
+        ("shape, colour and pattern read after a round trip", f"{figures.vae_roundtrip_accuracy:.1%}"),
+        ("judges on renders, their worst head", f"{figures.judges_accuracy:.1%}"),
+        ("CLIP picks the caption among 64 near misses", f"{figures.clip_near_miss_accuracy:.1%}"),
+        ("generated: the right shape", f"{figures.generated_shape_accuracy:.1%}"),
+        ("generated: the right colour", f"{figures.generated_color_accuracy:.1%}"),
+        ("generated: the right ground", f"{figures.generated_ground_accuracy:.1%}"),
+        ("one UNet evaluation", f"{figures.unet_forward_ms:.1f} ms"),
+    ):
+        table.add_row(label, value)
+    return table

@@ -5,7 +5,6 @@ import json
 import os
 import re
 from collections.abc import Iterable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import diffusers
 import torch
 
 from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError, UnsupportedPipelineError
+from nulltext.models import embedded
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.models.quiet import quiet
 from nulltext.models.stable_diffusion import StableDiffusion
@@ -64,7 +64,7 @@ def load(
     if revision is not None and (str(name) == EMBEDDED or path.exists()):
         raise SettingError(f"got revision {revision!r} with {name}; only a hub id has revisions. Leave it out.")
     if str(name) == EMBEDDED:
-        folder = Path(str(files("nulltext.models"))) / EMBEDDED
+        folder = embedded.FOLDER
         if not (folder / "model_index.json").is_file():
             raise ModelNotFoundError(f"the embedded model is not in {folder}: the package is incomplete. Reinstall it.")
         pipeline, identity = _read_folder(folder), ModelIdentity(EMBEDDED, _digest(_part_files(folder), folder))

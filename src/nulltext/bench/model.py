@@ -1,0 +1,202 @@
+"""How good the embedded model is, on pictures it was never trained on."""
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+import torch
+
+from nulltext.bench.pictures import held_out_scenes, photographs
+from nulltext.editing.generate import generate
+from nulltext.judges import Judges, words_of
+from nulltext.metrics import psnr
+from nulltext.models.base import Model
+from nulltext.models.clip import Clip
+from nulltext.progress import OnProgress, Progress, silent
+from nulltext.scenes.captions import caption, near_misses, one_word_edits
+from nulltext.scenes.renderer import Rendering, render
+from nulltext.scenes.world import HELD_OUT_SEEDS, Scene, sample_scene
+from nulltext.types import Pixels
+
+SCENES = 256
+RIVALS = 63
+GENERATED = 200
+READ = ("shape", "color", "pattern")
+"""What must survive the autoencoder."""
+_BATCH = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFigures:
+    """What `nulltext bench model` prints. Accuracies are shares, 0 to 1.
+
+    Attributes:
+        vae_psnr_scenes: Mean PSNR of scenes through the autoencoder, decibels.
+        vae_psnr_objects: The same inside the things' masks.
+        vae_psnr_photos: Mean PSNR of four photographs at 128x128.
+        vae_roundtrip_accuracy: Scenes of one thing whose shape, colour and pattern the judges all read right after the
+            round trip.
+        judges_accuracy: The same on the renders themselves, the lowest of all heads.
+        clip_near_miss_accuracy: How often CLIP picks a scene's caption among it and 63 near misses.
+        generated_shape_accuracy: Generated pictures with the shape asked for.
+        generated_color_accuracy: With the colour.
+        generated_ground_accuracy: With the ground.
+        unet_forward_ms: One evaluation of the UNet at batch 1, median, milliseconds.
+        pictures: Scenes measured.
+        generated: Pictures generated.
+        guidance: At which guidance.
+    """
+
+    vae_psnr_scenes: float
+    vae_psnr_objects: float
+    vae_psnr_photos: float
+    vae_roundtrip_accuracy: float
+    judges_accuracy: float
+    clip_near_miss_accuracy: float
+    generated_shape_accuracy: float
+    generated_color_accuracy: float
+    generated_ground_accuracy: float
+    unet_forward_ms: float
+    pictures: int
+    generated: int
+    guidance: float
+
+
+def measure_model(
+    model: Model,
+    *,
+    clip: Clip | None = None,
+    judges: Judges | None = None,
+    limit: int | None = None,
+    steps: int = 50,
+    guidance: float = 7.5,
+    on_progress: OnProgress = silent,
+) -> ModelFigures:
+    """Measure a model of `scenes`.
+
+    Args:
+        model: The model.
+        clip: Its CLIP; the embedded one if None.
+        judges: The judges; the embedded ones if None.
+        limit: At most so many pictures of each kind; 256 scenes, 200 generated pictures, 4 photographs if None.
+        steps: Sampler steps of the generated pictures.
+        guidance: Their guidance.
+        on_progress: Told which measurement runs.
+
+    Returns:
+        The figures.
+
+    Raises:
+        SettingError: scikit-image, which holds the photographs, is not installed.
+        UnknownWordError: The model has a word list without the words of `scenes`.
+    """
+    clip, judges = clip or Clip.load(), judges or Judges.load()
+    parts = ("autoencoder", "judges", "clip", "generate", "speed")
+
+    def now(part: str) -> None:
+        on_progress(Progress(phase=part, step=parts.index(part), total=len(parts)))
+
+    now("autoencoder")
+    count = SCENES if limit is None else min(limit, SCENES)
+    scenes = held_out_scenes(count)
+    drawn = _render(scenes)
+    returned = _round_trip(model, drawn.pixels)
+    photos = [photo.pixels for photo, _ in photographs(model)[:limit]]
+    now("judges")
+    singles = [sample_scene(HELD_OUT_SEEDS[SCENES + n], things=1) for n in range(count)]
+    renders = _render(singles).pixels
+    read, read_back = judges.read(renders), judges.read(_round_trip(model, renders))
+    wanted = [words_of(scene) for scene in singles]
+    now("clip")
+    picked = [
+        near_miss_picked(clip, scene, pixels[None], seed)
+        for seed, (scene, pixels) in enumerate(zip(scenes, drawn.pixels, strict=True))
+    ]
+    now("generate")
+    asked = [
+        sample_scene(HELD_OUT_SEEDS[2 * SCENES + n], things=1)
+        for n in range(GENERATED if limit is None else min(limit, GENERATED))
+    ]
+    shown: list[dict[str, str]] = []
+    for start in range(0, len(asked), _BATCH):
+        batch = asked[start : start + _BATCH]
+        captions = [caption(scene) for scene in batch]
+        shown += judges.read(generate(model, captions, steps=steps, guidance=guidance, seed=start).cpu())
+    now("speed")
+    forward = unet_forward_ms(model)
+
+    def share(answers: Sequence[dict[str, str]], right: Sequence[dict[str, str]], heads: Sequence[str]) -> float:
+        return fmean(all(a[h] == r[h] for h in heads) for a, r in zip(answers, right, strict=True))
+
+    asked_words = [words_of(scene) for scene in asked]
+    return ModelFigures(
+        vae_psnr_scenes=fmean(psnr(a[None], b[None]) for a, b in zip(drawn.pixels, returned, strict=True)),
+        vae_psnr_objects=fmean(
+            _masked_psnr(a, b, mask.sum(0)) for a, b, mask in zip(drawn.pixels, returned, drawn.masks, strict=True)
+        ),
+        vae_psnr_photos=fmean(psnr(pixels, _round_trip(model, pixels)) for pixels in photos),
+        vae_roundtrip_accuracy=share(read_back, wanted, READ),
+        judges_accuracy=min(share(read, wanted, (head,)) for head in wanted[0]),
+        clip_near_miss_accuracy=fmean(picked),
+        generated_shape_accuracy=share(shown, asked_words, ("shape",)),
+        generated_color_accuracy=share(shown, asked_words, ("color",)),
+        generated_ground_accuracy=share(shown, asked_words, ("ground",)),
+        unet_forward_ms=forward,
+        pictures=count,
+        generated=len(asked),
+        guidance=guidance,
+    )
+
+
+def near_miss_picked(clip: Clip, scene: Scene, pixels: Pixels, seed: int = 0) -> bool:
+    """Whether CLIP picks a scene's caption among it and 63 captions with one word changed.
+
+    A scene of one thing has only 38 such captions; the rest are captions with two words changed.
+
+    Args:
+        clip: The CLIP.
+        scene: The scene.
+        pixels: [1, 3, H, W] its picture, in [-1, 1].
+        seed: Of the choice of captions.
+    """
+    rng = random.Random(seed)
+    ones = [edited for _, edited in one_word_edits(scene)]
+    rng.shuffle(ones)
+    right = caption(scene)
+    wrong = {caption(edited) for edited in ones[:RIVALS]} - {right}
+    while len(wrong) < RIVALS:
+        wrong |= {caption(near_misses(rng.choice(ones), 1, rng)[0])} - {right}
+    likeness = clip.images(pixels) @ clip.texts([right, *sorted(wrong)]).T
+    return int(likeness.argmax()) == 0
+
+
+def unet_forward_ms(model: Model, runs: int = 30) -> float:
+    """Median time of one evaluation of the denoiser at batch 1, without gradients, milliseconds."""
+    height, width = model.default_size
+    shape = (1, model.latent_channels, height // model.scale, width // model.scale)
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(model.device)
+    text = model.embed([""])
+    times: list[float] = []
+    with torch.no_grad():
+        for _ in range(runs + 3):
+            start = time.perf_counter()
+            model.predict(x, 500, text).sum().item()  # the item waits for the device
+            times.append(1000 * (time.perf_counter() - start))
+    return median(times[3:])
+
+
+def _render(scenes: Sequence[Scene]) -> Rendering:
+    parts = [render(scenes[start : start + _BATCH]) for start in range(0, len(scenes), _BATCH)]
+    return Rendering(pixels=torch.cat([p.pixels for p in parts]), masks=torch.cat([p.masks for p in parts]))
+
+
+def _round_trip(model: Model, pixels: Pixels) -> Pixels:
+    return torch.cat([model.decode(model.encode(part.to(model.device))).cpu() for part in pixels.split(_BATCH)])
+
+
+def _masked_psnr(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor) -> float:
+    """PSNR over the pixels of a mask [H, W] in [0, 1], of pictures [3, H, W] in [-1, 1], decibels."""
+    error = ((a - b).square() * mask).sum() / (3 * mask.sum())
+    return float(10 * torch.log10(4 / error))

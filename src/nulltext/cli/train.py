@@ -1,0 +1,72 @@
+"""`nulltext train`: the recipe that made the embedded model."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from nulltext.cli import options, terminal
+
+
+def train(
+    output: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write the checkpoint.", show_default=False)],
+    hours: Annotated[float, typer.Option(min=0, help="Training time in all, shared out among the stages.")] = 6.0,
+    work: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Rendered pictures and training states; kept, to go on from.")
+    ] = Path("nulltext-training"),
+    shards: Annotated[int, typer.Option(min=1, help="Training pictures, in thousands.")] = 40,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to train.", rich_help_panel="Model")] = "cpu",
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Start from this checkpoint's weights; 'scenes' is the embedded one."),
+    ] = None,
+    autoencoder_hours: Annotated[float | None, typer.Option(min=0, help="The autoencoder's own time.")] = None,
+    clip_hours: Annotated[float | None, typer.Option(min=0, help="CLIP's own time.")] = None,
+    unet_hours: Annotated[float | None, typer.Option(min=0, help="The UNet's own time.")] = None,
+    judges_hours: Annotated[float | None, typer.Option(min=0, help="The judges' own time.")] = None,
+    seed: options.Seed = 0,
+    force: options.Force = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Train the small model from nothing but rendered pictures, measure it, and write the checkpoint.
+
+    The same command goes on where an interrupted one stopped.
+    """
+    from dataclasses import asdict
+
+    from nulltext import load
+    from nulltext.bench.model import measure_model
+    from nulltext.cli import outputs
+    from nulltext.judges import Judges
+    from nulltext.models import embedded
+    from nulltext.models.clip import Clip
+    from nulltext.models.loading import EMBEDDED
+    from nulltext.training.recipe import Recipe, run, stamp
+
+    outputs.check_all([output / "model_index.json"], force=force)
+    own = {"autoencoder": autoencoder_hours, "clip": clip_hours, "unet": unet_hours, "judges": judges_hours}
+    seconds = Recipe.budget(hours) | {stage: time * 3600 for stage, time in own.items() if time is not None}
+    recipe = Recipe(shards=shards, seconds=seconds, seed=seed, device=device, start=start or "random")
+    with terminal.progress() as on_progress:
+        run(
+            recipe,
+            output,
+            work=work,
+            start=embedded.FOLDER if start == EMBEDDED else Path(start) if start else None,
+            on_progress=on_progress,
+        )
+        figures = measure_model(
+            load(str(output), device=device),
+            clip=Clip.load(output / "clip"),
+            judges=Judges.load(output / "judges.safetensors"),
+            on_progress=on_progress,
+        )
+    stamp(output, {"scores": asdict(figures)})
+    if json:
+        terminal.print_json(asdict(figures))
+        return
+    from nulltext.cli.bench import model_table
+
+    terminal.show(model_table(figures))
+    terminal.show(f"checkpoint: {output}")

@@ -1,0 +1,8 @@
+"""Where the embedded checkpoint and what ships beside it lie."""
+
+from pathlib import Path
+from typing import Final
+
+FOLDER: Final = Path(__file__).parent / "scenes"
+CLIP: Final = FOLDER / "clip"
+JUDGES: Final = FOLDER / "judges.safetensors"

@@ -1,0 +1,125 @@
+"""Captions: a scene in words, in several wordings, and what a change of one word does to the scene."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterator
+from typing import Final
+
+from nulltext.scenes.world import (
+    COLORS,
+    FINISHES,
+    GROUNDS,
+    PATTERNS,
+    SHAPES,
+    STYLES,
+    TIMES,
+    Relation,
+    Scene,
+    Thing,
+)
+
+TIME_PHRASES: Final[dict[str, str]] = {
+    "sunny": "on a sunny day",
+    "sunset": "at sunset",
+    "night": "at night",
+    "foggy": "on a foggy day",
+    "dawn": "at dawn",
+}
+WORDINGS: Final = (
+    "{style}{things} on {ground} {time}",
+    "{style}{things} {time}, on {ground}",
+    "{time}, {style}{things} on {ground}",
+    "{style}{things} standing on {ground} {time}",
+    "there is {style}{things} on {ground} {time}",
+)
+"""The first is the plain one; the others say the same in other words."""
+
+
+def caption(scene: Scene, wording: int | None = 0, *, seed: int = 0) -> str:
+    """Describe a scene.
+
+    Args:
+        scene: What to describe.
+        wording: Index into `WORDINGS`; None draws one, and with it whether what goes without saying is said
+            ("a photo of", "matte").
+        seed: For the draw.
+
+    Returns:
+        The caption, in lower case and without a full stop. Wording 0 names every attribute but "plain" and "matte".
+    """
+    rng = random.Random(seed)  # noqa: S311  wordings, not secrets
+    drawn = rng.choices(range(len(WORDINGS)), weights=(4, 1, 1, 1, 1))[0] if wording is None else wording
+    say_photo = wording is not None or rng.random() < 0.6  # noqa: PLR2004
+    say_matte = wording is None and rng.random() < 0.3  # noqa: PLR2004
+    style = "" if scene.style == "photo" and not say_photo else f"a {scene.style} of "
+    first, *others = (_noun_phrase(thing, say_matte=say_matte) for thing in scene.things)
+    things = first
+    if scene.relation is not None:
+        things += f" {_RELATION_PHRASES[scene.relation]} {others[0]}"
+    if len(others) > 1:
+        things += f", with {others[1]} behind them"
+    return WORDINGS[drawn].format(style=style, things=things, ground=scene.ground, time=TIME_PHRASES[scene.time])
+
+
+_RELATION_PHRASES: Final[dict[Relation, str]] = {
+    "left": "to the left of",
+    "right": "to the right of",
+    "behind": "behind",
+}
+
+
+def _noun_phrase(thing: Thing, *, say_matte: bool) -> str:
+    words = [thing.color, thing.shape]
+    if thing.pattern != "plain":
+        words.insert(0, thing.pattern)
+    if thing.finish != "matte" or say_matte:
+        words.insert(0, thing.finish)
+    return f"{'an' if words[0][0] in 'aeiou' else 'a'} {' '.join(words)}"
+
+
+def vocabulary() -> list[str]:
+    """Every word a caption can hold, sorted."""
+    phrases = [*TIME_PHRASES.values(), *_RELATION_PHRASES.values(), *STYLES, *SHAPES, *COLORS, *PATTERNS[1:], *FINISHES]
+    phrases += [*GROUNDS, "a an of on standing there is with behind them the"]
+    return sorted({word for phrase in phrases for word in phrase.split()})
+
+
+_THING_WORDS: Final = {"shape": SHAPES, "color": COLORS, "pattern": PATTERNS, "finish": FINISHES}
+_SCENE_WORDS: Final = {"ground": GROUNDS, "time": TIMES, "style": STYLES}
+
+
+def one_word_edits(scene: Scene) -> Iterator[tuple[str, Scene]]:
+    """Every scene that differs in one attribute: the kind of the edit and the edited scene.
+
+    Args:
+        scene: Where to start.
+
+    Yields:
+        Kind ("shape", "color", "pattern", "finish", "ground", "time", "style" or "relation") and the edited scene; all
+        nuisances, and all other attributes, stay.
+    """
+    for index, thing in enumerate(scene.things):
+        for kind, words in _THING_WORDS.items():
+            for word in words:
+                if word != getattr(thing, kind):
+                    changed = dataclasses.replace(thing, **{kind: word})
+                    things = (*scene.things[:index], changed, *scene.things[index + 1 :])
+                    yield kind, dataclasses.replace(scene, things=things)
+    for kind, words in _SCENE_WORDS.items():
+        for word in words:
+            if word != getattr(scene, kind):
+                yield kind, dataclasses.replace(scene, **{kind: word})
+    if scene.relation is not None:
+        for relation in ("left", "right") if len(scene.things) > 2 else ("left", "right", "behind"):  # noqa: PLR2004
+            if relation != scene.relation:
+                yield "relation", dataclasses.replace(scene, relation=relation)
+
+
+def near_misses(scene: Scene, count: int, rng: random.Random) -> list[Scene]:
+    """Scenes with one word changed, every kind of word equally likely; some may be drawn twice."""
+    by_kind: dict[str, list[Scene]] = {}
+    for kind, edited in one_word_edits(scene):
+        by_kind.setdefault(kind, []).append(edited)
+    return [rng.choice(by_kind[rng.choice(list(by_kind))]) for _ in range(count)]

@@ -1,0 +1,81 @@
+"""Training pictures: rendered once into shards on disk, then read as often as wanted.
+
+A shard is a pure function of its number (the seeds of its scenes), so an interrupted rendering goes on where it was.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from nulltext.scenes.renderer import render
+from nulltext.scenes.world import Scene, sample_scene
+
+SHARD: Final = 1024
+"""Pictures in one shard."""
+SIDE: Final = 128
+_BATCH: Final = 32
+
+
+def shard_scenes(index: int) -> list[Scene]:
+    """The scenes of one shard: training seeds index * SHARD and on."""
+    return [sample_scene(seed) for seed in range(index * SHARD, (index + 1) * SHARD)]
+
+
+def render_shards(folder: Path, count: int, *, workers: int | None = None) -> list[Path]:
+    """Render what is missing of the first `count` shards.
+
+    Args:
+        folder: Where the shards lie; made if missing.
+        count: How many shards there must be.
+        workers: Processes; one a core when not given.
+
+    Returns:
+        The shards' paths, in order. Each holds "pixels" [SHARD, 3, 128, 128] and "mask" [SHARD, 128, 128] (the visible
+        share of all things), both uint8.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"scenes-{index:05d}.safetensors" for index in range(count)]
+    missing = [(index, path) for index, path in enumerate(paths) if not path.exists()]
+    if missing:
+        workers = workers or os.cpu_count() or 1
+        with multiprocessing.get_context("spawn").Pool(workers) as pool:
+            for _ in pool.imap_unordered(_render_shard, missing):
+                pass
+    return paths
+
+
+def _render_shard(job: tuple[int, Path]) -> None:
+    index, path = job
+    torch.set_num_threads(1)
+    scenes = shard_scenes(index)
+    pixels, masks = [], []
+    for start in range(0, SHARD, _BATCH):
+        drawn = render(scenes[start : start + _BATCH], height=SIDE, width=SIDE)
+        pixels.append(to_bytes(drawn.pixels))
+        masks.append((drawn.masks.sum(1).clamp(0, 1) * 255).round().byte())
+    part = path.with_suffix(".part")
+    save_file({"pixels": torch.cat(pixels).contiguous(), "mask": torch.cat(masks).contiguous()}, part)
+    part.replace(path)
+
+
+def load_shards(paths: list[Path]) -> tuple[Tensor, Tensor]:
+    """All pictures [n, 3, 128, 128] and masks [n, 128, 128] of some shards, uint8."""
+    shards = [load_file(path) for path in paths]
+    return torch.cat([s["pixels"] for s in shards]), torch.cat([s["mask"] for s in shards])
+
+
+def to_bytes(pixels: Tensor) -> Tensor:
+    """Pixels in [-1, 1] to bytes."""
+    return ((pixels + 1) * 127.5).round().clamp(0, 255).byte()
+
+
+def to_pixels(stored: Tensor) -> Tensor:
+    """Bytes to pixels in [-1, 1], float32."""
+    return stored.float() / 127.5 - 1

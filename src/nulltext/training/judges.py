@@ -1,0 +1,84 @@
+"""Stage 4: the judges, a small classifier with one head for every kind of word. It reads pictures of one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nulltext.judges import HEADS, Judges, JudgesNetwork
+from nulltext.progress import OnProgress, silent
+from nulltext.scenes.world import Scene
+from nulltext.training.clip import labels
+from nulltext.training.data import SIDE, to_pixels
+from nulltext.training.loop import fit
+from nulltext.training.precision import autocast
+
+BATCH = 64
+
+
+def train(
+    pictures: Tensor,
+    scenes: Sequence[Scene],
+    *,
+    folder: Path,
+    seconds: float,
+    device: torch.device,
+    seed: int = 0,
+    start: Path | None = None,
+    on_progress: OnProgress = silent,
+) -> Judges:
+    """Train the judges on renders of one thing, some blurred or noisy so that they stand what an autoencoder does.
+
+    Args:
+        pictures: [n, 3, 128, 128] uint8.
+        scenes: What they show; those of several things are left out.
+        folder: For checkpoints.
+        seconds: Time budget.
+        device: Where to train.
+        seed: Of the initial weights and of every batch.
+        start: A checkpoint folder whose weights to start from; random ones if None.
+        on_progress: Told the loss.
+
+    Returns:
+        The averaged judges.
+    """
+    torch.manual_seed(seed)
+    single = torch.tensor([i for i, scene in enumerate(scenes) if len(scene.things) == 1])
+    target = torch.tensor([labels(scenes[i]) for i in single.tolist()])
+
+    def loss(module: nn.Module, step: int) -> Tensor:
+        rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        index = torch.randint(len(single), (BATCH,), generator=rng)
+        pixels = _disturbed(to_pixels(pictures[single[index]]), rng).to(device, memory_format=torch.channels_last)
+        with autocast(device):
+            logits = module(pixels)
+        wanted = target[index].to(device)
+        losses = [
+            functional.cross_entropy(logits[head].float(), wanted[:, column]) for column, head in enumerate(HEADS)
+        ]
+        return torch.stack(losses).sum() / len(HEADS)
+
+    network = JudgesNetwork() if start is None else Judges.load(start / "judges.safetensors").network
+    network = network.requires_grad_(requires_grad=True).to(device, memory_format=torch.channels_last)
+    average = fit("judges", network, loss, folder=folder, seconds=seconds, lr=2e-3, on_progress=on_progress)
+    return Judges(average)
+
+
+def _disturbed(pixels: Tensor, rng: torch.Generator) -> Tensor:
+    """A quarter of a batch as it is, the rest blurred by down- and upscaling, shifted by up to 4 pixels, and noisy."""
+    quarter = len(pixels) // 4
+    parts = [pixels[:quarter]]
+    for chunk in pixels[quarter:].split(quarter):
+        side = int(torch.randint(SIDE // 2, SIDE + 1, (), generator=rng))
+        down = functional.interpolate(chunk, size=(side, side), mode="bilinear", antialias=True)
+        blurred = functional.interpolate(down, size=(SIDE, SIDE), mode="bilinear")
+        rows, columns = torch.randint(-4, 5, (2,), generator=rng).tolist()
+        moved = functional.pad(blurred, (4, 4, 4, 4), mode="replicate")
+        moved = moved[..., 4 + rows : 4 + rows + SIDE, 4 + columns : 4 + columns + SIDE]
+        gain = 1 + 0.1 * torch.randn(len(chunk), 1, 1, 1, generator=rng)
+        parts.append(moved * gain + 0.04 * torch.randn(moved.shape, generator=rng))
+    return torch.cat(parts).clamp(-1, 1)

@@ -1,0 +1,123 @@
+"""The one training loop that all stages share: time budget, schedule, EMA, checkpoints to go on from."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from nulltext.progress import OnProgress, Progress, silent
+
+WARMUP_STEPS: Final = 200
+HOLD: Final = 0.55
+"""Share of the budget at the full learning rate; the rest falls along a cosine to zero."""
+SAVE_EVERY_S: Final = 120.0
+
+
+def learning_rate(step: int, share: float) -> float:
+    """Factor on the peak learning rate: a short warm-up, a plateau, a cosine down.
+
+    Args:
+        step: Optimiser steps taken so far.
+        share: Share of the time budget used, 0 to 1.
+
+    Returns:
+        A factor in [0, 1].
+    """
+    warm = min(1.0, (step + 1) / WARMUP_STEPS)
+    fall = max(0.0, share - HOLD) / (1 - HOLD)
+    return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, fall)))
+
+
+def fit(
+    name: str,
+    module: nn.Module,
+    loss: Callable[[nn.Module, int], Tensor],
+    *,
+    folder: Path,
+    seconds: float,
+    lr: float,
+    weight_decay: float = 1e-2,
+    ema_decay: float = 0.999,
+    clip: float = 1.0,
+    on_progress: OnProgress = silent,
+) -> nn.Module:
+    """Train a module for a time budget, going on from its last checkpoint if there is one.
+
+    Args:
+        name: Names the checkpoint file, `folder/name.state.pt`.
+        module: What to train, in place. Parameters with requires_grad False stay.
+        loss: (module, step) -> scalar. It draws its own batch, from a generator seeded by the step, so that a resumed run
+            sees the batches an undisturbed one would.
+        folder: Where the checkpoint lies.
+        seconds: Training time in all, over all resumptions.
+        lr: Peak learning rate of AdamW.
+        weight_decay: Of AdamW, on matrices only.
+        ema_decay: Of the exponential moving average of the weights.
+        clip: Largest norm of the gradient.
+        on_progress: Told the step, the loss and the share of the budget used (in percent).
+
+    Returns:
+        The averaged module (EMA), in eval mode.
+    """
+    trained = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), fused=True)
+    average = copy.deepcopy(module).eval().requires_grad_(requires_grad=False)
+    step, spent = 0, 0.0
+    path = folder / f"{name}.state.pt"
+    if path.exists():
+        state = torch.load(path, weights_only=True)
+        module.load_state_dict(state["module"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, spent = state["step"], state["spent"]
+
+    def save() -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        state = {"module": module.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
+        torch.save({**state, "step": step, "spent": spent}, part)
+        part.replace(path)
+
+    module.train()
+    last, saved = time.monotonic(), time.monotonic()
+    smooth = math.nan
+    while spent < seconds:
+        for group in optimizer.param_groups:
+            group["lr"] = lr * learning_rate(step, spent / seconds)
+        optimizer.zero_grad(set_to_none=True)
+        value = loss(module, step)
+        value.backward()
+        nn.utils.clip_grad_norm_(trained, clip)
+        optimizer.step()
+        _average(average, module, min(ema_decay, (1 + step) / (10 + step)))
+        step += 1
+        now = time.monotonic()
+        spent += now - last
+        last = now
+        smooth = value.item() if math.isnan(smooth) else 0.98 * smooth + 0.02 * value.item()
+        if step % 20 == 0:
+            on_progress(Progress(phase=name, step=min(100, int(100 * spent / seconds)), total=100, loss=smooth))
+        if now - saved > SAVE_EVERY_S:
+            save()
+            saved = now
+    save()
+    return average
+
+
+@torch.no_grad()
+def _average(average: nn.Module, module: nn.Module, decay: float) -> None:
+    old, new = list(average.parameters()), [p.detach() for p in module.parameters()]
+    torch._foreach_lerp_(old, new, 1 - decay)  # noqa: SLF001  the fused loop that torch's own optimisers use
+    for kept, seen in zip(average.buffers(), module.buffers(), strict=True):
+        kept.copy_(seen)

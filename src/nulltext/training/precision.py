@@ -1,0 +1,30 @@
+"""bf16 training that does not lose speed to its normalisation layers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bf16 autocast for the forward pass of a stage."""
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def group_norm_in_fp32(module: nn.Module) -> nn.Module:
+    """Make every GroupNorm of a module compute in fp32 under autocast, in place.
+
+    The bf16 channels_last backward of `group_norm` takes three times as long as the fp32 one on the CPU (torch 2.13), a
+    third of the autoencoder's whole step. Weights and their names stay as they are.
+    """
+    for layer in module.modules():
+        if type(layer) is nn.GroupNorm:
+            layer.__class__ = _GroupNorm32
+    return module
+
+
+class _GroupNorm32(nn.GroupNorm):
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  torch's own name
+        with torch.autocast(input.device.type, enabled=False):
+            return functional.group_norm(input.float(), self.num_groups, self.weight, self.bias, self.eps).to(input.dtype)

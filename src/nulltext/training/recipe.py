@@ -1,0 +1,148 @@
+"""The whole recipe: pictures, autoencoder, CLIP, UNet, judges, and the folder that holds them all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from nulltext.errors import SettingError
+from nulltext.judges import Judges
+from nulltext.progress import OnProgress, Progress, silent
+from nulltext.scenes.captions import vocabulary
+from nulltext.training import autoencoder, clip, judges, unet
+from nulltext.training.data import SHARD, load_shards, render_shards, shard_scenes
+
+STAGES: Final = ("autoencoder", "clip", "unet", "judges")
+SHARES: Final = {"autoencoder": 0.33, "clip": 0.12, "unet": 0.48, "judges": 0.07}
+"""How the time budget is divided where no stage's own time is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What the embedded checkpoint is made from; written into its weights.
+
+    Attributes:
+        shards: Training pictures, in thousands (1024).
+        seconds: Time budget of each of `STAGES`, seconds of training, resumptions included.
+        seed: Of every draw.
+        device: Where it trains, "cpu" or "cuda".
+        start: What the first weights were: "random", or the name of an earlier checkpoint.
+    """
+
+    shards: int = 40
+    seconds: dict[str, float]
+    seed: int = 0
+    device: str = "cpu"
+    start: str = "random"
+
+    @staticmethod
+    def budget(hours: float) -> dict[str, float]:
+        """Time for every stage from the hours for all of them."""
+        return {stage: share * hours * 3600 for stage, share in SHARES.items()}
+
+
+def run(recipe: Recipe, output: Path, *, work: Path, start: Path | None = None, on_progress: OnProgress = silent) -> None:
+    """Train everything and write the checkpoint folder; go on where an earlier run of the same work folder stopped.
+
+    Args:
+        recipe: What to do.
+        output: The checkpoint folder; must not exist yet, or be a checkpoint that this function wrote.
+        work: Rendered pictures and training states; made if missing, kept afterwards.
+        start: A checkpoint folder whose weights to start from instead of random ones.
+        on_progress: Told of every stage.
+
+    Raises:
+        SettingError: The output folder holds something else, a time is missing, or there is no such device.
+    """
+    if set(recipe.seconds) != set(STAGES):
+        raise SettingError(f"seconds: got {sorted(recipe.seconds)}, expected {', '.join(STAGES)}.")
+    if output.exists() and any(output.iterdir()) and not (output / "model_index.json").exists():
+        raise SettingError(f"output: {output} holds other files, expected a new folder or an earlier checkpoint.")
+    if recipe.device == "cuda" and not torch.cuda.is_available():
+        raise SettingError("device: got 'cuda', but this torch sees no GPU. Use --device cpu.")
+    device, seed = torch.device(recipe.device), recipe.seed
+    on_progress(Progress(phase="render", step=0, total=1))
+    paths = render_shards(work / "pictures", recipe.shards)
+    on_progress(Progress(phase="render", step=1, total=1))
+    pictures, masks = load_shards(paths)
+    scenes = [scene for index in range(recipe.shards) for scene in shard_scenes(index)]
+    common = {"folder": work / "states", "device": device, "seed": seed, "on_progress": on_progress}
+    vae = autoencoder.train(pictures, masks, seconds=recipe.seconds["autoencoder"], start=start, **common)
+    towers, tokenizer = clip.train(pictures, scenes, seconds=recipe.seconds["clip"], start=start, **common)
+    latents = _latents(vae, pictures, work / "latents.safetensors", device)
+    network = unet.train(
+        latents, scenes, clip.text_tower(towers), tokenizer, seconds=recipe.seconds["unet"], start=start, **common
+    )
+    judging = judges.train(pictures, scenes, seconds=recipe.seconds["judges"], start=start, **common)
+
+    part = output.with_name(output.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=clip.text_tower(towers),
+        tokenizer=tokenizer,
+        unet=network,
+        scheduler=unet.build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).to(dtype=torch.float16).save_pretrained(part)
+    towers.half().save_pretrained(part / "clip")
+    tokenizer.save_pretrained(part / "clip")
+    judging.save(part / "judges.safetensors")
+    (part / "words.txt").write_text("\n".join(vocabulary()) + "\n")
+    stamp(part, {"recipe": asdict(recipe) | {"pictures": recipe.shards * SHARD}})
+    shutil.rmtree(output, ignore_errors=True)
+    part.rename(output)
+
+
+def _latents(vae: AutoencoderKL, pictures: Tensor, path: Path, device: torch.device) -> Tensor:
+    """Scaled latents of all pictures; kept in a file, and made anew when the encoder or the pictures have changed."""
+    weights = b"".join(w.cpu().numpy().tobytes() for w in [*vae.encoder.parameters(), *vae.quant_conv.parameters()])
+    source = {"encoder": hashlib.sha256(weights).hexdigest(), "pictures": str(len(pictures))}
+    if path.exists():
+        with safe_open(path, framework="pt") as file:
+            if file.metadata() == source:
+                return file.get_tensor("latents") * vae.config.scaling_factor
+    latents = autoencoder.encode(vae, pictures, device)
+    save_file({"latents": latents}, path, metadata=source)
+    return latents * vae.config.scaling_factor
+
+
+def stamp(folder: Path, facts: dict[str, object]) -> None:
+    """Write facts (a recipe, scores) into the metadata of every weight file of a checkpoint, beside what is there.
+
+    Args:
+        folder: The checkpoint.
+        facts: JSON values by name; a name that is there already is replaced.
+    """
+    for path in _weights(folder):
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {"format": "pt"})
+        metadata |= {name: json.dumps(fact, sort_keys=True) for name, fact in facts.items()}
+        tensors = load_file(path)
+        part = path.with_suffix(".part")
+        save_file(tensors, part, metadata=metadata)
+        part.replace(path)
+
+
+def read_stamp(folder: Path) -> dict[str, object]:
+    """The facts of a checkpoint's metadata: "recipe" and, once measured, "scores"."""
+    with safe_open(folder / "unet" / "diffusion_pytorch_model.safetensors", framework="pt") as file:
+        metadata = file.metadata() or {}
+    return {name: json.loads(value) for name, value in metadata.items() if name != "format"}
+
+
+def _weights(folder: Path) -> Iterable[Path]:
+    return sorted(folder.rglob("*.safetensors"))
