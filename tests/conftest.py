@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -10,9 +11,17 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from nulltext.models.base import Model
-from nulltext.models.loading import load
-from nulltext.pictures import Photo, open_image
+import nulltext
+
+CHECKED = [f"nulltext.{name}" for name in ("diffusion", "models", "pictures", "metrics", "inversion", "editing")]
+"""Where every test checks the types and shapes in the annotations."""
+
+with jaxtyping.install_import_hook(CHECKED, "beartype.beartype"):
+    for public in nulltext.__all__:
+        getattr(nulltext, public)  # loads everything while the hook is on
+    from nulltext.models.base import Model
+    from nulltext.models.loading import load
+    from nulltext.pictures import Photo, open_image
 
 TEXT_LENGTH = 24
 """Unlike any real checkpoint's, so that nothing can rely on 77."""
@@ -115,6 +124,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return made[prediction]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def tokenizer_builder() -> Callable[[int], CLIPTokenizer]:
+    """`build_tokenizer`, for tests that want a pipeline of their own."""
+    return build_tokenizer
 
 
 @pytest.fixture(scope="session")

@@ -28,5 +28,5 @@ def test_the_tree_in_the_docstring_is_the_tree():
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_each_can_be_raised_with_one_message(name):
-    with pytest.raises(errors.NulltextError, match="^what happened$"):
+    with pytest.raises(errors.NulltextError, match=r"^what happened$"):
         raise CLASSES[name]("what happened")

@@ -1,4 +1,5 @@
 import hashlib
+import inspect
 import io
 import struct
 import zlib
@@ -177,7 +178,7 @@ def test_any_size_comes_back(fit, size, wanted):
     assert tuple(photo.frame.fitted) == (wanted or (64, 64))
     back = photo.restore(photo.pixels)
     assert back.size == size
-    assert np.unique(np.asarray(back).reshape(-1, 3), axis=0).tolist() == [[200, 100, 50]]
+    assert (np.asarray(back) == (200, 100, 50)).all()
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
@@ -197,7 +198,7 @@ def test_sizes_are_rounded_to_the_nearest_the_model_can_take(wanted, taken, pict
 
 def test_settings_out_of_range(picture):
     with pytest.raises(SettingError, match="'stretch'"):
-        open_image(picture, SIZES, fit="stretch")
+        inspect.unwrap(open_image)(picture, SIZES, fit="stretch")  # past the check of annotations in tests
     with pytest.raises(SettingError, match="at least 1"):
         open_image(picture, SIZES, size=(0, 64))
 

@@ -18,14 +18,14 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
 from nulltext.errors import ImageDecodeError, ImageNotFoundError, ImageTooLargeError, SettingError
-from nulltext.types import Picture, Pixels
+from nulltext.types import OnePixels, Picture
 
 Fit = Literal["crop", "pad"]
 """How a photograph is brought to a model's size."""
@@ -37,6 +37,7 @@ MAX_PIXELS = 178_956_970
 """The largest picture that is opened, in pixels: where Pillow, too, takes a file for a decompression bomb."""
 
 
+@runtime_checkable
 class Sizes(Protocol):
     """What fitting has to know of a model."""
 
@@ -78,7 +79,7 @@ class Frame:
         if whole != (self.surroundings is None):
             raise SettingError("got a part that is the whole photograph and surroundings, or a smaller one and none.")
 
-    def restore(self, pixels: Pixels) -> Image.Image:
+    def restore(self, pixels: OnePixels) -> Image.Image:
         """Puts a result back: cuts off filling, scales, and sets it into its surroundings.
 
         Args:
@@ -135,11 +136,11 @@ class Photo:
         sha256: Digest of the input: of a file's bytes, or of a PIL picture's mode, size and pixels.
     """
 
-    pixels: Pixels
+    pixels: OnePixels
     frame: Frame
     sha256: str
 
-    def restore(self, pixels: Pixels) -> Image.Image:
+    def restore(self, pixels: OnePixels) -> Image.Image:
         """A result of the fitted size, [1, 3, H, W] in [-1, 1], as a picture of the photograph's size."""
         return self.frame.restore(pixels)
 
@@ -200,17 +201,17 @@ def open_image(
     return Photo(pixels=to_pixels(torch.from_numpy(np.array(fitted))), frame=frame, sha256=digest)
 
 
-def to_pixels(picture: Picture) -> Pixels:
+def to_pixels(picture: Picture) -> OnePixels:
     """[H, W, 3] bytes as [1, 3, H, W] in [-1, 1], float32."""
     return picture.permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
-def to_picture(pixels: Pixels) -> Picture:
+def to_picture(pixels: OnePixels) -> Picture:
     """[1, 3, H, W] in [-1, 1] as [H, W, 3] bytes, rounded; undoes `to_pixels`."""
     return ((pixels[0].detach().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
 
 
-def to_image(pixels: Pixels) -> Image.Image:
+def to_image(pixels: OnePixels) -> Image.Image:
     """[1, 3, H, W] in [-1, 1] as an RGB picture of W x H pixels."""
     return Image.fromarray(to_picture(pixels).numpy())
 

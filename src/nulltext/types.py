@@ -1,19 +1,31 @@
 """Names for tensors, with their shapes.
 
-Sizes: B pictures in a batch, C latent channels, H x W pixels, h x w latent cells, L tokens, D text width.
+Sizes: B pictures in a batch, C latent channels, H x W pixels, h x w latent cells, L tokens, D text width, T steps.
 """
 
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-Latents = Float[Tensor, "batch channel height width"]
+Latents = Float[Tensor, "batch channel row column"]
 """[B, C, h, w] latents, float32."""
+
+Trajectory = Float[Tensor, "point channel row column"]
+"""[T+1, C, h, w] the latents that a picture passes, from z_T to z_0."""
 
 Pixels = Float[Tensor, "batch 3 height width"]
 """[B, 3, H, W] pictures, RGB in [-1, 1], float32."""
 
-Embeddings = Float[Tensor, "batch token width"]
-"""[B, L, D] text embeddings, float32. Null embeddings are the same with a step where the batch is."""
+OnePixels = Float[Tensor, "1 3 height width"]
+"""[1, 3, H, W] one picture, RGB in [-1, 1], float32."""
+
+Embeddings = Float[Tensor, "batch token feature"]
+"""[B, L, D] text embeddings, float32."""
+
+Null = Float[Tensor, "1 token feature"]
+"""[1, L, D] a null embedding, float32."""
+
+Nulls = Float[Tensor, "step token feature"]
+"""[T, L, D] a null embedding for each step, in sampling order, float32."""
 
 Picture = UInt8[Tensor, "height width 3"]
 """[H, W, 3] one picture, RGB in 0..255."""

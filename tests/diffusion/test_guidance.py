@@ -19,8 +19,8 @@ class Echo:
 def test_the_equation():
     null, cond = torch.full((1, 1, 2, 2), 1.0), torch.full((1, 1, 2, 2), 3.0)
     assert guide(null, cond, 7.5).unique().item() == 16
-    torch.testing.assert_close(guide(null, cond, 0), null)
-    torch.testing.assert_close(guide(null, cond, 1), cond)
+    torch.testing.assert_close(guide(null, cond, 0.0), null)
+    torch.testing.assert_close(guide(null, cond, 1.0), cond)
 
 
 def test_one_pass_for_both_halves_and_each_caption_its_own():

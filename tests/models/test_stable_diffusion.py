@@ -36,7 +36,7 @@ def test_a_caption_that_is_too_long_names_the_words_that_do_not_fit(model):
 
 
 def test_one_word_can_be_too_long(model):
-    with pytest.raises(CaptionTooLongError, match="'x{30}'"):
+    with pytest.raises(CaptionTooLongError, match=r"'x{30}'"):
         model.embed(["x" * 30])
 
 

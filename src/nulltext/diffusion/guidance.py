@@ -1,12 +1,12 @@
 """Classifier-free guidance."""
 
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 import torch
 
 from nulltext.diffusion.levels import Prediction
-from nulltext.types import Embeddings, Latents
+from nulltext.types import Embeddings, Latents, Null
 
 
 def guide(null: Latents, cond: Latents, guidance: float) -> Latents:
@@ -25,6 +25,7 @@ def guide(null: Latents, cond: Latents, guidance: float) -> Latents:
     return null + guidance * (cond - null)
 
 
+@runtime_checkable
 class Denoiser(Protocol):
     """Anything that predicts the noise in latents."""
 
@@ -53,7 +54,7 @@ class Guided:
     cond: Embeddings
     guidance: float
 
-    def predict(self, x: Latents, t: int, null: Embeddings) -> Latents:
+    def predict(self, x: Latents, t: int, null: Null) -> Latents:
         """The guided output, both halves in one pass; at w = 1 the null half has no part and is not computed.
 
         Args:

@@ -8,14 +8,14 @@ from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import denoise, renoise
 from nulltext.diffusion.schedule import Schedule
 from nulltext.progress import OnProgress, Progress, silent
-from nulltext.types import Embeddings, Latents
+from nulltext.types import Latents, Null, Trajectory
 
 
 def sample(
     guided: Guided,
     schedule: Schedule,
     x: Latents,
-    nulls: Sequence[Embeddings],
+    nulls: Sequence[Null],
     on_progress: OnProgress = silent,
 ) -> Latents:
     """Deterministic DDIM sampling: arXiv 2010.02502, eq. 12 with no fresh noise.
@@ -41,9 +41,9 @@ def invert(
     guided: Guided,
     schedule: Schedule,
     x: Latents,
-    null: Embeddings,
+    null: Null,
     on_progress: OnProgress = silent,
-) -> Latents:
+) -> Trajectory:
     """DDIM inversion: arXiv 2211.09794, section 3.1 (Dhariwal and Nichol, arXiv 2105.05233, appendix F).
 
     The sampler's step run backwards, as if the network said the same on both ends of it. It is told the time of the

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -10,7 +10,7 @@ from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
 from nulltext.pictures import Frame
 from nulltext.progress import OnProgress, silent
-from nulltext.types import Pixels
+from nulltext.types import OnePixels, Pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,7 +26,7 @@ class Edit:
 
     captions: tuple[str, ...]
     pixels: Pixels
-    source: Pixels
+    source: OnePixels
     frame: Frame
 
     @property
@@ -45,6 +45,7 @@ class Edit:
         return self.frame.restore(self.source)
 
 
+@runtime_checkable
 class Editor(Protocol):
     """A method of editing: settings in the constructor, data in the call."""
 

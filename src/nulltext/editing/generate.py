@@ -13,7 +13,7 @@ from nulltext.progress import OnProgress, silent
 from nulltext.types import Pixels
 
 
-def generate(  # noqa: PLR0913 - all but two are settings with a default, given by name
+def generate(
     model: Model,
     caption: str | Sequence[str],
     *,

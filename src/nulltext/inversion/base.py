@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from PIL import Image
@@ -19,7 +19,7 @@ from nulltext.metrics import psnr
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.pictures import Frame, Photo, to_picture
 from nulltext.progress import OnProgress, silent
-from nulltext.types import Embeddings, Latents, Picture
+from nulltext.types import Latents, Nulls, OnePixels, Picture, Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +58,8 @@ class Inversion:
     """
 
     caption: str
-    pivot: Latents
-    nulls: Embeddings | None
+    pivot: Trajectory
+    nulls: Nulls | None
     guidance: float
     method: str
     settings: Mapping[str, Any]
@@ -103,7 +103,7 @@ class Inversion:
             )
         return guidance
 
-    def restore(self, pixels: Tensor) -> Image.Image:
+    def restore(self, pixels: OnePixels) -> Image.Image:
         """A result, [1, 3, H, W] in [-1, 1], put back into the photograph: a picture of the photograph's size."""
         return self.frame.restore(pixels)
 
@@ -189,6 +189,7 @@ class Inversion:
         return inversion
 
 
+@runtime_checkable
 class Inverter(Protocol):
     """A method of inversion, a frozen dataclass: settings in the constructor, data in the call."""
 
@@ -215,15 +216,15 @@ class Inverter(Protocol):
         ...
 
 
-def finish(  # noqa: PLR0913 - an inversion's record has so many parts
+def finish(
     method: Inverter,
     model: Model,
     photo: Photo,
     *,
     caption: str,
     schedule: Schedule,
-    pivot: Latents,
-    nulls: Embeddings | None,
+    pivot: Trajectory,
+    nulls: Nulls | None,
     reconstruction: Latents,
 ) -> Inversion:
     """What every method does last: checks the numbers, measures the losses, and puts the record together.

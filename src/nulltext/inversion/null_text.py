@@ -21,7 +21,7 @@ from nulltext.inversion.base import Inversion, finish
 from nulltext.models.base import Model, embed_captions
 from nulltext.pictures import Photo
 from nulltext.progress import OnProgress, Progress, silent
-from nulltext.types import Embeddings, Latents
+from nulltext.types import Latents, Null, Nulls, Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +108,10 @@ class NullText:
         self,
         guided: Guided,
         schedule: Schedule,
-        pivot: Latents,
-        null: Embeddings,
+        pivot: Trajectory,
+        null: Null,
         on_progress: OnProgress = silent,
-    ) -> tuple[Embeddings, Latents]:
+    ) -> tuple[Nulls, Latents]:
         """Algorithm 1. In its words: `pivot` is z*, `z` is z-bar, `null` is the empty-set sign, `cond` is C.
 
         Args:
@@ -125,7 +125,7 @@ class NullText:
             [T, L, D] the optimised null embeddings, and [1, C, h, w] where the guided sampler ends with them.
         """
         model, cond, w, constants = guided.model, guided.cond, guided.guidance, self.constants
-        nulls: list[Embeddings] = []
+        nulls: list[Null] = []
         z = pivot[:1]
         for i, interval in enumerate(schedule):
             t, target = interval.t, pivot[i + 1 : i + 2]

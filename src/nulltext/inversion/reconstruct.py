@@ -5,10 +5,10 @@ from nulltext.diffusion.sampling import sample
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_captions
 from nulltext.progress import OnProgress, silent
-from nulltext.types import Embeddings, Pixels
+from nulltext.types import Null, OnePixels
 
 
-def step_nulls(model: Model, inversion: Inversion) -> list[Embeddings]:
+def step_nulls(model: Model, inversion: Inversion) -> list[Null]:
     """The null embedding of each step, T of [1, L, D] on the model's device: the inversion's, or the null caption's."""
     if inversion.nulls is None:
         return [model.embed([""])] * len(inversion.schedule)
@@ -17,7 +17,7 @@ def step_nulls(model: Model, inversion: Inversion) -> list[Embeddings]:
 
 def reconstruct(
     model: Model, inversion: Inversion, guidance: float | None = None, on_progress: OnProgress = silent
-) -> Pixels:
+) -> OnePixels:
     """Samples from z_T under the source caption.
 
     Args:

@@ -7,8 +7,8 @@
 | `picture`      | uint8   | [H, W, 3] the fitted source                                                     |
 | `surroundings` | uint8   | [bytes] a PNG of the photograph around it; absent if there is nothing around it |
 
-In the metadata ``format``, ``format_version`` and ``digest`` (SHA-256 of all the rest) are plain text, all else is JSON.
-Nothing is ever unpickled.
+In the metadata ``format``, ``format_version`` and ``digest`` (SHA-256 of all the rest) are plain text, all else is
+JSON. Nothing is ever unpickled.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -29,6 +29,7 @@ class ModelIdentity:
         return self.revision == other.revision and (self.revision.startswith("sha256:") or self.id == other.id)
 
 
+@runtime_checkable
 class Model(Protocol):
     """A frozen text-to-image latent diffusion model. All tensors in and out are float32 on `device`."""
 
