@@ -2,8 +2,9 @@
 
 import json
 import math
+import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import typer
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 PHASES = {"invert": "DDIM inversion", "optimise": "null-text optimisation", "sample": "sampling"}
 """What a phase of the core is called here; others are shown under their own name."""
+
+LOG_EVERY = 60.0
+"""Seconds between two lines of progress where stderr is no terminal."""
 
 
 def print_json(record: dict[str, Any]) -> None:
@@ -58,7 +62,7 @@ def loading(name: str) -> Generator[None]:
 
 @contextmanager
 def progress(prefix: str = "") -> Generator[OnProgress]:
-    """Shows the core's progress events as bars on stderr, one a phase; silent where stderr is no terminal.
+    """Shows the core's progress events on stderr: as bars on a terminal, as a line a minute in a log.
 
     Args:
         prefix: Stands before the name of each phase, to tell one picture's from another's.
@@ -66,6 +70,25 @@ def progress(prefix: str = "") -> Generator[OnProgress]:
     Yields:
         The callback to hand to the core.
     """
+    console = _stderr()
+    with _bars(console, prefix) if console.is_terminal else nullcontext(_log_line(prefix)) as on_progress:
+        yield on_progress
+
+
+def _log_line(prefix: str) -> OnProgress:
+    last = time.monotonic()
+
+    def on_progress(event: Event) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LOG_EVERY:
+            last = time.monotonic()
+            typer.echo(f"{_label(prefix, event)} {event.step}/{event.total} {_loss(event)}".rstrip(), err=True)
+
+    return on_progress
+
+
+@contextmanager
+def _bars(console: "Console", prefix: str) -> Generator[OnProgress]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns: tuple[ProgressColumn, ...] = (
@@ -75,8 +98,7 @@ def progress(prefix: str = "") -> Generator[OnProgress]:
         TextColumn("{task.fields[loss]}"),
         TimeRemainingColumn(),
     )
-    console = _stderr()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Progress(*columns, console=console, transient=True) as bars:
         current: tuple[str, TaskID] | None = None
 
         def on_progress(event: Event) -> None:
@@ -84,9 +106,15 @@ def progress(prefix: str = "") -> Generator[OnProgress]:
             if current is None or current[0] != event.phase:
                 if current is not None:
                     bars.remove_task(current[1])
-                label = prefix + PHASES.get(event.phase, event.phase)
-                current = event.phase, bars.add_task(label, total=event.total, loss="")
-            loss = "" if event.loss is None else f"loss {event.loss:.1e}"
-            bars.update(current[1], completed=event.step, total=event.total, loss=loss)
+                current = event.phase, bars.add_task(_label(prefix, event), total=event.total, loss="")
+            bars.update(current[1], completed=event.step, total=event.total, loss=_loss(event))
 
         yield on_progress
+
+
+def _label(prefix: str, event: Event) -> str:
+    return prefix + PHASES.get(event.phase, event.phase)
+
+
+def _loss(event: Event) -> str:
+    return "" if event.loss is None else f"loss {event.loss:.1e}"

@@ -1,0 +1,35 @@
+"""Progress as a person sees it: bars on a terminal, now and then a line in a log."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from nulltext.cli import terminal
+from nulltext.progress import Progress
+
+
+def steps(prefix: str = "") -> None:
+    with terminal.progress(prefix) as on_progress:
+        on_progress(Progress("sample", 1, 2))
+        for step in range(1, 4):
+            on_progress(Progress("optimise", step, 3, 0.25))
+
+
+def test_a_terminal_gets_a_bar_a_phase(monkeypatch):
+    written = io.StringIO()
+    monkeypatch.setattr(terminal, "_stderr", lambda: Console(file=written, force_terminal=True, width=120))
+    steps("picture 1 of 2: ")
+    for word in ("picture 1 of 2: null-text optimisation", "3/3", "loss 2.5e-01", "picture 1 of 2: sampling"):
+        assert word in written.getvalue()
+
+
+@pytest.mark.parametrize(("every", "lines"), [(60.0, 0), (0.0, 4)])
+def test_a_log_gets_a_line_now_and_then(every, lines, monkeypatch, capsys):
+    monkeypatch.setattr(terminal, "LOG_EVERY", every)
+    steps()
+    written = capsys.readouterr().err.splitlines()
+    assert len(written) == lines
+    if lines:
+        assert written[3] == "null-text optimisation 3/3 loss 2.5e-01"
+        assert written[0] == "sampling 1/2"
