@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import diffusers
 import torch
@@ -119,22 +119,27 @@ def _dtype(dtype: torch.dtype | str | None, device: torch.device) -> torch.dtype
     return known
 
 
+def _check_kind(index: object, name: str) -> None:
+    """Makes sure that what a model_index.json holds is a plain Stable Diffusion's."""
+    kind = cast("dict[str, Any]", index).get("_class_name") if isinstance(index, dict) else None
+    if kind != "StableDiffusionPipeline":
+        raise UnsupportedPipelineError(
+            f"{name} holds a {kind}; expected a StableDiffusionPipeline (Stable Diffusion 1.x or 2.x, text to image). "
+            "Choose such a checkpoint."
+        )
+
+
 def _read_folder(folder: Path) -> "diffusers.StableDiffusionPipeline":
     """A folder's pipeline, with its weights in the precision they are stored in."""
     try:
-        index: dict[str, Any] = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-        kind = index.get("_class_name")
+        index: object = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelNotFoundError(
             f"{folder} has no model_index.json; expected a folder in diffusers' format. Check the path."
         ) from error
-    except (ValueError, AttributeError) as error:
+    except ValueError as error:
         raise ModelLoadError(f"{folder}/model_index.json is damaged: {error}. Fetch the model again.") from error
-    if kind != "StableDiffusionPipeline":
-        raise UnsupportedPipelineError(
-            f"{folder} holds a {kind}; expected a StableDiffusionPipeline (Stable Diffusion 1.x or 2.x, text to "
-            "image). Choose such a checkpoint."
-        )
+    _check_kind(index, str(folder))
     absent = [part for part in PARTS if not (folder / part).is_dir()]
     if not any((folder / "tokenizer" / name).is_file() for name in ("vocab.json", "tokenizer.json")):
         absent.append("tokenizer/vocab.json")  # without it transformers makes an empty tokenizer and says nothing
@@ -175,7 +180,12 @@ def _read_single_file(path: Path, config: str | os.PathLike[str] | None) -> "dif
 def _fetch(name: str, revision: str | None) -> Path:
     """The local folder of a hub id, named after its commit; fetched if it is not there."""
     try:
+        with quiet():
+            index = diffusers.DiffusionPipeline.load_config(name, revision=revision)
+        _check_kind(index, name)  # before gigabytes of something else are fetched
         return Path(diffusers.DiffusionPipeline.download(name, revision=revision, **_UNUSED))
+    except UnsupportedPipelineError:
+        raise
     except Exception as error:  # a dozen kinds from the hub client and its transport
         at = "" if revision is None else f" at revision {revision!r}"
         raise ModelNotFoundError(
