@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import torch as safetensors
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nulltext.files import write_file
 from nulltext.models import embedded
 from nulltext.scenes.world import COLORS, FINISHES, GROUNDS, PATTERNS, SHAPES, STYLES, TIMES, Scene
 
@@ -79,14 +79,13 @@ class Judges:
     def load(path: Path = embedded.JUDGES) -> Judges:
         """The judges that ship with the embedded checkpoint, or those of another file."""
         network = JudgesNetwork()
-        with safe_open(path, framework="pt") as file:
-            network.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})  # noqa: SIM118  no mapping
+        network.load_state_dict({name: weight.float() for name, weight in safetensors.load_file(path).items()})
         return Judges(network)
 
     def save(self, path: Path) -> None:
-        """Write the weights in fp16."""
+        """Write the weights in fp16; a file already there is replaced."""
         weights = {name: w.half().contiguous() for name, w in self.network.state_dict().items()}
-        save_file(weights, path, metadata={"format": "pt"})
+        write_file(path, safetensors.save(weights, metadata={"format": "pt"}), overwrite=True)
 
     @torch.no_grad()
     def read(self, pixels: Tensor, batch: int = 64) -> list[dict[str, str]]:
@@ -100,13 +99,13 @@ class Judges:
             For every picture a word for every kind in `HEADS`.
         """
         answers: list[dict[str, str]] = []
-        for chunk in pixels.float().split(batch):
-            if chunk.shape[-2:] != (SIDE, SIDE):
-                chunk = functional.interpolate(chunk, size=(SIDE, SIDE), mode="bilinear", antialias=True)  # noqa: PLW2901
+        fitted = pixels.float()
+        if fitted.shape[-2:] != (SIDE, SIDE):
+            fitted = functional.interpolate(fitted, size=(SIDE, SIDE), mode="bilinear", antialias=True)
+        for start in range(0, len(fitted), batch):
+            chunk = fitted[start : start + batch]
             best = {head: logits.argmax(1).tolist() for head, logits in self.network(chunk).items()}
-            answers += [
-                {head: HEADS[head][best[head][i]] for head in HEADS} for i in range(len(chunk))
-            ]
+            answers += [{head: HEADS[head][best[head][i]] for head in HEADS} for i in range(len(chunk))]
         return answers
 
 

@@ -161,7 +161,7 @@ def near_miss_picked(clip: Clip, scene: Scene, pixels: Pixels, seed: int = 0) ->
         pixels: [1, 3, H, W] its picture, in [-1, 1].
         seed: Of the choice of captions.
     """
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311  captions, not secrets
     ones = [edited for _, edited in one_word_edits(scene)]
     rng.shuffle(ones)
     right = caption(scene)
@@ -193,7 +193,8 @@ def _render(scenes: Sequence[Scene]) -> Rendering:
 
 
 def _round_trip(model: Model, pixels: Pixels) -> Pixels:
-    return torch.cat([model.decode(model.encode(part.to(model.device))).cpu() for part in pixels.split(_BATCH)])
+    parts = (pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH))
+    return torch.cat([model.decode(model.encode(part.to(model.device))).cpu() for part in parts])
 
 
 def _masked_psnr(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor) -> float:

@@ -9,7 +9,9 @@ from nulltext.cli import options, terminal
 
 
 def train(
-    output: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write the checkpoint.", show_default=False)],
+    output: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where to write the checkpoint.", show_default=False)
+    ],
     hours: Annotated[float, typer.Option(min=0, help="Training time in all, shared out among the stages.")] = 6.0,
     work: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Rendered pictures and training states; kept, to go on from.")

@@ -31,6 +31,7 @@ class Clip:
         """Freeze the model."""
         self.model = model.float().eval().requires_grad_(requires_grad=False)
         self.tokenizer = tokenizer
+        self.side = int(model.vision_model.config.to_dict()["image_size"])
 
     @staticmethod
     def load(folder: str | Path = embedded.CLIP) -> "Clip":
@@ -43,7 +44,7 @@ class Clip:
             return Clip(CLIPModel.from_pretrained(folder), CLIPTokenizer.from_pretrained(folder))
         except (OSError, ValueError) as error:
             raise ModelNotFoundError(
-                f"got {str(folder)!r}, expected a folder with a CLIPModel and its tokenizer, as transformers saves them."
+                f"got {str(folder)!r}; expected a folder with a CLIPModel and its tokenizer, as transformers saves it."
             ) from error
 
     @torch.no_grad()
@@ -56,7 +57,7 @@ class Clip:
     @torch.no_grad()
     def images(self, pixels: Tensor) -> Tensor:
         """Pictures [n, 3, h, w] in [-1, 1] as unit vectors, [n, D]; scaled to the tower's size where they are not."""
-        side = self.model.config.vision_config.image_size
+        side = self.side
         if pixels.shape[-2:] != (side, side):
             pixels = functional.interpolate(pixels, size=(side, side), mode="bicubic", antialias=True).clamp(-1, 1)
         seen = self.model.vision_model(pixel_values=normalized(pixels.to(self.model.device))).pooler_output

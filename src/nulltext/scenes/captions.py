@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 from nulltext.scenes.world import (
     COLORS,
     FINISHES,
     GROUNDS,
     PATTERNS,
+    RELATIONS,
     SHAPES,
     STYLES,
     TIMES,
@@ -86,8 +87,13 @@ def vocabulary() -> list[str]:
     return sorted({word for phrase in phrases for word in phrase.split()})
 
 
-_THING_WORDS: Final = {"shape": SHAPES, "color": COLORS, "pattern": PATTERNS, "finish": FINISHES}
-_SCENE_WORDS: Final = {"ground": GROUNDS, "time": TIMES, "style": STYLES}
+_THING_WORDS: Final[dict[str, tuple[str, ...]]] = {
+    "shape": SHAPES,
+    "color": COLORS,
+    "pattern": PATTERNS,
+    "finish": FINISHES,
+}
+_SCENE_WORDS: Final[dict[str, tuple[str, ...]]] = {"ground": GROUNDS, "time": TIMES, "style": STYLES}
 
 
 def one_word_edits(scene: Scene) -> Iterator[tuple[str, Scene]]:
@@ -101,20 +107,22 @@ def one_word_edits(scene: Scene) -> Iterator[tuple[str, Scene]]:
         nuisances, and all other attributes, stay.
     """
     for index, thing in enumerate(scene.things):
-        for kind, words in _THING_WORDS.items():
-            for word in words:
-                if word != getattr(thing, kind):
-                    changed = dataclasses.replace(thing, **{kind: word})
-                    things = (*scene.things[:index], changed, *scene.things[index + 1 :])
-                    yield kind, dataclasses.replace(scene, things=things)
-    for kind, words in _SCENE_WORDS.items():
-        for word in words:
-            if word != getattr(scene, kind):
-                yield kind, dataclasses.replace(scene, **{kind: word})
+        for kind, changed in _swaps(thing, _THING_WORDS):
+            yield kind, dataclasses.replace(scene, things=(*scene.things[:index], changed, *scene.things[index + 1 :]))
+    yield from _swaps(scene, _SCENE_WORDS)
     if scene.relation is not None:
-        for relation in ("left", "right") if len(scene.things) > 2 else ("left", "right", "behind"):  # noqa: PLR2004
-            if relation != scene.relation:
-                yield "relation", dataclasses.replace(scene, relation=relation)
+        yield from _swaps(scene, {"relation": RELATIONS if len(scene.things) == 2 else RELATIONS[:2]})  # noqa: PLR2004
+
+
+_Subject = TypeVar("_Subject", Thing, Scene)
+
+
+def _swaps(subject: _Subject, words: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, _Subject]]:
+    """A thing or a scene with one of its words replaced, for every other word of every kind."""
+    for kind, others in words.items():
+        for word in others:
+            if word != getattr(subject, kind):
+                yield kind, dataclasses.replace(subject, **{kind: word})
 
 
 def near_misses(scene: Scene, count: int, rng: random.Random) -> list[Scene]:

@@ -36,18 +36,63 @@ class Light(NamedTuple):
     elevation: float
     haze: float
     shadow: float
-    disc: RGB | None
-    stars: bool
-    clouds: float
+    disc: RGB | None = None
+    stars: bool = False
+    clouds: float = 0.0
 
 
 LIGHTS: Final[dict[str, Light]] = {
-    "sunny": Light((0.22, 0.50, 0.92), (0.72, 0.87, 1.0), (0.62, 0.60, 0.54), (0.50, 0.52, 0.56), 0.85, 0.02, 0.75, None, False, 0.8),
-    "sunset": Light((0.42, 0.22, 0.48), (1.0, 0.58, 0.22), (0.66, 0.46, 0.30), (0.46, 0.40, 0.42), 0.50, 0.03, 0.7, (1.0, 0.90, 0.55), False, 0.0),
-    "night": Light((0.02, 0.03, 0.12), (0.10, 0.13, 0.30), (0.44, 0.47, 0.56), (0.25, 0.28, 0.40), 0.80, 0.02, 0.6, (0.92, 0.93, 0.85), True, 0.0),
-    "foggy": Light((0.74, 0.77, 0.79), (0.80, 0.82, 0.83), (0.10, 0.10, 0.10), (0.72, 0.73, 0.74), 1.20, 0.085, 0.2, None, False, 0.0),
-    "dawn": Light((0.55, 0.66, 0.92), (1.0, 0.78, 0.82), (0.56, 0.44, 0.46), (0.52, 0.48, 0.54), 0.55, 0.03, 0.7, (1.0, 0.95, 0.90), False, 0.0),
-}  # fmt: skip
+    "sunny": Light(
+        zenith=(0.22, 0.5, 0.92),
+        horizon=(0.72, 0.87, 1.0),
+        sun=(0.62, 0.6, 0.54),
+        ambient=(0.5, 0.52, 0.56),
+        elevation=0.85,
+        haze=0.02,
+        shadow=0.75,
+        clouds=0.8,
+    ),
+    "sunset": Light(
+        zenith=(0.42, 0.22, 0.48),
+        horizon=(1.0, 0.58, 0.22),
+        sun=(0.66, 0.46, 0.3),
+        ambient=(0.46, 0.4, 0.42),
+        elevation=0.5,
+        haze=0.03,
+        shadow=0.7,
+        disc=(1.0, 0.9, 0.55),
+    ),
+    "night": Light(
+        zenith=(0.02, 0.03, 0.12),
+        horizon=(0.1, 0.13, 0.3),
+        sun=(0.44, 0.47, 0.56),
+        ambient=(0.25, 0.28, 0.4),
+        elevation=0.8,
+        haze=0.02,
+        shadow=0.6,
+        disc=(0.92, 0.93, 0.85),
+        stars=True,
+    ),
+    "foggy": Light(
+        zenith=(0.74, 0.77, 0.79),
+        horizon=(0.8, 0.82, 0.83),
+        sun=(0.1, 0.1, 0.1),
+        ambient=(0.72, 0.73, 0.74),
+        elevation=1.2,
+        haze=0.085,
+        shadow=0.2,
+    ),
+    "dawn": Light(
+        zenith=(0.55, 0.66, 0.92),
+        horizon=(1.0, 0.78, 0.82),
+        sun=(0.56, 0.44, 0.46),
+        ambient=(0.52, 0.48, 0.54),
+        elevation=0.55,
+        haze=0.03,
+        shadow=0.7,
+        disc=(1.0, 0.95, 0.9),
+    ),
+}
 
 
 def color(rgb: RGB, like: Tensor) -> Tensor:
@@ -57,7 +102,7 @@ def color(rgb: RGB, like: Tensor) -> Tensor:
 
 @functools.cache
 def _noise_table(device: str) -> Tensor:
-    """A tileable cloud of smooth noise, [1, 1, 256, 256], mean 0, standard deviation 1: three octaves of one fixed draw."""
+    """Tileable smooth noise with a border, [1, 1, 258, 258], mean 0, standard deviation 1: three octaves."""
     generator = torch.Generator().manual_seed(7)
     total = torch.zeros(1, 1, 256, 256)
     for cells, weight in ((16, 1.0), (32, 0.5), (64, 0.25)):
@@ -183,7 +228,9 @@ def sky(light: Light, dx: Tensor, dy: Tensor, dz: Tensor, sun_side: Tensor) -> T
         result = _mix(result, disc, ((0.052 - off) / 0.012 + 0.5).clamp(0, 1) * ahead)
     if light.stars:
         generator = torch.Generator().manual_seed(11)
-        for sx, sy, size in torch.rand(14, 3, generator=generator).tolist():
-            off2 = (dx - (sx - 0.5) * 0.66).square() + (dy - 0.06 - sy * 0.3).square()
-            result = result + (0.75 * torch.exp(-off2 / (0.00003 + 0.00004 * size)))[..., None] * (dz < 0)[..., None]
+        for sx, sy, size in torch.rand(14, 3, generator=generator):
+            off2 = (dx - (float(sx) - 0.5) * 0.66).square() + (dy - 0.06 - float(sy) * 0.3).square()
+            result = (
+                result + (0.75 * torch.exp(-off2 / (0.00003 + 0.00004 * float(size))))[..., None] * (dz < 0)[..., None]
+            )
     return result.clamp(0, 1)

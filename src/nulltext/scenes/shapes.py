@@ -1,8 +1,8 @@
 """Signed distance functions of the twelve shapes.
 
-Each shape is a function of local coordinates (x right, y up from its foot, z towards the camera; about 1.3 units tall) that
-returns one distance per part. Part 0 carries the thing's colour and pattern; the others have colours of their own. The
-distance to the shape is the smallest of its parts. Formulas: I. Quilez, "3D SDFs".
+Each shape is a function of local coordinates (x right, y up from its foot, z towards the camera; about 1.3 units tall)
+that returns one distance per part. Part 0 carries the thing's colour and pattern; the others have colours of their own.
+The distance to the shape is the smallest of its parts. Formulas: I. Quilez, "3D SDFs".
 """
 
 from __future__ import annotations

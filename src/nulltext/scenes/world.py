@@ -1,8 +1,8 @@
 """The world of `scenes`: what can be seen, and one picture of it as a value.
 
-A `Scene` holds *attributes*, the words of its caption, and *nuisances*, everything a caption does not say (where exactly an
-object stands, how it is turned, where the light comes from). Replacing one attribute and nothing else is a ground-truth edit:
-the renderer draws the exact picture that the edited caption asks for.
+A `Scene` holds *attributes*, the words of its caption, and *nuisances*, everything a caption does not say: where a
+thing stands, how it is turned, where the light comes from. Replacing one attribute and nothing else is a ground-truth
+edit: the renderer draws the exact picture that the edited caption asks for.
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ class Scene:
         if not 1 <= len(self.things) <= MOST_THINGS:
             raise ValueError(f"things: got {len(self.things)}, expected 1 to {MOST_THINGS}")
         if (self.relation is None) != (len(self.things) == 1):
-            raise ValueError(f"relation: got {self.relation!r} for {len(self.things)} thing(s); give one for two or three")
+            raise ValueError(
+                f"relation: got {self.relation!r} for {len(self.things)} thing(s); give one for two or three"
+            )
 
 
 MOST_THINGS: Final = 3

@@ -7,7 +7,7 @@ from typing import Final
 
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from nulltext.progress import OnProgress, silent
@@ -129,7 +129,7 @@ def train(
     torch.manual_seed(seed)
     crops = _Crops(pictures, masks, seed)
 
-    def loss(module: nn.Module, step: int) -> Tensor:
+    def loss(module: AutoencoderKL, step: int) -> Tensor:
         pixels, mask = (t.to(device, memory_format=torch.channels_last) for t in crops.draw(step))
         with autocast(device):
             posterior = module.encode(pixels).latent_dist
@@ -153,7 +153,7 @@ def train(
     return finished(average, pictures[:512], device)
 
 
-def finished(average: nn.Module, sample: Tensor, device: torch.device) -> AutoencoderKL:
+def finished(average: AutoencoderKL, sample: Tensor, device: torch.device) -> AutoencoderKL:
     """A plain AutoencoderKL with the trained weights and the `scaling_factor` measured on a sample of pictures."""
     autoencoder = build()
     autoencoder.load_state_dict(average.state_dict())

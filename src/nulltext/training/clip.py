@@ -1,4 +1,4 @@
-"""Stage 2: CLIP on scenes. Its text tower conditions the UNet, as in Stable Diffusion; both towers serve the metrics."""
+"""Stage 2: CLIP on scenes. Its text tower conditions the UNet, as in Stable Diffusion; both serve the metrics."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
-from nulltext.models.clip import normalized
 from nulltext.judges import HEADS, words_of
+from nulltext.models.clip import normalized
 from nulltext.progress import OnProgress, silent
 from nulltext.scenes.captions import caption, near_misses, vocabulary
 from nulltext.scenes.world import Scene
@@ -125,7 +125,7 @@ def train(
     tokenizer = build_tokenizer()
     read = torch.tensor([labels(scene) for scene in scenes])
 
-    def loss(module: nn.Module, step: int) -> Tensor:
+    def loss(module: _Student, step: int) -> Tensor:
         rng = random.Random(seed * 1_000_003 + step)  # noqa: S311  batches, not secrets
         index = rng.sample(range(len(scenes)), BATCH)
         chosen = [scenes[i] for i in index]
@@ -156,7 +156,9 @@ def train(
     if start is not None:
         towers.load_state_dict(CLIPModel.from_pretrained(start / "clip").state_dict())
     student = _Student(towers).to(device)
-    average = fit("clip", student, loss, folder=folder, seconds=seconds, lr=1.5e-3, weight_decay=0.05, on_progress=on_progress)
+    average = fit(
+        "clip", student, loss, folder=folder, seconds=seconds, lr=1.5e-3, weight_decay=0.05, on_progress=on_progress
+    )
     return average.clip, tokenizer
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from nulltext.judges import HEADS, Judges, JudgesNetwork
@@ -50,7 +50,7 @@ def train(
     single = torch.tensor([i for i, scene in enumerate(scenes) if len(scene.things) == 1])
     target = torch.tensor([labels(scenes[i]) for i in single.tolist()])
 
-    def loss(module: nn.Module, step: int) -> Tensor:
+    def loss(module: JudgesNetwork, step: int) -> Tensor:
         rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
         index = torch.randint(len(single), (BATCH,), generator=rng)
         pixels = _disturbed(to_pixels(pictures[single[index]]), rng).to(device, memory_format=torch.channels_last)

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ WARMUP_STEPS: Final = 200
 HOLD: Final = 0.55
 """Share of the budget at the full learning rate; the rest falls along a cosine to zero."""
 SAVE_EVERY_S: Final = 120.0
+Trained = TypeVar("Trained", bound=nn.Module)
 
 
 def learning_rate(step: int, share: float) -> float:
@@ -37,8 +38,8 @@ def learning_rate(step: int, share: float) -> float:
 
 def fit(
     name: str,
-    module: nn.Module,
-    loss: Callable[[nn.Module, int], Tensor],
+    module: Trained,
+    loss: Callable[[Trained, int], Tensor],
     *,
     folder: Path,
     seconds: float,
@@ -47,14 +48,14 @@ def fit(
     ema_decay: float = 0.999,
     clip: float = 1.0,
     on_progress: OnProgress = silent,
-) -> nn.Module:
+) -> Trained:
     """Train a module for a time budget, going on from its last checkpoint if there is one.
 
     Args:
         name: Names the checkpoint file, `folder/name.state.pt`.
         module: What to train, in place. Parameters with requires_grad False stay.
-        loss: (module, step) -> scalar. It draws its own batch, from a generator seeded by the step, so that a resumed run
-            sees the batches an undisturbed one would.
+        loss: (module, step) -> scalar. It draws its own batch, from a generator seeded by the step, so that a resumed
+            run sees the batches an undisturbed one would.
         folder: Where the checkpoint lies.
         seconds: Training time in all, over all resumptions.
         lr: Peak learning rate of AdamW.
@@ -118,6 +119,7 @@ def fit(
 @torch.no_grad()
 def _average(average: nn.Module, module: nn.Module, decay: float) -> None:
     old, new = list(average.parameters()), [p.detach() for p in module.parameters()]
-    torch._foreach_lerp_(old, new, 1 - decay)  # noqa: SLF001  the fused loop that torch's own optimisers use
+    for kept, seen in zip(old, new, strict=True):
+        kept.lerp_(seen, 1 - decay)
     for kept, seen in zip(average.buffers(), module.buffers(), strict=True):
         kept.copy_(seen)

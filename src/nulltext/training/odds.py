@@ -1,7 +1,7 @@
 """Pictures that are not scenes, so that the autoencoder also carries a photograph.
 
-Dead leaves (shapes of power-law sizes over each other, which share the statistics of photographs: A. Lee, D. Mumford, J. Huang,
-2001), coloured 1/f noise, and smooth gradients.
+Dead leaves (shapes of power-law sizes over each other, which share the statistics of photographs: A. Lee, D. Mumford,
+J. Huang, 2001), coloured 1/f noise, and smooth gradients.
 """
 
 from __future__ import annotations

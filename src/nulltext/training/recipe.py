@@ -17,7 +17,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nulltext.errors import SettingError
-from nulltext.judges import Judges
 from nulltext.progress import OnProgress, Progress, silent
 from nulltext.scenes.captions import vocabulary
 from nulltext.training import autoencoder, clip, judges, unet
@@ -52,7 +51,9 @@ class Recipe:
         return {stage: share * hours * 3600 for stage, share in SHARES.items()}
 
 
-def run(recipe: Recipe, output: Path, *, work: Path, start: Path | None = None, on_progress: OnProgress = silent) -> None:
+def run(
+    recipe: Recipe, output: Path, *, work: Path, start: Path | None = None, on_progress: OnProgress = silent
+) -> None:
     """Train everything and write the checkpoint folder; go on where an earlier run of the same work folder stopped.
 
     Args:
@@ -109,7 +110,10 @@ def run(recipe: Recipe, output: Path, *, work: Path, start: Path | None = None, 
 
 def _latents(vae: AutoencoderKL, pictures: Tensor, path: Path, device: torch.device) -> Tensor:
     """Scaled latents of all pictures; kept in a file, and made anew when the encoder or the pictures have changed."""
-    weights = b"".join(w.cpu().numpy().tobytes() for w in [*vae.encoder.parameters(), *vae.quant_conv.parameters()])
+    weights = b"".join(
+        w.cpu().numpy().tobytes()
+        for w in [*vae.encoder.parameters(), *(vae.quant_conv.parameters() if vae.quant_conv else ())]
+    )
     source = {"encoder": hashlib.sha256(weights).hexdigest(), "pictures": str(len(pictures))}
     if path.exists():
         with safe_open(path, framework="pt") as file:

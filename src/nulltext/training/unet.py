@@ -9,7 +9,7 @@ from typing import Final
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from nulltext.progress import OnProgress, silent
@@ -93,11 +93,12 @@ def train(
     alphas_cumprod = build_scheduler().alphas_cumprod.to(device)
     text_model = text_model.to(device).eval().requires_grad_(requires_grad=False)
 
-    def loss(module: nn.Module, step: int) -> Tensor:
+    def loss(module: UNet2DConditionModel, step: int) -> Tensor:
         rng = random.Random(seed * 1_000_003 + step)  # noqa: S311  batches, not secrets
         index = [rng.randrange(len(scenes)) for _ in range(BATCH)]
         captions = [
-            "" if rng.random() < NO_CAPTION_SHARE else caption(scenes[i], None, seed=rng.randrange(1 << 30)) for i in index
+            "" if rng.random() < NO_CAPTION_SHARE else caption(scenes[i], None, seed=rng.randrange(1 << 30))
+            for i in index
         ]
         tokens = tokenizer(captions, padding="max_length", return_tensors="pt").input_ids.to(device)
         with torch.no_grad():
