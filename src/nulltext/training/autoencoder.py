@@ -19,6 +19,7 @@ from nulltext.training.precision import autocast, group_norm_in_fp32
 CROPS: Final = 16
 """Crops in a batch of crops; every fourth batch holds a quarter as many whole pictures."""
 CROP_SIDE: Final = 64
+ODDS: Final = 1024
 ODD_SHARE: Final = 0.2
 """Share of pictures that are not scenes."""
 THING_WEIGHT: Final = 3.0
@@ -50,7 +51,7 @@ class _Crops:
 
     def __init__(self, pictures: Tensor, masks: Tensor, seed: int) -> None:
         self.pictures, self.masks, self.seed = pictures, masks, seed
-        odd = odds.draw(1024, SIDE, seed)
+        odd = odds.draw(min(ODDS, len(pictures)), SIDE, seed)
         self.odd = ((odd + 1) * 127.5).round().byte()
         seen = masks > 127  # noqa: PLR2004
         rows, columns = seen.any(2), seen.any(1)

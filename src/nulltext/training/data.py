@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nulltext.scenes.renderer import render
-from nulltext.scenes.world import Scene, sample_scene
+from nulltext.scenes.world import TRAINING_SEEDS, Scene, sample_scene
 
 SHARD: Final = 1024
 """Pictures in one shard."""
@@ -23,26 +23,27 @@ SIDE: Final = 128
 _BATCH: Final = 32
 
 
-def shard_scenes(index: int) -> list[Scene]:
-    """The scenes of one shard: training seeds index * SHARD and on."""
-    return [sample_scene(seed) for seed in range(index * SHARD, (index + 1) * SHARD)]
+def shard_scenes(index: int, size: int = SHARD) -> list[Scene]:
+    """The scenes of one shard: training seeds index * size and on."""
+    return [sample_scene(TRAINING_SEEDS[seed]) for seed in range(index * size, (index + 1) * size)]
 
 
-def render_shards(folder: Path, count: int, *, workers: int | None = None) -> list[Path]:
+def render_shards(folder: Path, count: int, *, size: int = SHARD, workers: int | None = None) -> list[Path]:
     """Render what is missing of the first `count` shards.
 
     Args:
         folder: Where the shards lie; made if missing.
         count: How many shards there must be.
+        size: Pictures in each.
         workers: Processes; one a core when not given.
 
     Returns:
-        The shards' paths, in order. Each holds "pixels" [SHARD, 3, 128, 128] and "mask" [SHARD, 128, 128] (the visible
+        The shards' paths, in order. Each holds "pixels" [size, 3, 128, 128] and "mask" [size, 128, 128] (the visible
         share of all things), both uint8.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"scenes-{index:05d}.safetensors" for index in range(count)]
-    missing = [(index, path) for index, path in enumerate(paths) if not path.exists()]
+    missing = [(index, size, path) for index, path in enumerate(paths) if not path.exists()]
     if missing:
         workers = workers or os.cpu_count() or 1
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
@@ -51,12 +52,12 @@ def render_shards(folder: Path, count: int, *, workers: int | None = None) -> li
     return paths
 
 
-def _render_shard(job: tuple[int, Path]) -> None:
-    index, path = job
+def _render_shard(job: tuple[int, int, Path]) -> None:
+    index, size, path = job
     torch.set_num_threads(1)
-    scenes = shard_scenes(index)
+    scenes = shard_scenes(index, size)
     pixels, masks = [], []
-    for start in range(0, SHARD, _BATCH):
+    for start in range(0, size, _BATCH):
         drawn = render(scenes[start : start + _BATCH], height=SIDE, width=SIDE)
         pixels.append(to_bytes(drawn.pixels))
         masks.append((drawn.masks.sum(1).clamp(0, 1) * 255).round().byte())

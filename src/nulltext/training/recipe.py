@@ -32,7 +32,8 @@ class Recipe:
     """What the embedded checkpoint is made from; written into its weights.
 
     Attributes:
-        shards: Training pictures, in thousands (1024).
+        shards: Files of training pictures.
+        shard_size: Pictures in each.
         seconds: Time budget of each of `STAGES`, seconds of training, resumptions included.
         seed: Of every draw.
         device: Where it trains, "cpu" or "cuda".
@@ -40,6 +41,7 @@ class Recipe:
     """
 
     shards: int = 40
+    shard_size: int = SHARD
     seconds: dict[str, float]
     seed: int = 0
     device: str = "cpu"
@@ -74,10 +76,10 @@ def run(
         raise SettingError("device: got 'cuda', but this torch sees no GPU. Use --device cpu.")
     device, seed = torch.device(recipe.device), recipe.seed
     on_progress(Progress(phase="render", step=0, total=1))
-    paths = render_shards(work / "pictures", recipe.shards)
+    paths = render_shards(work / "pictures", recipe.shards, size=recipe.shard_size)
     on_progress(Progress(phase="render", step=1, total=1))
     pictures, masks = load_shards(paths)
-    scenes = [scene for index in range(recipe.shards) for scene in shard_scenes(index)]
+    scenes = [scene for index in range(recipe.shards) for scene in shard_scenes(index, recipe.shard_size)]
     common = {"folder": work / "states", "device": device, "seed": seed, "on_progress": on_progress}
     vae = autoencoder.train(pictures, masks, seconds=recipe.seconds["autoencoder"], start=start, **common)
     towers, tokenizer = clip.train(pictures, scenes, seconds=recipe.seconds["clip"], start=start, **common)
@@ -102,8 +104,11 @@ def run(
     towers.half().save_pretrained(part / "clip")
     tokenizer.save_pretrained(part / "clip")
     judging.save(part / "judges.safetensors")
+    for config in (part / "text_encoder" / "config.json", part / "clip" / "config.json"):
+        # transformers computes in the dtype of the config, diffusers in float32: both shall widen the fp16 weights.
+        config.write_text(config.read_text().replace('"dtype": "float16"', '"dtype": "float32"'))
     (part / "words.txt").write_text("\n".join(vocabulary()) + "\n")
-    stamp(part, {"recipe": asdict(recipe) | {"pictures": recipe.shards * SHARD}})
+    stamp(part, {"recipe": asdict(recipe) | {"pictures": recipe.shards * recipe.shard_size}})
     shutil.rmtree(output, ignore_errors=True)
     part.rename(output)
 

@@ -1,0 +1,69 @@
+"""The figures of the embedded model, and the judges they rest on."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from nulltext.bench.model import ModelFigures, measure_model, near_miss_picked, unet_forward_ms
+from nulltext.judges import HEADS, Judges, JudgesNetwork, words_of
+from nulltext.models.base import Model
+from nulltext.models.clip import Clip
+from nulltext.models.embedded import FOLDER, JUDGES
+from nulltext.models.loading import load
+from nulltext.scenes.renderer import render
+from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
+
+
+@pytest.fixture(scope="module")
+def scenes_model() -> Model:
+    return load("scenes")
+
+
+def test_every_figure_is_measured(scenes_model: Model) -> None:
+    figures = measure_model(scenes_model, limit=2, steps=2)
+    assert figures.pictures == figures.generated == 2
+    for field in dataclasses.fields(ModelFigures):
+        value = getattr(figures, field.name)
+        assert value >= 0, field.name
+        if field.name.endswith("accuracy"):
+            assert value <= 1, field.name
+    assert figures.vae_psnr_scenes > 20
+    assert figures.vae_psnr_photos > 17
+
+
+def test_the_judges_read_renders() -> None:
+    scenes = [sample_scene(HELD_OUT_SEEDS[50_000 + n], things=1) for n in range(64)]
+    answers = Judges.load().read(render(scenes).pixels)
+    for head in HEADS:
+        right = sum(answer[head] == words_of(scene)[head] for answer, scene in zip(answers, scenes, strict=True))
+        assert right >= 0.9 * len(scenes), head
+
+
+def test_the_judges_are_small_and_come_back_from_their_file(tmp_path: Path) -> None:
+    assert JUDGES.stat().st_size <= 3e6
+    torch.manual_seed(0)
+    judges = Judges(JudgesNetwork())
+    judges.save(tmp_path / "judges.safetensors")
+    pixels = torch.rand(3, 3, 96, 160) * 2 - 1
+    assert Judges.load(tmp_path / "judges.safetensors").read(pixels) == judges.read(pixels)
+
+
+def test_a_clip_that_knows_nothing_picks_at_random() -> None:
+    clip = Clip.load()
+    scenes = [sample_scene(HELD_OUT_SEEDS[60_000 + n]) for n in range(12)]
+    pixels = render(scenes).pixels
+    trained = sum(near_miss_picked(clip, scene, pixels[n : n + 1], n) for n, scene in enumerate(scenes))
+    blank = sum(near_miss_picked(clip, scene, torch.zeros(1, 3, 128, 128), n) for n, scene in enumerate(scenes))
+    assert blank <= 2
+    assert trained > blank
+
+
+def test_the_embedded_checkpoint_is_small() -> None:
+    size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
+    assert size <= 60e6
+
+
+def test_a_forward_takes_time(scenes_model: Model) -> None:
+    assert 0.5 < unet_forward_ms(scenes_model, runs=5) < 5000
