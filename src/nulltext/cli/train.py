@@ -20,7 +20,10 @@ def train(
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to train.", rich_help_panel="Model")] = "cpu",
     start: Annotated[
         str | None,
-        typer.Option(metavar="FOLDER", help="Start from this checkpoint's weights; 'scenes' is the embedded one."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Go on from this checkpoint, its encoder and text tower kept; 'scenes' is the embedded one.",
+        ),
     ] = None,
     autoencoder_hours: Annotated[float | None, typer.Option(min=0, help="The autoencoder's own time.")] = None,
     clip_hours: Annotated[float | None, typer.Option(min=0, help="CLIP's own time.")] = None,

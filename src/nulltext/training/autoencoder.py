@@ -121,7 +121,7 @@ def train(
         seconds: Time budget.
         device: Where to train.
         seed: Of the initial weights and of every batch.
-        start: A checkpoint folder whose weights to start from; random ones if None.
+        start: A checkpoint folder to go on from: its encoder stays, its decoder trains. Random weights if None.
         on_progress: Told the loss.
 
     Returns:
@@ -146,12 +146,18 @@ def train(
         kl = 0.5 * (mean.square() + std.square() - 1 - 2 * std.log()).sum(dim=(1, 2, 3)).mean()
         return fidelity + KL_WEIGHT * kl * (SIDE / pixels.shape[-1]) ** 2
 
-    model = group_norm_in_fp32(build())
+    model, earlier = group_norm_in_fp32(build()), None
     if start is not None:
-        model.load_state_dict(AutoencoderKL.from_pretrained(start / "vae").state_dict())
+        earlier = AutoencoderKL.from_pretrained(start / "vae")
+        model.load_state_dict(earlier.state_dict())
+        for name, parameter in model.named_parameters():  # the UNet knows the encoder's latents
+            parameter.requires_grad_(requires_grad=name.startswith(("decoder", "post_quant_conv")))
     model = model.to(device, memory_format=torch.channels_last)
     average = fit("autoencoder", model, loss, folder=folder, seconds=seconds, lr=2e-3, on_progress=on_progress)
-    return finished(average, pictures[:512], device)
+    autoencoder = finished(average, pictures[:512], device)
+    if earlier is not None:
+        autoencoder.register_to_config(scaling_factor=earlier.config.scaling_factor)
+    return autoencoder
 
 
 def finished(average: AutoencoderKL, sample: Tensor, device: torch.device) -> AutoencoderKL:

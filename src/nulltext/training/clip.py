@@ -115,7 +115,7 @@ def train(
         seconds: Time budget.
         device: Where to train.
         seed: Of the initial weights and of every batch.
-        start: A checkpoint folder whose weights to start from; random ones if None.
+        start: A checkpoint folder to go on from: its text tower stays, all else trains. Random weights if None.
         on_progress: Told the loss.
 
     Returns:
@@ -155,6 +155,7 @@ def train(
     towers = build(tokenizer)
     if start is not None:
         towers.load_state_dict(CLIPModel.from_pretrained(start / "clip").state_dict())
+        towers.text_model.requires_grad_(requires_grad=False)  # the UNet knows its states
     student = _Student(towers).to(device)
     average = fit(
         "clip", student, loss, folder=folder, seconds=seconds, lr=1.5e-3, weight_decay=0.05, on_progress=on_progress

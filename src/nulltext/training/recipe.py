@@ -62,7 +62,8 @@ def run(
         recipe: What to do.
         output: The checkpoint folder; must not exist yet, or be a checkpoint that this function wrote.
         work: Rendered pictures and training states; made if missing, kept afterwards.
-        start: A checkpoint folder whose weights to start from instead of random ones.
+        start: A checkpoint folder to go on from instead of random weights. What its UNet was trained against, the
+            encoder and the text tower, stays as it is; all else trains on.
         on_progress: Told of every stage.
 
     Raises:
@@ -80,7 +81,8 @@ def run(
     on_progress(Progress(phase="render", step=1, total=1))
     pictures, masks = load_shards(paths)
     scenes = [scene for index in range(recipe.shards) for scene in shard_scenes(index, recipe.shard_size)]
-    common = {"folder": work / "states", "device": device, "seed": seed, "on_progress": on_progress}
+    states = work / ("states" if start is None else "states-further")
+    common = {"folder": states, "device": device, "seed": seed, "on_progress": on_progress}
     vae = autoencoder.train(pictures, masks, seconds=recipe.seconds["autoencoder"], start=start, **common)
     towers, tokenizer = clip.train(pictures, scenes, seconds=recipe.seconds["clip"], start=start, **common)
     latents = _latents(vae, pictures, work / "latents.safetensors", device)
