@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from nulltext.errors import ImageDecodeError, ImageNotFoundError, ImageTooLargeError, SettingError
 from nulltext.pictures import Frame, open_image, to_image, to_picture, to_pixels
@@ -259,3 +259,55 @@ def test_a_decompression_bomb():
         open_image(png(60_000, 60_000), SIZES)
     with pytest.raises(ImageDecodeError, match="truncated or damaged"):  # above Pillow's warning, below its error
         open_image(png(10_000, 10_000), SIZES)
+
+
+# ---- colour profiles
+
+
+def display_p3():
+    """A minimal ICC profile: the primaries of Display P3 (adapted to D50) and a gamma of 2.2."""
+
+    def xyz(*values):
+        return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in values))
+
+    text = b"a test"
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)) + b"\0\0"
+    tags = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(text) + 1) + text + b"\0" + bytes(78 + 3),
+        b"cprt": b"text\0\0\0\0" + text + b"\0\0",
+        b"wtpt": xyz(0.9642, 1.0, 0.8249),
+        b"rXYZ": xyz(0.51512, 0.24120, -0.00105),
+        b"gXYZ": xyz(0.29198, 0.69225, 0.04189),
+        b"bXYZ": xyz(0.15710, 0.06657, 0.78407),
+        b"rTRC": curve,
+        b"gTRC": curve,
+        b"bTRC": curve,
+    }
+    table, data, start = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    for name, value in tags.items():
+        table += name + struct.pack(">II", start + len(data), len(value))
+        data += value + bytes(-len(value) % 4)
+    header = struct.pack(">I4sI4s4s4s", start + len(data), b"lcms", 0x02100000, b"mntr", b"RGB ", b"XYZ ")
+    header += struct.pack(">6H4s4sI", 2026, 1, 1, 0, 0, 0, b"acsp", b"APPL", 0) + bytes(16) + bytes(4)
+    header += struct.pack(">3i", 63190, 65536, 54061)
+    return header.ljust(128, b"\0") + table + data
+
+
+def test_a_wide_gamut_picture_is_converted_to_srgb():
+    image = Image.new("RGB", (64, 64), (128, 200, 128))
+    red, green, blue = colour(encode(image, icc_profile=display_p3()))
+    assert red < 115
+    assert green > 200
+    assert blue < 128
+    assert colour(encode(image)) == (128, 200, 128)
+
+
+def test_an_srgb_profile_changes_nothing():
+    image = Image.new("RGB", (64, 64), (128, 200, 77))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert np.abs(np.subtract(colour(encode(image, icc_profile=profile)), (128, 200, 77))).max() <= 1
+
+
+def test_a_damaged_profile_is_no_profile():
+    image = Image.new("RGB", (64, 64), (128, 200, 128))
+    assert colour(encode(image, icc_profile=b"not a profile")) == (128, 200, 128)

@@ -18,11 +18,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from nulltext.errors import ImageDecodeError, ImageNotFoundError, ImageTooLargeError, SettingError
 from nulltext.types import OnePixels, Picture
@@ -154,9 +154,9 @@ def open_image(
 ) -> Photo:
     """Opens a photograph and fits it to a model.
 
-    It is turned upright as its EXIF orientation says, brought to 8-bit RGB (transparency laid on white, 16-bit and
-    greyscale, palette and CMYK pictures converted; of an animation the first frame), then fitted. Pictures of any
-    size are taken, small ones are enlarged.
+    It is turned upright as its EXIF orientation says, brought to 8-bit sRGB (by its colour profile if it has one;
+    transparency laid on white, 16-bit and greyscale, palette and CMYK pictures converted; of an animation the first
+    frame), then fitted. Pictures of any size are taken, small ones are enlarged.
 
     Args:
         source: A path, a file's bytes, or a PIL picture.
@@ -297,8 +297,29 @@ def _too_large(name: str, got: str) -> str:
     return f"{name} has {got} pixels; expected at most {MAX_PIXELS} altogether. Scale it down first."
 
 
+_PROFILED = {"RGB": "RGB", "RGBA": "RGBA", "CMYK": "RGB", "L": "RGB"}
+"""Modes whose colour profile is followed, and what they become; others keep none or have no room for one."""
+
+
+def _srgb(image: Image.Image) -> Image.Image:
+    """A picture in the colours of sRGB, by the profile in its file; one without, or with an unreadable one, as it is.
+
+    Cameras and phones write wide-gamut pictures (Adobe RGB, Display P3); read as sRGB they would come out pale.
+    """
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in _PROFILED:
+        return image
+    srgb: Any = ImageCms.createProfile("sRGB")  # Pillow gives it no type
+    try:
+        converted = ImageCms.profileToProfile(image, io.BytesIO(profile), srgb, outputMode=_PROFILED[image.mode])
+    except (ImageCms.PyCMSError, OSError):  # viewers, too, take a damaged profile for none
+        return image
+    return converted or image  # None only if asked to convert in place
+
+
 def _rgb(name: str, image: Image.Image) -> Image.Image:
-    """Any picture as 8-bit RGB."""
+    """Any picture as 8-bit sRGB."""
+    image = _srgb(image)
     if image.mode.startswith("I"):  # 16 bits, in Pillow's several notations; convert() would clip, not scale
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
