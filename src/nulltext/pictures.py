@@ -309,12 +309,13 @@ def _srgb(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile")
     if not profile or image.mode not in _PROFILED:
         return image
-    srgb: Any = ImageCms.createProfile("sRGB")  # Pillow gives it no type
+    cms: Any = ImageCms  # a profile has no type there
+    srgb = cms.createProfile("sRGB")
     try:
-        converted = ImageCms.profileToProfile(image, io.BytesIO(profile), srgb, outputMode=_PROFILED[image.mode])
+        converted = cms.profileToProfile(image, io.BytesIO(profile), srgb, outputMode=_PROFILED[image.mode])
     except (ImageCms.PyCMSError, OSError):  # viewers, too, take a damaged profile for none
         return image
-    return converted or image  # None only if asked to convert in place
+    return converted
 
 
 def _rgb(name: str, image: Image.Image) -> Image.Image:
