@@ -13,10 +13,11 @@ from typing import Final
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 
 from nulltext.errors import SettingError
+from nulltext.files import write_file
 from nulltext.progress import OnProgress, Progress, silent
 from nulltext.scenes.captions import vocabulary
 from nulltext.training import autoencoder, clip, judges, unet
@@ -142,10 +143,7 @@ def stamp(folder: Path, facts: dict[str, object]) -> None:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {"format": "pt"})
         metadata |= {name: json.dumps(fact, sort_keys=True) for name, fact in facts.items()}
-        tensors = load_file(path)
-        part = path.with_suffix(".part")
-        save_file(tensors, part, metadata=metadata)
-        part.replace(path)
+        write_file(path, save(load_file(path), metadata=metadata), overwrite=True)
 
 
 def read_stamp(folder: Path) -> dict[str, object]:
