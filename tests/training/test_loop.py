@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nulltext.progress import Progress
-from nulltext.training.loop import HOLD, WARMUP_STEPS, fit, learning_rate
+from nulltext.progress import OnProgress, Progress, silent
+from nulltext.training.loop import HOLD, WARMUP_STEPS, Run, fit, learning_rate
 
 
 def test_the_learning_rate_warms_up_holds_and_falls() -> None:
@@ -15,6 +15,10 @@ def test_the_learning_rate_warms_up_holds_and_falls() -> None:
     assert learning_rate(WARMUP_STEPS, HOLD) == 1
     assert learning_rate(10_000, (1 + HOLD) / 2) == pytest.approx(0.5)
     assert learning_rate(10_000, 1.0) == pytest.approx(0)
+
+
+def _run(folder: Path, seconds: float, on_progress: OnProgress = silent) -> Run:
+    return Run(folder=folder, seconds=seconds, device=torch.device("cpu"), on_progress=on_progress)
 
 
 def _loss(seen: list[int]) -> "object":
@@ -31,11 +35,9 @@ def test_it_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     second: list[int] = []
     events: list[Progress] = []
     torch.manual_seed(0)
-    fit("toy", nn.Linear(2, 1), _loss(first), folder=tmp_path, seconds=0.5, lr=0.05)
+    fit(_run(tmp_path, 0.5), "toy", nn.Linear(2, 1), _loss(first), lr=0.05)
     torch.manual_seed(1)  # other first weights: what goes on is the checkpoint
-    average = fit(
-        "toy", nn.Linear(2, 1), _loss(second), folder=tmp_path, seconds=1.5, lr=0.05, on_progress=events.append
-    )
+    average = fit(_run(tmp_path, 1.5, events.append), "toy", nn.Linear(2, 1), _loss(second), lr=0.05)
     assert second[0] == first[-1] + 1
     assert torch.allclose(average.weight, torch.ones(1, 2), atol=0.05)
     assert events
@@ -45,8 +47,8 @@ def test_it_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 def test_a_spent_budget_only_gives_back_the_average(tmp_path: Path) -> None:
     seen: list[int] = []
-    trained = fit("toy", nn.Linear(2, 1), _loss([]), folder=tmp_path, seconds=0.3, lr=0.05)
-    again = fit("toy", nn.Linear(2, 1), _loss(seen), folder=tmp_path, seconds=0.3, lr=0.05)
+    trained = fit(_run(tmp_path, 0.3), "toy", nn.Linear(2, 1), _loss([]), lr=0.05)
+    again = fit(_run(tmp_path, 0.3), "toy", nn.Linear(2, 1), _loss(seen), lr=0.05)
     assert seen == []
     assert torch.equal(again.weight, trained.weight)
 
@@ -55,5 +57,12 @@ def test_frozen_parameters_stay(tmp_path: Path) -> None:
     module = nn.Linear(2, 1)
     module.bias.requires_grad_(requires_grad=False)
     before = module.bias.clone()
-    fit("toy", module, _loss([]), folder=tmp_path, seconds=0.2, lr=0.05)
+    fit(_run(tmp_path, 0.2), "toy", module, _loss([]), lr=0.05)
     assert torch.equal(module.bias, before)
+
+
+def test_a_step_draws_the_same_batch_again(tmp_path: Path) -> None:
+    run = _run(tmp_path, 1.0)
+    assert torch.equal(torch.rand(3, generator=run.generator(7)), torch.rand(3, generator=run.generator(7)))
+    assert not torch.equal(torch.rand(3, generator=run.generator(7)), torch.rand(3, generator=run.generator(8)))
+    assert run.random(7).random() == run.random(7).random()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -10,10 +9,9 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional
 
-from nulltext.progress import OnProgress, silent
 from nulltext.training import odds
 from nulltext.training.data import SIDE, to_pixels
-from nulltext.training.loop import fit
+from nulltext.training.loop import Run, fit
 from nulltext.training.precision import autocast, group_norm_in_fp32
 
 CROPS: Final = 16
@@ -49,9 +47,9 @@ def build() -> AutoencoderKL:
 class _Crops:
     """Draws training crops: most hold a piece of a thing, some are anything, some are no scene at all."""
 
-    def __init__(self, pictures: Tensor, masks: Tensor, seed: int) -> None:
-        self.pictures, self.masks, self.seed = pictures, masks, seed
-        odd = odds.draw(min(ODDS, len(pictures)), SIDE, seed)
+    def __init__(self, pictures: Tensor, masks: Tensor, run: Run) -> None:
+        self.pictures, self.masks, self.run = pictures, masks, run
+        odd = odds.draw(min(ODDS, len(pictures)), SIDE, run.seed)
         self.odd = ((odd + 1) * 127.5).round().byte()
         seen = masks > 127  # noqa: PLR2004
         rows, columns = seen.any(2), seen.any(1)
@@ -68,7 +66,7 @@ class _Crops:
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
         """One batch: pixels [n, 3, side, side] in [-1, 1] and masks [n, 1, side, side] in [0, 1]."""
-        rng = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        rng = self.run.generator(step)
         whole = step % 4 == 0
         side, count = (SIDE, CROPS // 4) if whole else (CROP_SIDE, CROPS)
         odd_count = round(ODD_SHARE * count)
@@ -104,39 +102,28 @@ class _Crops:
 def train(
     pictures: Tensor,
     masks: Tensor,
-    *,
-    folder: Path,
-    seconds: float,
-    device: torch.device,
-    seed: int = 0,
-    start: Path | None = None,
-    on_progress: OnProgress = silent,
+    run: Run,
 ) -> AutoencoderKL:
     """Train the autoencoder and measure the scale of its latents.
 
     Args:
         pictures: [n, 3, 128, 128] uint8.
         masks: [n, 128, 128] uint8.
-        folder: For checkpoints.
-        seconds: Time budget.
-        device: Where to train.
-        seed: Of the initial weights and of every batch.
-        start: A checkpoint folder to go on from: its encoder stays, its decoder trains. Random weights if None.
-        on_progress: Told the loss.
+        run: How to train.
 
     Returns:
         The averaged autoencoder, its `scaling_factor` set so that latents have unit variance.
     """
-    torch.manual_seed(seed)
-    crops = _Crops(pictures, masks, seed)
+    device = run.device
+    torch.manual_seed(run.seed)
+    crops = _Crops(pictures, masks, run)
 
     def loss(module: AutoencoderKL, step: int) -> Tensor:
         pixels, mask = (t.to(device, memory_format=torch.channels_last) for t in crops.draw(step))
         with autocast(device):
             posterior = module.encode(pixels).latent_dist
             mean, std = posterior.mean.float(), posterior.std.float()
-            rng = torch.Generator().manual_seed(seed * 1_000_033 + step)
-            latents = mean + std * torch.randn(mean.shape, generator=rng).to(device)
+            latents = mean + std * torch.randn(mean.shape, generator=run.generator(step)).to(device)
             decoded = module.decode(latents).sample
         error = decoded.float() - pixels
         weight = 1 + THING_WEIGHT * mask
@@ -147,13 +134,13 @@ def train(
         return fidelity + KL_WEIGHT * kl * (SIDE / pixels.shape[-1]) ** 2
 
     model, earlier = group_norm_in_fp32(build()), None
-    if start is not None:
-        earlier = AutoencoderKL.from_pretrained(start / "vae")
+    if run.start is not None:
+        earlier = AutoencoderKL.from_pretrained(run.start / "vae")
         model.load_state_dict(earlier.state_dict())
         for name, parameter in model.named_parameters():  # the UNet knows the encoder's latents
             parameter.requires_grad_(requires_grad=name.startswith(("decoder", "post_quant_conv")))
     model = model.to(device, memory_format=torch.channels_last)
-    average = fit("autoencoder", model, loss, folder=folder, seconds=seconds, lr=2e-3, on_progress=on_progress)
+    average = fit(run, "autoencoder", model, loss, lr=2e-3)
     autoencoder = finished(average, pictures[:512], device)
     if earlier is not None:
         autoencoder.register_to_config(scaling_factor=earlier.config.scaling_factor)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -15,11 +13,10 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from nulltext.judges import HEADS, words_of
 from nulltext.models.clip import normalized
-from nulltext.progress import OnProgress, silent
 from nulltext.scenes.captions import caption, near_misses, vocabulary
 from nulltext.scenes.world import Scene
 from nulltext.training.data import SIDE, to_pixels
-from nulltext.training.loop import fit
+from nulltext.training.loop import Run, fit
 from nulltext.training.precision import autocast
 
 TEXT_LENGTH: Final = 40
@@ -98,35 +95,25 @@ def labels(scene: Scene) -> list[int]:
 def train(
     pictures: Tensor,
     scenes: Sequence[Scene],
-    *,
-    folder: Path,
-    seconds: float,
-    device: torch.device,
-    seed: int = 0,
-    start: Path | None = None,
-    on_progress: OnProgress = silent,
+    run: Run,
 ) -> tuple[CLIPModel, CLIPTokenizer]:
     """Train both towers with the contrastive loss (Radford et al., 2021, figure 3), near misses among the negatives.
 
     Args:
         pictures: [n, 3, 128, 128] uint8.
         scenes: What they show.
-        folder: For checkpoints.
-        seconds: Time budget.
-        device: Where to train.
-        seed: Of the initial weights and of every batch.
-        start: A checkpoint folder to go on from: its text tower stays, all else trains. Random weights if None.
-        on_progress: Told the loss.
+        run: How to train.
 
     Returns:
         The averaged model and its tokenizer.
     """
-    torch.manual_seed(seed)
+    device = run.device
+    torch.manual_seed(run.seed)
     tokenizer = build_tokenizer()
     read = torch.tensor([labels(scene) for scene in scenes])
 
     def loss(module: _Student, step: int) -> Tensor:
-        rng = random.Random(seed * 1_000_003 + step)  # noqa: S311  batches, not secrets
+        rng = run.random(step)
         index = rng.sample(range(len(scenes)), BATCH)
         chosen = [scenes[i] for i in index]
         wrong = [miss for scene in chosen for miss in near_misses(scene, NEAR_MISSES, rng)]
@@ -153,13 +140,11 @@ def train(
         return contrast / 2 + reading / len(HEADS)
 
     towers = build(tokenizer)
-    if start is not None:
-        towers.load_state_dict(CLIPModel.from_pretrained(start / "clip").state_dict())
+    if run.start is not None:
+        towers.load_state_dict(CLIPModel.from_pretrained(run.start / "clip").state_dict())
         towers.text_model.requires_grad_(requires_grad=False)  # the UNet knows its states
     student = _Student(towers).to(device)
-    average = fit(
-        "clip", student, loss, folder=folder, seconds=seconds, lr=1.5e-3, weight_decay=0.05, on_progress=on_progress
-    )
+    average = fit(run, "clip", student, loss, lr=1.5e-3, weight_decay=0.05)
     return average.clip, tokenizer
 
 

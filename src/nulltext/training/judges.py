@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from nulltext.judges import HEADS, Judges, JudgesNetwork
-from nulltext.progress import OnProgress, silent
 from nulltext.scenes.world import Scene
 from nulltext.training.clip import labels
 from nulltext.training.data import SIDE, to_pixels
-from nulltext.training.loop import fit
+from nulltext.training.loop import Run, fit
 from nulltext.training.precision import autocast
 
 BATCH = 64
@@ -23,35 +21,25 @@ BATCH = 64
 def train(
     pictures: Tensor,
     scenes: Sequence[Scene],
-    *,
-    folder: Path,
-    seconds: float,
-    device: torch.device,
-    seed: int = 0,
-    start: Path | None = None,
-    on_progress: OnProgress = silent,
+    run: Run,
 ) -> Judges:
     """Train the judges on renders of one thing, some blurred or noisy so that they stand what an autoencoder does.
 
     Args:
         pictures: [n, 3, 128, 128] uint8.
         scenes: What they show; those of several things are left out.
-        folder: For checkpoints.
-        seconds: Time budget.
-        device: Where to train.
-        seed: Of the initial weights and of every batch.
-        start: A checkpoint folder whose weights to start from; random ones if None.
-        on_progress: Told the loss.
+        run: How to train.
 
     Returns:
         The averaged judges.
     """
-    torch.manual_seed(seed)
+    device = run.device
+    torch.manual_seed(run.seed)
     single = torch.tensor([i for i, scene in enumerate(scenes) if len(scene.things) == 1])
     target = torch.tensor([labels(scenes[i]) for i in single.tolist()])
 
     def loss(module: JudgesNetwork, step: int) -> Tensor:
-        rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        rng = run.generator(step)
         index = torch.randint(len(single), (BATCH,), generator=rng)
         pixels = _disturbed(to_pixels(pictures[single[index]]), rng).to(device, memory_format=torch.channels_last)
         with autocast(device):
@@ -62,9 +50,9 @@ def train(
         ]
         return torch.stack(losses).sum() / len(HEADS)
 
-    network = JudgesNetwork() if start is None else Judges.load(start / "judges.safetensors").network
+    network = JudgesNetwork() if run.start is None else Judges.load(run.start / "judges.safetensors").network
     network = network.requires_grad_(requires_grad=True).to(device, memory_format=torch.channels_last)
-    average = fit("judges", network, loss, folder=folder, seconds=seconds, lr=2e-3, on_progress=on_progress)
+    average = fit(run, "judges", network, loss, lr=2e-3)
     return Judges(average)
 
 

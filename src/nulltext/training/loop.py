@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
+import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -36,33 +38,58 @@ def learning_rate(step: int, share: float) -> float:
     return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, fall)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """How a stage is trained, whatever it trains.
+
+    Attributes:
+        folder: Where checkpoints lie.
+        seconds: Training time of the stage in all, over all resumptions.
+        device: Where to train.
+        seed: Of the initial weights and of every batch.
+        start: A checkpoint folder to go on from, or None for random weights. What its UNet was trained against (the
+            encoder, the text tower) stays as it is.
+        on_progress: Told the loss and the share of the time used, in percent.
+    """
+
+    folder: Path
+    seconds: float
+    device: torch.device
+    seed: int = 0
+    start: Path | None = None
+    on_progress: OnProgress = silent
+
+    def generator(self, step: int) -> torch.Generator:
+        """The source of all that a step draws; a resumed run sees the batches that an undisturbed one would."""
+        return torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+
+    def random(self, step: int) -> random.Random:
+        """The same for choices that are no tensors."""
+        return random.Random(self.seed * 1_000_003 + step)  # noqa: S311  batches, not secrets
+
+
 def fit(
+    run: Run,
     name: str,
     module: Trained,
     loss: Callable[[Trained, int], Tensor],
     *,
-    folder: Path,
-    seconds: float,
     lr: float,
     weight_decay: float = 1e-2,
     ema_decay: float = 0.999,
     clip: float = 1.0,
-    on_progress: OnProgress = silent,
 ) -> Trained:
     """Train a module for a time budget, going on from its last checkpoint if there is one.
 
     Args:
-        name: Names the checkpoint file, `folder/name.state.pt`.
+        run: Where, how long, and from what.
+        name: Names the checkpoint file, ``name.state.pt``.
         module: What to train, in place. Parameters with requires_grad False stay.
-        loss: (module, step) -> scalar. It draws its own batch, from a generator seeded by the step, so that a resumed
-            run sees the batches an undisturbed one would.
-        folder: Where the checkpoint lies.
-        seconds: Training time in all, over all resumptions.
+        loss: (module, step) -> scalar. It draws its own batch, from the run's generator for that step.
         lr: Peak learning rate of AdamW.
         weight_decay: Of AdamW, on matrices only.
         ema_decay: Of the exponential moving average of the weights.
         clip: Largest norm of the gradient.
-        on_progress: Told the step, the loss and the share of the budget used (in percent).
 
     Returns:
         The averaged module (EMA), in eval mode.
@@ -75,7 +102,7 @@ def fit(
     optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), fused=True)
     average = copy.deepcopy(module).eval().requires_grad_(requires_grad=False)
     step, spent = 0, 0.0
-    path = folder / f"{name}.state.pt"
+    path = run.folder / f"{name}.state.pt"
     if path.exists():
         state = torch.load(path, weights_only=True)
         module.load_state_dict(state["module"])
@@ -84,7 +111,7 @@ def fit(
         step, spent = state["step"], state["spent"]
 
     def save() -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        run.folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         state = {"module": module.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
         torch.save({**state, "step": step, "spent": spent}, part)
@@ -93,9 +120,9 @@ def fit(
     module.train()
     last, saved = time.monotonic(), time.monotonic()
     smooth = math.nan
-    while spent < seconds:
+    while spent < run.seconds:
         for group in optimizer.param_groups:
-            group["lr"] = lr * learning_rate(step, spent / seconds)
+            group["lr"] = lr * learning_rate(step, spent / run.seconds)
         optimizer.zero_grad(set_to_none=True)
         value = loss(module, step)
         value.backward()
@@ -108,7 +135,7 @@ def fit(
         last = now
         smooth = value.item() if math.isnan(smooth) else 0.98 * smooth + 0.02 * value.item()
         if step % 20 == 0:
-            on_progress(Progress(phase=name, step=min(100, int(100 * spent / seconds)), total=100, loss=smooth))
+            run.on_progress(Progress(phase=name, step=min(100, int(100 * spent / run.seconds)), total=100, loss=smooth))
         if now - saved > SAVE_EVERY_S:
             save()
             saved = now

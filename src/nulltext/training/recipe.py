@@ -22,6 +22,7 @@ from nulltext.progress import OnProgress, Progress, silent
 from nulltext.scenes.captions import vocabulary
 from nulltext.training import autoencoder, clip, judges, unet
 from nulltext.training.data import SHARD, load_shards, render_shards, shard_scenes
+from nulltext.training.loop import Run
 
 STAGES: Final = ("autoencoder", "clip", "unet", "judges")
 SHARES: Final = {"autoencoder": 0.33, "clip": 0.12, "unet": 0.48, "judges": 0.07}
@@ -76,21 +77,28 @@ def run(
         raise SettingError(f"output: {output} holds other files, expected a new folder or an earlier checkpoint.")
     if recipe.device == "cuda" and not torch.cuda.is_available():
         raise SettingError("device: got 'cuda', but this torch sees no GPU. Use --device cpu.")
-    device, seed = torch.device(recipe.device), recipe.seed
+    device = torch.device(recipe.device)
     on_progress(Progress(phase="render", step=0, total=1))
     paths = render_shards(work / "pictures", recipe.shards, size=recipe.shard_size)
     on_progress(Progress(phase="render", step=1, total=1))
     pictures, masks = load_shards(paths)
     scenes = [scene for index in range(recipe.shards) for scene in shard_scenes(index, recipe.shard_size)]
-    states = work / ("states" if start is None else "states-further")
-    common = {"folder": states, "device": device, "seed": seed, "on_progress": on_progress}
-    vae = autoencoder.train(pictures, masks, seconds=recipe.seconds["autoencoder"], start=start, **common)
-    towers, tokenizer = clip.train(pictures, scenes, seconds=recipe.seconds["clip"], start=start, **common)
+
+    def stage(name: str) -> Run:
+        return Run(
+            folder=work / ("states" if start is None else "states-further"),
+            seconds=recipe.seconds[name],
+            device=device,
+            seed=recipe.seed,
+            start=start,
+            on_progress=on_progress,
+        )
+
+    vae = autoencoder.train(pictures, masks, stage("autoencoder"))
+    towers, tokenizer = clip.train(pictures, scenes, stage("clip"))
     latents = _latents(vae, pictures, work / "latents.safetensors", device)
-    network = unet.train(
-        latents, scenes, clip.text_tower(towers), tokenizer, seconds=recipe.seconds["unet"], start=start, **common
-    )
-    judging = judges.train(pictures, scenes, seconds=recipe.seconds["judges"], start=start, **common)
+    network = unet.train(latents, scenes, clip.text_tower(towers), tokenizer, stage("unet"))
+    judging = judges.train(pictures, scenes, stage("judges"))
 
     part = output.with_name(output.name + ".part")
     shutil.rmtree(part, ignore_errors=True)

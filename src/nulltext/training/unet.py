@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -12,11 +10,10 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from nulltext.progress import OnProgress, silent
 from nulltext.scenes.captions import caption
 from nulltext.scenes.world import Scene
 from nulltext.training.clip import WIDTH
-from nulltext.training.loop import fit
+from nulltext.training.loop import Run, fit
 from nulltext.training.precision import autocast, group_norm_in_fp32
 
 BATCH: Final = 32
@@ -64,13 +61,7 @@ def train(
     scenes: Sequence[Scene],
     text_model: CLIPTextModel,
     tokenizer: CLIPTokenizer,
-    *,
-    folder: Path,
-    seconds: float,
-    device: torch.device,
-    seed: int = 0,
-    start: Path | None = None,
-    on_progress: OnProgress = silent,
+    run: Run,
 ) -> UNet2DConditionModel:
     """Train the noise predictor: eps-prediction (Ho et al., 2020, equation 14) with min-SNR weighting.
 
@@ -79,22 +70,18 @@ def train(
         scenes: What they show; every visit draws another wording.
         text_model: The frozen text tower.
         tokenizer: Its tokenizer.
-        folder: For checkpoints.
-        seconds: Time budget.
-        device: Where to train.
-        seed: Of the initial weights and of every batch.
-        start: A checkpoint folder whose weights to start from; random ones if None.
-        on_progress: Told the loss.
+        run: How to train.
 
     Returns:
         The averaged UNet.
     """
-    torch.manual_seed(seed)
+    device = run.device
+    torch.manual_seed(run.seed)
     alphas_cumprod = build_scheduler().alphas_cumprod.to(device)
     text_model = text_model.to(device).eval().requires_grad_(requires_grad=False)
 
     def loss(module: UNet2DConditionModel, step: int) -> Tensor:
-        rng = random.Random(seed * 1_000_003 + step)  # noqa: S311  batches, not secrets
+        rng = run.random(step)
         index = [rng.randrange(len(scenes)) for _ in range(BATCH)]
         captions = [
             "" if rng.random() < NO_CAPTION_SHARE else caption(scenes[i], None, seed=rng.randrange(1 << 30))
@@ -117,10 +104,10 @@ def train(
         return (snr.clamp(max=MIN_SNR) / snr * (predicted.float() - eps).square()).mean()
 
     model = group_norm_in_fp32(build())
-    if start is not None:
-        model.load_state_dict(UNet2DConditionModel.from_pretrained(start / "unet").state_dict())
+    if run.start is not None:
+        model.load_state_dict(UNet2DConditionModel.from_pretrained(run.start / "unet").state_dict())
     model = model.to(device, memory_format=torch.channels_last)
-    average = fit("unet", model, loss, folder=folder, seconds=seconds, lr=1e-3, on_progress=on_progress)
+    average = fit(run, "unet", model, loss, lr=1e-3)
     unet = build()
     unet.load_state_dict(average.state_dict())
     return unet.to(device).eval().requires_grad_(requires_grad=False)
