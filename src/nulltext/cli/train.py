@@ -16,7 +16,7 @@ def train(
     work: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Rendered pictures and training states; kept, to go on from.")
     ] = Path("nulltext-training"),
-    shards: Annotated[int, typer.Option(min=1, help="Training pictures, in thousands.")] = 40,
+    pictures: Annotated[int, typer.Option(min=128, help="How many pictures to render and train on.")] = 40960,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to train.", rich_help_panel="Model")] = "cpu",
     start: Annotated[
         str | None,
@@ -29,6 +29,7 @@ def train(
     clip_hours: Annotated[float | None, typer.Option(min=0, help="CLIP's own time.")] = None,
     unet_hours: Annotated[float | None, typer.Option(min=0, help="The UNet's own time.")] = None,
     judges_hours: Annotated[float | None, typer.Option(min=0, help="The judges' own time.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Measure on at most so many pictures of each kind.")] = None,
     seed: options.Seed = 0,
     force: options.Force = False,
     json: options.Json = False,
@@ -52,7 +53,7 @@ def train(
     outputs.check_all([output / "model_index.json"], force=force)
     own = {"autoencoder": autoencoder_hours, "clip": clip_hours, "unet": unet_hours, "judges": judges_hours}
     seconds = Recipe.budget(hours) | {stage: time * 3600 for stage, time in own.items() if time is not None}
-    recipe = Recipe(shards=shards, seconds=seconds, seed=seed, device=device, start=start or "random")
+    recipe = Recipe(pictures=pictures, seconds=seconds, seed=seed, device=device, start=start or "random")
     with terminal.progress() as on_progress:
         run(
             recipe,
@@ -65,6 +66,7 @@ def train(
             load(str(output), device=device),
             clip=Clip.load(output / "clip"),
             judges=Judges.load(output / "judges.safetensors"),
+            limit=limit,
             on_progress=on_progress,
         )
     stamp(output, {"scores": asdict(figures)})

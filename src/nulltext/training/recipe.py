@@ -34,16 +34,14 @@ class Recipe:
     """What the embedded checkpoint is made from; written into its weights.
 
     Attributes:
-        shards: Files of training pictures.
-        shard_size: Pictures in each.
+        pictures: Training pictures; rounded up to whole files of 1024.
         seconds: Time budget of each of `STAGES`, seconds of training, resumptions included.
         seed: Of every draw.
         device: Where it trains, "cpu" or "cuda".
         start: What the first weights were: "random", or the name of an earlier checkpoint.
     """
 
-    shards: int = 40
-    shard_size: int = SHARD
+    pictures: int = 40 * SHARD
     seconds: dict[str, float]
     seed: int = 0
     device: str = "cpu"
@@ -78,11 +76,13 @@ def run(
     if recipe.device == "cuda" and not torch.cuda.is_available():
         raise SettingError("device: got 'cuda', but this torch sees no GPU. Use --device cpu.")
     device = torch.device(recipe.device)
+    size = min(SHARD, recipe.pictures)
+    count = -(-recipe.pictures // size)
     on_progress(Progress(phase="render", step=0, total=1))
-    paths = render_shards(work / "pictures", recipe.shards, size=recipe.shard_size)
+    paths = render_shards(work / "pictures", count, size=size)
     on_progress(Progress(phase="render", step=1, total=1))
     pictures, masks = load_shards(paths)
-    scenes = [scene for index in range(recipe.shards) for scene in shard_scenes(index, recipe.shard_size)]
+    scenes = [scene for index in range(count) for scene in shard_scenes(index, size)]
 
     def stage(name: str) -> Run:
         return Run(
@@ -119,7 +119,7 @@ def run(
         # transformers computes in the dtype of the config, diffusers in float32: both shall widen the fp16 weights.
         config.write_text(config.read_text().replace('"dtype": "float16"', '"dtype": "float32"'))
     (part / "words.txt").write_text("\n".join(vocabulary()) + "\n")
-    stamp(part, {"recipe": asdict(recipe) | {"pictures": recipe.shards * recipe.shard_size}})
+    stamp(part, {"recipe": asdict(recipe)})
     shutil.rmtree(output, ignore_errors=True)
     part.rename(output)
 
