@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nulltext.editing.base import Edit
     from nulltext.scenes.world import Scene
 
-EDITS = (("color", "ground"), ("shape", "time"), ("color", "time"), ("ground", "shape"))
+EDITS = (("color", "ground"), ("color", "time"), ("time", "ground"), ("ground", "color"))
 """Which words change, in the two edits of each picture in turn."""
 
 
