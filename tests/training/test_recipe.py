@@ -20,7 +20,7 @@ from nulltext.training.data import render_shards, shard_scenes, to_bytes, to_pix
 from nulltext.training.recipe import STAGES, Recipe, read_stamp, run, stamp
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-TINY = Recipe(shards=1, shard_size=128, seconds=dict.fromkeys(STAGES, 0.1))
+TINY = Recipe(pictures=128, seconds=dict.fromkeys(STAGES, 0.1))
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_a_second_run_goes_on_from_the_first(checkpoint: Path) -> None:
 
 
 def test_a_run_can_start_from_a_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
-    none = Recipe(shards=1, shard_size=128, seconds=dict.fromkeys(STAGES, 0.0), start="model")
+    none = Recipe(pictures=128, seconds=dict.fromkeys(STAGES, 0.0), start="model")
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "pictures").symlink_to(checkpoint.with_name("work") / "pictures")
     run(none, tmp_path / "model", work=tmp_path / "work", start=checkpoint)
