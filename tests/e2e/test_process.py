@@ -51,9 +51,14 @@ def test_json_is_all_there_is_on_stdout(here, photo, tiny, program, environment)
 
 def test_ctrl_c_leaves_nothing_behind(here, photo, tiny, program, environment):
     args = ["invert", str(photo), "a red ball", "--model", str(tiny), "--steps", "90", "--inner-steps", "1000000"]
-    process = subprocess.Popen(
-        [*program, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
+    # A shell starts background jobs with Ctrl-C ignored, and the tests may be one: a terminal's default is meant here.
+    inherited = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(
+            [*program, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
+    finally:
+        signal.signal(signal.SIGINT, inherited)
     time.sleep(4)  # long enough to be at work, but any moment after the start would do
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
