@@ -52,8 +52,8 @@ def caption(scene: Scene, wording: int | None = 0, *, seed: int = 0) -> str:
     """
     rng = random.Random(seed)  # noqa: S311  wordings, not secrets
     drawn = rng.choices(range(len(WORDINGS)), weights=(4, 1, 1, 1, 1))[0] if wording is None else wording
-    say_photo = wording is not None or rng.random() < 0.6  # noqa: PLR2004
-    say_matte = wording is None and rng.random() < 0.3  # noqa: PLR2004
+    say_photo = wording is not None or rng.random() < 0.6  # noqa: PLR2004  more often than not
+    say_matte = wording is None and rng.random() < 0.3  # noqa: PLR2004  now and then
     style = "" if scene.style == "photo" and not say_photo else f"a {scene.style} of "
     first, *others = (_noun_phrase(thing, say_matte=say_matte) for thing in scene.things)
     things = first
@@ -111,7 +111,7 @@ def one_word_edits(scene: Scene) -> Iterator[tuple[str, Scene]]:
             yield kind, dataclasses.replace(scene, things=(*scene.things[:index], changed, *scene.things[index + 1 :]))
     yield from _swaps(scene, _SCENE_WORDS)
     if scene.relation is not None:
-        yield from _swaps(scene, {"relation": RELATIONS if len(scene.things) == 2 else RELATIONS[:2]})  # noqa: PLR2004
+        yield from _swaps(scene, {"relation": RELATIONS if len(scene.things) == 2 else RELATIONS[:2]})  # noqa: PLR2004  a pair
 
 
 _Subject = TypeVar("_Subject", Thing, Scene)
