@@ -22,7 +22,7 @@ def train(
         str | None,
         typer.Option(
             metavar="FOLDER",
-            help="Go on from this checkpoint, its encoder and text tower kept; 'scenes' is the embedded one.",
+            help="Go on from this checkpoint, its encoder kept; 'scenes' is the embedded one.",
         ),
     ] = None,
     autoencoder_hours: Annotated[float | None, typer.Option(min=0, help="The autoencoder's own time.")] = None,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Iterable
+from typing import Final, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend
 
 Module = TypeVar("Module", bound=nn.Module)
+
+FAST_ATTENTION: Final = {"cpu": [SDPBackend.MATH], "cuda": [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]}
+"""The fastest attention kernels of a device at 16x16 latents, for `sdpa_kernel`. The backward of the fused bf16 kernel
+of the CPU is a quarter of the UNet's step (torch 2.13); plain matrix products make the step 1.17 times faster."""
 
 
 def autocast(device: torch.device) -> torch.autocast:
@@ -26,6 +32,11 @@ def group_norm_in_fp32(module: Module) -> Module:
         if type(layer) is nn.GroupNorm:
             layer.__class__ = _GroupNorm32
     return module
+
+
+def linear_weights(module: nn.Module) -> Iterable[nn.Parameter]:
+    """The weights of a module's linear layers: the hidden matrices of its transformers."""
+    return [layer.weight for layer in module.modules() if isinstance(layer, nn.Linear)]
 
 
 class _GroupNorm32(nn.GroupNorm):

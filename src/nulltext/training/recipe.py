@@ -63,7 +63,7 @@ def run(
         output: The checkpoint folder; must not exist yet, or be a checkpoint that this function wrote.
         work: Rendered pictures and training states; made if missing, kept afterwards.
         start: A checkpoint folder to go on from instead of random weights. What its UNet was trained against, the
-            encoder and the text tower, stays as it is; all else trains on.
+            encoder, stays as it is; all else trains on.
         on_progress: Told of every stage.
 
     Raises:
@@ -97,7 +97,9 @@ def run(
     vae = autoencoder.train(pictures, masks, stage("autoencoder"))
     towers, tokenizer = clip.train(pictures, scenes, stage("clip"))
     latents = _latents(vae, pictures, work / "latents.safetensors", device)
-    network = unet.train(latents, scenes, clip.text_tower(towers), tokenizer, stage("unet"))
+    network = unet.train(
+        latents, masks, scenes, text_model=clip.text_tower(towers), tokenizer=tokenizer, run=stage("unet")
+    )
     judging = judges.train(pictures, scenes, stage("judges"))
 
     part = output.with_name(output.name + ".part")
