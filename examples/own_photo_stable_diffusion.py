@@ -8,6 +8,7 @@ seconds: run it again with other captions.
 """
 
 import argparse
+import re
 from pathlib import Path
 
 import nulltext
@@ -26,19 +27,22 @@ def main() -> None:
     arguments = parser.parse_args()
 
     model = nulltext.load(arguments.model, device=arguments.device)
+    photo = nulltext.open_image(arguments.photo, model, fit=arguments.fit)
     kept = arguments.photo.with_suffix(".safetensors")
     if kept.exists():
         inversion = nulltext.Inversion.load(kept)
+        if (inversion.sha256, inversion.caption) != (photo.sha256, arguments.caption):
+            parser.error(f"{kept} is of another picture or caption ({inversion.caption!r}); move it away first.")
     else:
-        photo = nulltext.open_image(arguments.photo, model, fit=arguments.fit)
         inversion = nulltext.NullText(steps=arguments.steps)(model, photo, arguments.caption)
         inversion.save(kept)
 
     edit = nulltext.CaptionSwap()(model, inversion, arguments.edits)
-    for number, (caption, image) in enumerate(zip(edit.captions, edit.images, strict=True), start=1):
-        path = arguments.photo.with_name(f"{arguments.photo.stem}-{number}.png")
+    for caption, image in zip(edit.captions, edit.images, strict=True):
+        words = re.sub(r"\W+", "-", caption).strip("-")
+        path = arguments.photo.with_name(f"{arguments.photo.stem}-{words[:60]}.png")
         image.save(path)
-        print(f"{path}: {caption}")
+        print(path)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nulltext.errors import OutputExistsError, OutputWriteError
-from nulltext.files import write_file
+from nulltext.files import check_output, write_file
 
 
 def test_writes_and_leaves_nothing_else(tmp_path):
@@ -31,7 +31,7 @@ def test_never_overwrites_unless_asked(tmp_path):
 
 
 def test_a_folder_is_never_replaced(tmp_path):
-    with pytest.raises(OutputExistsError, match="is a folder"):
+    with pytest.raises(OutputWriteError, match="is a folder"):
         write_file(tmp_path, b"x", overwrite=True)
 
 
@@ -40,11 +40,30 @@ def test_no_such_folder(tmp_path):
         write_file(tmp_path / "nowhere" / "a.bin", b"x")
 
 
+def test_a_folder_that_can_be_made(tmp_path):
+    path = tmp_path / "not" / "yet" / "a.bin"
+    assert check_output(path, make_folder=True) == path
+    (tmp_path / "not").write_bytes(b"a file")
+    with pytest.raises(OutputWriteError, match=r"not is a file; expected a folder"):
+        check_output(path, make_folder=True)
+    with pytest.raises(OutputWriteError, match=r"not is a file; expected a folder"):
+        check_output(tmp_path / "not" / "a.bin")
+
+
+def test_a_name_as_long_as_can_be_and_one_that_is_longer(tmp_path):
+    write_file(tmp_path / ("x" * 255), b"new")
+    for path in (tmp_path / ("x" * 256), tmp_path / ("x" * 256) / "a.bin"):
+        with pytest.raises(OutputWriteError, match="cannot write"):
+            check_output(path, make_folder=True)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_no_permission(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(OutputWriteError, match="no permission"):
         write_file(tmp_path / "a.bin", b"x")
+    with pytest.raises(OutputWriteError, match="no permission"):
+        check_output(tmp_path / "not" / "yet" / "a.bin", make_folder=True)
 
 
 FULL = """

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 QUICK = ("--steps", 2, "--inner-steps", 1)
+LONG = "x" * 300
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,33 @@ CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
     ),
     "output that is no inversion file": (lambda kit: (*invert(kit, kit.photo), "-o", "x.png"), [".safetensors"]),
     "output of no picture format": (lambda kit: edit(kit, kit.inverted, "a cat", "-o", "x.doc"), ["x.doc", ".png"]),
+    "output of a format without colours": (
+        lambda kit: ("generate", "a cat", "--model", kit.tiny, "-o", "x.xbm"),
+        ["x.xbm", ".png"],
+    ),
+    "one file for an edit and the reconstruction": (
+        lambda kit: edit(kit, kit.inverted, "a cat", "-o", "x.png", "--reconstruction", "no/../x.png", "--force"),
+        ["x.png", "two results"],
+    ),
+    "output in a folder that is a file": (
+        lambda kit: edit(kit, kit.inverted, "a cat", "-o", kit.photo / "deep" / "x.png"),
+        ["photo.png is a file", "expected a folder"],
+    ),
+    "output of a name too long": (lambda kit: edit(kit, kit.inverted, "a cat", "-o", LONG + ".png"), ["too long"]),
+    "inversion of a name too long": (
+        lambda kit: (*invert(kit, kit.photo), "-o", LONG + ".safetensors"),
+        ["too long"],
+    ),
+    "a name too long to read": (lambda _: ("show", LONG), ["too long"]),
+    "a model of a name too long": (lambda kit: invert(kit, kit.photo, model=Path(LONG)), ["no model"]),
+    "a model whose name looks like markup": (
+        lambda kit: invert(kit, kit.photo, model=Path("models/[/v2]/x")),
+        ["models/[/v2]/x"],
+    ),
+    "a guidance that only ddim has": (
+        lambda kit: (*invert(kit, kit.photo), "--guidance", 1),
+        ["guidance=1", "--method ddim"],
+    ),
     "one file for two edits": (
         lambda kit: edit(kit, kit.inverted, "a cat", "a dog", "-o", "x.png"),
         ["x.png", "folder"],
@@ -159,6 +187,30 @@ def test_bad_input(case, json_, kit, run, here):
     for word in words:
         assert word in result.stderr
     assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["invert", "edit", "generate", "demo", "bench reconstruction", "bench model"])
+def test_a_config_is_for_checkpoint_files(command, kit, run, here):
+    data = {"invert": (kit.photo, "a cat"), "edit": (kit.inverted, "a cat"), "generate": ("a cat",)}.get(command, ())
+    result = run(*command.split(), *data, "--model", kit.tiny, "--config", kit.tiny)
+    assert result.exit_code == 2, result.output
+    assert "only a checkpoint file" in result.stderr
+    assert list(here.iterdir()) == []
+
+
+def test_force_is_not_the_answer_to_a_folder(kit, run, here):
+    (here / "x.png").mkdir()
+    result = run("generate", "a cat", "--model", kit.tiny, "-o", "x.png")
+    assert result.exit_code == 2
+    assert "is a folder" in result.stderr
+    assert "--force" not in result.stderr
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_that_are_none(seed, run, tiny):
+    result = run("generate", "a cat", "--model", tiny, "--seed", seed)
+    assert result.exit_code == 2
+    assert "--seed" in result.stderr
 
 
 def test_debug_shows_where(kit, run):

@@ -1,13 +1,16 @@
 """What each command does when all is well."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 from nulltext import Inversion
-from nulltext.cli.outputs import edit_paths, slug
+from nulltext.cli.outputs import edit_paths, picture_path, slug, write_picture
+from nulltext.errors import OutputWriteError
 
 QUICK = ("--steps", 2, "--inner-steps", 1)
 
@@ -56,13 +59,43 @@ def test_edit_into_one_file_and_the_reconstruction_into_another(run_json, here, 
     )
     assert record["edits"] == [{"caption": "a cat", "path": "cat.jpg"}]
     assert record["source_caption"] == "a red ball"
-    assert Image.open("cat.jpg").format == "JPEG"
+    jpeg = Image.open("cat.jpg")
+    assert jpeg.format == "JPEG"
+    assert max(jpeg.quantization[0]) <= 15  # quality 95; at Pillow's 75 it is 61
+    assert JpegImagePlugin.get_sampling(jpeg) == 0  # colours as sharp as brightness
     assert Image.open(record["reconstruction"]).size == (96, 80)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG", ".webp", ".tif", ".tiff", ".bmp"])
+def test_every_format_that_is_taken_can_be_written(suffix, here, picture):
+    path = here / "deep" / f"a{suffix}"
+    write_picture(picture_path(path), picture, force=False)
+    written = Image.open(path).convert("RGB")
+    assert np.abs(np.asarray(written).astype(int) - np.asarray(picture)).mean() < 2
+
+
+def test_a_picture_too_large_for_its_format(here):
+    with pytest.raises(OutputWriteError, match=r"20000 x 1, as WEBP.*Take \.png"):
+        write_picture(here / "a.webp", Image.new("RGB", (20_000, 1)), force=False)
+    assert list(here.iterdir()) == []
 
 
 def test_edit_into_a_folder(run, here, inverted, tiny):
     assert run("edit", inverted, "a cat", "a dog", "--model", tiny, "-o", "edits").exit_code == 0
     assert sorted(path.name for path in (here / "edits").iterdir()) == ["a-cat.png", "a-dog.png"]
+
+
+def test_a_folder_named_scenes_is_not_the_embedded_model(run, run_json, here, inverted, photo, tiny):
+    shutil.copytree(tiny, "scenes")
+    record = run_json("invert", photo, "a cat", "--model", "./scenes", *QUICK)
+    assert record["model"] == "./scenes"
+    refused = run("edit", record["file"], "a dog")
+    assert refused.exit_code == 2
+    assert "--model" in refused.stderr
+    assert run("edit", record["file"], "a dog", "--model", "./scenes").exit_code == 0
+    refused = run("edit", record["file"], "a blue ball", "--model", "scenes")
+    assert refused.exit_code == 2
+    assert "made with ./scenes" in refused.stderr
 
 
 def test_show(run, run_json, inverted):
@@ -102,6 +135,12 @@ def test_nothing_is_overwritten_without_force(command, run, here, photo, inverte
     assert target.read_text() == "precious"
     assert run(command, *args, "--force").exit_code == 0
     assert target.read_bytes() != b"precious"
+
+
+@pytest.mark.parametrize("seed", [0, 2**63 - 1])
+def test_any_seed_draws_something(seed, run, tiny):
+    result = run("generate", "a cat", "--model", tiny, "--steps", 1, "--seed", seed)
+    assert result.exit_code == 0, result.output
 
 
 def test_version(run):

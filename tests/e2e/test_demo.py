@@ -36,6 +36,11 @@ def test_demo_prints_a_table_and_does_not_overwrite(run, here):
     assert "--force" in second.stderr
 
 
+def test_any_seed_has_pictures(run_json):
+    record = run_json("demo", "--pictures", 1, "--steps", 1, "--inner-steps", 1, "--seed", 2**63 - 1)
+    assert len(record["pictures"]) == 1
+
+
 def test_edits_change_one_word_each():
     scene = sample_scene(10_000_000, things=1, style="photo")
     for after, kind in zip(edited_scenes(scene, ("color", "ground"), 0), ("color", "ground"), strict=True):

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,8 +40,26 @@ def test_own_photo_stable_diffusion(here, picture, tiny, environment):
     settings = ["--model", tiny, "--device", "cpu", "--steps", "2"]
     for _ in range(2):  # the second time from the file kept by the first
         subprocess.run([*script, *settings], check=True, capture_output=True, env=environment)
-    assert sorted(path.name for path in here.iterdir()) == ["cat-1.png", "cat-2.png", "cat.png", "cat.safetensors"]
-    assert Image.open("cat-2.png").size == (96, 80)
+    written = ["cat-a-dog.png", "cat-a-red-cat.png", "cat.png", "cat.safetensors"]
+    assert sorted(path.name for path in here.iterdir()) == written
+    assert Image.open("cat-a-red-cat.png").size == (96, 80)
+
+
+@pytest.mark.parametrize("other", ["picture", "caption"])
+def test_own_photo_stable_diffusion_keeps_to_the_picture_and_caption_it_inverted(
+    other, here, picture, inverted, tiny, environment
+):
+    (picture.rotate(90) if other == "picture" else picture).save("cat.png")
+    shutil.copy(inverted, "cat.safetensors")
+    script = [sys.executable, ROOT / "examples/own_photo_stable_diffusion.py", "cat.png"]
+    captions = ["a red ball" if other == "picture" else "a cat", "a blue ball"]
+    result = subprocess.run(
+        [*script, *captions, "--model", tiny, "--device", "cpu"],
+        check=False, capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "cat.safetensors is of another picture or caption" in result.stderr
+    assert len(list(here.iterdir())) == 2
 
 
 def test_the_six_lines_of_the_readme(red_ball, here):

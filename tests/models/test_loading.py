@@ -60,6 +60,45 @@ def test_a_readme_beside_the_weights_changes_nothing(folder, copy):
     assert nulltext.load(copy, device="cpu").identity.same_weights(nulltext.load(folder("epsilon")).identity)
 
 
+def test_scenes_is_the_embedded_model_and_no_folder_of_that_name(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder("epsilon"), "scenes")
+    embedded = nulltext.load("scenes", device="cpu").identity
+    assert embedded.id == "scenes"
+    for name in ("./scenes", Path("scenes"), tmp_path / "scenes"):
+        own = nulltext.load(name, device="cpu").identity
+        assert own.id == "./scenes"
+        assert not own.same_weights(embedded)
+
+
+def test_weights_that_are_not_loaded_do_not_count(folder, copy):
+    torch.save({}, copy / "vae" / "diffusion_pytorch_model.bin")
+    torch.save({}, copy / "text_encoder" / "pytorch_model.bin")
+    weights = (copy / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
+    for variant in ("non_ema", "fp16"):
+        (copy / "unet" / f"diffusion_pytorch_model.{variant}.safetensors").write_bytes(weights)
+    assert nulltext.load(copy, device="cpu").identity.same_weights(nulltext.load(folder("epsilon")).identity)
+
+
+# ---- variants
+
+
+@pytest.mark.parametrize("parts", [("unet", "vae", "text_encoder"), ("unet",)])
+def test_weights_in_half_precision_only(folder, copy, parts):
+    for part in parts:
+        (path,) = (copy / part).glob("*.safetensors")
+        path.rename(path.with_name(path.name.replace(".safetensors", ".fp16.safetensors")))
+    model = nulltext.load(copy, device="cpu")
+    original = nulltext.load(folder("epsilon"), device="cpu")
+    for name, weight in original.unet.state_dict().items():
+        assert torch.equal(weight, model.unet.state_dict()[name])
+    assert not model.identity.same_weights(original.identity)
+    weights = load_file(copy / "unet/diffusion_pytorch_model.fp16.safetensors")
+    weights["conv_in.bias"][0] += 1
+    save_file(weights, copy / "unet/diffusion_pytorch_model.fp16.safetensors")
+    assert not nulltext.load(copy, device="cpu").identity.same_weights(model.identity)
+
+
 # ---- precision and place
 
 
@@ -109,10 +148,18 @@ def test_only_hub_ids_have_revisions(folder):
         nulltext.load(folder("epsilon"), revision="main")
 
 
+@pytest.mark.parametrize("name", ["scenes", "nobody/nothing", None])
+def test_only_checkpoint_files_lack_a_config(name, folder):
+    with pytest.raises(SettingError, match="only a checkpoint file"):
+        nulltext.load(name or folder("epsilon"), config=folder("epsilon"))
+
+
 # ---- what cannot be loaded
 
 
-@pytest.mark.parametrize("name", ["nowhere", "./no/such/folder", "/no/such/model.safetensors", "weights/x.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["nowhere", "./no/such/folder", "/no/such/model.safetensors", "weights/x.safetensors", "x" * 300]
+)
 def test_no_such_model(name):
     with pytest.raises(ModelNotFoundError, match="there is no model"):
         nulltext.load(name)

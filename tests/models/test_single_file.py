@@ -59,8 +59,8 @@ def text_name(name):
     return "cond_stage_model.transformer.text_model." + name.removeprefix("text_model.")
 
 
-@pytest.fixture(scope="module")
-def weights(model):
+def as_single_file(model):
+    """A model's weights in the original layout."""
     unet = {unet_name(name, 1): weight for name, weight in model.unet.state_dict().items()}
     text = {text_name(name): weight for name, weight in model.text_encoder.state_dict().items()}
     vae = {vae_name(name, 4): weight for name, weight in model.vae.state_dict().items()}
@@ -68,6 +68,11 @@ def weights(model):
         if ".attn_1." in name and weight.ndim == 2:
             vae[name] = weight[:, :, None, None]
     return {name: weight.contiguous().clone() for name, weight in (unet | text | vae).items()}
+
+
+@pytest.fixture(scope="module")
+def weights(model):
+    return as_single_file(model)
 
 
 @pytest.mark.parametrize("kind", [".safetensors", ".ckpt"])
@@ -86,6 +91,46 @@ def test_is_the_model_that_the_folder_is(weights, model, folder, tmp_path, kind)
     assert single.identity.id == path.name
     assert single.identity.revision.startswith("sha256:")
     assert single.schedule(50) == model.schedule(50)
+
+
+def test_of_the_kind_that_stable_diffusion_2_is(pipeline_builder, tmp_path):
+    pipeline_builder("v_prediction", use_linear_projection=True, attention_head_dim=[2, 4]).save_pretrained(tmp_path)
+    model = nulltext.load(tmp_path, device="cpu")
+    save_file(as_single_file(model), tmp_path / "a.safetensors")
+    single = nulltext.load(tmp_path / "a.safetensors", config=tmp_path, device="cpu")
+    assert single.prediction == "v_prediction"
+    torch.testing.assert_close(
+        nulltext.generate(single, "a cat", steps=2), nulltext.generate(model, "a cat", steps=2), rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("kind", [".safetensors", ".ckpt", "old.ckpt"])
+def test_stable_diffusion_2_needs_a_config_for_its_prediction(tmp_path, kind):
+    path = tmp_path / f"a{kind}"
+    name = "model.diffusion_model.input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight"
+    weights = {name: torch.zeros(320, 1024)}
+    if kind == ".safetensors":
+        save_file(weights, path)
+    else:
+        torch.save({"state_dict": weights}, path, _use_new_zipfile_serialization=kind == ".ckpt")
+    with pytest.raises(ModelLoadError, match=r"predict ε and others v.*Give config= \(--config\)"):
+        nulltext.load(path)
+
+
+def test_a_config_from_the_hub_counts_for_the_identity(weights, folder, tmp_path, monkeypatch):
+    from diffusers import StableDiffusionPipeline
+
+    hub = {"someone/eps": folder("epsilon"), "someone/v": folder("v_prediction")}
+    fetch = StableDiffusionPipeline.from_single_file
+
+    def fetched(path, *, config, **settings):  # the hub alone is made up
+        return fetch(path, config=str(hub[config]), **settings)
+
+    monkeypatch.setattr(StableDiffusionPipeline, "from_single_file", fetched)
+    save_file(weights, tmp_path / "a.safetensors")
+    eps, v = (nulltext.load(tmp_path / "a.safetensors", config=name, device="cpu") for name in hub)
+    assert (eps.prediction, v.prediction) == ("epsilon", "v_prediction")
+    assert not eps.identity.same_weights(v.identity)
 
 
 def test_the_content_decides(weights, folder, tmp_path):

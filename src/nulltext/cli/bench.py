@@ -25,6 +25,7 @@ def reconstruction(
     inner_steps: options.InnerSteps = 10,
     guidance: Annotated[float, typer.Option(help="The weight w of classifier-free guidance.")] = 7.5,
     model: options.ModelName = "scenes",
+    config: options.Config = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     json: options.Json = False,
@@ -35,7 +36,7 @@ def reconstruction(
     from nulltext.bench.reconstruction import measure_reconstruction
 
     with terminal.loading(model):
-        loaded = load(model, device=device, dtype=dtype)
+        loaded = load(model, config=config, device=device, dtype=dtype)
     with terminal.progress() as on_progress:
         figures = measure_reconstruction(
             loaded, limit=limit, steps=steps, inner_steps=inner_steps, guidance=guidance, on_progress=on_progress
@@ -67,6 +68,7 @@ def model(
     steps: options.Steps = 50,
     guidance: Annotated[float, typer.Option(help="The weight w of classifier-free guidance.")] = 7.5,
     name: options.ModelName = "scenes",
+    config: options.Config = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     json: options.Json = False,
@@ -77,7 +79,7 @@ def model(
     from nulltext.bench.model import measure_model
 
     with terminal.loading(name):
-        loaded = load(name, device=device, dtype=dtype)
+        loaded = load(name, config=config, device=device, dtype=dtype)
     with terminal.progress() as on_progress:
         figures = measure_model(loaded, limit=limit, steps=steps, guidance=guidance, on_progress=on_progress)
     if json:

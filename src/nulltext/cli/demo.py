@@ -41,6 +41,7 @@ def demo(
     guidance: Annotated[float, typer.Option(help="The weight w of classifier-free guidance.")] = 7.5,
     seed: options.Seed = 0,
     model: options.ModelName = "scenes",
+    config: options.Config = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     force: options.Force = False,
@@ -64,11 +65,11 @@ def demo(
 
     inverter = NullText(steps=steps, inner_steps=inner_steps, guidance=guidance)
     with terminal.loading(model):
-        loaded = load(model, device=device, dtype=dtype)
+        loaded = load(model, config=config, device=device, dtype=dtype)
     outputs.make_folder(output)
     results: list[_Result] = []
     for index, file in enumerate(files):
-        number = HELD_OUT_SEEDS[seed + index]
+        number = HELD_OUT_SEEDS[(seed + index) % len(HELD_OUT_SEEDS)]
         scene = sample_scene(number, things=1, style="photo")
         photo, source = scene_photo(scene, loaded)
         with terminal.progress(f"picture {index + 1} of {pictures}: ") as on_progress:

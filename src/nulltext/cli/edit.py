@@ -38,6 +38,7 @@ def edit(
             "--model", "-m", metavar="NAME", help="The one named in the file if not given.", rich_help_panel="Model"
         ),
     ] = None,
+    config: options.Config = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     force: options.Force = False,
@@ -55,7 +56,7 @@ def edit(
     from nulltext import CaptionSwap, Inversion
 
     inversion = Inversion.load(file)
-    loaded = load_for(inversion.model, model, device, dtype)
+    loaded = load_for(inversion.model, model, config=config, device=device, dtype=dtype)
     start = time.perf_counter()
     with terminal.progress() as on_progress:
         result = CaptionSwap(guidance=guidance)(loaded, inversion, captions, on_progress)

@@ -30,6 +30,7 @@ def generate(
         str | None, typer.Option(metavar="HxW", help="Height and width in pixels; the model's own if not given.")
     ] = None,
     model: options.ModelName = "scenes",
+    config: options.Config = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     force: options.Force = False,
@@ -44,7 +45,7 @@ def generate(
     from nulltext import generate, load, to_image
 
     with terminal.loading(model):
-        loaded = load(model, device=device, dtype=dtype)
+        loaded = load(model, config=config, device=device, dtype=dtype)
     start = time.perf_counter()
     with terminal.progress() as on_progress:
         pixels = generate(

@@ -47,6 +47,7 @@ def invert(
         Literal["crop", "pad"], typer.Option(help="How the picture is brought to the model's size.")
     ] = "crop",
     model: options.ModelName = "scenes",
+    config: options.Config = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     force: options.Force = False,
@@ -72,7 +73,7 @@ def invert(
         kind = NullText.paper if preset == "paper" else NullText.published
         inverter = kind(steps=steps, inner_steps=inner_steps or 10, guidance=GUIDANCE if guidance is None else guidance)
     with terminal.loading(model):
-        loaded = load(model, device=device, dtype=dtype)
+        loaded = load(model, config=config, device=device, dtype=dtype)
     photo = open_image(picture, loaded, fit=fit)
     start = time.perf_counter()
     with terminal.progress() as on_progress:

@@ -10,14 +10,17 @@ if TYPE_CHECKING:
 EMBEDDED = "scenes"
 
 
-def load_for(identity: "ModelIdentity", name: str | None, device: str | None, dtype: str | None) -> "Model":
+def load_for(
+    identity: "ModelIdentity", name: str | None, *, config: str | None, device: str | None, dtype: str | None
+) -> "Model":
     """Loads the model that an inversion was made with.
 
     Args:
         identity: What the file says of it.
         name: What the user says; None to go by the file.
-        device: See `nulltext.load`.
-        dtype: See `nulltext.load`.
+        config: See `nulltext.load`, as are the next two.
+        device: Where to compute.
+        dtype: The denoiser's precision.
 
     Raises:
         ModelNotFoundError: The file was made with a folder or a checkpoint file, and says not where that is.
@@ -31,8 +34,8 @@ def load_for(identity: "ModelIdentity", name: str | None, device: str | None, dt
         if by_digest and identity.id != EMBEDDED:
             raise ModelNotFoundError(
                 f"this inversion was made with a folder or file named {identity.id!r}, which may be anywhere. "
-                "Say where it is with --model."
+                "Say where it is with --model, and give --config again if it was given then."
             )
         name, revision = identity.id, None if by_digest else identity.revision
     with terminal.loading(name):
-        return load(name, device=device, dtype=dtype, revision=revision)
+        return load(name, config=config, device=device, dtype=dtype, revision=revision)

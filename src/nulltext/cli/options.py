@@ -15,6 +15,14 @@ ModelName = Annotated[
         rich_help_panel="Model",
     ),
 ]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="For a checkpoint file: a folder in diffusers' format, or a hub id, with the configs that it lacks.",
+        rich_help_panel="Model",
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, mps; a GPU if there is one.", rich_help_panel="Model"),
@@ -27,7 +35,7 @@ Dtype = Annotated[
         rich_help_panel="Model",
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything drawn at random.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything drawn at random.")]
 Steps = Annotated[int, typer.Option(min=1, help="Steps of the sampler, T.")]
 InnerSteps = Annotated[int, typer.Option(min=1, help="At most so many optimiser steps at each of them, N.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel="Output")]

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 LONGEST = 60
 """A file name made of a caption is cut there, in characters."""
 
+_JPEG = ("JPEG", {"quality": 95, "subsampling": 0})
+_FORMATS: dict[str, tuple[str, dict[str, int]]] = {
+    ".png": ("PNG", {}),
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".webp": ("WEBP", {"quality": 95}),
+    ".tif": ("TIFF", {}),
+    ".tiff": ("TIFF", {}),
+    ".bmp": ("BMP", {}),
+}
+"""What Pillow calls the format of a suffix, and how it is to write it; others cannot hold a photograph well."""
+
 
 def slug(caption: str) -> str:
     """A caption as a file name: its words, joined by hyphens."""
@@ -23,15 +35,13 @@ def slug(caption: str) -> str:
 
 
 def picture_path(path: Path) -> Path:
-    """The path itself, if Pillow can write the kind of picture that its suffix names.
+    """The path itself, if its suffix names a kind of picture that is written here.
 
     Raises:
-        SettingError: It cannot.
+        SettingError: It does not.
     """
-    from PIL import Image
-
-    if Image.registered_extensions().get(path.suffix.casefold()) not in Image.SAVE:
-        raise SettingError(f"got {path}, whose suffix names no picture format; expected .png, .jpg or .webp, say.")
+    if path.suffix.casefold() not in _FORMATS:
+        raise SettingError(f"got {path}; expected a picture's name, ending in one of {' '.join(_FORMATS)}. Rename it.")
     return path
 
 
@@ -45,8 +55,13 @@ def edit_paths(captions: Sequence[str], output: Path | None, stem: str) -> list[
 
     Raises:
         SettingError: One file for several captions, or no picture format.
+        OutputWriteError: `output` is no name the system takes.
     """
-    if output is not None and output.suffix and not output.is_dir():
+    try:
+        one_file = output is not None and output.suffix and not output.is_dir()
+    except OSError as error:
+        raise OutputWriteError(f"cannot write {output}: {error.strerror}. Choose another name.") from error
+    if output is not None and one_file:
         if len(captions) > 1:
             raise SettingError(
                 f"got the one file {output} for {len(captions)} captions; expected a folder. "
@@ -66,12 +81,16 @@ def check_all(paths: Iterable[Path], *, force: bool) -> None:
     """Says before any work whether all these can be written; a folder that is not there yet can be made.
 
     Raises:
+        SettingError: Two are the same file.
         OutputExistsError: One is there, and `force` is off.
         OutputWriteError: One cannot be written.
     """
+    places: set[Path] = set()
     for path in paths:
-        if path.parent.exists():
-            check_output(path, overwrite=force)
+        place = check_output(path, overwrite=force, make_folder=True).resolve()
+        if place in places:
+            raise SettingError(f"got {path} for two results; expected a file for each. Give one another name.")
+        places.add(place)
 
 
 def make_folder(folder: Path) -> None:
@@ -91,11 +110,15 @@ def write_picture(path: Path, image: "Image", *, force: bool) -> None:
 
     Raises:
         OutputExistsError: It is there, and `force` is off.
-        OutputWriteError: The system refused.
+        OutputWriteError: The system refused, or the format has no room for so many pixels.
     """
-    from PIL import Image
-
+    kind, settings = _FORMATS[path.suffix.casefold()]
     buffer = io.BytesIO()
-    image.save(buffer, Image.registered_extensions()[path.suffix.casefold()])
+    try:
+        image.save(buffer, kind, **settings)
+    except (OSError, ValueError) as error:  # Pillow's encoders raise either
+        raise OutputWriteError(
+            f"cannot write {path}, {image.width} x {image.height}, as {kind}: {error}. Take .png instead."
+        ) from error
     make_folder(path.parent)
     write_file(path, buffer.getvalue(), overwrite=force)

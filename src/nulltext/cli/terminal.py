@@ -56,7 +56,9 @@ def _stderr() -> "Console":
 @contextmanager
 def loading(name: str) -> Generator[None]:
     """Says that a model is being loaded, while it is."""
-    with _stderr().status(f"loading {name}"):
+    from rich.text import Text
+
+    with _stderr().status(Text(f"loading {name}")):  # not as a string, in which rich would read brackets as markup
         yield
 
 

@@ -86,8 +86,8 @@ class Inversion:
         """
         if not self.model.same_weights(model.identity):
             raise MismatchError(
-                f"got the model {_name(model.identity)}; this inversion was made with {_name(self.model)}. "
-                "Load that model, or invert the picture again with this one."
+                f"got the model {_name(model.identity)}; this inversion was made with {_name(self.model)}, by nulltext "
+                f"{self.version} (this is {__version__}). Load that model, or invert the picture again with this one."
             )
         if not _same_schedule(self.schedule, model.schedule(len(self.schedule))):
             raise MismatchError(

@@ -70,7 +70,8 @@ class NullText:
             raise SettingError(f"got inner_steps={self.inner_steps}; expected at least 1.")
         if self.guidance == 1:
             raise SettingError(
-                "got guidance=1, at which the null embedding has no part; expected another. For w=1 use DDIM()."
+                "got guidance=1, at which the null embedding has no part; expected another. For w=1 use DDIM(), which "
+                "the command line calls --method ddim."
             )
         if self.constants.learning_rate * (1 - self.constants.decay * (self.steps - 1)) <= 0:
             raise SettingError(

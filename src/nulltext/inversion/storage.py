@@ -74,8 +74,11 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
         FileVersionError: It was written in a format this version does not read.
     """
     path = Path(path)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+    try:
+        what = None if path.is_file() else "is a folder" if path.is_dir() else "does not exist"
+    except OSError as error:  # a name longer than the system takes
+        what = f"cannot be looked up ({error.strerror})"
+    if what is not None:
         raise InversionFileNotFoundError(f"{path} {what}; expected an inversion file (.safetensors). Check the path.")
     try:
         opened: Any = safe_open(path, framework="pt", device="cpu")  # safetensors carries no types

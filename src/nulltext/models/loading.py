@@ -1,18 +1,18 @@
 """From a name to a model: the embedded one, a hub id, a folder in diffusers' format, or a single checkpoint file."""
 
-import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+import zipfile
 from pathlib import Path
 from typing import Any, cast
 
 import diffusers
 import torch
+from safetensors import safe_open
 
 from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError, UnsupportedPipelineError
-from nulltext.models import embedded
+from nulltext.models import embedded, weights
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.models.quiet import quiet
 from nulltext.models.stable_diffusion import StableDiffusion
@@ -20,12 +20,12 @@ from nulltext.models.stable_diffusion import StableDiffusion
 EMBEDDED = "scenes"
 """The name of the model that ships inside the package."""
 
-PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-"""What of a pipeline is used. The safety checker of some checkpoints is neither loaded nor fetched."""
-
 _UNUSED: dict[str, None] = {"safety_checker": None, "feature_extractor": None, "image_encoder": None}
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _SINGLE_FILE = (".safetensors", ".ckpt")
+_TEXT_READER = "model.diffusion_model.input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight"
+_WIDTH_OF_2 = 1024
+"""A weight of single files and its width, the text encoder's, in Stable Diffusion 2.x; in 1.x that is 768."""
 
 
 def load(
@@ -39,14 +39,14 @@ def load(
     """Loads a Stable Diffusion 1.x or 2.x model, frozen and ready.
 
     Args:
-        name: "scenes" for the embedded model; or a folder in diffusers' format; or a single ``.safetensors`` or
-            ``.ckpt`` file; or a hub id such as "stable-diffusion-v1-5/stable-diffusion-v1-5", fetched if it is not yet
-            on this machine.
+        name: "scenes" for the embedded model (a folder of that name is "./scenes" or a `Path`); or a folder in
+            diffusers' format; or a single ``.safetensors`` or ``.ckpt`` file; or a hub id such as
+            "stable-diffusion-v1-5/stable-diffusion-v1-5", fetched if it is not yet on this machine.
         device: Where to compute; a CUDA device if there is one, else the CPU.
         dtype: The denoiser's precision: float32, float16 or bfloat16; float16 on CUDA, else float32.
         revision: A hub id's branch, tag or commit.
         config: For a single file: a folder in diffusers' format, or a hub id, with the configs and the tokenizer which
-            such a file lacks. Without it they are fetched for the kind of checkpoint it is.
+            such a file lacks. Without it those of Stable Diffusion 1.5 are fetched; for 2.x it has to be given.
 
     Returns:
         The model.
@@ -56,26 +56,37 @@ def load(
         ModelLoadError: It is damaged or incomplete.
         UnsupportedPipelineError: It is not a text-to-image Stable Diffusion 1.x or 2.x.
         UnsupportedScheduleError: DDIM cannot walk its noise schedule both ways.
-        SettingError: A device or precision that does not exist here.
+        SettingError: A device or precision that does not exist here, or a revision or config where none belongs.
     """
     place = _device(device)
     precision = _dtype(dtype, place)
-    path = Path(name)
-    if revision is not None and (str(name) == EMBEDDED or path.exists()):
+    path, ships = Path(name), isinstance(name, str) and name == EMBEDDED
+    try:
+        is_folder, is_file = path.is_dir() and not ships, path.is_file() and not ships
+    except OSError:  # a name longer than the system takes
+        is_folder = is_file = False
+    if revision is not None and (ships or is_folder or is_file):
         raise SettingError(f"got revision {revision!r} with {name}; only a hub id has revisions. Leave it out.")
-    if str(name) == EMBEDDED:
+    if config is not None and not is_file:
+        raise SettingError(f"got config {str(config)!r} with {name}; only a checkpoint file lacks one. Leave it out.")
+    if ships:
         folder = embedded.FOLDER
         if not (folder / "model_index.json").is_file():
             raise ModelNotFoundError(f"the embedded model is not in {folder}: the package is incomplete. Reinstall it.")
-        pipeline, identity = _read_folder(folder), ModelIdentity(EMBEDDED, _digest(_part_files(folder), folder))
-    elif path.is_dir():
+        pipeline = _read_folder(folder)
+        identity = ModelIdentity(EMBEDDED, weights.digest(weights.files(folder), folder))
+    elif is_folder:
         folder = path
-        pipeline, identity = _read_folder(folder), ModelIdentity(path.resolve().name, _digest(_part_files(path), path))
-    elif path.is_file():
+        pipeline, called = _read_folder(folder), path.resolve().name
+        # A file made with this folder must not be taken for one made with the embedded model.
+        called = f"./{called}" if called == EMBEDDED else called
+        identity = ModelIdentity(called, weights.digest(weights.files(folder), folder))
+    elif is_file:
         folder = path.parent
         pipeline = _read_single_file(path, config)
-        described = [] if config is None or not Path(config).is_dir() else _part_files(Path(config), configs_only=True)
-        identity = ModelIdentity(path.name, _digest([path, *described], None))
+        described = [] if config is None else weights.config_files(Path(config))
+        named = [] if config is None or described else [str(config)]
+        identity = ModelIdentity(path.name, weights.digest([path, *described], None, *named))
     elif _HUB_ID.fullmatch(str(name)) and path.suffix not in _SINGLE_FILE:
         folder = _fetch(str(name), revision)
         pipeline, identity = _read_folder(folder), ModelIdentity(str(name), folder.name)
@@ -90,7 +101,7 @@ def load(
         identity,
         device=place,
         dtype=precision,
-        word_list=word_list if word_list.is_file() and not path.is_file() else None,
+        word_list=word_list if word_list.is_file() and not is_file else None,
     )
 
 
@@ -140,7 +151,7 @@ def _read_folder(folder: Path) -> "diffusers.StableDiffusionPipeline":
     except ValueError as error:
         raise ModelLoadError(f"{folder}/model_index.json is damaged: {error}. Fetch the model again.") from error
     _check_kind(index, str(folder))
-    absent = [part for part in PARTS if not (folder / part).is_dir()]
+    absent = [part for part in weights.PARTS if not (folder / part).is_dir()]
     if not any((folder / "tokenizer" / name).is_file() for name in ("vocab.json", "tokenizer.json")):
         absent.append("tokenizer/vocab.json")  # without it transformers makes an empty tokenizer and says nothing
     if absent:
@@ -148,7 +159,11 @@ def _read_folder(folder: Path) -> "diffusers.StableDiffusionPipeline":
     try:
         with quiet():
             return diffusers.StableDiffusionPipeline.from_pretrained(
-                folder, **_UNUSED, requires_safety_checker=False, local_files_only=True
+                folder,
+                variant=weights.variant(folder),
+                **_UNUSED,
+                requires_safety_checker=False,
+                local_files_only=True,
             )
     except Exception as error:  # diffusers raises whatever its readers raise
         raise ModelLoadError(
@@ -162,19 +177,42 @@ def _read_single_file(path: Path, config: str | os.PathLike[str] | None) -> "dif
         raise ModelLoadError(f"{path} is no checkpoint file; expected one that ends in .safetensors or .ckpt.")
     settings: dict[str, Any] = {} if config is None else {"config": str(config)}
     try:
+        if config is None:
+            _check_version(path)
         with quiet():
             pipeline: Any = diffusers.StableDiffusionPipeline.from_single_file(
                 str(path), **settings, **_UNUSED, requires_safety_checker=False
             )
+    except ModelLoadError:
+        raise
     except Exception as error:
         raise ModelLoadError(
             f"{path} cannot be loaded: {_first_line(error)}. A single file lacks the configs and the tokenizer, which "
-            "are fetched once from the hub: connect to the network, or give config=, a folder in diffusers' format "
-            "that has them. If they are there, the file is damaged or is no Stable Diffusion 1.x or 2.x checkpoint."
+            "are fetched once from the hub: connect to the network, or give config= (--config), a folder in diffusers' "
+            "format that has them. If they are there, the file is damaged or is no Stable Diffusion 1.x or 2.x "
+            "checkpoint."
         ) from error
     if not isinstance(pipeline, diffusers.StableDiffusionPipeline):
         raise UnsupportedPipelineError(f"{path} holds a {type(pipeline).__name__}; expected a StableDiffusionPipeline.")
     return pipeline
+
+
+def _check_version(path: Path) -> None:
+    """Makes sure that a single file without a config is no Stable Diffusion 2.x: diffusers takes all those for v."""
+    if path.suffix == ".safetensors":
+        opened: Any = safe_open(path, framework="pt")  # safetensors carries no types
+        with opened as file:
+            shape = file.get_slice(_TEXT_READER).get_shape() if _TEXT_READER in set(file.keys()) else [0]
+    else:
+        state: Any = torch.load(path, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(path))
+        weight = state.get("state_dict", state).get(_TEXT_READER)
+        shape = [0] if weight is None else weight.shape
+    if shape[-1] == _WIDTH_OF_2:
+        raise ModelLoadError(
+            f"{path} is a Stable Diffusion 2.x checkpoint. Some of these predict ε and others v, and the file does not "
+            "say which; mistaken, they draw noise. Give config= (--config), a folder in diffusers' format or the hub "
+            "id of the model that it comes from."
+        )
 
 
 def _fetch(name: str, revision: str | None) -> Path:
@@ -197,20 +235,3 @@ def _fetch(name: str, revision: str | None) -> Path:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0].rstrip('. ')}" if lines else type(error).__name__
-
-
-def _part_files(folder: Path, *, configs_only: bool = False) -> list[Path]:
-    """The configs and weights of a folder, in a fixed order."""
-    kinds = (".json", ".txt") if configs_only else (".json", ".txt", ".safetensors", ".bin")
-    inside = (file for part in PARTS for file in (folder / part).glob("*") if file.suffix in kinds)
-    return sorted([*inside, *(file for file in (folder / "words.txt",) if file.is_file())])
-
-
-def _digest(paths: Iterable[Path], root: Path | None) -> str:
-    """SHA-256 over the names (under `root`, if there is one) and contents of files."""
-    total = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{path.name if root is None else path.relative_to(root).as_posix()}\0{content}\n".encode())
-    return f"sha256:{total.hexdigest()}"
