@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from nulltext import DDIM, NullText, Progress
+from nulltext import DDIM, NullText, Progress, load
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.errors import Cancelled, EmptyCaptionError, SettingError
+from nulltext.inversion.null_text import PAPER, PUBLISHED, Constants
 from nulltext.inversion.reconstruct import step_nulls
 
 CAPTION = "a red ball on grass"
@@ -48,7 +49,7 @@ def algorithm_1(model, pixels, caption, *, steps, inner_steps, w, rates, stops):
             z = ddim(z, unet(z, t, cond).sample, level(t - stride), level(t))
             pivot.append(z)
 
-    nulls, z_bar = [], pivot[-1]
+    nulls, z_bar, taken = [], pivot[-1], 0
     for i, t in enumerate(reversed(times)):
         goal = pivot[steps - 1 - i]
         null = null.clone().detach().requires_grad_(True)
@@ -60,13 +61,14 @@ def algorithm_1(model, pixels, caption, *, steps, inner_steps, w, rates, stops):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            taken += 1
             if loss.item() < stops(i):
                 break
         nulls.append(null.detach())
         with torch.no_grad():
             out_cond, out_null = unet(z_bar, t, cond).sample, unet(z_bar, t, null).sample
             z_bar = ddim(z_bar, out_null + w * (out_cond - out_null), level(t), level(t - stride))
-    return torch.cat(pivot[::-1]), torch.cat(nulls), z_bar
+    return torch.cat(pivot[::-1]), torch.cat(nulls), taken
 
 
 @pytest.mark.parametrize(
@@ -82,6 +84,33 @@ def test_follows_algorithm_1(any_model, photo, method, rates, stops):
         any_model, photo.pixels, CAPTION, steps=10, inner_steps=5, w=7.5, rates=rates, stops=stops
     )
     inversion = method(steps=10, inner_steps=5)(any_model, photo, CAPTION)
+    torch.testing.assert_close(inversion.pivot, expected_pivot, rtol=0, atol=1e-4)
+    torch.testing.assert_close(inversion.nulls, expected_nulls, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("w", "constants"),
+    [
+        (1.1, PUBLISHED),
+        (1.1, PAPER),
+        (7.5, Constants(learning_rate=1e-2, decay=1e-2, tolerance=1.7e-4, tolerance_growth=5.8e-4)),
+    ],
+    ids=["published", "paper", "two steps in their middle"],
+)
+def test_stops_where_algorithm_1_stops(folder, photo, w, constants):
+    model = load(folder("v_prediction"), device="cpu")  # whose losses come down to the tolerances
+    expected_pivot, expected_nulls, taken = algorithm_1(
+        model,
+        photo.pixels,
+        CAPTION,
+        steps=10,
+        inner_steps=5,
+        w=w,
+        rates=lambda i: constants.learning_rate * (1 - constants.decay * i),
+        stops=lambda i: constants.tolerance + constants.tolerance_growth * i,
+    )
+    assert 10 < taken < 50
+    inversion = NullText(steps=10, inner_steps=5, guidance=w, constants=constants)(model, photo, CAPTION)
     torch.testing.assert_close(inversion.pivot, expected_pivot, rtol=0, atol=1e-4)
     torch.testing.assert_close(inversion.nulls, expected_nulls, rtol=0, atol=1e-4)
 
@@ -106,12 +135,15 @@ def test_ends_nearer_to_the_picture_than_ddim_under_guidance(any_model, photo):
     assert error(nulled) < 0.5 * error(plain)
 
 
-def test_stops_early(model, photo):
-    at_once = dataclasses.replace(NullText().constants, tolerance=1e9)
-    events = []
-    NullText(steps=3, constants=at_once)(model, photo, CAPTION, events.append)
+def test_stops_at_once_at_any_loss_below_the_tolerance(model, photo):
+    at_once = dataclasses.replace(PUBLISHED, tolerance=1e9)
+    events: list[Progress] = []
+    early = NullText(steps=3, inner_steps=10, constants=at_once)(model, photo, CAPTION, events.append)
     assert [event.step for event in events if event.phase == "optimise"] == [1, 2, 3]
     assert all(event.loss is not None for event in events if event.phase == "optimise")
+    once = NullText(steps=3, inner_steps=1)(model, photo, CAPTION)
+    assert torch.equal(early.nulls, once.nulls)
+    assert not torch.equal(early.nulls, NullText(steps=3, inner_steps=2)(model, photo, CAPTION).nulls)
 
 
 def test_tells_its_progress_in_order(model, photo):
