@@ -1,6 +1,9 @@
 """The whole recipe on a handful of pictures: a checkpoint that loads, and that a second run goes on from."""
 
 import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
@@ -9,38 +12,57 @@ from diffusers import StableDiffusionPipeline
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from nulltext.errors import SettingError
+from nulltext import __version__
+from nulltext.bench.model import ModelFigures
+from nulltext.errors import ModelNotFoundError, OutputWriteError, SettingError
 from nulltext.judges import Judges
 from nulltext.models.clip import Clip
+from nulltext.models.embedded import FOLDER
 from nulltext.models.loading import load
 from nulltext.scenes.captions import vocabulary
 from nulltext.training import odds
+from nulltext.training.checkpoint import HOLDS, read_stamp
 from nulltext.training.clip import build_tokenizer
-from nulltext.training.data import render_shards, shard_scenes, to_bytes, to_pixels
-from nulltext.training.recipe import STAGES, Recipe, read_stamp, run, stamp
+from nulltext.training.recipe import STAGES, Recipe, run
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 TINY = Recipe(pictures=128, seconds=dict.fromkeys(STAGES, 0.1))
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recipe")
     run(TINY, folder / "model", work=folder / "work")
     return folder / "model"
+
+
+@pytest.fixture(scope="module", params=["trained", "embedded"])
+def checkpoint(request: pytest.FixtureRequest) -> Path:
+    """One that was trained here and now, and the one that ships."""
+    return FOLDER if request.param == "embedded" else request.getfixturevalue("trained")
 
 
 def test_diffusers_loads_the_folder_unchanged(checkpoint: Path) -> None:
     pipeline = StableDiffusionPipeline.from_pretrained(checkpoint)
     assert pipeline.vae_scale_factor == 8
     assert pipeline.unet.config.sample_size == 16
-    assert pipeline.scheduler.config.steps_offset == 1
     pipeline.set_progress_bar_config(disable=True)
     pictures = pipeline("a photo of a red ball on grass at night", num_inference_steps=2, output_type="pt").images
     assert pictures.shape == (1, 3, 128, 128)
 
 
+def test_the_schedule_is_stable_diffusions(checkpoint: Path) -> None:
+    config = json.loads((checkpoint / "scheduler" / "scheduler_config.json").read_text())
+    assert config["_class_name"] == "DDIMScheduler"
+    assert config["beta_schedule"] == "scaled_linear"
+    assert (config["beta_start"], config["beta_end"], config["num_train_timesteps"]) == (0.00085, 0.012, 1000)
+    assert config["prediction_type"] == "epsilon"
+    assert config["steps_offset"] == 1
+    assert config["set_alpha_to_one"] is config["clip_sample"] is False
+
+
 def test_the_package_loads_it_and_all_that_ships_beside_it(checkpoint: Path) -> None:
+    assert {path.name for path in checkpoint.iterdir()} == HOLDS
     model = load(checkpoint)
     assert model.default_size == (128, 128)
     assert (checkpoint / "words.txt").read_text().split() == vocabulary()
@@ -62,58 +84,98 @@ def test_the_text_tower_is_the_clips_own(checkpoint: Path) -> None:
 def test_weights_are_half_precision_and_carry_their_recipe(checkpoint: Path) -> None:
     paths = sorted(checkpoint.rglob("*.safetensors"))
     assert len(paths) == 5
-    assert sum(path.stat().st_size for path in paths) <= 60e6
+    assert (checkpoint / "judges.safetensors").stat().st_size <= 3e6
+    assert sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file()) <= 60e6
     for path in paths:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
             assert metadata["format"] == "pt"
-            assert json.loads(metadata["recipe"])["pictures"] == 128
-            assert all(file.get_tensor(name).dtype != torch.float32 for name in file.keys())  # noqa: SIM118  no mapping
-    stamp(checkpoint, {"scores": {"vae_psnr_scenes": 12.5}})
-    assert read_stamp(checkpoint)["scores"] == {"vae_psnr_scenes": 12.5}
-    assert "recipe" in read_stamp(checkpoint)
+            assert set(json.loads(metadata["recipe"])["seconds"]) == set(STAGES)
+            tensors = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118  no mapping
+        assert all(tensor.dtype != torch.float32 for tensor in tensors)
+        assert all(tensor.isfinite().all() for tensor in tensors)
 
 
-def test_a_second_run_goes_on_from_the_first(checkpoint: Path) -> None:
-    run(TINY, checkpoint.with_name("again"), work=checkpoint.with_name("work"))
+def test_the_embedded_checkpoint_carries_its_scores() -> None:
+    assert set(read_stamp(FOLDER)["scores"]) == {field.name for field in fields(ModelFigures)}
+
+
+def test_a_checkpoint_says_what_it_was_made_from(trained: Path) -> None:
+    assert read_stamp(trained) == {"recipe": {**asdict(TINY), "start": "random", "version": __version__}}
+
+
+def test_a_second_run_goes_on_from_the_first(trained: Path) -> None:
+    run(TINY, trained.with_name("again"), work=trained.with_name("work"))
     for part in ("unet", "vae"):
-        again, first = (load_file(root / part / WEIGHTS) for root in (checkpoint.with_name("again"), checkpoint))
+        again, first = (load_file(root / part / WEIGHTS) for root in (trained.with_name("again"), trained))
         assert all(torch.equal(again[name], first[name]) for name in first)
 
 
-def test_a_run_can_start_from_a_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
-    none = Recipe(pictures=128, seconds=dict.fromkeys(STAGES, 0.0), start="model")
+def test_a_run_can_start_from_a_checkpoint(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = Recipe(pictures=128, seconds=dict.fromkeys(STAGES, 0.0) | {"judges": 0.1})
     (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "pictures").symlink_to(checkpoint.with_name("work") / "pictures")
-    run(none, tmp_path / "model", work=tmp_path / "work", start=checkpoint)
+    (tmp_path / "work" / "pictures").symlink_to(trained.with_name("work") / "pictures")
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path / "model")
+    run(quick, Path(), work=tmp_path / "work", start=trained)
     for part in ("unet", "vae"):
-        started, source = (load_file(root / part / WEIGHTS) for root in (tmp_path / "model", checkpoint))
+        started, source = (load_file(root / part / WEIGHTS) for root in (tmp_path / "model", trained))
         assert all(torch.equal(started[name], source[name]) for name in source)
+    recipe = read_stamp(tmp_path / "model")["recipe"]
+    assert recipe["start"] == {"name": "model", "recipe": read_stamp(trained)["recipe"]}
+    with pytest.raises(SettingError, match="begun with the weights"):
+        run(quick, tmp_path / "other", work=tmp_path / "work", start=FOLDER)
+
+
+@pytest.mark.parametrize(("change", "got"), [({"seed": 1}, "seed 1"), ({"pictures": 256}, "256 pictures")])
+def test_the_work_folder_of_another_recipe_is_not_gone_on_from(
+    trained: Path, tmp_path: Path, change: dict[str, int], got: str
+) -> None:
+    with pytest.raises(SettingError, match=rf"begun with random weights, 128 pictures and seed 0; got .*{got}"):
+        run(replace(TINY, **change), tmp_path / "model", work=trained.with_name("work"))
+    assert len(list((trained.with_name("work") / "pictures").iterdir())) == 1, "complained after the rendering"
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(SettingError, match="holds other files"):
+    with pytest.raises(SettingError, match=r"holds thesis\.txt"):
         run(TINY, tmp_path, work=tmp_path / "work")
-    assert (tmp_path / "thesis.txt").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_another_stable_diffusion_is_left_alone(tmp_path: Path, folder: Callable[[str], Path]) -> None:
+    copy = shutil.copytree(folder("epsilon"), tmp_path / "model")
+    before = sorted(copy.rglob("*"))
+    with pytest.raises(SettingError, match="no part of a checkpoint that was trained here"):
+        run(TINY, copy, work=tmp_path / "work")
+    assert sorted(copy.rglob("*")) == before
+
+
+def test_a_file_of_somebody_else_in_an_earlier_checkpoint_is_left_alone(trained: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained, tmp_path / "model")
+    (copy / "notes.txt").write_text("mine")
+    with pytest.raises(SettingError, match=r"holds notes\.txt"):
+        run(TINY, copy, work=tmp_path / "work")
+
+
+def test_all_that_would_fail_after_hours_fails_at_once(tmp_path: Path, folder: Callable[[str], Path]) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for bad in (tmp_path / "file", tmp_path / "file" / "model", tmp_path / ("x" * 300)):
+        with pytest.raises(OutputWriteError, match="cannot write"):
+            run(TINY, bad, work=tmp_path / "work")
+    with pytest.raises(OutputWriteError, match="is a file"):
+        run(TINY, tmp_path / "model", work=tmp_path / "file" / "work")
+    with pytest.raises(SettingError, match="will be replaced"):
+        run(TINY, tmp_path / "model", work=tmp_path / "model" / "work")
+    for bad in (tmp_path / "nowhere", folder("epsilon")):
+        with pytest.raises(ModelNotFoundError, match="no checkpoint of this recipe"):
+            run(TINY, tmp_path / "model", work=tmp_path / "work", start=bad)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_missing_time_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="expected autoencoder"):
         run(Recipe(seconds={"clip": 1.0}), tmp_path / "model", work=tmp_path / "work")
-
-
-def test_shards_are_rendered_once(tmp_path: Path) -> None:
-    (path,) = render_shards(tmp_path, 1, size=32, workers=1)
-    written = path.stat().st_mtime_ns
-    assert render_shards(tmp_path, 1, size=32, workers=1) == [path]
-    assert path.stat().st_mtime_ns == written
-    assert len(shard_scenes(3, 10)) == 10
-
-
-def test_bytes_and_pixels() -> None:
-    stored = torch.arange(256, dtype=torch.uint8)
-    assert torch.equal(to_bytes(to_pixels(stored)), stored)
 
 
 def test_pictures_that_are_no_scenes() -> None:

@@ -40,36 +40,44 @@ def train(
     The same command goes on where an interrupted one stopped.
     """
     from dataclasses import asdict
+    from importlib.util import find_spec
 
     from nulltext import load
     from nulltext.bench.model import measure_model
     from nulltext.cli import outputs
+    from nulltext.errors import SettingError
     from nulltext.judges import Judges
     from nulltext.models import embedded
     from nulltext.models.clip import Clip
     from nulltext.models.loading import EMBEDDED
-    from nulltext.training.recipe import Recipe, run, stamp
+    from nulltext.training.checkpoint import stamp
+    from nulltext.training.recipe import Recipe, run
 
-    outputs.check_all([output / "model_index.json"], force=force)
+    if find_spec("skimage") is None:
+        raise SettingError(
+            "the checkpoint is measured on photographs of scikit-image, which is not installed. "
+            "Run: pip install 'nulltext[bench]'."
+        )
+    folder = output.resolve()  # a name alone, such as "scenes", may mean another model
+    outputs.check_all([folder / "model_index.json"], force=force)
     own = {"autoencoder": autoencoder_hours, "clip": clip_hours, "unet": unet_hours, "judges": judges_hours}
     seconds = Recipe.budget(hours) | {stage: time * 3600 for stage, time in own.items() if time is not None}
-    recipe = Recipe(pictures=pictures, seconds=seconds, seed=seed, device=device, start=start or "random")
     with terminal.progress() as on_progress:
         run(
-            recipe,
-            output,
+            Recipe(pictures=pictures, seconds=seconds, seed=seed, device=device),
+            folder,
             work=work,
             start=embedded.FOLDER if start == EMBEDDED else Path(start) if start else None,
             on_progress=on_progress,
         )
         figures = measure_model(
-            load(str(output), device=device),
-            clip=Clip.load(output / "clip"),
-            judges=Judges.load(output / "judges.safetensors"),
+            load(folder, device=device),
+            clip=Clip.load(folder / "clip"),
+            judges=Judges.load(folder / "judges.safetensors"),
             limit=limit,
             on_progress=on_progress,
         )
-    stamp(output, {"scores": asdict(figures)})
+    stamp(folder, {"scores": asdict(figures)})
     if json:
         terminal.print_json(asdict(figures))
         return

@@ -1,12 +1,17 @@
 """Training pictures: rendered once into shards on disk, then read as often as wanted.
 
-A shard is a pure function of its number (the seeds of its scenes), so an interrupted rendering goes on where it was.
+A shard is a pure function of its size and its number (the seeds of its scenes), so an interrupted rendering goes on
+where it was.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from nulltext.progress import OnProgress, Progress, silent
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import TRAINING_SEEDS, Scene, sample_scene
 
@@ -28,7 +34,9 @@ def shard_scenes(index: int, size: int = SHARD) -> list[Scene]:
     return [sample_scene(TRAINING_SEEDS[seed]) for seed in range(index * size, (index + 1) * size)]
 
 
-def render_shards(folder: Path, count: int, *, size: int = SHARD, workers: int | None = None) -> list[Path]:
+def render_shards(
+    folder: Path, count: int, *, size: int = SHARD, workers: int | None = None, on_progress: OnProgress = silent
+) -> list[Path]:
     """Render what is missing of the first `count` shards.
 
     Args:
@@ -36,20 +44,42 @@ def render_shards(folder: Path, count: int, *, size: int = SHARD, workers: int |
         count: How many shards there must be.
         size: Pictures in each.
         workers: Processes; one a core when not given.
+        on_progress: Told of every shard.
 
     Returns:
         The shards' paths, in order. Each holds "pixels" [size, 3, 128, 128] and "mask" [size, 128, 128] (the visible
         share of all things), both uint8.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"scenes-{index:05d}.safetensors" for index in range(count)]
+    paths = [folder / f"scenes-{size}-{index:05d}.safetensors" for index in range(count)]
     missing = [(index, size, path) for index, path in enumerate(paths) if not path.exists()]
-    if missing:
-        workers = workers or os.cpu_count() or 1
-        with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            for _ in pool.imap_unordered(_render_shard, missing):
-                pass
+    if not missing:
+        return paths
+    on_progress(Progress(phase="render", step=count - len(missing), total=count))
+    try:
+        with ExitStack() as stack:
+            with _ctrl_c_held():
+                pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(workers or os.cpu_count()))
+            for done, _ in enumerate(pool.imap_unordered(_render_shard, missing), count - len(missing) + 1):
+                on_progress(Progress(phase="render", step=done, total=count))
+    finally:
+        for _, _, path in missing:
+            path.with_suffix(".part").unlink(missing_ok=True)
     return paths
+
+
+@contextmanager
+def _ctrl_c_held() -> Generator[None]:
+    """Holds Ctrl-C back: here to the end of the block; for good in the processes started in it, which are stopped."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # the pool starts it otherwise, which lifts the mask before Python 3.12
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _render_shard(job: tuple[int, int, Path]) -> None:

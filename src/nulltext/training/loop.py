@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from nulltext.errors import SettingError
 from nulltext.progress import OnProgress, Progress, silent
 
 WARMUP_STEPS: Final = 200
@@ -43,12 +44,13 @@ class Run:
     """How a stage is trained, whatever it trains.
 
     Attributes:
-        folder: Where checkpoints lie.
+        folder: Where the states of the stages lie.
         seconds: Training time of the stage in all, over all resumptions.
         device: Where to train.
         seed: Of the initial weights and of every batch.
         start: A checkpoint folder to go on from, or None for random weights. What its UNet was trained against (the
             encoder) stays as it is.
+        begun: What tells the states of one training from those of another, in words; kept in each.
         on_progress: Told the loss and the share of the time used, in percent.
     """
 
@@ -57,7 +59,29 @@ class Run:
     device: torch.device
     seed: int = 0
     start: Path | None = None
+    begun: str = ""
     on_progress: OnProgress = silent
+
+    def path(self, name: str) -> Path:
+        """Where the state of a stage is kept."""
+        return self.folder / f"{name}.state.pt"
+
+    def state(self, name: str) -> dict[str, Any] | None:
+        """The state that an earlier run of a stage left, on the CPU, or None.
+
+        Raises:
+            SettingError: It is that of another training.
+        """
+        if not self.path(name).exists():
+            return None
+        state = torch.load(self.path(name), map_location="cpu", weights_only=True)
+        begun = state.get("begun", "an earlier version of this program")
+        if begun != self.begun:
+            raise SettingError(
+                f"work: {self.folder} was begun with {begun}; got {self.begun}. Repeat what it was begun with to go on "
+                "there, or give another --work."
+            )
+        return state
 
     def generator(self, step: int) -> torch.Generator:
         """The source of all that a step draws; a resumed run sees the batches that an undisturbed one would."""
@@ -75,16 +99,18 @@ def fit(
     loss: Callable[[Trained, int], Tensor],
     *,
     lr: float,
-    matrices: Iterable[nn.Parameter] = (),
+    matrices: Iterable[Tensor] = (),
     weight_decay: float = 1e-2,
     ema_decay: float = 0.999,
     clip: float = 1.0,
 ) -> Trained:
-    """Train a module for a time budget, going on from its last checkpoint if there is one.
+    """Train a module for a time budget, going on from its last state if there is one.
+
+    However it ends, Ctrl-C included, the state is kept.
 
     Args:
         run: Where, how long, and from what.
-        name: Names the checkpoint file, ``name.state.pt``.
+        name: Names the state's file, ``name.state.pt``.
         module: What to train, in place. Parameters with requires_grad False stay.
         loss: (module, step) -> scalar. It draws its own batch, from the run's generator for that step.
         lr: Peak learning rate.
@@ -101,9 +127,8 @@ def fit(
     optimizers = _optimizers(trained, {id(p) for p in matrices}, lr, weight_decay)
     average = copy.deepcopy(module).eval().requires_grad_(requires_grad=False)
     step, spent = 0, 0.0
-    path = run.folder / f"{name}.state.pt"
-    if path.exists():
-        state = torch.load(path, weights_only=True)
+    state = run.state(name)
+    if state is not None:
         module.load_state_dict(state["module"])
         average.load_state_dict(state["average"])
         for optimizer, seen in zip(optimizers, state["optimizers"], strict=True):
@@ -112,35 +137,50 @@ def fit(
 
     def save() -> None:
         run.folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        state = {"module": module.state_dict(), "average": average.state_dict(), "step": step, "spent": spent}
-        torch.save({**state, "optimizers": [optimizer.state_dict() for optimizer in optimizers]}, part)
-        part.replace(path)
+        part = run.path(name).with_suffix(".part")
+        state = {
+            "begun": run.begun,
+            "module": module.state_dict(),
+            "average": average.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+            "step": step,
+            "spent": spent,
+        }
+        try:
+            torch.save(state, part)
+            part.replace(run.path(name))
+        finally:
+            part.unlink(missing_ok=True)
 
     module.train()
     last, saved = time.monotonic(), time.monotonic()
     smooth = math.nan
-    while spent < run.seconds:
-        module.zero_grad(set_to_none=True)
-        value = loss(module, step)
-        value.backward()
-        nn.utils.clip_grad_norm_(trained, clip)
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = lr * learning_rate(step, spent / run.seconds)
-            optimizer.step()
-        _average(average, module, min(ema_decay, (1 + step) / (10 + step)))
-        step += 1
-        now = time.monotonic()
-        spent += now - last
-        last = now
-        smooth = value.item() if math.isnan(smooth) else 0.98 * smooth + 0.02 * value.item()
-        if step % 20 == 0:
-            run.on_progress(Progress(phase=name, step=min(100, int(100 * spent / run.seconds)), total=100, loss=smooth))
-        if now - saved > SAVE_EVERY_S:
+    try:
+        while spent < run.seconds:
+            module.zero_grad(set_to_none=True)
+            value = loss(module, step)
+            value.backward()
+            nn.utils.clip_grad_norm_(trained, clip)
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = lr * learning_rate(step, spent / run.seconds)
+                optimizer.step()
+            _average(average, module, min(ema_decay, (1 + step) / (10 + step)))
+            step += 1
+            now = time.monotonic()
+            spent += now - last
+            last = now
+            smooth = value.item() if math.isnan(smooth) else 0.98 * smooth + 0.02 * value.item()
+            if step % 20 == 0:
+                run.on_progress(
+                    Progress(phase=name, step=min(100, int(100 * spent / run.seconds)), total=100, loss=smooth)
+                )
+            if now - saved > SAVE_EVERY_S:
+                save()
+                saved = now
+    finally:
+        if step:  # without one there is nothing to go on from, and a first step cut short left half an optimiser
             save()
-            saved = now
-    save()
     return average
 
 

@@ -34,7 +34,7 @@ def group_norm_in_fp32(module: Module) -> Module:
     return module
 
 
-def linear_weights(module: nn.Module) -> Iterable[nn.Parameter]:
+def linear_weights(module: nn.Module) -> Iterable[Tensor]:
     """The weights of a module's linear layers: the hidden matrices of its transformers."""
     return [layer.weight for layer in module.modules() if isinstance(layer, nn.Linear)]
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -13,14 +10,16 @@ from typing import Final
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from safetensors import safe_open
-from safetensors.torch import load_file, save, save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from nulltext.errors import SettingError
-from nulltext.files import write_file
-from nulltext.progress import OnProgress, Progress, silent
+from nulltext import __version__
+from nulltext.errors import ModelNotFoundError, SettingError
+from nulltext.files import check_output, write_file
+from nulltext.progress import OnProgress, silent
 from nulltext.scenes.captions import vocabulary
 from nulltext.training import autoencoder, clip, judges, unet
+from nulltext.training.checkpoint import HOLDS, digest, read_stamp, replacing, stamp
 from nulltext.training.data import SHARD, load_shards, render_shards, shard_scenes
 from nulltext.training.loop import Run
 
@@ -31,21 +30,19 @@ SHARES: Final = {"autoencoder": 0.33, "clip": 0.12, "unet": 0.48, "judges": 0.07
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What the embedded checkpoint is made from; written into its weights.
+    """What a checkpoint is made from; written into its weights, with the package's version and what it went on from.
 
     Attributes:
         pictures: Training pictures; rounded up to whole files of 1024.
         seconds: Time budget of each of `STAGES`, seconds of training, resumptions included.
         seed: Of every draw.
         device: Where it trains, "cpu" or "cuda".
-        start: What the first weights were: "random", or the name of an earlier checkpoint.
     """
 
     pictures: int = 40 * SHARD
     seconds: dict[str, float]
     seed: int = 0
     device: str = "cpu"
-    start: str = "random"
 
     @staticmethod
     def budget(hours: float) -> dict[str, float]:
@@ -60,29 +57,26 @@ def run(
 
     Args:
         recipe: What to do.
-        output: The checkpoint folder; must not exist yet, or be a checkpoint that this function wrote.
+        output: The checkpoint folder; new, or a checkpoint that this function wrote, which is then replaced.
         work: Rendered pictures and training states; made if missing, kept afterwards.
-        start: A checkpoint folder to go on from instead of random weights. What its UNet was trained against, the
-            encoder, stays as it is; all else trains on.
+        start: A checkpoint folder of this function to go on from instead of random weights. What its UNet was trained
+            against, the encoder, stays as it is; all else trains on.
         on_progress: Told of every stage.
 
     Raises:
-        SettingError: The output folder holds something else, a time is missing, or there is no such device.
+        SettingError: The output folder holds something else, the work folder was begun with another recipe, a time is
+            missing, or there is no such device.
+        ModelNotFoundError: There is no checkpoint to start from.
+        OutputWriteError: There is no permission to write where the checkpoint or the work folder shall be.
     """
-    if set(recipe.seconds) != set(STAGES):
-        raise SettingError(f"seconds: got {sorted(recipe.seconds)}, expected {', '.join(STAGES)}.")
-    if output.exists() and any(output.iterdir()) and not (output / "model_index.json").exists():
-        raise SettingError(f"output: {output} holds other files, expected a new folder or an earlier checkpoint.")
-    if recipe.device == "cuda" and not torch.cuda.is_available():
-        raise SettingError("device: got 'cuda', but this torch sees no GPU. Use --device cpu.")
+    output, work, start = output.resolve(), work.resolve(), None if start is None else start.resolve()
+    _check(recipe, output, work, start)
     device = torch.device(recipe.device)
     size = min(SHARD, recipe.pictures)
     count = -(-recipe.pictures // size)
-    on_progress(Progress(phase="render", step=0, total=1))
-    paths = render_shards(work / "pictures", count, size=size)
-    on_progress(Progress(phase="render", step=1, total=1))
-    pictures, masks = load_shards(paths)
-    scenes = [scene for index in range(count) for scene in shard_scenes(index, size)]
+    source = None if start is None else {"name": start.name, "recipe": read_stamp(start)["recipe"]}
+    first = "random weights" if start is None else f"the weights {digest(start)}"
+    begun = f"{first}, {size * count} pictures and seed {recipe.seed}"
 
     def stage(name: str) -> Run:
         return Run(
@@ -91,9 +85,14 @@ def run(
             device=device,
             seed=recipe.seed,
             start=start,
+            begun=begun,
             on_progress=on_progress,
         )
 
+    for name in STAGES:
+        stage(name).state(name)  # complains now of states that are not this recipe's, not after the rendering
+    pictures, masks = load_shards(render_shards(work / "pictures", count, size=size, on_progress=on_progress))
+    scenes = [scene for index in range(count) for scene in shard_scenes(index, size)]
     vae = autoencoder.train(pictures, masks, stage("autoencoder"))
     towers, tokenizer = clip.train(pictures, scenes, stage("clip"))
     latents = _latents(vae, pictures, work / "latents.safetensors", device)
@@ -102,28 +101,48 @@ def run(
     )
     judging = judges.train(pictures, scenes, stage("judges"))
 
-    part = output.with_name(output.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=clip.text_tower(towers),
-        tokenizer=tokenizer,
-        unet=network,
-        scheduler=unet.build_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    ).to(dtype=torch.float16).save_pretrained(part)
-    towers.half().save_pretrained(part / "clip")
-    tokenizer.save_pretrained(part / "clip")
-    judging.save(part / "judges.safetensors")
-    for config in (part / "text_encoder" / "config.json", part / "clip" / "config.json"):
-        # transformers computes in the dtype of the config, diffusers in float32: both shall widen the fp16 weights.
-        config.write_text(config.read_text().replace('"dtype": "float16"', '"dtype": "float32"'))
-    (part / "words.txt").write_text("\n".join(vocabulary()) + "\n")
-    stamp(part, {"recipe": asdict(recipe)})
-    shutil.rmtree(output, ignore_errors=True)
-    part.rename(output)
+    with replacing(output) as new:
+        StableDiffusionPipeline(
+            vae=vae,
+            text_encoder=clip.text_tower(towers),
+            tokenizer=tokenizer,
+            unet=network,
+            scheduler=unet.build_scheduler(),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        ).to(dtype=torch.float16).save_pretrained(new)
+        towers.half().save_pretrained(new / "clip")
+        tokenizer.save_pretrained(new / "clip")
+        judging.save(new / "judges.safetensors")
+        for config in (new / "text_encoder" / "config.json", new / "clip" / "config.json"):
+            # transformers computes in the dtype of the config, diffusers in float32: both shall widen the fp16 weights.
+            config.write_text(config.read_text().replace('"dtype": "float16"', '"dtype": "float32"'))
+        (new / "words.txt").write_text("\n".join(vocabulary()) + "\n")
+        stamp(new, {"recipe": {**asdict(recipe), "start": source or "random", "version": __version__}})
+
+
+def _check(recipe: Recipe, output: Path, work: Path, start: Path | None) -> None:
+    """Complains of all that would otherwise fail after hours."""
+    if set(recipe.seconds) != set(STAGES):
+        raise SettingError(f"seconds: got {sorted(recipe.seconds)}, expected {', '.join(STAGES)}.")
+    if recipe.device == "cuda" and not torch.cuda.is_available():
+        raise SettingError("device: got 'cuda', but this torch sees no GPU. Use --device cpu.")
+    if start is not None and "recipe" not in read_stamp(start):
+        raise ModelNotFoundError(
+            f"start: {start} is no checkpoint of this recipe; expected a folder that `nulltext train` wrote, or "
+            "'scenes'. Check the path."
+        )
+    for path in (output / "model_index.json", output.with_name(".part"), work / "latents.safetensors"):
+        check_output(path, overwrite=True, make_folder=True)
+    held = {path.name for path in output.iterdir()} if output.exists() else set[str]()
+    if held - HOLDS or (held and "recipe" not in read_stamp(output)):
+        raise SettingError(
+            f"output: {output} holds {min(held - HOLDS or held)}, which is no part of a checkpoint that was trained "
+            "here; expected a new folder or an earlier checkpoint. Choose another."
+        )
+    if work.is_relative_to(output):
+        raise SettingError(f"work: {work} lies in {output}, which will be replaced. Give another --work.")
 
 
 def _latents(vae: AutoencoderKL, pictures: Tensor, path: Path, device: torch.device) -> Tensor:
@@ -138,30 +157,5 @@ def _latents(vae: AutoencoderKL, pictures: Tensor, path: Path, device: torch.dev
             if file.metadata() == source:
                 return file.get_tensor("latents") * vae.config.scaling_factor
     latents = autoencoder.encode(vae, pictures, device)
-    save_file({"latents": latents}, path, metadata=source)
+    write_file(path, save({"latents": latents}, metadata=source), overwrite=True)
     return latents * vae.config.scaling_factor
-
-
-def stamp(folder: Path, facts: dict[str, object]) -> None:
-    """Write facts (a recipe, scores) into the metadata of every weight file of a checkpoint, beside what is there.
-
-    Args:
-        folder: The checkpoint.
-        facts: JSON values by name; a name that is there already is replaced.
-    """
-    for path in _weights(folder):
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {"format": "pt"})
-        metadata |= {name: json.dumps(fact, sort_keys=True) for name, fact in facts.items()}
-        write_file(path, save(load_file(path), metadata=metadata), overwrite=True)
-
-
-def read_stamp(folder: Path) -> dict[str, object]:
-    """The facts of a checkpoint's metadata: "recipe" and, once measured, "scores"."""
-    with safe_open(folder / "unet" / "diffusion_pytorch_model.safetensors", framework="pt") as file:
-        metadata = file.metadata() or {}
-    return {name: json.loads(value) for name, value in metadata.items() if name != "format"}
-
-
-def _weights(folder: Path) -> Iterable[Path]:
-    return sorted(folder.rglob("*.safetensors"))

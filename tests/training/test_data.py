@@ -1,0 +1,45 @@
+"""The training pictures: rendered once, by workers that a Ctrl-C stops."""
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from nulltext.progress import Progress
+from nulltext.training.data import load_shards, render_shards, shard_scenes, to_bytes, to_pixels
+
+
+def test_shards_are_rendered_once_and_those_of_another_size_stay_apart(tmp_path: Path) -> None:
+    events: list[Progress] = []
+    (path,) = render_shards(tmp_path, 1, size=4, workers=1)
+    written = path.stat().st_mtime_ns
+    assert render_shards(tmp_path, 2, size=4, workers=1, on_progress=events.append)[0] == path
+    assert [(event.step, event.total) for event in events] == [(1, 2), (2, 2)]
+    assert path.stat().st_mtime_ns == written
+    pixels, masks = load_shards(render_shards(tmp_path, 1, size=6, workers=1))
+    assert len(pixels) == len(masks) == 6
+    assert torch.equal(pixels[:4], load_shards([path])[0])
+    assert len(shard_scenes(3, 10)) == 10
+
+
+def test_bytes_and_pixels() -> None:
+    stored = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_bytes(to_pixels(stored)), stored)
+
+
+def test_ctrl_c_is_not_for_the_workers_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    def interrupt(event: Progress) -> None:
+        if event.step:
+            (worker,) = multiprocessing.active_children()
+            os.kill(worker.pid, signal.SIGINT)  # as a terminal does: to all that were started there
+            worker.join(1)
+            assert worker.is_alive()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        render_shards(tmp_path, 1000, size=2, workers=1, on_progress=interrupt)
+    assert not multiprocessing.active_children()
+    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors"}
