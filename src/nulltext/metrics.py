@@ -11,11 +11,12 @@ def psnr(a: Pixels, b: Pixels) -> float:
     ``10 log10(peak² / mean((a - b)²))`` with peak 2, since pixels lie in [-1, 1].
 
     Args:
-        a: [B, 3, H, W] in [-1, 1].
+        a: [B, 3, H, W] in [-1, 1], on any device.
         b: The same shape.
 
     Returns:
         Decibels; infinity for equal pictures.
     """
-    error = (a.double() - b.double()).square().mean().item()
+    # On the CPU, since not every device has double precision (Apple's has none).
+    error = (a.cpu().double() - b.cpu().double()).square().mean().item()
     return math.inf if error == 0 else 10 * math.log10(4 / error)

@@ -31,6 +31,15 @@ def test_a_plain_inversion_at_any_guidance_stated(model, photo):
     assert not torch.allclose(reconstruct(model, plain), reconstruct(model, plain, 7.5))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
+def test_what_a_gpu_draws_comes_back_to_the_cpu(folder, photo):
+    model = nulltext.load(folder("epsilon"), device="cuda", dtype="float32")
+    inversion = DDIM(steps=2)(model, photo, CAPTION)
+    drawn, generated = reconstruct(model, inversion), nulltext.generate(model, CAPTION, steps=2)
+    assert drawn.device.type == generated.device.type == "cpu"
+    assert psnr(drawn, photo.pixels) == pytest.approx(inversion.scores.psnr, abs=0.01)
+
+
 def test_with_another_model(nulled, folder):
     made = rf"got the model v_prediction.*made with epsilon.*by nulltext {nulltext.__version__}"
     with pytest.raises(MismatchError, match=made):

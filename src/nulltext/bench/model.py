@@ -123,7 +123,7 @@ def measure_model(
     for start in range(0, len(asked), _BATCH):
         batch = asked[start : start + _BATCH]
         captions = [caption(scene) for scene in batch]
-        shown += judges.read(generate(model, captions, steps=steps, guidance=guidance, seed=start).cpu())
+        shown += judges.read(generate(model, captions, steps=steps, guidance=guidance, seed=start))
     now("speed")
     forward = unet_forward_ms(model)
 

@@ -38,7 +38,7 @@ def generate(
         on_progress: Told of every step, phase "sample".
 
     Returns:
-        [B, 3, H, W] in [-1, 1].
+        [B, 3, H, W] in [-1, 1], on the CPU.
 
     Raises:
         CaptionError: A caption is empty, too long, or has an unknown word.
@@ -54,4 +54,4 @@ def generate(
     shape = (1, model.latent_channels, height // model.scale, width // model.scale)
     noise = [torch.randn(shape, generator=torch.Generator().manual_seed(number)) for number in seeds]
     x = torch.cat(noise).to(model.device)
-    return model.decode(sample(Guided(model, cond, guidance), schedule, x, [null] * steps, on_progress))
+    return model.decode(sample(Guided(model, cond, guidance), schedule, x, [null] * steps, on_progress)).cpu()

@@ -249,7 +249,6 @@ def finish(
                 f"the {name} became infinite or not-a-number in {model.dtype} with {model.identity.id}; expected "
                 "finite numbers. Load the model with dtype float32 or bfloat16, or take a lower guidance."
             )
-    pixels = photo.pixels.to(model.device)
     return Inversion(
         caption=caption,
         pivot=pivot.cpu(),
@@ -262,7 +261,7 @@ def finish(
         picture=to_picture(photo.pixels),
         frame=photo.frame,
         sha256=photo.sha256,
-        scores=Scores(vae_psnr=psnr(through_vae, pixels), psnr=psnr(drawn, pixels)),
+        scores=Scores(vae_psnr=psnr(through_vae, photo.pixels), psnr=psnr(drawn, photo.pixels)),
         version=__version__,
     )
 

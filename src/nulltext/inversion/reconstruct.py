@@ -28,7 +28,7 @@ def reconstruct(
         on_progress: Told of every step, phase "sample".
 
     Returns:
-        [1, 3, H, W] in [-1, 1].
+        [1, 3, H, W] in [-1, 1], on the CPU.
 
     Raises:
         MismatchError: Another model, schedule or guidance than the inversion's.
@@ -36,4 +36,4 @@ def reconstruct(
     w = inversion.check(model, guidance)
     guided = Guided(model, embed_captions(model, [inversion.caption]), w)
     start = inversion.pivot[:1].to(model.device)
-    return model.decode(sample(guided, inversion.schedule, start, step_nulls(model, inversion), on_progress))
+    return model.decode(sample(guided, inversion.schedule, start, step_nulls(model, inversion), on_progress)).cpu()
