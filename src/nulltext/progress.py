@@ -5,7 +5,7 @@ else) stops the work at that point.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,19 +13,29 @@ class Progress:
     """One event.
 
     Attributes:
-        phase: What is being done, one of "invert", "optimise", "sample".
+        phase: What is being done: "invert", "optimise" or "sample" of pictures; in training "render" or the name of a
+            stage; in measuring a model "autoencoder", "judges", "clip", "generate" or "speed".
         step: Steps of this phase that are done, 0 to `total`.
         total: Steps of this phase altogether.
         loss: The objective's present value, where the phase has one.
+        picture: Which picture it is about, from 1 to `pictures`, where several are done in turn.
+        pictures: How many pictures are done in turn.
     """
 
     phase: str
     step: int
     total: int
     loss: float | None = None
+    picture: int | None = None
+    pictures: int | None = None
 
 
 OnProgress = Callable[[Progress], None]
+
+
+def numbered(on_progress: OnProgress, picture: int, pictures: int) -> OnProgress:
+    """A callback that passes events on, and tells with each which picture of how many it is about."""
+    return lambda event: on_progress(replace(event, picture=picture, pictures=pictures))
 
 
 def silent(event: Progress, /) -> None:

@@ -33,12 +33,12 @@ def test_help_of_no_command_imports_a_heavy_library(environment):
 import sys
 from typer.testing import CliRunner
 from nulltext.cli.app import app
-result = CliRunner().invoke(app, ["{command}", "--help"])
+result = CliRunner().invoke(app, [*"{command}".split(), "--help"])
 assert result.exit_code == 0, result.output
 heavy = {{"torch", "numpy", "PIL", "diffusers", "transformers"}} & set(sys.modules)
 assert not heavy, heavy
 """
-    for command in ("demo", "invert", "edit", "show", "generate"):
+    for command in ("demo", "invert", "edit", "show", "generate", "train", "bench reconstruction", "bench model"):
         subprocess.run([sys.executable, "-c", code.format(command=command)], check=True, env=environment)
 
 
@@ -47,6 +47,13 @@ def test_json_is_all_there_is_on_stdout(here, photo, tiny, program, environment)
     result = subprocess.run([*program, *args], check=True, capture_output=True, text=True, env=environment)
     assert json.loads(result.stdout)["file"] == "photo.safetensors"
     assert "Warning" not in result.stderr
+
+
+def test_measuring_says_nothing_but_its_figures(here, program, environment):
+    args = ["bench", "model", "--limit", "1", "--steps", "1", "--json"]
+    result = subprocess.run([*program, *args], check=True, capture_output=True, text=True, env=environment)
+    assert json.loads(result.stdout)["pictures"] == 1
+    assert result.stderr == ""
 
 
 def test_ctrl_c_leaves_nothing_behind(here, photo, tiny, program, environment):

@@ -8,7 +8,7 @@ from nulltext.bench.compare import Comparison, compare
 from nulltext.bench.pictures import held_out_scenes, photographs, scene_photo
 from nulltext.inversion.null_text import Constants, NullText
 from nulltext.models.base import Model
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import OnProgress, numbered, silent
 
 SCENES = 64
 
@@ -62,7 +62,7 @@ def measure_reconstruction(
         steps: T.
         inner_steps: N.
         guidance: The weight w.
-        on_progress: Told of every step of every picture.
+        on_progress: Told of every step of every picture, numbered; the first is inverted once more than the others.
 
     Raises:
         SettingError: A setting is out of range, or scikit-image is not installed.
@@ -72,13 +72,17 @@ def measure_reconstruction(
     photos = photographs(model)[:limit]
     scenes = [scene_photo(scene, model) for scene in held_out_scenes(SCENES if limit is None else min(limit, SCENES))]
 
+    pictures = [*scenes, *photos]
     start = time.perf_counter()
     NullText(steps=steps, inner_steps=inner_steps, guidance=guidance, constants=NO_EARLY_STOP)(
-        model, *scenes[0], on_progress
+        model, *scenes[0], numbered(on_progress, 1, len(pictures))
     )
     seconds = time.perf_counter() - start
-    of_scenes = [compare(model, photo, caption, inverter, on_progress) for photo, caption in scenes]
-    of_photos = [compare(model, photo, caption, inverter, on_progress) for photo, caption in photos]
+    compared = [
+        compare(model, photo, caption, inverter, numbered(on_progress, index, len(pictures)))
+        for index, (photo, caption) in enumerate(pictures, start=1)
+    ]
+    of_scenes, of_photos = compared[: len(scenes)], compared[len(scenes) :]
 
     bound, ddim = fmean(each.vae_db for each in of_scenes), fmean(each.ddim_guided_db for each in of_scenes)
     return ReconstructionFigures(

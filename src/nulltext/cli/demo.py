@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nulltext.cli import options, outputs, terminal
+from nulltext.progress import numbered
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -68,16 +69,17 @@ def demo(
         loaded = load(model, config=config, device=device, dtype=dtype)
     outputs.make_folder(output)
     results: list[_Result] = []
-    for index, file in enumerate(files):
-        number = HELD_OUT_SEEDS[(seed + index) % len(HELD_OUT_SEEDS)]
-        scene = sample_scene(number, things=1, style="photo")
-        photo, source = scene_photo(scene, loaded)
-        with terminal.progress(f"picture {index + 1} of {pictures}: ") as on_progress:
-            comparison = compare(loaded, photo, source, inverter, on_progress)
+    with terminal.progress() as on_progress:
+        for index, file in enumerate(files):
+            number = HELD_OUT_SEEDS[(seed + index) % len(HELD_OUT_SEEDS)]
+            scene = sample_scene(number, things=1, style="photo")
+            photo, source = scene_photo(scene, loaded)
+            tell = numbered(on_progress, index + 1, pictures)
+            comparison = compare(loaded, photo, source, inverter, tell)
             edited = [caption(after) for after in edited_scenes(scene, EDITS[index % len(EDITS)], number)]
-            edit = CaptionSwap()(loaded, comparison.inversion, edited, on_progress)
-        comparison.inversion.save(file, overwrite=force)
-        results.append(_Result(caption=source, comparison=comparison, edit=edit, file=file))
+            edit = CaptionSwap()(loaded, comparison.inversion, edited, tell)
+            comparison.inversion.save(file, overwrite=force)
+            results.append(_Result(caption=source, comparison=comparison, edit=edit, file=file))
     outputs.write_picture(sheet, _draw_sheet(results, guidance), force=force)
 
     if json:

@@ -63,34 +63,31 @@ def loading(name: str) -> Generator[None]:
 
 
 @contextmanager
-def progress(prefix: str = "") -> Generator[OnProgress]:
+def progress() -> Generator[OnProgress]:
     """Shows the core's progress events on stderr: as bars on a terminal, as a line a minute in a log.
-
-    Args:
-        prefix: Stands before the name of each phase, to tell one picture's from another's.
 
     Yields:
         The callback to hand to the core.
     """
     console = _stderr()
-    with _bars(console, prefix) if console.is_terminal else nullcontext(_log_line(prefix)) as on_progress:
+    with _bars(console) if console.is_terminal else nullcontext(_log_line()) as on_progress:
         yield on_progress
 
 
-def _log_line(prefix: str) -> OnProgress:
+def _log_line() -> OnProgress:
     last = time.monotonic()
 
     def on_progress(event: Event) -> None:
         nonlocal last
         if time.monotonic() - last >= LOG_EVERY:
             last = time.monotonic()
-            typer.echo(f"{_label(prefix, event)} {event.step}/{event.total} {_loss(event)}".rstrip(), err=True)
+            typer.echo(f"{_label(event)} {event.step}/{event.total} {_loss(event)}".rstrip(), err=True)
 
     return on_progress
 
 
 @contextmanager
-def _bars(console: "Console", prefix: str) -> Generator[OnProgress]:
+def _bars(console: "Console") -> Generator[OnProgress]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns: tuple[ProgressColumn, ...] = (
@@ -105,17 +102,19 @@ def _bars(console: "Console", prefix: str) -> Generator[OnProgress]:
 
         def on_progress(event: Event) -> None:
             nonlocal current
-            if current is None or current[0] != event.phase:
+            label = _label(event)
+            if current is None or current[0] != label:
                 if current is not None:
                     bars.remove_task(current[1])
-                current = event.phase, bars.add_task(_label(prefix, event), total=event.total, loss="")
+                current = label, bars.add_task(label, total=event.total, loss="")
             bars.update(current[1], completed=event.step, total=event.total, loss=_loss(event))
 
         yield on_progress
 
 
-def _label(prefix: str, event: Event) -> str:
-    return prefix + PHASES.get(event.phase, event.phase)
+def _label(event: Event) -> str:
+    which = "" if event.picture is None else f"picture {event.picture} of {event.pictures}: "
+    return which + PHASES.get(event.phase, event.phase)
 
 
 def _loss(event: Event) -> str:

@@ -11,6 +11,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from nulltext.errors import ModelNotFoundError
 from nulltext.models import embedded
+from nulltext.models.quiet import quiet
 
 _MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 _STD: Final = (0.26862954, 0.26130258, 0.27577711)
@@ -41,7 +42,8 @@ class Clip:
             ModelNotFoundError: The folder holds no CLIP.
         """
         try:
-            return Clip(CLIPModel.from_pretrained(folder), CLIPTokenizer.from_pretrained(folder))
+            with quiet():
+                return Clip(CLIPModel.from_pretrained(folder), CLIPTokenizer.from_pretrained(folder))
         except (OSError, ValueError) as error:
             raise ModelNotFoundError(
                 f"got {str(folder)!r}; expected a folder with a CLIPModel and its tokenizer, as transformers saves it."

@@ -1,0 +1,53 @@
+"""The figures of the README, measured on a picture or two in a few steps."""
+
+import dataclasses
+
+import pytest
+
+from nulltext import Progress, load
+from nulltext.bench.model import ModelFigures
+from nulltext.bench.reconstruction import measure_reconstruction
+
+QUICK = ("--steps", 2, "--inner-steps", 1)
+
+
+def test_bench_reconstruction_has_every_figure(run_json):
+    figures = run_json("bench", "reconstruction", "--limit", 1, *QUICK)
+    assert figures["pictures"] == figures["photos"] == 1
+    assert figures["nulltext_gap_db"] == pytest.approx(figures["vae_bound_db"] - figures["nulltext_db"])
+    assert figures["ddim_gap_db"] == pytest.approx(figures["vae_bound_db"] - figures["ddim_guided_db"])
+    assert figures["invert_seconds"] > 0
+    assert isinstance(figures["photo_gap_db"], float)
+
+
+def test_bench_reconstruction_as_a_table(run):
+    result = run("bench", "reconstruction", "--limit", 1, *QUICK)
+    assert result.exit_code == 0, result.output
+    for word in ("w=7.5, T=2, N=1", "1 scenes", "null-text inversion", "plain DDIM", "1 photographs", "early stop"):
+        assert word in result.stdout
+
+
+def test_bench_reconstruction_says_which_picture_it_is_at():
+    events: list[Progress] = []
+    measure_reconstruction(load(device="cpu"), limit=1, steps=1, inner_steps=1, on_progress=events.append)
+    assert {event.pictures for event in events} == {2}
+    numbers = [event.picture for event in events]
+    assert numbers == sorted(numbers)
+    assert set(numbers) == {1, 2}
+
+
+def test_bench_model_has_every_figure(run_json):
+    figures = run_json("bench", "model", "--limit", 2, "--steps", 2)
+    assert figures.keys() == {field.name for field in dataclasses.fields(ModelFigures)}
+    assert figures.keys() >= {
+        "vae_psnr_scenes", "vae_psnr_objects", "vae_psnr_photos", "vae_roundtrip_accuracy", "clip_near_miss_accuracy",
+        "generated_shape_accuracy", "generated_color_accuracy", "generated_ground_accuracy", "unet_forward_ms",
+    }  # fmt: skip
+    assert figures["pictures"] == figures["generated"] == 2
+
+
+def test_bench_model_as_a_table(run):
+    result = run("bench", "model", "--limit", 1, "--steps", 1)
+    assert result.exit_code == 0, result.output
+    for word in ("1 held-out scenes", "autoencoder", "judges", "64 near misses", "right ground", "ms"):
+        assert word in result.stdout
