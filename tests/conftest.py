@@ -1,7 +1,11 @@
 """Tiny pipelines of the real classes, built on the spot: no download and no stand-ins."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+# Before torch looks for one: a GPU would be chosen by default, and float16 with it, on some machines and not on others.
+os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("NULLTEXT_CUDA", "")
 
 import jaxtyping
 import numpy as np
@@ -22,6 +26,18 @@ with jaxtyping.install_import_hook(CHECKED, "beartype.beartype"):
     from nulltext.models.base import Model
     from nulltext.models.loading import load
     from nulltext.pictures import Photo, open_image
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where a GPU is asked for, only the tests that need one run; elsewhere, all the others."""
+    asked = "NULLTEXT_CUDA" in os.environ
+    for item in items:
+        needs = item.get_closest_marker("cuda") is not None
+        if needs and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip("needs a GPU, and NULLTEXT_CUDA to name it"))
+        elif asked and not needs:
+            item.add_marker(pytest.mark.skip("expects the CPU; run it without NULLTEXT_CUDA"))
+
 
 TEXT_LENGTH = 24
 """Unlike any real checkpoint's, so that nothing can rely on 77."""

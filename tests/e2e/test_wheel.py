@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -47,7 +48,8 @@ def test_the_demo_runs_from_the_wheel_in_an_empty_environment_with_no_network(wh
     elsewhere.mkdir()
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     pip = [venv / "bin/python", "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt"]
-    subprocess.run([*pip, wheel], check=True)
+    # As every install of the Makefile: `make wheel-test PIP_ARGS=...` chooses the build of torch.
+    subprocess.run([*pip, *shlex.split(os.environ.get("PIP_ARGS", "")), wheel], check=True)
     hidden = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "HF_"))}
     result = subprocess.run(
         [venv / "bin/nulltext", "demo", "--pictures", "1", "--steps", "4", "--inner-steps", "1", "--json"],
