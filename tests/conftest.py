@@ -17,7 +17,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 import nulltext
 
-CHECKED = [f"nulltext.{name}" for name in ("diffusion", "models", "pictures", "metrics", "inversion", "editing")]
+CHECKED = [
+    f"nulltext.{name}"
+    for name in ("diffusion", "text", "attention", "models", "pictures", "metrics", "inversion", "editing")
+]
 """Where every test checks the types and shapes in the annotations."""
 
 with jaxtyping.install_import_hook(CHECKED, "beartype.beartype"):

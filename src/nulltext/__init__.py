@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nulltext.editing.base import Edit, Editor
+    from nulltext.editing.blend import Blend
     from nulltext.editing.caption_swap import CaptionSwap
     from nulltext.editing.generate import generate
+    from nulltext.editing.maps import AttentionMaps, attention_maps
+    from nulltext.editing.prompt_to_prompt import PromptToPrompt
     from nulltext.errors import NulltextError
     from nulltext.inversion.base import Inversion, Inverter, Scores
     from nulltext.inversion.ddim import DDIM
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AttentionMaps": "editing.maps",
+    "Blend": "editing.blend",
     "CaptionSwap": "editing.caption_swap",
     "Constants": "inversion.null_text",
     "DDIM": "inversion.ddim",
@@ -46,7 +51,9 @@ _HOMES = {
     "OnProgress": "progress",
     "Photo": "pictures",
     "Progress": "progress",
+    "PromptToPrompt": "editing.prompt_to_prompt",
     "Scores": "inversion.base",
+    "attention_maps": "editing.maps",
     "generate": "editing.generate",
     "load": "models.loading",
     "open_image": "pictures",
@@ -57,6 +64,8 @@ _HOMES = {
 
 __all__ = [
     "DDIM",
+    "AttentionMaps",
+    "Blend",
     "CaptionSwap",
     "Constants",
     "Edit",
@@ -70,8 +79,10 @@ __all__ = [
     "OnProgress",
     "Photo",
     "Progress",
+    "PromptToPrompt",
     "Scores",
     "__version__",
+    "attention_maps",
     "generate",
     "load",
     "open_image",

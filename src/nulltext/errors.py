@@ -14,12 +14,16 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
     ├── CaptionError (ValueError)
     │   ├── EmptyCaptionError
     │   ├── CaptionTooLongError                       more tokens than the model reads
-    │   └── UnknownWordError                          a word outside a model's own word list
+    │   ├── UnknownWordError                          a word outside a model's own word list
+    │   └── WordNotFoundError                         a word to edit by that the caption does not have
     ├── ModelError (Exception)
     │   ├── ModelNotFoundError (FileNotFoundError)    no such folder, file or hub id, or no network to fetch it
     │   ├── ModelLoadError (OSError)                  found, but damaged or incomplete
     │   ├── UnsupportedPipelineError (TypeError)      not a Stable Diffusion 1.x/2.x text-to-image pipeline
     │   └── UnsupportedScheduleError (ValueError)     a noise schedule that DDIM cannot walk both ways
+    ├── AttentionError (RuntimeError)
+    │   ├── SessionError                              a second control on one model, or one that met no attention
+    │   └── EmptyMaskError                            a local blend that would change nothing
     ├── InversionError (Exception)
     │   └── DivergedError (ArithmeticError)           not-a-number or infinity during an inversion
     ├── InversionFileError (ValueError)
@@ -81,6 +85,10 @@ class UnknownWordError(CaptionError):
     """A caption with a word that the model was never taught."""
 
 
+class WordNotFoundError(CaptionError):
+    """A word to edit by that is not in the caption."""
+
+
 class ModelError(NulltextError):
     """A model cannot be loaded or used."""
 
@@ -99,6 +107,18 @@ class UnsupportedPipelineError(ModelError, TypeError):
 
 class UnsupportedScheduleError(ModelError, ValueError):
     """The model's noise schedule is none that DDIM can walk both ways."""
+
+
+class AttentionError(NulltextError, RuntimeError):
+    """Attention control failed."""
+
+
+class SessionError(AttentionError):
+    """A second control on one model, or a control that no attention of the model answers to."""
+
+
+class EmptyMaskError(AttentionError):
+    """A local blend whose mask is empty: the edit would change nothing."""
 
 
 class InversionError(NulltextError):

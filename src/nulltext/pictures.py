@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageCms, ImageOps
 
-from nulltext.errors import ImageDecodeError, ImageNotFoundError, ImageTooLargeError, SettingError
-from nulltext.types import OnePixels, Picture
+from nulltext.errors import ImageDecodeError, ImageError, ImageNotFoundError, ImageTooLargeError, SettingError
+from nulltext.types import Mask, OnePixels, Picture
 
 Fit = Literal["crop", "pad"]
 """How a photograph is brought to a model's size."""
@@ -92,8 +92,44 @@ class Frame:
         result = to_image(pixels).resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=self.content)
         if self.surroundings is None:
             return result
-        whole = Image.open(io.BytesIO(self.surroundings)).convert("RGB")
+        whole = _header(self.surroundings).convert("RGB")
         whole.paste(result, (left, top))
+        return whole
+
+    def fit_mask(self, mask: Image.Image) -> Mask:
+        """Brings a mask drawn over the photograph to the fitted picture.
+
+        Args:
+            mask: Of the photograph's size or its aspect ratio, upright; white where something may change. Its
+                transparency, if it has any, counts as black.
+
+        Returns:
+            [1, 1, H, W] in [0, 1]; filling is 0.
+
+        Raises:
+            ImageError: The mask has another aspect ratio than the photograph.
+        """
+        height, width = self.size
+        if abs(mask.width * height - mask.height * width) > max(mask.width, mask.height, height, width):
+            raise ImageError(
+                f"the mask is {mask.width} x {mask.height}; expected the photograph's {width} x {height}, or its "
+                "aspect ratio. Draw it over the photograph."
+            )
+        left, top, right, bottom = self.content
+        # Black, not white, behind what is transparent: nothing has been drawn there.
+        drawn = Image.alpha_composite(Image.new("RGBA", mask.size, (0, 0, 0, 255)), mask.convert("RGBA")).convert("L")
+        part = drawn.resize((width, height), Image.Resampling.BILINEAR).crop(self.part)
+        fitted = Image.new("L", (self.fitted[1], self.fitted[0]))
+        fitted.paste(part.resize((right - left, bottom - top), Image.Resampling.BILINEAR), (left, top))
+        return torch.from_numpy(np.array(fitted)).float()[None, None] / 255
+
+    def restore_mask(self, mask: Mask) -> Image.Image:
+        """Puts a mask, [1, 1, H, W] in [0, 1] of the fitted size, back over the photograph: 8-bit grey, of its size."""
+        left, top, right, bottom = self.part
+        fitted = Image.fromarray((mask[0, 0].cpu() * 255).round().to(torch.uint8).numpy())
+        whole = Image.new("L", (self.size[1], self.size[0]))
+        part = fitted.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box=self.content)
+        whole.paste(part, (left, top))
         return whole
 
     def record(self) -> dict[str, list[int]]:
@@ -119,7 +155,7 @@ class Frame:
             surroundings=surroundings,
         )
         if surroundings is not None:
-            with Image.open(io.BytesIO(surroundings), formats=["PNG"]) as image:
+            with _header(surroundings, ("PNG",)) as image:
                 if image.size != (width, height):
                     raise SettingError(f"the surroundings are {image.size}, expected {(width, height)}.")
                 image.verify()
@@ -201,6 +237,23 @@ def open_image(
     return Photo(pixels=to_pixels(torch.from_numpy(np.array(fitted))), frame=frame, sha256=digest)
 
 
+def open_mask(source: str | os.PathLike[str] | Image.Image) -> Image.Image:
+    """Opens a mask drawn over a photograph, turned upright; see `Frame.fit_mask` for what its colours mean.
+
+    Raises:
+        ImageNotFoundError: There is no such file.
+        ImageDecodeError: It is no picture, or truncated.
+    """
+    name = "the mask" if isinstance(source, Image.Image) else str(source)
+    image = source if isinstance(source, Image.Image) else _open(name, _read_bytes(Path(source)))
+    try:
+        return ImageOps.exif_transpose(image).convert("RGBA")
+    except Exception as error:  # as in `_read`
+        raise ImageDecodeError(
+            f"{name} is truncated or damaged: {error}. Expected a whole picture; draw or export it again."
+        ) from error
+
+
 def to_pixels(picture: Picture) -> OnePixels:
     """[H, W, 3] bytes as [1, 3, H, W] in [-1, 1], float32."""
     return picture.permute(2, 0, 1)[None].float() / 127.5 - 1
@@ -278,12 +331,16 @@ def _read_bytes(path: Path) -> bytes:
         raise ImageDecodeError(f"cannot read {path}: {error.strerror}. Expected a picture file.") from error
 
 
+def _header(data: bytes, formats: tuple[str, ...] | None = None) -> Image.Image:
+    """A picture of which the header is read; pixels are decoded later."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is the bound here
+        return Image.open(io.BytesIO(data), formats=formats)
+
+
 def _open(name: str, data: bytes) -> Image.Image:
-    """Reads the header; pixels are decoded later."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is the bound here
-            return Image.open(io.BytesIO(data))
+        return _header(data)
     except Image.DecompressionBombError as error:
         raise ImageTooLargeError(_too_large(name, f"{len(data)} bytes that unpack to far more")) from error
     except Exception as error:

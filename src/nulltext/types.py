@@ -27,5 +27,17 @@ Null = Float[Tensor, "1 token feature"]
 Nulls = Float[Tensor, "step token feature"]
 """[T, L, D] a null embedding for each step, in sampling order, float32."""
 
+Mask = Float[Tensor, "1 1 height width"]
+"""[1, 1, H, W] where a picture may change, 0 to 1, float32."""
+
+Masks = Float[Tensor, "batch 1 height width"]
+"""[B, 1, H, W] the same for several."""
+
+Probs = Float[Tensor, "prompt head query key"]
+"""[P, heads, queries, keys] attention probabilities of the captioned half of a batch, float32; each row sums to 1."""
+
+PromptProbs = Float[Tensor, "head query key"]
+"""[heads, queries, keys] those of one prompt."""
+
 Picture = UInt8[Tensor, "height width 3"]
 """[H, W, 3] one picture, RGB in 0..255."""

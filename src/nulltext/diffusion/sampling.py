@@ -1,6 +1,6 @@
 """The schedule walked: forwards from noise to picture, backwards from picture to noise."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -10,6 +10,9 @@ from nulltext.diffusion.schedule import Schedule
 from nulltext.progress import OnProgress, Progress, silent
 from nulltext.types import Latents, Null, Trajectory
 
+AfterStep = Callable[[int, Latents], Latents]
+"""(steps done, [B, C, h, w] latents) -> the latents to go on from."""
+
 
 def sample(
     guided: Guided,
@@ -17,6 +20,8 @@ def sample(
     x: Latents,
     nulls: Sequence[Null],
     on_progress: OnProgress = silent,
+    *,
+    after: AfterStep | None = None,
 ) -> Latents:
     """Deterministic DDIM sampling: arXiv 2010.02502, eq. 12 with no fresh noise.
 
@@ -26,6 +31,7 @@ def sample(
         x: [B, C, h, w] latents at the first interval's noisy end.
         nulls: T null embeddings, [1, L, D] each, in sampling order.
         on_progress: Told of every step, phase "sample".
+        after: Called after every step; what it returns is sampled on.
 
     Returns:
         [B, C, h, w] latents at the last interval's clean end.
@@ -33,6 +39,7 @@ def sample(
     with torch.no_grad():
         for step, (interval, null) in enumerate(zip(schedule, nulls, strict=True), start=1):
             x = denoise(x, guided.predict(x, interval.t, null), interval, guided.model.prediction)
+            x = x if after is None else after(step, x)
             on_progress(Progress("sample", step, len(schedule)))
     return x
 

@@ -6,11 +6,12 @@ from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
+from nulltext.editing.maps import AttentionMaps
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
 from nulltext.pictures import Frame
 from nulltext.progress import OnProgress, silent
-from nulltext.types import OnePixels, Pixels
+from nulltext.types import Masks, OnePixels, Pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,12 +23,18 @@ class Edit:
         pixels: [B, 3, H, W] in [-1, 1], one picture a caption, of the fitted size. On the CPU.
         source: [1, 3, H, W] in [-1, 1] the source drawn again from its inversion. On the CPU.
         frame: Where the fitted pictures lie in the photograph.
+        kinds: How each caption was matched with its source, "replace" or "refine"; empty for methods that match none.
+        masks: [B, 1, H, W] in [0, 1] where each picture was allowed to change; None for everywhere.
+        maps: The attention maps of source and edits, if they were asked for.
     """
 
     captions: tuple[str, ...]
     pixels: Pixels
     source: OnePixels
     frame: Frame
+    kinds: tuple[str, ...] = ()
+    masks: Masks | None = None
+    maps: AttentionMaps | None = None
 
     @property
     def images(self) -> list[Image.Image]:
@@ -38,6 +45,11 @@ class Edit:
     def image(self) -> Image.Image:
         """The first of `images`."""
         return self.frame.restore(self.pixels[:1])
+
+    @property
+    def mask_images(self) -> list[Image.Image]:
+        """The masks as grey pictures of the photograph's size, white where a picture may have changed; [] for none."""
+        return [] if self.masks is None else [self.frame.restore_mask(mask[None]) for mask in self.masks]
 
     @property
     def reconstruction(self) -> Image.Image:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
+from torch import nn
 
 from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import EmptyCaptionError
+from nulltext.text.words import Tokens
 from nulltext.types import Embeddings, Latents, Pixels
 
 
@@ -68,6 +70,11 @@ class Model(Protocol):
         """What `predict` returns."""
         ...
 
+    @property
+    def denoiser(self) -> nn.Module:
+        """The network behind `predict`, whose attention layers can be controlled."""
+        ...
+
     def schedule(self, steps: int) -> Schedule:
         """The model's noise schedule in so many steps.
 
@@ -83,6 +90,10 @@ class Model(Protocol):
             CaptionTooLongError: A caption has more tokens than the model reads; names the words that do not fit.
             UnknownWordError: The model has a word list, and a word is not on it.
         """
+        ...
+
+    def tokenize(self, caption: str) -> Tokens:
+        """A caption as `embed` cuts it: row i of the embedding is token i, and the rows after the last are padding."""
         ...
 
     def predict(self, x: Latents, t: int, text: Embeddings) -> Latents:

@@ -9,7 +9,7 @@ from typing import Any, final
 
 import diffusers
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.schedule import Schedule, ScheduleConfig
@@ -22,6 +22,7 @@ from nulltext.errors import (
 from nulltext.models.base import ModelIdentity
 from nulltext.models.gradients import ScaledGradient
 from nulltext.models.quiet import quiet
+from nulltext.text.words import Tokens
 from nulltext.types import Embeddings, Latents, Pixels
 
 
@@ -138,6 +139,11 @@ class StableDiffusion:
         """What `predict` returns."""
         return self.scheduler_config["prediction_type"]
 
+    @property
+    def denoiser(self) -> nn.Module:
+        """The UNet."""
+        return self.unet
+
     def schedule(self, steps: int) -> Schedule:
         """The checkpoint's noise schedule in so many steps, as ``DDIMScheduler`` would walk it.
 
@@ -171,6 +177,15 @@ class StableDiffusion:
                 tokens.input_ids.to(self.device),
                 attention_mask=tokens.attention_mask.to(self.device) if masked else None,
             )[0].float()
+
+    def tokenize(self, caption: str) -> Tokens:
+        """A caption as `embed` cuts it: row i of the embedding is token i, and the rows after the last are padding."""
+        cut = self.tokenizer(caption, truncation=False, return_offsets_mapping=True, return_special_tokens_mask=True)
+        spans = [
+            None if mark else (int(start), int(end))
+            for (start, end), mark in zip(cut.offset_mapping, cut.special_tokens_mask, strict=True)
+        ]
+        return Tokens(caption, tuple(cut.input_ids), tuple(spans))
 
     def predict(self, x: Latents, t: int, text: Embeddings) -> Latents:
         """The denoiser's raw output, differentiable with respect to `text`.

@@ -1,0 +1,36 @@
+"""Self-attention: where things are, and what belongs to them."""
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+
+from nulltext.attention.sites import Site
+from nulltext.types import Probs
+
+
+@final
+@dataclass(frozen=True)
+class KeepLayout:
+    """The source's self-attention in the edits' place, which keeps shapes and places (Hertz et al., section 4).
+
+    Attributes:
+        bases: For each target prompt the prompt whose attention it takes.
+        steps: In which steps.
+        most_tokens: Only at sites up to so many tokens; larger ones hold texture.
+    """
+
+    bases: tuple[int, ...]
+    steps: range
+    most_tokens: int
+
+    def wants(self, site: Site, step: int) -> bool:
+        """Self-attention of the smaller sites, in those steps."""
+        return site.kind == "self" and site.tokens <= self.most_tokens and step in self.steps
+
+    def __call__(self, probs: Probs, site: Site, step: int) -> Probs:
+        """See `nulltext.attention.control.Control`."""
+        edited = [0]
+        for base in self.bases:
+            edited.append(edited[base])
+        return probs[torch.tensor(edited, device=probs.device)]

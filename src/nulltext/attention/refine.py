@@ -1,0 +1,41 @@
+"""Added words: what both captions say stays where it was."""
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from nulltext.text.alignment import align
+from nulltext.text.words import Tokens
+from nulltext.types import PromptProbs
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Refine:
+    """Hertz et al., section 3.2, "adding a new phrase": ``Edit(M, M*)_j = M_A(j)``, or ``M*_j`` where A(j) is nothing.
+
+    Attributes:
+        aligned: [L] the alignment A: the source token of each target token, -1 for a new one.
+    """
+
+    aligned: Int[Tensor, " target"]
+
+    def __call__(self, source: PromptProbs, target: PromptProbs) -> PromptProbs:
+        """What the target is given in place of its own; see `nulltext.attention.cross.TokenEdit`."""
+        aligned = self.aligned.to(source.device)
+        return torch.where(aligned >= 0, source[..., aligned.clamp(min=0)], target)
+
+    @classmethod
+    def of(cls, source: Tokens, target: Tokens, length: int) -> "Refine":
+        """Aligns two captions by their tokens; padding answers to padding.
+
+        Args:
+            source: The source caption.
+            target: The edited caption.
+            length: L, the tokens of an embedding.
+        """
+        found = [-1 if token is None else token for token in align(source.ids, target.ids)]
+        return cls(torch.tensor([*found, *range(len(found), length)]))

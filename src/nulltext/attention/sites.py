@@ -1,0 +1,82 @@
+"""The places of a denoiser where attention happens, known by their shape and not by their library."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast, runtime_checkable
+
+from torch import Tensor, nn
+
+Kind = Literal["cross", "self"]
+"""From the picture to the caption, or from the picture to itself."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """One attention layer, at the size it has for the latents at hand.
+
+    Attributes:
+        name: The module's name in the denoiser.
+        kind: What it looks at.
+        rows: Height of its map, in tokens.
+        columns: Width of its map.
+    """
+
+    name: str
+    kind: Kind
+    rows: int
+    columns: int
+
+    @property
+    def tokens(self) -> int:
+        """How many places of the picture it has: its queries."""
+        return self.rows * self.columns
+
+
+@runtime_checkable
+class AttentionModule(Protocol):
+    """The shape of an attention layer: projections, a number of heads, and a processor that can be exchanged."""
+
+    heads: int
+    scale: float
+    processor: Any
+    to_q: Any
+    to_k: Any
+    to_v: Any
+    to_out: Any
+
+    def set_processor(self, processor: Any) -> None:  # noqa: ANN401  whatever the library's processors are
+        """Puts another processor in the place of `processor`."""
+        ...
+
+    def prepare_attention_mask(self, attention_mask: Tensor, target_length: int, batch_size: int) -> Tensor:
+        """A mask brought to [batch * heads, queries or 1, keys]."""
+        ...
+
+
+def attention_modules(denoiser: nn.Module) -> dict[str, AttentionModule]:
+    """Every attention layer of a denoiser, by name, in the order of its modules.
+
+    Layers that mix a second kind of text into their keys (`added_kv_proj_dim`) compute otherwise and are left out.
+    """
+    modules = cast("Iterable[tuple[str, object]]", denoiser.named_modules())
+    return {
+        name: module
+        for name, module in modules
+        if isinstance(module, AttentionModule) and getattr(module, "added_kv_proj_dim", None) is None
+    }
+
+
+def map_size(tokens: int, latent_size: Sequence[int]) -> tuple[int, int] | None:
+    """(rows, columns) of a map with so many tokens over latents that are halved, rounding up, from level to level.
+
+    Args:
+        tokens: The queries of a site.
+        latent_size: (h, w) of the latents.
+
+    Returns:
+        The size; None if no level has so many tokens.
+    """
+    rows, columns = latent_size
+    while rows * columns > tokens and (rows, columns) != (1, 1):
+        rows, columns = -(-rows // 2), -(-columns // 2)
+    return (rows, columns) if rows * columns == tokens else None

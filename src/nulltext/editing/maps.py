@@ -1,0 +1,107 @@
+"""Attention maps to look at: which word looks where."""
+
+import re
+from dataclasses import dataclass
+from typing import final
+
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from nulltext.attention.record import Maps, Record
+from nulltext.attention.session import controlled
+from nulltext.contact_sheet import Cell, contact_sheet
+from nulltext.diffusion.guidance import Guided
+from nulltext.diffusion.sampling import sample
+from nulltext.inversion.base import Inversion
+from nulltext.inversion.reconstruct import step_nulls
+from nulltext.models.base import Model, embed_captions
+from nulltext.pictures import to_image
+from nulltext.progress import OnProgress, silent
+from nulltext.text.words import Tokens
+from nulltext.types import Latents, Pixels
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class AttentionMaps:
+    """Where the words of captions look, the mean over steps, heads and sites.
+
+    Attributes:
+        captions: P captions, the source first.
+        maps: [P, L, rows, columns] at the resolution of the sites; over the L tokens they sum to 1.
+        pixels: [P, 3, H, W] in [-1, 1] the pictures that were drawn.
+    """
+
+    captions: tuple[Tokens, ...]
+    maps: Maps
+    pixels: Pixels
+
+    def words(self, prompt: int = 0) -> list[str]:
+        """The different words of a caption, in order."""
+        return list(dict.fromkeys(re.findall(r"\w+", self.captions[prompt].caption)))
+
+    def of(self, word: str, prompt: int = 0) -> Float[Tensor, "row column"]:
+        """Where a word looks, all its tokens together, [rows, columns], each from 0 to 1.
+
+        Raises:
+            WordNotFoundError: The caption does not have it.
+        """
+        return self.maps[prompt, self.captions[prompt].find(word)].sum(0)
+
+    def over(self, word: str, prompt: int = 0) -> Float[Tensor, "height width"]:
+        """Where a word looks, as a share of its highest value, scaled up to the picture: [H, W] in [0, 1].
+
+        Raises:
+            WordNotFoundError: The caption does not have it.
+        """
+        own = self.of(word, prompt)[None, None]
+        wide = F.interpolate(own, size=self.pixels.shape[-2:], mode="bicubic").clamp(min=0)[0, 0]
+        return wide / wide.max()
+
+    def sheet(self, *, cell_size: int = 160) -> Image.Image:
+        """Every word of every caption over its picture, a row a caption: bright where the word looks."""
+        rows: list[list[Cell]] = []
+        for prompt, pixels in enumerate(self.pixels):
+            row = [Cell(image=to_image(pixels[None]), text=self.captions[prompt].caption)]
+            for word in self.words(prompt):
+                bright = (pixels + 1) * (0.15 + 0.85 * self.over(word, prompt)) - 1
+                row.append(Cell(image=to_image(bright[None]), text=word))
+            rows.append(row)
+        columns = max(map(len, rows))
+        blank = Image.new("RGB", rows[0][0].image.size, "white")
+        rows = [row + [Cell(image=blank)] * (columns - len(row)) for row in rows]
+        return contact_sheet([""] * columns, rows, cell_size=cell_size)
+
+
+def attention_maps(model: Model, inversion: Inversion, on_progress: OnProgress = silent) -> AttentionMaps:
+    """Draws an inverted photograph again and looks at the attention on the way.
+
+    Args:
+        model: The model it was inverted with.
+        inversion: The inversion.
+        on_progress: Told of every step, phase "sample".
+
+    Returns:
+        The maps of the source caption.
+
+    Raises:
+        MismatchError: Another model or schedule than the inversion's.
+        SessionError: The model's attention is controlled already.
+    """
+    w = inversion.check(model)
+    cond = embed_captions(model, [inversion.caption])
+    size = (inversion.pivot.shape[-2], inversion.pivot.shape[-1])
+    record = Record(size)
+    with controlled(model, record, prompts=1, latent_size=size) as session:
+        session.at(0)
+
+        def after(done: int, x: Latents) -> Latents:
+            session.at(done)
+            return x
+
+        start = inversion.pivot[:1].to(model.device)
+        nulls = step_nulls(model, inversion)
+        latents = sample(Guided(model, cond, w), inversion.schedule, start, nulls, on_progress, after=after)
+    return AttentionMaps((model.tokenize(inversion.caption),), record.maps().cpu(), model.decode(latents).cpu())

@@ -1,0 +1,69 @@
+"""Words of a caption, and the tokens they are made of."""
+
+import difflib
+import re
+from dataclasses import dataclass
+
+from nulltext.errors import WordNotFoundError
+
+Span = tuple[int, int]
+"""[start, end) characters of a caption."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A caption as a tokenizer cuts it, its start and end marks included, padding left out.
+
+    Attributes:
+        caption: The caption, as written.
+        ids: The tokens' numbers, n of them.
+        spans: For each token the characters it stands for; None for a mark.
+    """
+
+    caption: str
+    ids: tuple[int, ...]
+    spans: tuple[Span | None, ...]
+
+    def covering(self, *spans: Span) -> list[int]:
+        """The positions of the tokens that stand for any character of these spans, in order."""
+        return [
+            position
+            for position, own in enumerate(self.spans)
+            if own is not None and any(own[0] < end and start < own[1] for start, end in spans)
+        ]
+
+    def words(self) -> list[list[int]]:
+        """The positions of the tokens of each word, a word being what stands between blanks."""
+        return [self.covering(match.span()) for match in re.finditer(r"\S+", self.caption)]
+
+    def find(self, word: str) -> list[int]:
+        """The positions of the tokens of a word, wherever the caption has it.
+
+        Capitals do not matter, nor punctuation around a word; "shirt" is found in "t-shirt", and several words are
+        found where they follow each other. A word that stands twice is found twice.
+
+        Args:
+            word: A word or several.
+
+        Raises:
+            WordNotFoundError: The caption does not have it; names the nearest words that it has.
+        """
+        positions = self._places(word)
+        if positions:
+            return positions
+        known = list(dict.fromkeys(re.findall(r"\w+", self.caption)))
+        near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+        raise WordNotFoundError(
+            f"the word {word!r} is not in the caption {self.caption!r}. "
+            + (f"Did you mean {' or '.join(map(repr, near))}?" if near else f"It has: {', '.join(known)}.")
+        )
+
+    def has(self, word: str) -> bool:
+        """Whether `find` would find the word."""
+        return bool(self._places(word))
+
+    def _places(self, word: str) -> list[int]:
+        phrase = r"[\W_]+".join(re.escape(part) for part in re.findall(r"\w+", word))
+        wanted = rf"(?<!\w){phrase}(?!\w)" if phrase else re.escape(word.strip())
+        found = re.finditer(wanted, self.caption, re.IGNORECASE) if wanted else ()
+        return self.covering(*(match.span() for match in found))

@@ -1,0 +1,177 @@
+"""Replace, Refine and Reweight against the paper's formulas and the published method, written out plainly."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from nulltext.attention.cross import Follow, Reweight
+from nulltext.attention.refine import Refine
+from nulltext.attention.replace import Replace
+from nulltext.attention.schedule import WordSteps
+from nulltext.attention.sites import Site
+from nulltext.models.base import Model
+from nulltext.text.alignment import pair_words
+from nulltext.text.words import Tokens
+
+LENGTH = 24
+SITE = Site("a", "cross", 4, 4)
+
+
+def probs(count: int = 2, seed: int = 0) -> Tensor:
+    return torch.rand(count, 2, 16, LENGTH, generator=torch.Generator().manual_seed(seed)).softmax(-1)
+
+
+def published_mapper(source: Tokens, target: Tokens) -> Tensor:
+    """The word-swap mapper as the published method fills it: a walk over source position i and target position j."""
+    mapper = torch.zeros(LENGTH, LENGTH)
+    swapped = [
+        (a, b)
+        for a, b, x, y in zip(
+            source.words(), target.words(), source.caption.split(), target.caption.split(), strict=True
+        )
+        if x != y
+    ]
+    i = j = 0
+    while i < LENGTH and j < LENGTH:
+        if swapped and swapped[0][0][0] == i:
+            ours, theirs = swapped.pop(0)
+            if len(ours) == len(theirs):
+                for a, b in zip(ours, theirs, strict=True):
+                    mapper[a, b] = 1
+            else:
+                for a in ours:
+                    for b in theirs:
+                        mapper[a, b] = 1 / len(theirs)
+            i, j = i + len(ours), j + len(theirs)
+        else:
+            mapper[i if swapped else j, j] = 1
+            i, j = i + 1, j + 1
+    return mapper
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("a cat on grass", "a dog on grass"),
+        ("a cat on grass", "a cat on grass"),
+        ("a red cat on grass", "a blue dog on grass"),
+        ("a lion on grass", "a bear on grass"),
+        ("a big lion", "a red bear"),
+    ],
+)
+def test_replace_equals_the_published_method(model: Model, source: str, target: str):
+    ours, theirs = model.tokenize(source), model.tokenize(target)
+    pairs = pair_words(ours, theirs)
+    assert pairs is not None
+    before = probs()
+    after = Replace.of(ours, theirs, pairs, LENGTH)(before[0], before[1])
+    expected = torch.einsum("hqw,wn->hqn", before[0], published_mapper(ours, theirs))
+    if len(ours.ids) != len(theirs.ids):  # behind the last swapped word the published method is off by the difference
+        last = max(b[-1] for (a, b), x, y in zip(pairs, source.split(), target.split(), strict=True) if x != y)
+        after, expected = after[..., : last + 1], expected[..., : last + 1]
+    torch.testing.assert_close(after, expected)
+
+
+@pytest.mark.parametrize(("word", "tokens"), [("dog", 1), ("ox", 2), ("tiger", 5)])
+def test_replace_shares_a_words_attention_among_its_tokens(model: Model, word: str, tokens: int):
+    source, target = model.tokenize("a cat on grass"), model.tokenize(f"a {word} on grass")
+    pairs = pair_words(source, target)
+    assert pairs is not None
+    before = probs()
+    after = Replace.of(source, target, pairs, LENGTH)(before[0], before[1])
+    positions = target.find(word)
+    assert len(positions) == tokens
+    for position in positions:
+        torch.testing.assert_close(after[..., position], before[0, ..., 2] / tokens)
+    for same in ("a", "on", "grass"):
+        torch.testing.assert_close(after[..., target.find(same)[0]], before[0, ..., source.find(same)[0]])
+    torch.testing.assert_close(after[..., len(target.ids) - 1], before[0, ..., len(source.ids) - 1])
+    torch.testing.assert_close(after[..., 0], before[0, ..., 0])
+
+
+def test_replace_sums_the_tokens_of_a_long_word(model: Model):
+    source, target = model.tokenize("a tiger on grass"), model.tokenize("a cat on grass")
+    pairs = pair_words(source, target)
+    assert pairs is not None
+    before = probs()
+    after = Replace.of(source, target, pairs, LENGTH)(before[0], before[1])
+    torch.testing.assert_close(after[..., 2], before[0, ..., 2:7].sum(-1))
+    assert (after.sum((0, 1)) > 0).all()  # no token is left without any attention, not even padding
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("a cat on grass", "a red cat on grass"),
+        ("a cat on grass", "a tiger cat on blue grass"),
+        ("a red cat on grass", "a cat"),
+        ("a cat", "a photo of a cat"),
+    ],
+)
+def test_refine_equals_the_published_method(model: Model, source: str, target: str):
+    ours, theirs = model.tokenize(source), model.tokenize(target)
+    refine = Refine.of(ours, theirs, LENGTH)
+    before = probs()
+    after = refine(before[0], before[1])
+    # Published: base[:, :, mapper] * alphas + own * (1 - alphas), the mapper -1 where nothing is aligned.
+    mapper = refine.aligned
+    alphas = (mapper != -1).float()
+    torch.testing.assert_close(after, before[0][:, :, mapper] * alphas + before[1] * (1 - alphas))
+    # The paper: M_A(j) for tokens of both captions, M*_j for new ones.
+    for j, token in enumerate(theirs.ids):
+        i = int(mapper[j])
+        expected = before[1][..., j] if i < 0 else before[0][..., i]
+        assert i < 0 or ours.ids[i] == token
+        torch.testing.assert_close(after[..., j], expected)
+    assert mapper[len(theirs.ids) :].tolist() == list(range(len(theirs.ids), LENGTH))
+
+
+def when(model: Model, captions: list[str], share=1.0, words=None, steps: int = 10) -> WordSteps:
+    tokens = [model.tokenize(caption) for caption in captions]
+    return WordSteps.of(tokens, steps=steps, length=LENGTH, share=share, words=words or {})
+
+
+def test_reweight_multiplies_the_tokens_of_a_word(model: Model):
+    target = model.tokenize("a tiger on grass")
+    factors = torch.ones(1, LENGTH)
+    factors[0, target.find("tiger")] = -2.0
+    before = probs()
+    after = Reweight(factors, when(model, ["a tiger on grass"]))(before, SITE, 0)
+    torch.testing.assert_close(after[0], before[0])
+    for token in range(LENGTH):
+        torch.testing.assert_close(after[1, ..., token], before[1, ..., token] * (-2 if 2 <= token <= 6 else 1))
+
+
+def test_follow_stops_at_the_end_of_its_steps(model: Model):
+    source, target = model.tokenize("a cat"), model.tokenize("a dog")
+    pairs = pair_words(source, target)
+    assert pairs is not None
+    follow = Follow((Replace.of(source, target, pairs, LENGTH),), (0,), when(model, ["a dog"], share=0.4))
+    before = probs()
+    for step in range(10):
+        assert follow.wants(SITE, step) == (step < 4)
+    torch.testing.assert_close(follow(before, SITE, 3)[1], before[0])
+    torch.testing.assert_close(follow(before, SITE, 4)[1], before[1])
+    assert not follow.wants(Site("a", "self", 4, 4), 0)
+
+
+def test_a_word_may_have_steps_of_its_own(model: Model):
+    own = when(model, ["a dog on grass"], share=(0.2, 0.8), words={"dog": (0.0, 0.5), "grass": 0.0})
+    table = own.table[:, 0]
+    assert table[:, 1].nonzero().flatten().tolist() == list(range(2, 8))
+    assert table[:, 2].nonzero().flatten().tolist() == list(range(5))
+    assert not table[:, 4].any()
+
+
+def test_a_chain_follows_the_edit_before(model: Model):
+    captions = [model.tokenize(caption) for caption in ("a cat on grass", "a dog on grass", "a red dog on grass")]
+    pairs = pair_words(captions[0], captions[1])
+    assert pairs is not None
+    edits = (Replace.of(captions[0], captions[1], pairs, LENGTH), Refine.of(captions[1], captions[2], LENGTH))
+    schedule = when(model, ["a dog on grass", "a red dog on grass"])
+    before = probs(3)
+    after = Follow(edits, (0, 1), schedule)(before, SITE, 0)
+    torch.testing.assert_close(after[1], before[0])
+    torch.testing.assert_close(after[2, ..., 3], before[0, ..., 2])  # dog, from dog, from cat
+    torch.testing.assert_close(after[2, ..., 2], before[2, ..., 2])  # red is new
+    assert torch.equal(before, probs(3))  # what it was given stays as it was

@@ -1,0 +1,143 @@
+"""Local blend against the published method, on maps made by hand."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from nulltext.attention.record import Record
+from nulltext.attention.sites import Site
+from nulltext.editing.blend import Blend, Blender
+from nulltext.errors import EmptyMaskError, WordNotFoundError
+from nulltext.models.base import Model
+from nulltext.pictures import Frame
+
+CAPTIONS = ("a cat on grass", "a dog on grass", "a red dog on grass")
+SIDE, LATENT, LENGTH = 16, 64, 24
+FRAME = Frame(size=(512, 512), fitted=(512, 512), part=(0, 0, 512, 512), content=(0, 0, 512, 512))
+
+
+def spot(row: int, column: int, width: float) -> Tensor:
+    line = torch.arange(SIDE)
+    return torch.exp(-((line[:, None] - row) ** 2 + (line[None] - column) ** 2) / width**2)
+
+
+def record_of(maps: Tensor) -> Record:
+    """A record that has seen these maps, [P, L, rows, columns]."""
+    record = Record((LATENT, LATENT))
+    probs = maps.flatten(2).transpose(1, 2)[:, None]
+    record(probs, Site("a", "cross", SIDE, SIDE), 0)
+    return record
+
+
+def maps_of(model: Model, spots: Sequence[dict[str, Tensor]]) -> Tensor:
+    maps = torch.rand(len(spots), LENGTH, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 0.01
+    for prompt, words in enumerate(spots):
+        for word, where in words.items():
+            maps[prompt, model.tokenize(CAPTIONS[prompt]).find(word)[0]] = where
+    return maps
+
+
+def blender(model: Model, blend: Blend, maps: Tensor, *, bases: Sequence[int] = (0, 0), first: int = 0) -> Blender:
+    captions = [model.tokenize(caption) for caption in CAPTIONS[: len(maps)]]
+    return Blender(
+        blend,
+        captions,
+        bases=bases[: len(maps) - 1],
+        first=first,
+        frame=FRAME,
+        latent_size=(LATENT, LATENT),
+        record=record_of(maps),
+    )
+
+
+def published(maps: Tensor, changing: Sequence[int], kept: Sequence[int] | None, x: Tensor) -> Tensor:
+    """Latents blended as the published method does it: threshold 0.3, maps pooled 3 x 3, source and target united."""
+
+    def mask_of(tokens: Sequence[int], *, pool: bool) -> Tensor:
+        chosen = torch.stack([maps[p, token] for p, token in enumerate(tokens)])[:, None]
+        if pool:
+            chosen = F.max_pool2d(chosen, (3, 3), (1, 1), padding=(1, 1))
+        mask = F.interpolate(chosen, size=x.shape[2:])
+        mask = mask / mask.max(2, keepdim=True)[0].max(3, keepdim=True)[0]
+        mask = mask.gt(0.3)
+        return mask[:1] | mask
+
+    mask = mask_of(changing, pool=True)
+    if kept is not None:
+        mask = mask & ~mask_of(kept, pool=False)
+    return x[:1] + mask.float() * (x - x[:1])
+
+
+@pytest.fixture
+def maps(model: Model) -> Tensor:
+    grass = spot(15, 8, 6)
+    return maps_of(
+        model,
+        [
+            {"cat": spot(5, 5, 3), "grass": grass},
+            {"dog": spot(6, 9, 2), "grass": grass},
+            {"dog": spot(9, 5, 2), "grass": spot(12, 8, 6)},
+        ],
+    )
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.randn(3, 4, LATENT, LATENT, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("keep_out", [(), "grass"])
+def test_it_is_the_published_blend(model: Model, maps: Tensor, x: Tensor, keep_out):
+    tokens = [model.tokenize(caption) for caption in CAPTIONS]
+    changing = [tokens[0].find("cat")[0], tokens[1].find("dog")[0], tokens[2].find("dog")[0]]
+    kept = [caption.find("grass")[0] for caption in tokens] if keep_out else None
+    blended = blender(model, Blend("cat", "dog", keep_out=keep_out), maps)(0, x)
+    torch.testing.assert_close(blended, published(maps, changing, kept, x))
+    assert 0.02 < (blended != x).float().mean() < 0.98
+
+
+def test_before_its_first_step_everything_may_change(model: Model, maps: Tensor, x: Tensor):
+    late = blender(model, Blend("cat", "dog"), maps, first=10)
+    assert torch.equal(late(9, x), x)
+    assert (late.masks == 1).all()
+    assert not torch.equal(late(10, x), x)
+    assert 0 < late.masks.mean() < 1
+
+
+def test_a_drawn_mask_is_intersected(model: Model, maps: Tensor, x: Tensor):
+    left = Image.new("L", (512, 512))
+    left.paste(255, (0, 0, 160, 512))
+    words = blender(model, Blend("cat", "dog"), maps)
+    both = blender(model, Blend("cat", "dog", mask=left), maps)
+    drawn = blender(model, Blend(mask=left), maps)
+    words(0, x), both(0, x), drawn(0, x)
+    assert torch.equal(both.masks, words.masks * drawn.masks)
+    assert drawn.masks[..., :20].all()
+    assert not drawn.masks[..., 20:].any()
+    # Outside the mask it is the source to the last bit.
+    assert torch.equal(drawn(0, x)[1:, :, :, 20:], x[:1, :, :, 20:].expand(2, -1, -1, -1))
+
+
+def test_an_edit_of_an_edit_blends_with_that_one(model: Model, maps: Tensor, x: Tensor):
+    chain = blender(model, Blend("cat", "dog"), maps, bases=(0, 1))
+    blended = chain(0, x)
+    mask = chain.masks.bool()
+    assert (mask[1] | ~mask[0]).all()  # what the first may change, so may the second
+    torch.testing.assert_close(blended[2], torch.where(mask[1], x[2], blended[1]))
+
+
+def test_a_mask_without_anything_in_it(model: Model, maps: Tensor, x: Tensor):
+    corner = Image.new("L", (512, 512))
+    corner.paste(255, (480, 480, 512, 512))
+    with pytest.raises(EmptyMaskError, match=r"'a dog on grass' is empty.*reaches 0\.0\d of its maximum.*0\.3"):
+        blender(model, Blend("cat", "dog", mask=corner), maps)(0, x)
+
+
+def test_each_caption_needs_one_of_the_words(model: Model, maps: Tensor):
+    blender(model, Blend("cat", ("dog", "red")), maps)
+    with pytest.raises(WordNotFoundError, match="'red' is not in the caption 'a dog on grass'"):
+        blender(model, Blend("cat", "red"), maps)

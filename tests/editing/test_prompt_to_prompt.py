@@ -1,0 +1,217 @@
+"""Prompt-to-Prompt on inverted pictures."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nulltext import DDIM, Blend, CaptionSwap, NullText, Progress, PromptToPrompt, attention_maps, reconstruct
+from nulltext.attention.sites import attention_modules
+from nulltext.errors import (
+    Cancelled,
+    EmptyCaptionError,
+    EmptyMaskError,
+    ImageError,
+    ImageNotFoundError,
+    SettingError,
+    WordNotFoundError,
+)
+from nulltext.models.base import Model
+
+CAPTION = "a cat on grass"
+
+
+@pytest.fixture(scope="module")
+def inversion(any_model, photo):
+    return NullText(steps=5, inner_steps=2)(any_model, photo, CAPTION)
+
+
+def processors(model: Model) -> list[object]:
+    return [module.processor for module in attention_modules(model.denoiser).values()]
+
+
+@pytest.mark.parametrize(
+    "control",
+    [
+        PromptToPrompt(),
+        PromptToPrompt(cross_attention=1.0, self_attention=1.0),
+        PromptToPrompt(cross_attention=0.0, self_attention=0.0),
+        PromptToPrompt(cross_attention=(0.2, 0.6), self_attention=(0.4, 0.8)),
+        PromptToPrompt(kind="refine"),
+        PromptToPrompt(kind="replace", cross_attention={"cat": 0.2, "": 0.8}),
+        PromptToPrompt(reweight={"cat": 1.0}),
+        PromptToPrompt(blend=Blend("cat", "cat", threshold=0.0)),
+        PromptToPrompt(maps=True),
+    ],
+    ids=str,
+)
+def test_the_same_caption_is_the_reconstruction(any_model, inversion, control):
+    edit = control(any_model, inversion, CAPTION)
+    plain = reconstruct(any_model, inversion)
+    # To 1e-4 of a picture's range, which is 2: random weights amplify the rounding of another attention kernel.
+    torch.testing.assert_close(edit.pixels, plain, rtol=0, atol=2e-4)
+    torch.testing.assert_close(edit.source, plain, rtol=0, atol=2e-4)
+
+
+def test_without_any_control_it_is_the_plain_swap(any_model, inversion):
+    edit = PromptToPrompt(cross_attention=0.0, self_attention=0.0)(any_model, inversion, "a dog on grass")
+    torch.testing.assert_close(edit.pixels, CaptionSwap()(any_model, inversion, "a dog on grass").pixels)
+
+
+@pytest.mark.parametrize("settings", [{"self_attention": 0.0}, {"cross_attention": 0.0}])
+def test_either_attention_changes_the_plain_swap(any_model, inversion, settings):
+    plain = CaptionSwap()(any_model, inversion, "a dog on grass")
+    edit = PromptToPrompt(**settings)(any_model, inversion, "a dog on grass")
+    assert (edit.pixels - plain.pixels).abs().max() > 1e-3
+    assert (edit.pixels - edit.source).abs().max() > 1e-3
+
+
+def test_several_in_one_batch_are_what_each_is_alone(any_model, inversion):
+    captions = ["a dog on grass", "a red cat on grass", "a tiger on grass"]
+    together = PromptToPrompt()(any_model, inversion, captions)
+    assert together.kinds == ("replace", "refine", "replace")
+    for i, caption in enumerate(captions):
+        alone = PromptToPrompt()(any_model, inversion, caption)
+        torch.testing.assert_close(together.pixels[i : i + 1], alone.pixels, rtol=1e-3, atol=1e-3)
+
+
+def test_the_kind_may_be_forced(any_model, inversion):
+    assert PromptToPrompt(kind="refine")(any_model, inversion, "a dog on grass").kinds == ("refine",)
+    with pytest.raises(SettingError, match=r"4 words.*5 words.*'refine'"):
+        PromptToPrompt(kind="replace")(any_model, inversion, "a red cat on grass")
+
+
+def test_a_heavier_word_changes_the_picture(any_model, inversion):
+    light, heavy = (
+        PromptToPrompt(reweight={"dog": factor})(any_model, inversion, "a dog on grass").pixels
+        for factor in (1.0, 10.0)
+    )
+    assert (light - heavy).abs().max() > 1e-3
+
+
+def test_a_chain_edits_the_edit_before(any_model, inversion):
+    captions = ["a dog on grass", "a red dog on grass"]
+    chained = PromptToPrompt(chain=True)(any_model, inversion, captions)
+    apart = PromptToPrompt()(any_model, inversion, captions)
+    torch.testing.assert_close(chained.pixels[0], apart.pixels[0], rtol=1e-3, atol=1e-3)
+    assert (chained.pixels[1] - apart.pixels[1]).abs().max() > 1e-4
+    # The first link repeated: nothing is left to change in the second.
+    again = PromptToPrompt(chain=True, cross_attention=1.0, self_attention=1.0)(
+        any_model, inversion, ["a dog on grass", "a dog on grass"]
+    )
+    torch.testing.assert_close(again.pixels[1], again.pixels[0], rtol=1e-3, atol=1e-3)
+
+
+def test_a_mask_comes_back_over_the_photograph(any_model, inversion, picture):
+    left = Image.new("L", picture.size)
+    left.paste(255, (0, 0, picture.width // 2, picture.height))
+    control = PromptToPrompt(blend=Blend(mask=left, start=0.0), cross_attention=0.0, self_attention=0.0)
+    edit = control(any_model, inversion, "a dog on grass")
+    assert edit.masks is not None
+    assert edit.masks.shape == (1, 1, 64, 64)
+    assert edit.mask_images[0].size == picture.size
+    kept = np.asarray(edit.mask_images[0])
+    assert kept[:, picture.width // 6 : picture.width // 3].min() == 255
+    assert kept[:, 2 * picture.width // 3 :].max() == 0
+    assert CaptionSwap()(any_model, inversion, "a dog on grass").mask_images == []
+
+
+def test_an_empty_mask_is_an_error_with_the_maximum(any_model, inversion, picture):
+    black = Image.new("L", picture.size)
+    with pytest.raises(EmptyMaskError, match=r"reaches 0\.00 of its maximum"):
+        PromptToPrompt(blend=Blend("cat", mask=black))(any_model, inversion, "a dog on grass")
+
+
+def test_a_mask_must_fit_the_photograph(any_model, inversion, tmp_path):
+    with pytest.raises(ImageError, match="expected the photograph's 96 x 80"):
+        PromptToPrompt(blend=Blend(mask=Image.new("L", (50, 50))))(any_model, inversion, "a dog on grass")
+    with pytest.raises(ImageNotFoundError):
+        PromptToPrompt(blend=Blend(mask=tmp_path / "none.png"))(any_model, inversion, "a dog on grass")
+
+
+@pytest.mark.parametrize(
+    "control",
+    [
+        PromptToPrompt(reweight={"tiger": 2.0}),
+        PromptToPrompt(cross_attention={"tiger": 0.5}),
+        PromptToPrompt(blend=Blend("tiger")),
+        PromptToPrompt(blend=Blend("cat", "tiger")),
+        PromptToPrompt(blend=Blend("cat", "dog", keep_out="tiger")),
+    ],
+    ids=str,
+)
+def test_a_word_that_is_not_there_is_named(any_model, inversion, control):
+    before = processors(any_model)
+    with pytest.raises(WordNotFoundError, match="'tiger' is not in the caption"):
+        control(any_model, inversion, "a dog on grass")
+    assert all(a is b for a, b in zip(processors(any_model), before, strict=True))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cross_attention": 1.2},
+        {"cross_attention": (0.6, 0.4)},
+        {"cross_attention": {"cat": -0.1}},
+        {"self_attention": -0.1},
+        {"reweight": {"cat": 11.0}},
+        {"reweight": {"cat": -5.0}},
+    ],
+)
+def test_settings_out_of_range(settings):
+    with pytest.raises(SettingError, match="got"):
+        PromptToPrompt(**settings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"source": "cat", "threshold": 1.0}, {"source": "cat", "start": 2.0}])
+def test_blends_out_of_range(settings):
+    with pytest.raises(SettingError, match="got"):
+        Blend(**settings)
+
+
+@pytest.mark.parametrize("error", [Cancelled, KeyboardInterrupt])
+def test_stopping_in_the_middle_leaves_the_model_as_it_was(any_model, inversion, error):
+    before = processors(any_model)
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 3:
+            raise error
+
+    with pytest.raises(error):
+        PromptToPrompt()(any_model, inversion, "a dog on grass", stop)
+    assert all(a is b for a, b in zip(processors(any_model), before, strict=True))
+
+
+def test_no_caption(any_model, inversion):
+    with pytest.raises(EmptyCaptionError):
+        PromptToPrompt()(any_model, inversion, [])
+
+
+def test_pictures_that_are_not_square(any_model, picture):
+    import nulltext
+
+    wide = nulltext.open_image(picture, any_model, size=(40, 72))
+    inversion = DDIM(steps=3)(any_model, wide, CAPTION)
+    edit = PromptToPrompt(blend=Blend("cat", "dog", threshold=0.1), maps=True)(any_model, inversion, "a dog on grass")
+    assert edit.pixels.shape == (1, 3, 40, 72)
+    assert edit.maps is not None
+    assert edit.maps.maps.shape == (2, 24, 5, 9)
+
+
+def test_maps_are_shares_and_can_be_looked_at(any_model, inversion):
+    maps = attention_maps(any_model, inversion)
+    torch.testing.assert_close(maps.maps.sum(1), torch.ones(1, 8, 8))
+    assert maps.words() == ["a", "cat", "on", "grass"]
+    over = maps.over("cat")
+    assert over.shape == (64, 64)
+    assert over.max() == 1
+    assert over.min() >= 0
+    torch.testing.assert_close(maps.pixels, reconstruct(any_model, inversion), rtol=0, atol=2e-4)
+    with pytest.raises(WordNotFoundError):
+        maps.of("dog")
+    both = PromptToPrompt(maps=True)(any_model, inversion, "a red dog on grass").maps
+    assert both is not None
+    torch.testing.assert_close(both.maps[:1], maps.maps, rtol=1e-3, atol=1e-4)
+    sheet = both.sheet(cell_size=64)
+    assert sheet.width > 5 * 64
+    assert len(set(np.asarray(sheet).reshape(-1, 3).sum(1).tolist())) > 50
