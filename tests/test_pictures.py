@@ -2,6 +2,7 @@ import hashlib
 import inspect
 import io
 import struct
+import warnings
 import zlib
 from types import SimpleNamespace
 
@@ -259,6 +260,15 @@ def test_a_decompression_bomb():
         open_image(png(60_000, 60_000), SIZES)
     with pytest.raises(ImageDecodeError, match="truncated or damaged"):  # above Pillow's warning, below its error
         open_image(png(10_000, 10_000), SIZES)
+
+
+def test_a_picture_that_pillow_finds_large_is_taken_without_a_warning(monkeypatch, picture):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", picture.width * picture.height - 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        photo = open_image(encode(picture), SIZES)
+        frame = Frame.read(photo.frame.record(), photo.frame.surroundings)
+        assert frame.restore(photo.pixels).size == picture.size
 
 
 # ---- colour profiles
