@@ -1,4 +1,4 @@
-"""`nulltext edit`: an inversion file and new captions in, pictures out."""
+"""`nulltext edit`: an inversion file and new captions in, pictures out, by Prompt-to-Prompt."""
 
 import time
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from nulltext.cli import options, outputs, terminal
+from nulltext.cli import controls, options, outputs, terminal
 from nulltext.cli.models import load_for
+from nulltext.errors import SettingError
 
 
 def edit(
@@ -29,6 +30,33 @@ def edit(
         Path | None,
         typer.Option(metavar="PICTURE", help="Write the source, drawn again, there.", rich_help_panel="Output"),
     ] = None,
+    cross: controls.Cross = None,
+    self_share: controls.Self = None,
+    kind: controls.Kind = "auto",
+    weight: controls.Weight = None,
+    blend: controls.BlendWords = None,
+    mask: controls.DrawnMask = None,
+    keep_out: controls.KeepOut = None,
+    threshold: controls.Threshold = None,
+    blend_start: controls.BlendStart = None,
+    chain: Annotated[
+        bool,
+        typer.Option(
+            "--chain", help="Each caption edits the result of the one before.", rich_help_panel=controls.PANEL
+        ),
+    ] = False,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain", help="Only swap the caption, and leave attention alone.", rich_help_panel=controls.PANEL
+        ),
+    ] = False,
+    maps: Annotated[
+        bool,
+        typer.Option(
+            "--maps", help="Also write where every word looks, and the masks of a blend.", rich_help_panel="Output"
+        ),
+    ] = False,
     guidance: Annotated[
         float | None, typer.Option(help="The weight w; the file's own if not given, and for null-text no other.")
     ] = None,
@@ -47,24 +75,49 @@ def edit(
 ) -> None:
     """Draw an inverted photograph under other captions: one picture for each.
 
-    The caption it was inverted with, with a word or two changed, works best; `nulltext show FILE` prints it.
+    The caption it was inverted with, with a word or two changed or added, works best; `nulltext show FILE` prints it.
+    If too much of the photograph changes, raise --self and --cross or name what changes with --blend; if the edit is
+    hardly seen, lower them or give its word more --weight.
     """
     paths = outputs.edit_paths(captions, output, file.stem)
     check = [] if reconstruction is None else [outputs.picture_path(reconstruction)]
-    outputs.check_all([*paths, *check], force=force)
+    blending = controls.read_blend(blend, mask=mask, keep_out=keep_out or (), threshold=threshold, start=blend_start)
+    masks = [path.with_name(f"{path.stem}-mask.png") for path in paths] if maps and blending else []
+    sheet = [paths[0].with_name(f"{paths[0].stem if len(paths) == 1 else file.stem}-maps.png")] if maps else []
+    outputs.check_all([*paths, *check, *masks, *sheet], force=force)
+    if plain and (blending or cross or self_share or weight or chain or maps):
+        raise SettingError("got --plain and options of Prompt-to-Prompt; expected one or the other.")
 
     from nulltext import CaptionSwap, Inversion
 
+    method = (
+        CaptionSwap(guidance=guidance)
+        if plain
+        else controls.editor(
+            cross=cross,
+            self_share=self_share,
+            kind=kind,
+            weights=weight,
+            blend=blending,
+            chain=chain,
+            maps=maps,
+            guidance=guidance,
+        )
+    )
     inversion = Inversion.load(file)
     loaded = load_for(inversion.model, model, config=config, device=device, dtype=dtype)
     start = time.perf_counter()
     with terminal.progress() as on_progress:
-        result = CaptionSwap(guidance=guidance)(loaded, inversion, captions, on_progress)
+        result = method(loaded, inversion, captions, on_progress)
     seconds = time.perf_counter() - start
     for path, image in zip(paths, result.images, strict=True):
         outputs.write_picture(path, image, force=force)
+    for path, image in zip(masks, result.mask_images, strict=True):
+        outputs.write_picture(path, image, force=force)
     for path in check:
         outputs.write_picture(path, result.reconstruction, force=force)
+    for path in sheet if result.maps is not None else ():
+        outputs.write_picture(path, result.maps.sheet(), force=force)
 
     if json:
         terminal.print_json(
@@ -72,8 +125,13 @@ def edit(
                 "file": str(file),
                 "source_caption": inversion.caption,
                 "edits": [
-                    {"caption": caption, "path": str(path)} for caption, path in zip(captions, paths, strict=True)
+                    {"caption": caption, "path": str(path), "kind": kind_of}
+                    for caption, path, kind_of in zip(
+                        captions, paths, result.kinds or ["plain"] * len(paths), strict=True
+                    )
                 ],
+                "masks": [str(path) for path in masks],
+                "maps": str(sheet[0]) if sheet else None,
                 "reconstruction": None if reconstruction is None else str(reconstruction),
                 "model": inversion.model.id,
                 "guidance": inversion.guidance if guidance is None else guidance,
@@ -81,4 +139,6 @@ def edit(
             }
         )
         return
-    terminal.show("\n".join(str(path) for path in [*paths, *check]))
+    for caption, kind_of in zip(captions, result.kinds, strict=False):
+        typer.echo(f"{kind_of}: {caption}", err=True)
+    terminal.show("\n".join(str(path) for path in [*paths, *masks, *check, *sheet]))
