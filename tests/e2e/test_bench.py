@@ -51,3 +51,22 @@ def test_bench_model_as_a_table(run):
     assert result.exit_code == 0, result.output
     for word in ("1 held-out scenes", "autoencoder", "judges", "64 near misses", "right ground", "ms"):
         assert word in result.stdout
+
+
+def test_bench_edits_has_every_method_and_kind(run_json):
+    figures = run_json("bench", "edits", "--limit", 1, "--steps", 2, "--inner-steps", 1, "--guidance", 4)
+    assert figures["pictures"] == 1
+    assert figures["guidance"] == 4
+    assert figures.keys() >= {"methods", "four_edits_cost"}
+    for method in ("plain", "p2p", "p2p_blend"):
+        for kind in ("overall", "local", "color", "shape", "surface", "ground", "time"):
+            each = figures["methods"][method][kind]
+            assert each.keys() == {"success", "outside_db", "truth_db", "truth_ssim"}
+            assert each["success"].keys() == {"mean", "low", "high", "count"}
+
+
+def test_bench_edits_as_a_table(run):
+    result = run("bench", "edits", "--limit", 1, *QUICK)
+    assert result.exit_code == 0, result.output
+    for word in ("1 held-out scenes", "p2p_blend", "surface", "success", "outside, dB", "four captions"):
+        assert word in result.stdout

@@ -62,6 +62,56 @@ def reconstruction(
     terminal.show(f"one inversion without early stop: {figures.invert_seconds:.1f} s on {loaded.device}")
 
 
+@app.command("edits", cls=Command)
+def edits(
+    limit: Limit = None,
+    steps: options.Steps = 50,
+    inner_steps: options.InnerSteps = 10,
+    guidance: Annotated[float, typer.Option(help="The weight w of classifier-free guidance.")] = 7.5,
+    model: options.ModelName = "scenes",
+    config: options.Config = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Measure edits whose right answer is known, since the new picture can be rendered as well."""
+    from nulltext import load
+    from nulltext.bench.edits import measure_edits
+
+    with terminal.loading(model):
+        loaded = load(model, config=config, device=device, dtype=dtype)
+    with terminal.progress() as on_progress:
+        figures = measure_edits(
+            loaded, limit=limit, steps=steps, inner_steps=inner_steps, guidance=guidance, on_progress=on_progress
+        )
+    if json:
+        terminal.print_json(asdict(figures))
+        return
+
+    from rich import box
+    from rich.table import Table
+
+    title = f"Edits of {figures.pictures} held-out scenes at w={guidance:g}, against the pictures they should become"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    for heading in ("", "", "success", "outside, dB", "truth, dB", "truth, SSIM"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for name, kinds in figures.methods.items():
+        for kind, each in kinds.items():
+            half = each.outside_db.high - each.outside_db.mean
+            table.add_row(
+                name if kind == "overall" else "",
+                kind,
+                f"{each.success.mean:.0%}",
+                f"{each.outside_db.mean:.2f} ± {half:.2f}",
+                f"{each.truth_db.mean:.2f}",
+                f"{each.truth_ssim.mean:.3f}",
+                end_section=kind == "time",
+            )
+    terminal.show(table)
+    terminal.show(f"four captions in one batch cost {figures.four_edits_cost:.2f} times one")
+
+
 @app.command("model", cls=Command)
 def model(
     limit: Limit = None,

@@ -116,8 +116,8 @@ def edit(
         outputs.write_picture(path, image, force=force)
     for path in check:
         outputs.write_picture(path, result.reconstruction, force=force)
-    for path in sheet if result.maps is not None else ():
-        outputs.write_picture(path, result.maps.sheet(), force=force)
+    if result.maps is not None:
+        outputs.write_picture(sheet[0], result.maps.sheet(), force=force)
 
     if json:
         terminal.print_json(
