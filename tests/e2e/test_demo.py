@@ -4,9 +4,9 @@ import pytest
 from PIL import Image
 
 from nulltext import Inversion
-from nulltext.cli.demo import edited_scenes
+from nulltext.cli.demo import EDITS, edited_scenes
 from nulltext.scenes.captions import caption
-from nulltext.scenes.world import sample_scene
+from nulltext.scenes.world import HELD_OUT_SEEDS, Scene, sample_scene
 
 QUICK = ("--steps", 4, "--inner-steps", 1)
 
@@ -41,8 +41,16 @@ def test_any_seed_has_pictures(run_json):
     assert len(record["pictures"]) == 1
 
 
-def test_edits_change_one_word_each():
-    scene = sample_scene(10_000_000, things=1, style="photo")
-    for after, kind in zip(edited_scenes(scene, ("color", "ground"), 0), ("color", "ground"), strict=True):
-        changed = set(caption(after).split()) ^ set(caption(scene).split())
-        assert {word for word in changed if word not in ("a", "an")}, kind
+def attributes(scene: Scene) -> dict[str, object]:
+    (thing,) = scene.things
+    return {**vars(scene), **vars(thing), "things": None}
+
+
+@pytest.mark.parametrize("kinds", EDITS)
+@pytest.mark.parametrize("seed", HELD_OUT_SEEDS[:4])
+def test_edits_change_one_word_each(kinds, seed):
+    scene = sample_scene(seed, things=1, style="photo")
+    for after, kind in zip(edited_scenes(scene, kinds, seed), kinds, strict=True):
+        before, then = attributes(scene), attributes(after)
+        assert {name for name in before if before[name] != then[name]} == {kind}
+        assert caption(after) != caption(scene)
