@@ -128,7 +128,7 @@ def test_refine_equals_the_published_method(model: Model, source: str, target: s
 
 def when(model: Model, captions: list[str], share=1.0, words=None, steps: int = 10) -> WordSteps:
     tokens = [model.tokenize(caption) for caption in captions]
-    return WordSteps.of(tokens, steps=steps, length=LENGTH, share=share, words=words or {})
+    return WordSteps.of(tokens, [{"": share, **(words or {})}] * len(tokens), steps=steps, length=LENGTH)
 
 
 def test_reweight_multiplies_the_tokens_of_a_word(model: Model):

@@ -139,7 +139,7 @@ def test_a_second_session_raises_and_the_first_goes_on(model: Model):
 
 def test_a_control_that_meets_nothing_raises(model: Model):
     with pytest.raises(SessionError, match="met none of the model's"):
-        use(model, KeepLayout((0,), range(5), most_tokens=3))
+        use(model, KeepLayout((0,), (range(5),), most_tokens=3))
 
 
 def test_the_step_must_be_told(model: Model):
@@ -148,11 +148,12 @@ def test_the_step_must_be_told(model: Model):
 
 
 def test_the_layout_is_the_sources(model: Model):
-    keep = KeepLayout((0, 1), range(2), most_tokens=64)
+    keep = KeepLayout((0, 1), (range(2), range(1)), most_tokens=64)
     site = Site("a", "self", 8, 8)
     before = torch.rand(3, 2, 64, 64)
     after = keep(before, site, 0)
     assert torch.equal(after, before[[0, 0, 0]])
+    assert torch.equal(keep(before, site, 1), before[[0, 0, 2]])  # the second keeps it for one step only
     assert keep.wants(site, 1)
     assert not keep.wants(site, 2)
     assert not keep.wants(Site("a", "self", 9, 8), 0)

@@ -16,7 +16,7 @@ from nulltext.models.base import Model
 from nulltext.pictures import Frame
 
 CAPTIONS = ("a cat on grass", "a dog on grass", "a red dog on grass")
-SIDE, LATENT, LENGTH = 16, 64, 24
+SIDE, LATENT, LENGTH, STEPS = 16, 64, 24, 50
 FRAME = Frame(size=(512, 512), fitted=(512, 512), part=(0, 0, 512, 512), content=(0, 0, 512, 512))
 
 
@@ -41,13 +41,13 @@ def maps_of(model: Model, spots: Sequence[dict[str, Tensor]]) -> Tensor:
     return maps
 
 
-def blender(model: Model, blend: Blend, maps: Tensor, *, bases: Sequence[int] = (0, 0), first: int = 0) -> Blender:
+def blender(model: Model, blend: Blend, maps: Tensor, *, bases: Sequence[int] = (0, 0)) -> Blender:
     captions = [model.tokenize(caption) for caption in CAPTIONS[: len(maps)]]
     return Blender(
-        blend,
+        [blend] * (len(maps) - 1),
         captions,
         bases=bases[: len(maps) - 1],
-        first=first,
+        steps=STEPS,
         frame=FRAME,
         latent_size=(LATENT, LATENT),
         record=record_of(maps),
@@ -95,13 +95,13 @@ def test_it_is_the_published_blend(model: Model, maps: Tensor, x: Tensor, keep_o
     tokens = [model.tokenize(caption) for caption in CAPTIONS]
     changing = [tokens[0].find("cat")[0], tokens[1].find("dog")[0], tokens[2].find("dog")[0]]
     kept = [caption.find("grass")[0] for caption in tokens] if keep_out else None
-    blended = blender(model, Blend("cat", "dog", keep_out=keep_out), maps)(0, x)
+    blended = blender(model, Blend("cat", "dog", keep_out=keep_out), maps)(STEPS - 1, x)
     torch.testing.assert_close(blended, published(maps, changing, kept, x))
     assert 0.02 < (blended != x).float().mean() < 0.98
 
 
 def test_before_its_first_step_everything_may_change(model: Model, maps: Tensor, x: Tensor):
-    late = blender(model, Blend("cat", "dog"), maps, first=10)
+    late = blender(model, Blend("cat", "dog", start=0.2), maps)
     assert torch.equal(late(9, x), x)
     assert (late.masks == 1).all()
     assert not torch.equal(late(10, x), x)
@@ -114,17 +114,17 @@ def test_a_drawn_mask_is_intersected(model: Model, maps: Tensor, x: Tensor):
     words = blender(model, Blend("cat", "dog"), maps)
     both = blender(model, Blend("cat", "dog", mask=left), maps)
     drawn = blender(model, Blend(mask=left), maps)
-    words(0, x), both(0, x), drawn(0, x)
+    words(STEPS - 1, x), both(STEPS - 1, x), drawn(STEPS - 1, x)
     assert torch.equal(both.masks, words.masks * drawn.masks)
     assert drawn.masks[..., :20].all()
     assert not drawn.masks[..., 20:].any()
     # Outside the mask it is the source to the last bit.
-    assert torch.equal(drawn(0, x)[1:, :, :, 20:], x[:1, :, :, 20:].expand(2, -1, -1, -1))
+    assert torch.equal(drawn(STEPS - 1, x)[1:, :, :, 20:], x[:1, :, :, 20:].expand(2, -1, -1, -1))
 
 
 def test_an_edit_of_an_edit_blends_with_that_one(model: Model, maps: Tensor, x: Tensor):
     chain = blender(model, Blend("cat", "dog"), maps, bases=(0, 1))
-    blended = chain(0, x)
+    blended = chain(STEPS - 1, x)
     mask = chain.masks.bool()
     assert (mask[1] | ~mask[0]).all()  # what the first may change, so may the second
     torch.testing.assert_close(blended[2], torch.where(mask[1], x[2], blended[1]))
@@ -134,7 +134,7 @@ def test_a_mask_without_anything_in_it(model: Model, maps: Tensor, x: Tensor):
     corner = Image.new("L", (512, 512))
     corner.paste(255, (480, 480, 512, 512))
     with pytest.raises(EmptyMaskError, match=r"'a dog on grass' is empty.*reaches 0\.0\d of its maximum.*0\.3"):
-        blender(model, Blend("cat", "dog", mask=corner), maps)(0, x)
+        blender(model, Blend("cat", "dog", mask=corner), maps)(STEPS - 1, x)
 
 
 def test_each_caption_needs_one_of_the_words(model: Model, maps: Tensor):

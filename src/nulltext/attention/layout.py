@@ -16,21 +16,21 @@ class KeepLayout:
 
     Attributes:
         bases: For each target prompt the prompt whose attention it takes.
-        steps: In which steps.
+        steps: For each target in which steps.
         most_tokens: Only at sites up to so many tokens; larger ones hold texture.
     """
 
     bases: tuple[int, ...]
-    steps: range
+    steps: tuple[range, ...]
     most_tokens: int
 
     def wants(self, site: Site, step: int) -> bool:
         """Self-attention of the smaller sites, in those steps."""
-        return site.kind == "self" and site.tokens <= self.most_tokens and step in self.steps
+        return site.kind == "self" and site.tokens <= self.most_tokens and any(step in own for own in self.steps)
 
     def __call__(self, probs: Probs, site: Site, step: int) -> Probs:
         """See `nulltext.attention.control.Control`."""
-        edited = [0]
-        for base in self.bases:
-            edited.append(edited[base])
-        return probs[torch.tensor(edited, device=probs.device)]
+        whose = [0]
+        for prompt, (base, own) in enumerate(zip(self.bases, self.steps, strict=True), start=1):
+            whose.append(whose[base] if step in own else prompt)
+        return probs[torch.tensor(whose, device=probs.device)]

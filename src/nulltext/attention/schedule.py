@@ -30,27 +30,27 @@ class WordSteps:
 
     @classmethod
     def of(
-        cls, targets: Sequence[Tokens], *, steps: int, length: int, share: Share, words: Mapping[str, Share]
+        cls, targets: Sequence[Tokens], shares: Sequence[Mapping[str, Share]], *, steps: int, length: int
     ) -> "WordSteps":
-        """The same share for all tokens but those of some words.
+        """Looks the words up.
 
         Args:
             targets: The edited captions.
+            shares: For each of them the shares of steps by word, "" for all other tokens; a word must be in one of the
+                captions.
             steps: T.
             length: L, the tokens of an embedding.
-            share: The steps of all other tokens.
-            words: Shares of single words; each must be in one of the captions.
 
         Raises:
             WordNotFoundError: A word is in none of the captions.
         """
         table = torch.zeros(steps, len(targets), length, dtype=torch.bool)
-        own = steps_of(share, steps)
-        table[own.start : own.stop] = True
-        for word, its_share in words.items():
-            now = torch.tensor([step in steps_of(its_share, steps) for step in range(steps)])
-            for prompt, positions in find_in_any(targets, word).items():
-                table[:, prompt, positions] = now[:, None]
+        for prompt, by_word in enumerate(shares):
+            for word in sorted(by_word):  # "" comes first
+                tokens = find_in_any(targets, word).get(prompt, []) if word else slice(None)
+                table[:, prompt, tokens] = torch.tensor(
+                    [step in steps_of(by_word[word], steps) for step in range(steps)]
+                )[:, None]
         return cls(table)
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from nulltext.attention.record import Record
+from nulltext.attention.control import steps_of
+from nulltext.attention.record import Maps, Record
 from nulltext.attention.schedule import find_in_any
 from nulltext.errors import EmptyMaskError, SettingError
 from nulltext.pictures import Frame, open_mask
@@ -19,6 +20,9 @@ from nulltext.text.words import Tokens
 from nulltext.types import Latents, Masks
 
 Words = str | Sequence[str]
+
+Cells = Bool[Tensor, "latent_row latent_column"]
+"""[h, w] a choice of the latents' cells."""
 
 HALF = 0.5
 """From here on a cell of a drawn mask is white."""
@@ -66,7 +70,7 @@ class Blend:
 
 @final
 class Blender:
-    """One blend at work.
+    """The blends of one run at work, one for each new caption.
 
     Attributes:
         masks: [P - 1, 1, h, w] the masks used last; white as long as there were none.
@@ -74,46 +78,36 @@ class Blender:
 
     def __init__(
         self,
-        blend: Blend,
+        blends: Sequence[Blend | None],
         captions: Sequence[Tokens],
         *,
         bases: Sequence[int],
-        first: int,
+        steps: int,
         frame: Frame,
         latent_size: tuple[int, int],
         record: Record,
     ) -> None:
-        """Looks up the words and opens the mask.
+        """Looks up the words and opens the masks.
 
         Args:
-            blend: The settings.
-            captions: The source caption and the P - 1 new ones.
+            blends: For each of the P - 1 new captions its settings; None lets it change everywhere.
+            captions: The source caption and the new ones.
             bases: For each new caption the prompt that it is an edit of.
-            first: The first step, 0 to T - 1, after which the source is put back.
+            steps: T.
             frame: Where the fitted picture lies in the photograph.
             latent_size: (h, w).
             record: Where the maps of the run are kept.
 
         Raises:
-            WordNotFoundError: A word is in no caption, or a new caption has none of the target words.
-            ImageError: The mask cannot be read, or has another aspect ratio than the photograph.
+            WordNotFoundError: A word is in no caption, or a new caption has none of its target words.
+            ImageError: A mask cannot be read, or has another aspect ratio than the photograph.
         """
         self.masks: Masks = torch.ones(len(bases), 1, *latent_size)
-        self._blend, self._captions, self._bases, self._first, self._record = blend, captions, bases, first, record
-        self._by_words = bool(blend.source or blend.target)
-        source, *targets = captions
-        self._changing = [[position for word in _words(blend.source) for position in source.find(word)]]
-        for target in targets:
-            having = [word for word in _words(blend.target) if target.has(word)] or _words(blend.target)[:1]
-            self._changing.append([position for word in having for position in target.find(word)])
-        self._kept: list[list[int]] = [[] for _ in captions]
-        for word in _words(blend.keep_out):
-            for prompt, positions in find_in_any(captions, word).items():
-                self._kept[prompt] += positions
-        drawn = torch.ones(1, 1, *latent_size)
-        if blend.mask is not None:
-            drawn = F.interpolate(frame.fit_mask(open_mask(blend.mask)), size=latent_size, mode="area")
-        self._drawn = drawn[0, 0] > HALF
+        self._captions, self._bases, self._record = captions, bases, record
+        self._places = [
+            None if blend is None else _Place.of(blend, captions, prompt, steps=steps, frame=frame, size=latent_size)
+            for prompt, blend in enumerate(blends, start=1)
+        ]
 
     def __call__(self, step: int, x: Latents) -> Latents:
         """Puts the source back outside the masks: ``x_p = x_b + mask_p (x_p - x_b)``.
@@ -125,34 +119,77 @@ class Blender:
         Raises:
             EmptyMaskError: A mask is empty.
         """
-        if step < self._first:
-            return x
-        size, threshold = x.shape[-2:], self._blend.threshold
-        allowed = [self._drawn.to(x.device)] * len(x)
-        reached = [1.0] * len(x)
-        if self._blend.by_maps:
-            maps = self._record.maps()
-            likely = [place(m, positions, size, pool=True) for m, positions in zip(maps, self._changing, strict=True)]
-            kept = [place(m, positions, size) > threshold for m, positions in zip(maps, self._kept, strict=True)]
-            for prompt, base in enumerate(self._bases, start=1):
-                free = allowed[prompt] & ~kept[prompt] & ~kept[0]
-                here = torch.maximum(likely[prompt], likely[0])
-                allowed[prompt] = free & (here > threshold) if self._by_words else free
-                reached[prompt] = float((here * free).max())
-                if base:  # what the edit before may change, this one may as well
-                    allowed[prompt] = allowed[prompt] | allowed[base]
-        blended = list(x)
-        for prompt, base in enumerate(self._bases, start=1):
-            if not allowed[prompt].any():
+        everywhere = torch.ones(x.shape[-2:], dtype=torch.bool, device=x.device)
+        masks, blended = [everywhere], list(x)
+        for prompt, (base, where) in enumerate(zip(self._bases, self._places, strict=True), start=1):
+            if where is None or step < where.first:
+                masks.append(everywhere)
+                continue
+            mask, reached = where.mask(self._record.maps() if where.blend.by_maps else None, everywhere)
+            if base:  # what the edit before may change, this one may as well
+                mask = mask | masks[base]
+            if not mask.any():
                 raise EmptyMaskError(
                     f"the mask of {self._captions[prompt].caption!r} is empty: where a change is allowed, the map of "
-                    f"{self._blend.source or self._blend.target!r} reaches {reached[prompt]:.2f} of its maximum; "
-                    f"expected more than the threshold of {threshold:g}. Lower it, or check the mask and the words to "
+                    f"{where.blend.source or where.blend.target!r} reaches {reached:.2f} of its maximum; expected more "
+                    f"than the threshold of {where.blend.threshold:g}. Lower it, or check the mask and the words to "
                     "keep out."
                 )
-            blended[prompt] = torch.where(allowed[prompt], blended[prompt], blended[base])
-        self.masks = torch.stack(allowed[1:])[:, None].float().cpu()
+            masks.append(mask)
+            blended[prompt] = torch.where(mask, blended[prompt], blended[base])
+        self.masks = torch.stack(masks[1:])[:, None].float().cpu()
         return torch.stack(blended)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Place:
+    """A blend with its words looked up, for one new caption: positions of tokens in the source and in that caption."""
+
+    blend: Blend
+    prompt: int
+    first: int
+    source: list[int]
+    target: list[int]
+    kept: tuple[list[int], list[int]]
+    drawn: Cells
+
+    @classmethod
+    def of(
+        cls, blend: Blend, captions: Sequence[Tokens], prompt: int, *, steps: int, frame: Frame, size: tuple[int, int]
+    ) -> "_Place":
+        own = captions[prompt]
+        having = [word for word in _words(blend.target) if own.has(word)] or _words(blend.target)[:1]
+        kept = [find_in_any(captions, word) for word in _words(blend.keep_out)]
+        drawn = torch.ones(1, 1, *size)
+        if blend.mask is not None:
+            drawn = F.interpolate(frame.fit_mask(open_mask(blend.mask)), size=size, mode="area")
+        return cls(
+            blend=blend,
+            prompt=prompt,
+            first=steps_of(blend.start, steps).stop,
+            source=[position for word in _words(blend.source) for position in captions[0].find(word)],
+            target=[position for word in having for position in own.find(word)],
+            kept=(
+                [position for found in kept for position in found.get(0, [])],
+                [position for found in kept for position in found.get(prompt, [])],
+            ),
+            drawn=drawn[0, 0] > HALF,
+        )
+
+    def mask(self, maps: Maps | None, everywhere: Cells) -> tuple[Cells, float]:
+        """Where the caption may change the picture, and the highest value of its words' maps there."""
+        free = everywhere & self.drawn.to(everywhere.device)
+        if maps is None:
+            return free, 1.0
+        size, threshold = free.shape, self.blend.threshold
+        for its_maps, positions in zip((maps[0], maps[self.prompt]), self.kept, strict=True):
+            free = free & (place(its_maps, positions, size) <= threshold)
+        if not self.source and not self.target:
+            return free, 0.0
+        likely = torch.maximum(
+            place(maps[0], self.source, size, pool=True), place(maps[self.prompt], self.target, size, pool=True)
+        )
+        return free & (likely > threshold), float((likely * free).max())
 
 
 def place(

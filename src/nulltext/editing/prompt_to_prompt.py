@@ -30,7 +30,6 @@ from nulltext.text.alignment import pair_words
 from nulltext.text.words import Tokens
 from nulltext.types import Latents
 
-Kind = Literal["replace", "refine"]
 CROSS_ATTENTION = 0.8
 WEIGHTS = (-4.0, 10.0)
 """The range of factors of words that makes sense."""
@@ -69,7 +68,7 @@ class PromptToPrompt:
     guidance: float | None = None
 
     def __post_init__(self) -> None:
-        for name, shares in (("cross_attention", self._shares.values()), ("self_attention", [self.self_attention])):
+        for name, shares in (("cross_attention", self.shares.values()), ("self_attention", [self.self_attention])):
             for share in shares:
                 start, end = share if isinstance(share, tuple) else (0.0, share)
                 if not 0 <= start <= end <= 1:
@@ -94,85 +93,21 @@ class PromptToPrompt:
             EmptyMaskError: The blend would let nothing change.
         """
         wanted = (captions,) if isinstance(captions, str) else tuple(captions)
-        if not wanted:
-            raise EmptyCaptionError("got no caption; expected one or more. Say what the edited picture shall show.")
-        w = inversion.check(model, self.guidance)
-        cond = embed_captions(model, [inversion.caption, *wanted])
-        tokens = [model.tokenize(caption) for caption in (inversion.caption, *wanted)]
-        bases = tuple(range(len(wanted))) if self.chain else (0,) * len(wanted)
-        steps, length = len(inversion.schedule), cond.shape[1]
-        size = (inversion.pivot.shape[-2], inversion.pivot.shape[-1])
-
-        kinds, controls = self._controls(tokens, bases, steps, length)
-        record = Record(size)
-        blender = None
-        if self.blend is not None:
-            blender = Blender(
-                self.blend,
-                tokens,
-                bases=bases,
-                first=steps_of(self.blend.start, steps).stop,
-                frame=inversion.frame,
-                latent_size=size,
-                record=record,
-            )
-        if self.maps or (self.blend is not None and self.blend.by_maps):
-            controls.append(record)
-
-        start = inversion.pivot[:1].to(model.device).expand(len(cond), -1, -1, -1)
-        with ExitStack() as stack:
-            session = None
-            if controls:
-                control = Chain(tuple(controls))
-                session = stack.enter_context(controlled(model, control, prompts=len(cond), latent_size=size))
-                session.at(0)
-
-            def after(done: int, x: Latents) -> Latents:
-                if session is not None:
-                    session.at(done)
-                return x if blender is None else blender(done - 1, x)
-
-            nulls = step_nulls(model, inversion)
-            latents = sample(Guided(model, cond, w), inversion.schedule, start, nulls, on_progress, after=after)
-        drawn = model.decode(latents).cpu()
-        return Edit(
-            captions=wanted,
-            pixels=drawn[1:],
-            source=drawn[:1],
-            frame=inversion.frame,
-            kinds=kinds,
-            masks=None if blender is None else F.interpolate(blender.masks, size=drawn.shape[-2:]),
-            maps=AttentionMaps(tuple(tokens), record.maps().cpu(), drawn) if self.maps else None,
-        )
+        return draw(model, inversion, wanted, [self] * len(wanted), on_progress)
 
     @property
-    def _shares(self) -> Mapping[str, Share]:
-        return self.cross_attention if isinstance(self.cross_attention, Mapping) else {"": self.cross_attention}
+    def shares(self) -> Mapping[str, Share]:
+        """The shares of steps of cross-attention by word, "" for all others."""
+        if isinstance(self.cross_attention, Mapping):
+            return {"": CROSS_ATTENTION, **self.cross_attention}
+        return {"": self.cross_attention}
 
-    def _controls(
-        self, tokens: Sequence[Tokens], bases: tuple[int, ...], steps: int, length: int
-    ) -> tuple[tuple[Kind, ...], list[Control]]:
-        """What is done to the attention, and which kind each edit is."""
-        targets = tokens[1:]
-        words = dict(self._shares)
-        when = WordSteps.of(targets, steps=steps, length=length, share=words.pop("", CROSS_ATTENTION), words=words)
-        edits = [self._edit(tokens[base], target, length) for target, base in zip(targets, bases, strict=True)]
-        controls: list[Control] = []
-        if when.table.any():
-            controls.append(Follow(tuple(edits), bases, when))
-        if self.reweight:  # as in the authors' code only while words follow the source
-            factors = torch.ones(len(targets), length)
-            for word, factor in self.reweight.items():
-                for prompt, positions in find_in_any(targets, word).items():
-                    factors[prompt, positions] = factor
-            controls.append(Reweight(factors, when))
-        kept = steps_of(self.self_attention, steps)
-        if kept:
-            controls.append(KeepLayout(bases, kept, self.most_tokens))
-        kinds: list[Kind] = ["replace" if isinstance(edit, Replace) else "refine" for edit in edits]
-        return tuple(kinds), controls
+    def edit(self, source: Tokens, target: Tokens, length: int) -> Replace | Refine:
+        """How the tokens of a caption follow those of its source.
 
-    def _edit(self, source: Tokens, target: Tokens, length: int) -> Replace | Refine:
+        Raises:
+            SettingError: "replace" is asked for captions with different numbers of words.
+        """
         pairs = None if self.kind == "refine" else pair_words(source, target)
         if pairs is not None:
             return Replace.of(source, target, pairs, length)
@@ -182,3 +117,104 @@ class PromptToPrompt:
                 f"({len(target.words())} words); expected as many. Take 'refine', or 'auto'."
             )
         return Refine.of(source, target, length)
+
+
+def draw(
+    model: Model,
+    inversion: Inversion,
+    captions: Sequence[str],
+    editors: Sequence[PromptToPrompt],
+    on_progress: OnProgress = silent,
+) -> Edit:
+    """Draws captions side by side against one source, each with settings of its own.
+
+    Args:
+        model: The model it was inverted with.
+        inversion: The inversion.
+        captions: The new captions.
+        editors: For each its settings; they must agree in `chain`, `maps` and `guidance`.
+        on_progress: Told of every step, phase "sample".
+
+    Raises:
+        MismatchError: Another model, schedule or guidance than the inversion's.
+        CaptionError: A caption is empty, too long, has an unknown word, or lacks a word of the settings.
+        SettingError: Settings that must agree do not, or "replace" is asked for different numbers of words.
+        EmptyMaskError: A blend would let nothing change.
+    """
+    if not captions:
+        raise EmptyCaptionError("got no caption; expected one or more. Say what the edited picture shall show.")
+    common = {(editor.chain, editor.maps, editor.guidance, editor.most_tokens) for editor in editors}
+    if len(common) > 1 or len(editors) != len(captions):
+        raise SettingError(
+            f"got {len(editors)} settings for {len(captions)} captions, of {len(common)} kinds of chain, maps, "
+            "most_tokens and guidance; expected one for each, alike in these."
+        )
+    first = editors[0]
+    w = inversion.check(model, first.guidance)
+    cond = embed_captions(model, [inversion.caption, *captions])
+    tokens = [model.tokenize(caption) for caption in (inversion.caption, *captions)]
+    targets, steps, length = tokens[1:], len(inversion.schedule), cond.shape[1]
+    bases = tuple(range(len(targets))) if first.chain else (0,) * len(targets)
+    size = (inversion.pivot.shape[-2], inversion.pivot.shape[-1])
+
+    edits = tuple(
+        editor.edit(tokens[base], target, length) for editor, base, target in zip(editors, bases, targets, strict=True)
+    )
+    controls = _controls(editors, edits, targets, bases, steps=steps, length=length)
+    blends = [editor.blend for editor in editors]
+    record = Record(size)
+    if first.maps or any(blend is not None and blend.by_maps for blend in blends):
+        controls.append(record)
+    blender = Blender(blends, tokens, bases=bases, steps=steps, frame=inversion.frame, latent_size=size, record=record)
+
+    with ExitStack() as stack:
+        session = None
+        if controls:
+            control = Chain(tuple(controls))
+            session = stack.enter_context(controlled(model, control, prompts=len(cond), latent_size=size))
+            session.at(0)
+
+        def after(done: int, x: Latents) -> Latents:
+            if session is not None:
+                session.at(done)
+            return blender(done - 1, x)
+
+        start = inversion.pivot[:1].to(model.device).expand(len(cond), -1, -1, -1)
+        nulls = step_nulls(model, inversion)
+        latents = sample(Guided(model, cond, w), inversion.schedule, start, nulls, on_progress, after=after)
+    drawn = model.decode(latents).cpu()
+    return Edit(
+        captions=tuple(captions),
+        pixels=drawn[1:],
+        source=drawn[:1],
+        frame=inversion.frame,
+        kinds=tuple("replace" if isinstance(edit, Replace) else "refine" for edit in edits),
+        masks=F.interpolate(blender.masks, size=drawn.shape[-2:]) if any(blends) else None,
+        maps=AttentionMaps(tuple(tokens), record.maps().cpu(), drawn) if first.maps else None,
+    )
+
+
+def _controls(
+    editors: Sequence[PromptToPrompt],
+    edits: tuple[Replace | Refine, ...],
+    targets: Sequence[Tokens],
+    bases: tuple[int, ...],
+    *,
+    steps: int,
+    length: int,
+) -> list[Control]:
+    """What is done to the attention, in order; empty if the settings leave it alone."""
+    controls: list[Control] = []
+    when = WordSteps.of(targets, [editor.shares for editor in editors], steps=steps, length=length)
+    factors = torch.ones(len(targets), length)
+    for prompt, editor in enumerate(editors):
+        for word, factor in editor.reweight.items():
+            factors[prompt, find_in_any(targets, word).get(prompt, [])] = factor
+    if when.table.any():
+        controls.append(Follow(edits, bases, when))
+        if (factors != 1).any():  # as in the authors' code only in the steps in which words follow the source
+            controls.append(Reweight(factors, when))
+    layout = tuple(steps_of(editor.self_attention, steps) for editor in editors)
+    if any(layout):
+        controls.append(KeepLayout(bases, layout, editors[0].most_tokens))
+    return controls
