@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from nulltext.cli.controls import read_blend, read_cross, read_share, read_weights
@@ -110,3 +111,51 @@ def test_blends():
     only = read_blend("cat")
     assert only is not None
     assert (only.source, only.target) == (["cat"], [])
+
+
+def test_a_sweep_is_one_picture_of_a_grid(run_json, run, here, inverted, tiny):
+    options = ("--model", tiny, "--over", "self=0,0.5,1", "--over", "weight:dog=1,3", "--batch", 4)
+    record = run_json("sweep", inverted, "a red dog", *options)
+    assert record["path"] == "photo-a-red-dog-sweep.png"
+    assert record["settings"][1] == {"self": 0.0, "weight:dog": 3.0}
+    assert len(record["settings"]) == 6
+    sheet = Image.open(record["path"])
+    assert sheet.width > 3 * 192
+    assert sheet.height > 3 * 160
+    again = run("sweep", inverted, "a red dog", *options)
+    assert again.exit_code == 2
+    assert "--force" in again.stderr
+
+
+def test_a_sweep_cell_is_the_edit_of_these_settings(any_model, picture):
+    from nulltext import DDIM, PromptToPrompt, open_image
+    from nulltext.cli.sweep import vary
+    from nulltext.editing.prompt_to_prompt import draw
+
+    inversion = DDIM(steps=3)(any_model, open_image(picture, any_model), "a red cat")
+    editors = [vary(PromptToPrompt(), {"cross": 0.3, "self": share}) for share in (0.0, 1.0)]
+    together = draw(any_model, inversion, ["a red dog"] * 2, editors)
+    for index, editor in enumerate(editors):
+        alone = editor(any_model, inversion, "a red dog")
+        torch.testing.assert_close(together.pixels[index : index + 1], alone.pixels, rtol=1e-3, atol=1e-3)
+    assert (together.pixels[0] - together.pixels[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        (["self=a"], "expected one of cross, self"),
+        (["colour=1,2"], "expected one of cross, self"),
+        (["weight:=1"], "expected one of cross, self"),
+        (["self=0,1", "self=0.5"], "two different ones"),
+        (["self=0,1", "cross=0", "threshold=0.1"], "two different ones"),
+        (["threshold=0.1,0.3"], "there is no blend to vary"),
+        (["self=0,2"], "from 0 to 1"),
+    ],
+)
+def test_sweeps_that_make_no_sense(run, here, inverted, tiny, over, message):
+    options = [part for each in over for part in ("--over", each)]
+    result = run("sweep", inverted, "a red dog", "--model", tiny, *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert [path.name for path in here.iterdir()] == [inverted]

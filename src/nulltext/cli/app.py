@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from nulltext import __version__
-from nulltext.cli import bench, demo, edit, generate, invert, show, train
+from nulltext.cli import bench, demo, edit, generate, invert, show, sweep, train
 from nulltext.cli.command import Command
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ for name, function in {
     "demo": demo.demo,
     "invert": invert.invert,
     "edit": edit.edit,
+    "sweep": sweep.sweep,
     "show": show.show,
     "generate": generate.generate,
     "train": train.train,
