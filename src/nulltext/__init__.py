@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nulltext.editing.base import Edit, Editor
     from nulltext.editing.blend import Blend
     from nulltext.editing.caption_swap import CaptionSwap
-    from nulltext.editing.generate import generate
+    from nulltext.editing.generate import generate, generate_inversion
     from nulltext.editing.maps import AttentionMaps, attention_maps
     from nulltext.editing.prompt_to_prompt import PromptToPrompt
     from nulltext.errors import NulltextError
@@ -55,6 +55,7 @@ _HOMES = {
     "Scores": "inversion.base",
     "attention_maps": "editing.maps",
     "generate": "editing.generate",
+    "generate_inversion": "editing.generate",
     "load": "models.loading",
     "open_image": "pictures",
     "psnr": "metrics",
@@ -84,6 +85,7 @@ __all__ = [
     "__version__",
     "attention_maps",
     "generate",
+    "generate_inversion",
     "load",
     "open_image",
     "psnr",

@@ -79,6 +79,12 @@ class Frame:
         if whole != (self.surroundings is None):
             raise SettingError("got a part that is the whole photograph and surroundings, or a smaller one and none.")
 
+    @classmethod
+    def whole(cls, height: int, width: int) -> "Frame":
+        """The frame of a picture that was fitted to nothing."""
+        box = (0, 0, width, height)
+        return cls(size=(height, width), fitted=(height, width), part=box, content=box)
+
     def restore(self, pixels: OnePixels) -> Image.Image:
         """Puts a result back: cuts off filling, scales, and sets it into its surroundings.
 

@@ -159,3 +159,18 @@ def test_sweeps_that_make_no_sense(run, here, inverted, tiny, over, message):
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
     assert [path.name for path in here.iterdir()] == [inverted]
+
+
+def test_a_generated_picture_can_be_edited(run, run_json, here, tiny):
+    record = run_json(
+        "generate", "a red cat", "--model", tiny, "--steps", 3, "-o", "cat.png", "--save", "to/cat.safetensors"
+    )
+    assert record["file"] == "to/cat.safetensors"
+    assert run("edit", record["file"], "a red dog", "--model", tiny, "-o", "dog.png").exit_code == 0
+    assert Image.open("dog.png").size == Image.open("cat.png").size
+    assert run("show", record["file"]).exit_code == 0
+    refused = run(
+        "generate", "a red cat", "--model", tiny, "--steps", 3, "-o", "new.png", "--save", "to/cat.safetensors"
+    )
+    assert refused.exit_code == 2
+    assert not (here / "new.png").exists()

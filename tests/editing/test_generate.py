@@ -40,3 +40,18 @@ def test_bad_input(model):
         generate(model, "a cat", steps=0)
     with pytest.raises(SettingError, match="size"):
         generate(model, "a cat", size=(0, 8))
+
+
+def test_a_generated_picture_is_edited_like_a_photograph(any_model, tmp_path):
+    from nulltext import Inversion, PromptToPrompt, generate_inversion, reconstruct
+
+    drawn = generate_inversion(any_model, "a red cat", steps=4, guidance=5.0, seed=3, size=(64, 40))
+    plain = generate(any_model, "a red cat", steps=4, guidance=5.0, seed=3, size=(64, 40))
+    torch.testing.assert_close(reconstruct(any_model, drawn), plain, rtol=0, atol=2e-4)
+    drawn.save(tmp_path / "cat.safetensors")
+    again = Inversion.load(tmp_path / "cat.safetensors")
+    assert (again.method, again.settings["seed"], again.frame.size) == ("generate", 3, (64, 40))
+    edit = PromptToPrompt()(any_model, again, "a red dog")
+    torch.testing.assert_close(edit.source, plain, rtol=0, atol=2e-4)
+    assert (edit.pixels - edit.source).abs().max() > 1e-3
+    assert edit.image.size == (40, 64)

@@ -23,6 +23,14 @@ def generate(
             rich_help_panel="Output",
         ),
     ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also write an inversion file, with which `nulltext edit` can edit the picture.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
     steps: options.Steps = 50,
     guidance: Annotated[float, typer.Option(help="The weight w of classifier-free guidance.")] = 7.5,
     seed: options.Seed = 0,
@@ -39,26 +47,31 @@ def generate(
 ) -> None:
     """Draw a picture from a caption alone."""
     destination = outputs.picture_path(output or Path(f"{outputs.slug(caption)}-{seed}.png"))
-    outputs.check_all([destination], force=force)
+    outputs.check_all([destination] if save is None else [destination, save], force=force)
     wanted = None if size is None else _parse_size(size)
 
-    from nulltext import generate, load, to_image
+    from nulltext import generate_inversion, load, to_image
+    from nulltext.pictures import to_pixels
 
     with terminal.loading(model):
         loaded = load(model, config=config, device=device, dtype=dtype)
     start = time.perf_counter()
     with terminal.progress() as on_progress:
-        pixels = generate(
+        drawn = generate_inversion(
             loaded, caption, steps=steps, guidance=guidance, seed=seed, size=wanted, on_progress=on_progress
         )
     seconds = time.perf_counter() - start
-    outputs.write_picture(destination, to_image(pixels), force=force)
+    outputs.write_picture(destination, to_image(to_pixels(drawn.picture)), force=force)
+    if save is not None:
+        outputs.make_folder(save.parent)
+        drawn.save(save, overwrite=force)
 
-    height, width = pixels.shape[-2:]
+    height, width = drawn.frame.size
     if json:
         terminal.print_json(
             {
                 "path": str(destination),
+                "file": None if save is None else str(save),
                 "caption": caption,
                 "model": loaded.identity.id,
                 "seed": seed,
@@ -70,7 +83,7 @@ def generate(
             }
         )
         return
-    terminal.show(str(destination))
+    terminal.show(str(destination) if save is None else f"{destination}\n{save}")
 
 
 def _parse_size(size: str) -> tuple[int, int]:

@@ -1,16 +1,20 @@
 """Drawing from a caption alone."""
 
+import hashlib
 from collections.abc import Sequence
 
 import torch
 
+from nulltext import __version__
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.errors import SettingError
+from nulltext.inversion.base import Inversion, Scores
+from nulltext.metrics import psnr
 from nulltext.models.base import Model, embed_captions
-from nulltext.pictures import nearest_size
+from nulltext.pictures import Frame, nearest_size, to_picture, to_pixels
 from nulltext.progress import OnProgress, silent
-from nulltext.types import Pixels
+from nulltext.types import Latents, Pixels
 
 
 def generate(
@@ -50,8 +54,71 @@ def generate(
         raise SettingError(f"got {len(seeds)} seeds for {len(captions)} captions; expected one for each.")
     schedule = model.schedule(steps)
     cond, null = embed_captions(model, captions), model.embed([""])
+    x = _noise(model, seeds, size)
+    return model.decode(sample(Guided(model, cond, guidance), schedule, x, [null] * steps, on_progress)).cpu()
+
+
+def generate_inversion(
+    model: Model,
+    caption: str,
+    *,
+    steps: int = 50,
+    guidance: float = 7.5,
+    seed: int = 0,
+    size: tuple[int, int] | None = None,
+    on_progress: OnProgress = silent,
+) -> Inversion:
+    """Draws a picture as `generate` does and keeps its trajectory: it can be saved, and edited like a photograph.
+
+    There is nothing to invert: the trajectory is the one it was drawn along, and reconstructs it exactly.
+
+    Args:
+        model: The model.
+        caption: What to draw.
+        steps: T.
+        guidance: The weight w.
+        seed: Of the noise.
+        size: (height, width) in pixels, each rounded to the nearest the model can take; its default size if None.
+        on_progress: Told of every step, phase "sample".
+
+    Raises:
+        CaptionError: The caption is empty, too long, or has an unknown word.
+        SettingError: `steps` or `size` is out of range.
+    """
+    schedule = model.schedule(steps)
+    cond, null = embed_captions(model, [caption]), model.embed([""])
+    trajectory = [_noise(model, [seed], size)]
+
+    def keep(_: int, x: Latents) -> Latents:
+        trajectory.append(x)
+        return x
+
+    z0 = sample(Guided(model, cond, guidance), schedule, trajectory[0], [null] * steps, on_progress, after=keep)
+    pixels = model.decode(z0)
+    picture = to_picture(pixels)
+    height, width = picture.shape[:2]
+    return Inversion(
+        caption=caption,
+        pivot=torch.cat(trajectory).cpu(),
+        nulls=None,
+        guidance=guidance,
+        method="generate",
+        settings={"steps": steps, "guidance": guidance, "seed": seed, "size": [height, width]},
+        schedule=schedule,
+        model=model.identity,
+        picture=picture,
+        frame=Frame.whole(height, width),
+        sha256=hashlib.sha256(picture.numpy().tobytes()).hexdigest(),
+        scores=Scores(
+            vae_psnr=psnr(model.decode(model.encode(pixels)), pixels), psnr=psnr(pixels.cpu(), to_pixels(picture))
+        ),
+        version=__version__,
+    )
+
+
+def _noise(model: Model, seeds: Sequence[int], size: tuple[int, int] | None) -> Latents:
+    """[B, C, h, w] noise, each from its own seed."""
     height, width = nearest_size(model, model.default_size if size is None else size)
     shape = (1, model.latent_channels, height // model.scale, width // model.scale)
     noise = [torch.randn(shape, generator=torch.Generator().manual_seed(number)) for number in seeds]
-    x = torch.cat(noise).to(model.device)
-    return model.decode(sample(Guided(model, cond, guidance), schedule, x, [null] * steps, on_progress)).cpu()
+    return torch.cat(noise).to(model.device)
