@@ -15,7 +15,7 @@ VENV     := .venv
 BIN      := $(VENV)/bin
 RECIPE   := pyproject.toml constraints.txt
 
-.PHONY: help venv install install-dev demo test test-slow check format build wheel-test clean
+.PHONY: help venv install install-dev demo test test-slow check format docs build wheel-test clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -61,6 +61,9 @@ check: install-dev ## format, ruff, pyright, import layers
 format: install-dev ## rewrite the sources in the one format, and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: install ## make the pictures of docs/ again, by running the commands of its pages
+	$(BIN)/python docs/build.py $(ARGS)
 
 build: install-dev ## build the wheel and the source archive into dist/
 	$(BIN)/python -m build

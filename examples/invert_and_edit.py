@@ -27,7 +27,7 @@ def main() -> None:
     model = nulltext.load()
     photo = nulltext.open_image(picture, model)
     inversion = nulltext.NullText(steps=arguments.steps)(model, photo, "a photo of a red ball on grass on a sunny day")
-    edit = nulltext.CaptionSwap()(model, inversion, "a photo of a blue ball on grass on a sunny day")
+    edit = nulltext.PromptToPrompt()(model, inversion, "a photo of a blue ball on grass on a sunny day")
     edit.image.save(arguments.output)
 
     scores = inversion.scores

@@ -37,7 +37,7 @@ def main() -> None:
         inversion = nulltext.NullText(steps=arguments.steps)(model, photo, arguments.caption)
         inversion.save(kept)
 
-    edit = nulltext.CaptionSwap()(model, inversion, arguments.edits)
+    edit = nulltext.PromptToPrompt()(model, inversion, arguments.edits)
     for caption, image in zip(edit.captions, edit.images, strict=True):
         words = re.sub(r"\W+", "-", caption).strip("-")
         path = arguments.photo.with_name(f"{arguments.photo.stem}-{words[:60]}.png")

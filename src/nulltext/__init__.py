@@ -5,7 +5,7 @@
     model = nulltext.load()
     photo = nulltext.open_image("cat.jpg", model)
     inversion = nulltext.NullText()(model, photo, "a cat sitting next to a mirror")
-    edit = nulltext.CaptionSwap()(model, inversion, "a tiger sitting next to a mirror")
+    edit = nulltext.PromptToPrompt()(model, inversion, "a tiger sitting next to a mirror")
     edit.image.save("tiger.png")
 
 The names below are loaded when they are first used, so that importing the package is quick.

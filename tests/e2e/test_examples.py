@@ -75,7 +75,7 @@ def test_every_command_of_the_readme_is_one(line, run):
 
 
 def test_the_first_commands_of_the_readme_work_in_order(red_ball, run):
-    for line in COMMANDS[:4]:
+    for line in COMMANDS[:6]:
         words = shlex.split(line)[1:]
         quick = ["--steps", "2"] if words[0] in ("invert", "generate") else []
         result = run(*words, *quick)

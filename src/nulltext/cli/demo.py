@@ -58,7 +58,7 @@ def demo(
     files = [output / f"picture-{number}.safetensors" for number in range(1, pictures + 1)]
     outputs.check_all([sheet, *files], force=force)
 
-    from nulltext import CaptionSwap, NullText, load
+    from nulltext import NullText, PromptToPrompt, load
     from nulltext.bench.compare import compare
     from nulltext.bench.pictures import scene_photo
     from nulltext.scenes.captions import caption
@@ -77,7 +77,7 @@ def demo(
             tell = numbered(on_progress, index + 1, pictures)
             comparison = compare(loaded, photo, source, inverter, tell)
             edited = [caption(after) for after in edited_scenes(scene, EDITS[index % len(EDITS)], number)]
-            edit = CaptionSwap()(loaded, comparison.inversion, edited, tell)
+            edit = PromptToPrompt()(loaded, comparison.inversion, edited, tell)
             comparison.inversion.save(file, overwrite=force)
             results.append(_Result(caption=source, comparison=comparison, edit=edit, file=file))
     outputs.write_picture(sheet, _draw_sheet(results, guidance), force=force)

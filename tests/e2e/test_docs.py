@@ -1,0 +1,31 @@
+"""The pages of docs/ are made by their own commands."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_picture_of_a_page_is_there(page: Path):
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    assert shown
+    for name in shown:
+        Image.open(DOCS / name).load()
+
+
+def test_the_commands_of_the_pages_make_their_pictures(here: Path, environment):
+    script = [sys.executable, DOCS / "build.py", "--steps", "2", "--output", here]
+    result = subprocess.run(script, check=False, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    written = [Path(line) for line in result.stdout.splitlines()]
+    assert len(written) >= 5
+    assert {path.suffix for path in written} == {".png"}
+    for path in written:
+        Image.open(path).load()
