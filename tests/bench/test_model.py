@@ -70,5 +70,6 @@ def test_the_embedded_checkpoint_is_small() -> None:
     assert size <= 60e6
 
 
-def test_a_forward_takes_time(scenes_model: Model) -> None:
-    assert 0.5 < unet_forward_ms(scenes_model, runs=5) < 5000
+@pytest.mark.slow  # it takes a moment only, but wants the machine for itself
+def test_a_forward_is_quick() -> None:
+    assert unet_forward_ms(load("scenes", device="cpu", dtype="float32")) <= 45

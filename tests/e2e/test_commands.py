@@ -57,7 +57,7 @@ def test_edit_into_one_file_and_the_reconstruction_into_another(run_json, here, 
     record = run_json(
         "edit", inverted, "a cat", "--model", tiny, "-o", "cat.jpg", "--reconstruction", "deep/er/check.png"
     )
-    assert record["edits"] == [{"caption": "a cat", "path": "cat.jpg"}]
+    assert record["edits"] == [{"caption": "a cat", "path": "cat.jpg", "kind": "refine"}]
     assert record["source_caption"] == "a red ball"
     jpeg = Image.open("cat.jpg")
     assert jpeg.format == "JPEG"
@@ -109,6 +109,28 @@ def test_show(run, run_json, inverted):
     assert (record["width"], record["height"]) == (96, 80)
     assert (record["fitted_width"], record["fitted_height"]) == (64, 64)
     assert Image.open("source.png").size == (96, 80)
+
+
+def test_a_v_model_and_a_padded_photo_in_bfloat16_under_names_with_spaces_and_accents(
+    run, run_json, here, picture, folder
+):
+    model = shutil.copytree(folder("v_prediction"), here / "mon modèle v")
+    (here / "été 2026").mkdir()
+    picture.save("été 2026/ein süßer Hund.png")
+    settings = ("--model", model, "--dtype", "bfloat16", "--device", "cpu")
+    args = ("invert", "été 2026/ein süßer Hund.png", "a dog on grass", *settings, "--fit", "pad", *QUICK)
+    record = run_json(*args)
+    assert (record["file"], record["dtype"]) == ("ein süßer Hund.safetensors", "bfloat16")
+    assert "Next: nulltext edit 'ein süßer Hund.safetensors'" in run(*args, "--force").stdout
+    edited = run_json("edit", record["file"], "a cat on grass", *settings, "-o", "sorties d'été/")
+    (written,) = (Path(each["path"]) for each in edited["edits"])
+    assert written == Path("sorties d'été/a-cat-on-grass.png")
+    assert Image.open(written).size == picture.size
+    shown = run_json("show", record["file"], "--image", "quelle.png")
+    assert (shown["caption"], shown["model"]) == ("a dog on grass", "mon modèle v")
+    assert (shown["fitted_width"], shown["fitted_height"]) == (64, 64)
+    source = np.asarray(Image.open("quelle.png")).astype(int)
+    assert np.abs(source - np.asarray(picture)).max() <= 6  # all of it, nothing cropped: scaled down and up again
 
 
 def test_generate_is_repeatable_and_takes_a_size(run_json, tiny):
