@@ -112,7 +112,7 @@ def test_a_second_run_goes_on_from_the_first(trained: Path) -> None:
 
 
 def test_a_run_can_start_from_a_checkpoint(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = Recipe(pictures=128, seconds=dict.fromkeys(STAGES, 0.0) | {"judges": 0.1})
+    quick = Recipe(pictures=128, seconds=dict.fromkeys(STAGES, 0.0) | {"judges": 0.1, "clip": 0.1})
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "pictures").symlink_to(trained.with_name("work") / "pictures")
     (tmp_path / "model").mkdir()
@@ -121,6 +121,11 @@ def test_a_run_can_start_from_a_checkpoint(trained: Path, tmp_path: Path, monkey
     for part in ("unet", "vae"):
         started, source = (load_file(root / part / WEIGHTS) for root in (tmp_path / "model", trained))
         assert all(torch.equal(started[name], source[name]) for name in source)
+    # A UNet that has no time keeps the text states it knows; the vision tower trains on.
+    started, source = (load_file(root / "clip" / "model.safetensors") for root in (tmp_path / "model", trained))
+    moved = {name for name in source if not torch.equal(started[name], source[name])}
+    assert any(name.startswith("vision_model") for name in moved)
+    assert not any(name.startswith("text_model") for name in moved)
     recipe = read_stamp(tmp_path / "model")["recipe"]
     assert recipe["start"] == {"name": "model", "recipe": read_stamp(trained)["recipe"]}
     with pytest.raises(SettingError, match="begun with the weights"):

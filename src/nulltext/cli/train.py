@@ -22,7 +22,8 @@ def train(
         str | None,
         typer.Option(
             metavar="FOLDER",
-            help="Go on from this checkpoint, its encoder kept; 'scenes' is the embedded one.",
+            help="Go on from this checkpoint ('scenes' is the embedded one). Its encoder stays as it is, and with "
+            "--unet-hours 0 its text tower.",
         ),
     ] = None,
     autoencoder_hours: Annotated[float | None, typer.Option(min=0, help="The autoencoder's own time.")] = None,

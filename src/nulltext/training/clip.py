@@ -96,6 +96,8 @@ def train(
     pictures: Tensor,
     scenes: Sequence[Scene],
     run: Run,
+    *,
+    keep_text: bool = False,
 ) -> tuple[CLIPModel, CLIPTokenizer]:
     """Train both towers with the contrastive loss (Radford et al., 2021, figure 3), near misses among the negatives.
 
@@ -103,6 +105,7 @@ def train(
         pictures: [n, 3, 128, 128] uint8.
         scenes: What they show.
         run: How to train.
+        keep_text: Whether the text tower stays as it is, because a UNet knows its states.
 
     Returns:
         The averaged model and its tokenizer.
@@ -142,6 +145,7 @@ def train(
     towers = build(tokenizer)
     if run.start is not None:
         towers.load_state_dict(CLIPModel.from_pretrained(run.start / "clip").state_dict())
+    towers.text_model.requires_grad_(not keep_text)
     # The fused bf16 attention of the CPU is 1.5 times slower than matrix products at 65 tokens and less (torch 2.13).
     towers.set_attn_implementation("eager")
     student = _Student(towers).to(device)

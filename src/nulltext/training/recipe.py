@@ -59,8 +59,8 @@ def run(
         recipe: What to do.
         output: The checkpoint folder; new, or a checkpoint that this function wrote, which is then replaced.
         work: Rendered pictures and training states; made if missing, kept afterwards.
-        start: A checkpoint folder of this function to go on from instead of random weights. What its UNet was trained
-            against, the encoder, stays as it is; all else trains on.
+        start: A checkpoint folder of this function to go on from instead of random weights. Its encoder stays as it is,
+            since the UNet knows its latents; so does the text tower where the UNet has no time to follow it.
         on_progress: Told of every stage.
 
     Raises:
@@ -94,7 +94,9 @@ def run(
     pictures, masks = load_shards(render_shards(work / "pictures", count, size=size, on_progress=on_progress))
     scenes = [scene for index in range(count) for scene in shard_scenes(index, size)]
     vae = autoencoder.train(pictures, masks, stage("autoencoder"))
-    towers, tokenizer = clip.train(pictures, scenes, stage("clip"))
+    # A UNet that is not trained on must find the text states that it knows.
+    keep_text = start is not None and not recipe.seconds["unet"]
+    towers, tokenizer = clip.train(pictures, scenes, stage("clip"), keep_text=keep_text)
     latents = _latents(vae, pictures, work / "latents.safetensors", device)
     network = unet.train(
         latents, masks, scenes, text_model=clip.text_tower(towers), tokenizer=tokenizer, run=stage("unet")
