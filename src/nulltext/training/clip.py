@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
@@ -28,14 +30,12 @@ NEAR_MISSES: Final = 2
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """CLIP's byte-level BPE over the words of the world; every word is one token."""
-    trainer_input = [word for word in [*vocabulary(), ","] for _ in range(2)]
-    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    bpe.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    bpe.train_from_iterator(
-        trainer_input, trainers.BpeTrainer(vocab_size=4000, end_of_word_suffix="</w>", show_progress=False)
-    )
-    merges = [tuple(merge) for merge in _merges(bpe)]
+    """CLIP's byte-level BPE over the words of the world; every word is one token.
+
+    The same merges in every process: the trainer of `tokenizers` breaks ties as its hash tables fall out, so that a
+    training gone on with in another process would number its tokens anew.
+    """
+    merges = _merges([*vocabulary(), ","])
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [*alphabet, *(letter + "</w>" for letter in alphabet), *("".join(pair) for pair in merges)]
     vocab = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
@@ -44,10 +44,18 @@ def build_tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=TEXT_LENGTH)
 
 
-def _merges(bpe: Tokenizer) -> list[Sequence[str]]:
-    import json  # noqa: PLC0415  the trained merges can only be had by way of the tokenizer's JSON
-
-    return [pair.split(" ") if isinstance(pair, str) else pair for pair in json.loads(bpe.to_str())["model"]["merges"]]
+def _merges(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Byte-pair merges until every word is one token (Sennrich et al., 2016, algorithm 1); ties by the alphabet."""
+    cut = [[*word[:-1], word[-1] + "</w>"] for word in words]
+    merges: list[tuple[str, str]] = []
+    while pairs := Counter(pair for word in cut for pair in itertools.pairwise(word)):
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        for word in cut:
+            for at in reversed(range(len(word) - 1)):
+                if (word[at], word[at + 1]) == best:
+                    word[at : at + 2] = ["".join(best)]
+    return merges
 
 
 def build(tokenizer: CLIPTokenizer) -> CLIPModel:
@@ -112,7 +120,7 @@ def train(
     """
     device = run.device
     torch.manual_seed(run.seed)
-    tokenizer = build_tokenizer()
+    tokenizer = build_tokenizer() if run.start is None else CLIPTokenizer.from_pretrained(run.start / "tokenizer")
     read = torch.tensor([labels(scene) for scene in scenes])
 
     def loss(module: _Student, step: int) -> Tensor:

@@ -41,7 +41,9 @@ def train(
     def loss(module: JudgesNetwork, step: int) -> Tensor:
         rng = run.generator(step)
         index = torch.randint(len(single), (BATCH,), generator=rng)
-        pixels = _disturbed(to_pixels(pictures[single[index]]), rng).to(device, memory_format=torch.channels_last)
+        seen = to_pixels(pictures[single[index]])
+        seen[::2] = seen[::2].flip(-1)  # none of the words knows left from right
+        pixels = _disturbed(seen[torch.randperm(BATCH, generator=rng)], rng).to(device, memory_format=torch.channels_last)
         with autocast(device):
             logits = module(pixels)
         wanted = target[index].to(device)

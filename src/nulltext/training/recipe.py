@@ -103,6 +103,7 @@ def run(
     )
     judging = judges.train(pictures, scenes, stage("judges"))
 
+    tokenizer.backend_tokenizer.no_padding()  # the last batch's would be saved with it
     with replacing(output) as new:
         StableDiffusionPipeline(
             vae=vae,
