@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nulltext.editing.base import Edit
     from nulltext.scenes.world import Scene
 
-EDITS = (("color", "ground"), ("color", "time"), ("time", "ground"), ("ground", "color"))
+EDITS = (("shape", "color"), ("color", "ground"), ("shape", "time"), ("ground", "color"))
 """Which words change, in the two edits of each picture in turn."""
 
 
