@@ -43,7 +43,9 @@ def train(
         index = torch.randint(len(single), (BATCH,), generator=rng)
         seen = to_pixels(pictures[single[index]])
         seen[::2] = seen[::2].flip(-1)  # none of the words knows left from right
-        pixels = _disturbed(seen[torch.randperm(BATCH, generator=rng)], rng).to(device, memory_format=torch.channels_last)
+        pixels = _disturbed(seen[torch.randperm(BATCH, generator=rng)], rng).to(
+            device, memory_format=torch.channels_last
+        )
         with autocast(device):
             logits = module(pixels)
         wanted = target[index].to(device)
