@@ -89,6 +89,12 @@ def test_a_heavier_word_changes_the_picture(any_model, inversion):
     assert (light - heavy).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("cross", [0.0, {"dog": 0.0}])
+def test_a_weight_that_could_do_nothing_is_an_error(any_model, inversion, cross):
+    with pytest.raises(SettingError, match="Raise cross_attention"):
+        PromptToPrompt(cross_attention=cross, reweight={"dog": 2.0})(any_model, inversion, "a dog on grass")
+
+
 def test_a_chain_edits_the_edit_before(any_model, inversion):
     captions = ["a dog on grass", "a red dog on grass"]
     chained = PromptToPrompt(chain=True)(any_model, inversion, captions)

@@ -210,9 +210,15 @@ def _controls(
     for prompt, editor in enumerate(editors):
         for word, factor in editor.reweight.items():
             factors[prompt, find_in_any(targets, word).get(prompt, [])] = factor
+    weighted = factors != 1
+    if weighted.any() and not (weighted & when.table).any():
+        raise SettingError(
+            "reweight acts in the steps of cross_attention, and there are none for these words; expected a share of at "
+            "least one step. Raise cross_attention."
+        )
     if when.table.any():
         controls.append(Follow(edits, bases, when))
-        if (factors != 1).any():  # as in the authors' code only in the steps in which words follow the source
+        if weighted.any():  # as in the authors' code only in the steps in which words follow the source
             controls.append(Reweight(factors, when))
     layout = tuple(steps_of(editor.self_attention, steps) for editor in editors)
     if any(layout):
