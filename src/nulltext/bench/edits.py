@@ -40,8 +40,6 @@ LOCAL = ("color", "shape", "surface")
 SCENES = 60
 FIRST = 10_000
 """The first held-out seed measured on."""
-TUNING = 20_000
-"""The first of other held-out seeds, from which defaults are chosen."""
 CHANGED = 0.04
 """A pixel changes if a channel differs by more than this, of a range of 2."""
 LEAST_OUTSIDE = 0.01

@@ -60,12 +60,7 @@ def edit(
     guidance: Annotated[
         float | None, typer.Option(help="The weight w; the file's own if not given, and for null-text no other.")
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", "-m", metavar="NAME", help="The one named in the file if not given.", rich_help_panel="Model"
-        ),
-    ] = None,
+    model: options.FileModel = None,
     config: options.Config = None,
     device: options.Device = None,
     dtype: options.Dtype = None,

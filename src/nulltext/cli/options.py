@@ -15,6 +15,12 @@ ModelName = Annotated[
         rich_help_panel="Model",
     ),
 ]
+FileModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model", "-m", metavar="NAME", help="The one named in the file if not given.", rich_help_panel="Model"
+    ),
+]
 Config = Annotated[
     str | None,
     typer.Option(

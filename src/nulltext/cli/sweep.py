@@ -49,12 +49,7 @@ def sweep(
     threshold: controls.Threshold = None,
     blend_start: controls.BlendStart = None,
     batch: Annotated[int, typer.Option(min=1, help="How many are drawn at once; the source is drawn with each.")] = 8,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", "-m", metavar="NAME", help="The one named in the file if not given.", rich_help_panel="Model"
-        ),
-    ] = None,
+    model: options.FileModel = None,
     config: options.Config = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
@@ -64,7 +59,7 @@ def sweep(
 ) -> None:
     """Draw one edit under many settings, as a grid in one picture, to choose them by eye."""
     axes = [read_axis(text) for text in over]
-    if not 1 <= len(axes) <= 2 or len({name for name, _ in axes}) < len(axes):  # noqa: PLR2004  a row or a grid
+    if len(axes) not in {1, 2} or len(dict(axes)) < len(axes):
         raise SettingError(f"--over: got {', '.join(over)}; expected one setting or two different ones.")
     sheet = outputs.picture_path(output or Path(f"{file.stem}-{outputs.slug(caption)}-sweep.png"))
     outputs.check_all([sheet], force=force)
