@@ -1,11 +1,17 @@
 """What can be seen only from outside the process: how fast it starts, how it stops, what is on which stream."""
 
 import json
+import os
 import resource
+import select
 import signal
 import subprocess
 import sys
-import time
+
+import pytest
+import typer
+
+from nulltext.cli.command import Command
 
 
 def processor_seconds(args: list[str], environment: dict[str, str], times: int = 3) -> float:
@@ -58,18 +64,46 @@ def test_measuring_says_nothing_but_its_figures(here, program, environment):
 
 def test_ctrl_c_leaves_nothing_behind(here, photo, tiny, program, environment):
     args = ["invert", str(photo), "a red ball", "--model", str(tiny), "--steps", "90", "--inner-steps", "1000000"]
+    terminal, stderr = os.openpty()  # on which the command shows how far it is
     # A shell starts background jobs with Ctrl-C ignored, and the tests may be one: a terminal's default is meant here.
     inherited = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        process = subprocess.Popen(
-            [*program, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        )
+        process = subprocess.Popen([*program, *args], stdout=subprocess.PIPE, stderr=stderr, env=environment)
     finally:
         signal.signal(signal.SIGINT, inherited)
-    time.sleep(4)  # long enough to be at work, but any moment after the start would do
+        os.close(stderr)
+    shown = b""
+    while b"null-text optimisation" not in shown:
+        shown += os.read(terminal, 4096)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
-    assert stderr.strip() == "Stopped. Nothing half-written was left behind."
-    assert stdout == ""
+    while process.poll() is None or select.select([terminal], [], [], 0)[0]:
+        try:
+            shown += os.read(terminal, 4096)
+        except OSError:  # how a terminal of Linux ends
+            break
+    os.close(terminal)
+    assert process.wait(timeout=60) == 130, shown
+    assert shown.decode().strip().endswith("Stopped. Nothing half-written was left behind.")
+    assert process.stdout.read() == b""
     assert list(here.iterdir()) == []
+
+
+def test_ctrl_c_that_a_library_turns_into_another_error_is_still_one(capfd):
+    app = typer.Typer()
+
+    @app.command(cls=Command)
+    def work():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise ImportError("initialization failed") from error
+
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            app([])
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, inherited)
+    assert stopped.value.code == 130
+    assert capfd.readouterr().err.strip() == "Stopped. Nothing half-written was left behind."

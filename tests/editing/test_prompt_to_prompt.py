@@ -5,8 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
+import nulltext
 from nulltext import DDIM, Blend, CaptionSwap, NullText, Progress, PromptToPrompt, attention_maps, reconstruct
 from nulltext.attention.sites import attention_modules
+from nulltext.bench.pictures import scene_photo
 from nulltext.errors import (
     Cancelled,
     EmptyCaptionError,
@@ -16,7 +18,9 @@ from nulltext.errors import (
     SettingError,
     WordNotFoundError,
 )
-from nulltext.models.base import Model
+from nulltext.models.base import Model, ModelIdentity
+from nulltext.models.stable_diffusion import StableDiffusion
+from nulltext.scenes.world import Scene, Thing
 
 CAPTION = "a cat on grass"
 
@@ -51,6 +55,17 @@ def test_the_same_caption_is_the_reconstruction(any_model, inversion, control):
     # To 1e-4 of a picture's range, which is 2: random weights amplify the rounding of another attention kernel.
     torch.testing.assert_close(edit.pixels, plain, rtol=0, atol=2e-4)
     torch.testing.assert_close(edit.source, plain, rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    "control", [PromptToPrompt(), PromptToPrompt(kind="refine", blend=Blend("ball", "ball"))], ids=str
+)
+def test_on_the_embedded_model_the_same_caption_is_the_reconstruction(control):
+    embedded = nulltext.load()
+    scene = Scene(things=(Thing(shape="ball", color="red"),), ground="grass", time="sunny")
+    inversion = NullText(steps=10, inner_steps=2)(embedded, *scene_photo(scene, embedded))
+    edit = control(embedded, inversion, inversion.caption)
+    torch.testing.assert_close(edit.pixels, reconstruct(embedded, inversion), rtol=0, atol=1e-4)
 
 
 def test_without_any_control_it_is_the_plain_swap(any_model, inversion):
@@ -194,14 +209,38 @@ def test_no_caption(any_model, inversion):
 
 
 def test_pictures_that_are_not_square(any_model, picture):
-    import nulltext
-
     wide = nulltext.open_image(picture, any_model, size=(40, 72))
     inversion = DDIM(steps=3)(any_model, wide, CAPTION)
     edit = PromptToPrompt(blend=Blend("cat", "dog", threshold=0.1), maps=True)(any_model, inversion, "a dog on grass")
     assert edit.pixels.shape == (1, 3, 40, 72)
     assert edit.maps is not None
     assert edit.maps.maps.shape == (2, 24, 5, 9)
+
+
+@pytest.mark.parametrize("size", [(256, 256), (160, 288)])
+def test_a_denoiser_laid_out_like_sdxls(pipeline_builder, picture, size):
+    pipeline = pipeline_builder(
+        sample_size=32,
+        block_out_channels=(32, 32, 64),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        transformer_layers_per_block=(1, 2, 10),
+        attention_head_dim=(2, 4, 8),
+        use_linear_projection=True,
+    )
+    model = StableDiffusion.from_pipeline(
+        pipeline, ModelIdentity("tiny", "x"), device=torch.device("cpu"), dtype=torch.float32
+    )
+    inversion = NullText(steps=2, inner_steps=1)(model, nulltext.open_image(picture, model, size=size), CAPTION)
+    same = PromptToPrompt(maps=True)(model, inversion, CAPTION)
+    torch.testing.assert_close(same.pixels, reconstruct(model, inversion), rtol=0, atol=2e-4)
+    edit = PromptToPrompt(blend=Blend("cat", "dog", threshold=0.1), maps=True)(model, inversion, "a dog on grass")
+    assert edit.pixels.shape == (1, 3, *size)
+    assert edit.masks is not None
+    assert edit.masks.shape == (1, 1, *size)
+    assert edit.maps is not None
+    # Its finest cross-attention is at half the latents' side.
+    assert edit.maps.maps.shape == (2, 24, size[0] // 16, size[1] // 16)
 
 
 def test_maps_are_shares_and_can_be_looked_at(any_model, inversion):

@@ -8,7 +8,11 @@
 | 130       | stopped with Ctrl-C; nothing half-written is left                                 |
 """
 
+import signal
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import typer
@@ -24,14 +28,19 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  typer does not export the context that it passes
         """Runs the command and ends the program with the exit code that fits."""
+        with _interrupts() as interrupts:
+            return self._invoke(ctx, interrupts)
+
+    def _invoke(self, ctx: Any, interrupts: list[int]) -> Any:  # noqa: ANN401  as above
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, Cancelled):
-            typer.echo("Stopped. Nothing half-written was left behind.", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+            raise _stopped() from None
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except Exception as error:
+            if interrupts:  # what a library made of it: extension modules turn it into an ImportError
+                raise _stopped() from None
             if ctx.params.get("debug"):
                 raise
             if isinstance(error, NulltextError):
@@ -44,3 +53,27 @@ class Command(TyperCommand):
             typer.secho(f"Error: {message}", fg=typer.colors.RED, err=True)
             sys.stderr.flush()
             raise typer.Exit(code) from None
+
+
+def _stopped() -> typer.Exit:
+    typer.echo("Stopped. Nothing half-written was left behind.", err=True)
+    return typer.Exit(INTERRUPTED)
+
+
+@contextmanager
+def _interrupts() -> Generator[list[int]]:
+    """Every Ctrl-C so far, also one that a library has turned into another exception or swallowed."""
+    seen: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        signal.default_int_handler(number, frame)
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or somebody else's
+        yield seen
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
