@@ -89,7 +89,7 @@ class Judges:
 
     @torch.no_grad()
     def read(self, pixels: Tensor, batch: int = 64) -> list[dict[str, str]]:
-        """Name what pictures of one thing show.
+        """Name what pictures of one thing show, from each picture and its mirror image, which no word tells apart.
 
         Args:
             pixels: [n, 3, height, width] in [-1, 1]; scaled to 128x128 where they are not.
@@ -104,7 +104,8 @@ class Judges:
             fitted = functional.interpolate(fitted, size=(SIDE, SIDE), mode="bilinear", antialias=True)
         for start in range(0, len(fitted), batch):
             chunk = fitted[start : start + batch]
-            best = {head: logits.argmax(1).tolist() for head, logits in self.network(chunk).items()}
+            seen, mirrored = self.network(chunk), self.network(chunk.flip(-1))
+            best = {head: (seen[head] + mirrored[head]).argmax(1).tolist() for head in HEADS}
             answers += [{head: HEADS[head][best[head][i]] for head in HEADS} for i in range(len(chunk))]
         return answers
 

@@ -42,6 +42,13 @@ def test_the_judges_read_renders() -> None:
         assert right >= 0.9 * len(scenes), head
 
 
+def test_the_judges_read_a_mirror_image_alike() -> None:
+    torch.manual_seed(0)
+    pixels = torch.rand(3, 3, 128, 128) * 2 - 1
+    judges = Judges(JudgesNetwork())
+    assert judges.read(pixels) == judges.read(pixels.flip(-1))
+
+
 def test_the_judges_are_small_and_come_back_from_their_file(tmp_path: Path) -> None:
     assert JUDGES.stat().st_size <= 3e6
     torch.manual_seed(0)
