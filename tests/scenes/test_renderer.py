@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from nulltext.scenes.captions import one_word_edits
+from nulltext.scenes.placement import middles
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import GROUNDS, SHAPES, STYLES, TIMES, Scene, Thing, sample_scene
 
@@ -55,6 +56,17 @@ def test_every_shape_is_seen(shape: str) -> None:
     assert 0.05 < mask.mean() < 0.4
     edge = torch.cat([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     assert edge.max() == 0
+
+
+def test_the_middle_of_a_thing_is_where_it_is_seen() -> None:
+    scenes = [sample_scene(seed, things=1 + seed % 3) for seed in range(12)]
+    drawn = render(scenes, height=96, width=128)
+    for scene, masks in zip(scenes, drawn.masks, strict=True):
+        for (x, y), mask in zip(middles(scene), masks, strict=False):
+            rows, columns = (mask.sum(dim).double() / mask.sum() for dim in (1, 0))
+            row, column = (weights @ torch.arange(len(weights)).double() for weights in (rows, columns))
+            assert abs(48 * (1 - y) - row) < 12  # the middle of what is hidden, and of thin parts, lies elsewhere
+            assert abs(64 + 48 * x - column) < 5
 
 
 def test_a_change_of_colour_stays_inside_the_mask() -> None:

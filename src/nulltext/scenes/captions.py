@@ -87,7 +87,7 @@ def vocabulary() -> list[str]:
     return sorted({word for phrase in phrases for word in phrase.split()})
 
 
-_THING_WORDS: Final[dict[str, tuple[str, ...]]] = {
+THING_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "shape": SHAPES,
     "color": COLORS,
     "pattern": PATTERNS,
@@ -107,7 +107,7 @@ def one_word_edits(scene: Scene) -> Iterator[tuple[str, Scene]]:
         nuisances, and all other attributes, stay.
     """
     for index, thing in enumerate(scene.things):
-        for kind, changed in _swaps(thing, _THING_WORDS):
+        for kind, changed in _swaps(thing, THING_WORDS):
             yield kind, dataclasses.replace(scene, things=(*scene.things[:index], changed, *scene.things[index + 1 :]))
     yield from _swaps(scene, _SCENE_WORDS)
     if scene.relation is not None:

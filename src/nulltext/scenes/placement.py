@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
 from nulltext.scenes.world import Scene, Thing
+
+FOCAL: Final = 2.9
+"""Focal length in half picture heights."""
+DISTANCE: Final = 4.3
+"""From the camera to the middle of the scene, scene units."""
+LOOKS_AT: Final = 0.62
+"""Height above the ground of what the camera is turned to, scene units."""
 
 
 class Placed(NamedTuple):
@@ -37,6 +44,19 @@ def place(index: int, scene: Scene) -> list[Placed]:
         Placed(index, slot, thing, x + tight * thing.dx, z + tight * thing.dz, size * thing.scale)
         for slot, (thing, (x, z, size)) in enumerate(zip(scene.things, spots, strict=False))
     ]
+
+
+def middles(scene: Scene) -> list[tuple[float, float]]:
+    """Where the middles of the things of a scene are seen: (x, y), in half picture heights from the picture's middle,
+    to the right and upwards.
+    """  # noqa: D205
+    pitch = math.atan((scene.camera_height - LOOKS_AT) / DISTANCE)
+    seen: list[tuple[float, float]] = []
+    for placed in place(0, scene):
+        up, ahead = 0.55 * placed.scale - scene.camera_height, DISTANCE - placed.z
+        depth = ahead * math.cos(pitch) - up * math.sin(pitch)
+        seen.append((FOCAL * placed.x / depth, FOCAL * (up * math.cos(pitch) + ahead * math.sin(pitch)) / depth))
+    return seen
 
 
 class Frames(NamedTuple):

@@ -16,14 +16,10 @@ from torch import Tensor
 
 from nulltext.scenes import grounds, styles
 from nulltext.scenes.materials import albedo
-from nulltext.scenes.placement import Placed, place
+from nulltext.scenes.placement import DISTANCE, FOCAL, LOOKS_AT, Placed, place
 from nulltext.scenes.tracing import FAR, Hit, Rays, march, shadow
 from nulltext.scenes.world import MOST_THINGS, Scene
 
-FOCAL: Final = 2.9
-"""Focal length in half picture heights."""
-DISTANCE: Final = 4.3
-"""From the camera to the middle of the scene, scene units."""
 MIRROR: Final = 0.28
 """Share of the sky that a shiny thing reflects."""
 SMALLEST_SIDE: Final = 16
@@ -119,7 +115,7 @@ class _Frame(NamedTuple):
             return torch.tensor(values, device=device)[:, None]
 
         camera = column([scene.camera_height for scene in scenes])
-        pitch = torch.atan((camera - 0.62) / DISTANCE)
+        pitch = torch.atan((camera - LOOKS_AT) / DISTANCE)
         rows = 1 - (2 * torch.arange(height, device=device) + 1) / height
         columns = ((2 * torch.arange(width, device=device) + 1) / width - 1) * width / height
         rows = rows[:, None].expand(height, width).reshape(1, area)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import torch
@@ -13,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer
 
-from nulltext.judges import HEADS, words_of
 from nulltext.models.clip import normalized
-from nulltext.scenes.captions import caption, near_misses, vocabulary
-from nulltext.scenes.world import Scene
+from nulltext.scenes.captions import THING_WORDS, caption, near_misses, vocabulary
+from nulltext.scenes.placement import middles
+from nulltext.scenes.world import GROUNDS, MOST_THINGS, STYLES, TIMES, Relation, Scene, Thing
 from nulltext.training.data import SIDE, to_pixels
 from nulltext.training.loop import Run, fit
 from nulltext.training.precision import autocast, linear_weights
@@ -25,8 +26,11 @@ TEXT_LENGTH: Final = 40
 """Tokens of a caption, its two ends included; the longest caption of a scene has 37."""
 WIDTH: Final = 128
 BATCH: Final = 96
+PATCH: Final = 16
 NEAR_MISSES: Final = 2
 """Captions with one word changed that every picture must also reject."""
+KEEP: Final = 10.0
+"""Weight of the text states that a UNet knows, where one is trained on: it then only follows the captions' ends."""
 
 
 def build_tokenizer() -> CLIPTokenizer:
@@ -77,7 +81,7 @@ def build(tokenizer: CLIPTokenizer) -> CLIPModel:
                 **layers,
                 "num_hidden_layers": 6,
                 "image_size": SIDE,
-                "patch_size": 16,
+                "patch_size": PATCH,
                 "projection_dim": WIDTH,
             },
             projection_dim=WIDTH,
@@ -85,33 +89,75 @@ def build(tokenizer: CLIPTokenizer) -> CLIPModel:
     )
 
 
+READ: Final[dict[str, int]] = {
+    "ground": len(GROUNDS),
+    "time": len(TIMES),
+    "style": len(STYLES),
+    "arrangement": MOST_THINGS + 1,
+    **{f"{kind} {slot}": len(words) for slot in range(MOST_THINGS) for kind, words in THING_WORDS.items()},
+}
+"""What a picture and a caption say, and of how many words each: of the scene, and of every thing in it."""
+READ_PATCH: Final = {kind: len(words) for kind, words in THING_WORDS.items()}
+"""What the place where a thing stands says."""
+_NOTHING: Final = -100
+"""What a thing that is not there says: cross-entropy's own mark of targets that do not count."""
+
+
+def reading(scene: Scene) -> list[int]:
+    """What a picture or a caption of a scene says, as indices into the words of `READ`; -100 where there is no thing.
+
+    Things count from the left, or from the back, not in the caption's order: "a ball to the left of a cube" and "a cube
+    to the right of a ball" are one picture and must be one embedding.
+    """
+    things = list(scene.things)
+    if scene.relation == "right":
+        things[:2] = reversed(things[:2])
+    arrangement = MOST_THINGS if scene.relation == "behind" else len(things) - 1
+    said = [GROUNDS.index(scene.ground), TIMES.index(scene.time), STYLES.index(scene.style), arrangement]
+    for thing in things:
+        said += _words(thing)
+    return said + [_NOTHING] * (len(READ) - len(said))
+
+
+def _words(thing: Thing) -> list[int]:
+    return [words.index(getattr(thing, kind)) for kind, words in THING_WORDS.items()]
+
+
 class _Student(nn.Module):
-    """CLIP, and linear read-outs of the first thing's words that speed the vision tower's start and are thrown away."""
+    """CLIP, and linear read-outs that teach its towers what matters and are thrown away.
+
+    The contrast alone learns several things in one picture very slowly: told apart from other pictures by the ground
+    and the first thing, they give it nothing more to learn.
+    """
 
     def __init__(self, clip: CLIPModel) -> None:
         super().__init__()
         self.clip = clip
-        self.read = nn.ModuleDict({head: nn.Linear(WIDTH, len(words)) for head, words in HEADS.items()})
+        self.read = nn.Linear(WIDTH, sum(READ.values()))  # from the embedding, of a picture and a caption alike
+        self.read_patch = nn.Linear(WIDTH, sum(READ_PATCH.values()))  # from where a thing stands
 
 
-def labels(scene: Scene) -> list[int]:
-    """The words of a scene and of its first thing, as indices into `HEADS`."""
-    words = words_of(scene)
-    return [HEADS[head].index(words[head]) for head in HEADS]
+def _misread(logits: Tensor, said: Tensor, heads: dict[str, int]) -> Tensor:
+    """Mean cross-entropy of the logits of all heads side by side, [n, words in all], against words said, [n, heads].
+
+    Every head counts alike, however seldom there is something to say; one that says nothing counts as 0.
+    """
+    groups = zip(logits.float().split(list(heads.values()), dim=1), said.T, strict=True)
+    parts = [
+        functional.cross_entropy(group, words, ignore_index=_NOTHING, reduction="sum") / (words >= 0).sum().clamp(min=1)
+        for group, words in groups
+    ]
+    return torch.stack(parts).mean()
 
 
 def train(
-    pictures: Tensor,
-    scenes: Sequence[Scene],
-    run: Run,
-    *,
-    keep_text: bool = False,
+    pictures: Tensor, scenes: Sequence[Scene], run: Run, *, keep_text: bool = False
 ) -> tuple[CLIPModel, CLIPTokenizer]:
     """Train both towers with the contrastive loss (Radford et al., 2021, figure 3), near misses among the negatives.
 
     Args:
         pictures: [n, 3, 128, 128] uint8.
-        scenes: What they show.
+        scenes: What they show; those of several things are drawn more often.
         run: How to train.
         keep_text: Whether the text tower stays as it is, because a UNet knows its states.
 
@@ -121,44 +167,80 @@ def train(
     device = run.device
     torch.manual_seed(run.seed)
     tokenizer = build_tokenizer() if run.start is None else CLIPTokenizer.from_pretrained(run.start / "tokenizer")
-    read = torch.tensor([labels(scene) for scene in scenes])
-
-    def loss(module: _Student, step: int) -> Tensor:
-        rng = run.random(step)
-        index = rng.sample(range(len(scenes)), BATCH)
-        chosen = [scenes[i] for i in index]
-        wrong = [miss for scene in chosen for miss in near_misses(scene, NEAR_MISSES, rng)]
-        captions = [caption(scene, None, seed=rng.randrange(1 << 30)) for scene in [*chosen, *wrong]]
-        tokens = tokenizer(captions, padding="longest", return_tensors="pt").input_ids.to(device)
-        pixels = normalized(to_pixels(pictures[index].to(device)))
-        clip = module.clip
-        with autocast(device):
-            seen = clip.vision_model(pixel_values=pixels).pooler_output
-            said = clip.text_model(input_ids=tokens).pooler_output
-            image = functional.normalize(clip.visual_projection(seen).float(), dim=-1)
-            text = functional.normalize(clip.text_projection(said).float(), dim=-1)
-        logits = clip.logit_scale.exp().clamp(max=100) * image @ text.T
-        target = torch.arange(BATCH, device=device)
-        # The same caption may stand under several pictures; it is no negative then.
-        same = torch.tensor([[a == b for b in captions] for a in captions[:BATCH]], device=device)
-        same[target, target] = False
-        logits = logits.masked_fill(same, -1e4)
-        contrast = functional.cross_entropy(logits, target) + functional.cross_entropy(logits[:, :BATCH].T, target)
-        reading = sum(
-            functional.cross_entropy(layer(seen.float()), read[index, column].to(device))
-            for column, layer in enumerate(module.read.values())
-        )
-        return contrast / 2 + reading / len(HEADS)
-
     towers = build(tokenizer)
     if run.start is not None:
         towers.load_state_dict(CLIPModel.from_pretrained(run.start / "clip").state_dict())
     towers.text_model.requires_grad_(not keep_text)
+    known = None if run.start is None or keep_text else text_tower(towers).to(device)
+    weights = [len(scene.things) for scene in scenes]
+    diagonal = torch.arange(BATCH, device=device)
+
+    def loss(module: _Student, step: int) -> Tensor:
+        rng = run.random(step)
+        index = rng.sample(range(len(scenes)), BATCH, counts=weights)
+        mirror = [rng.random() < 0.5 for _ in index]  # noqa: PLR2004  every other
+        shown = [_mirrored(scenes[i]) if flip else scenes[i] for i, flip in zip(index, mirror, strict=True)]
+        wrong = [miss for scene in shown for miss in near_misses(scene, NEAR_MISSES, rng)]
+        # A picture's near misses come in its caption's wording: one word apart.
+        wordings = [rng.randrange(1 << 30) for _ in shown]
+        wordings += [wording for wording in wordings for _ in range(NEAR_MISSES)]
+        captions = [caption(scene, None, seed=seed) for scene, seed in zip([*shown, *wrong], wordings, strict=True)]
+        tokens = tokenizer(captions, padding="longest", return_tensors="pt").input_ids.to(device)
+        pixels = to_pixels(pictures[index])
+        pixels[mirror] = pixels[mirror].flip(-1)
+        flips = enumerate(zip(index, mirror, strict=True))
+        places = torch.tensor([(row, patch) for row, (i, flip) in flips for patch in _patches(scenes[i], flip)])
+        clip = module.clip
+        with autocast(device):
+            seen = clip.vision_model(pixel_values=normalized(pixels.to(device)))
+            states = clip.text_model(input_ids=tokens)
+            image = functional.normalize(clip.visual_projection(seen.pooler_output).float(), dim=-1)
+            text = functional.normalize(clip.text_projection(states.pooler_output).float(), dim=-1)
+            read_image, read_text = (module.read(WIDTH**0.5 * side) for side in (image, text))
+            read_patch = module.read_patch(seen.last_hidden_state[*places.T])
+        logits = clip.logit_scale.exp().clamp(max=100) * image @ text.T
+        # The same caption may stand under several pictures; it is no negative then.
+        same = torch.tensor([[a == b for b in captions] for a in captions[:BATCH]], device=device)
+        same[diagonal, diagonal] = False
+        logits = logits.masked_fill(same, -1e4)
+        contrast = functional.cross_entropy(logits, diagonal) + functional.cross_entropy(logits[:, :BATCH].T, diagonal)
+        said = torch.tensor([reading(scene) for scene in [*shown, *wrong]], device=device)
+        stands = torch.tensor([_words(thing) for i in index for thing in scenes[i].things], device=device)
+        value = contrast / 2 + _misread(read_image, said[:BATCH], READ) + _misread(read_text, said, READ)
+        value = value + _misread(read_patch, stands, READ_PATCH)
+        return (
+            value if known is None else value + KEEP * _moved(states.last_hidden_state[:BATCH], tokens[:BATCH], known)
+        )
+
     # The fused bf16 attention of the CPU is 1.5 times slower than matrix products at 65 tokens and less (torch 2.13).
     towers.set_attn_implementation("eager")
     student = _Student(towers).to(device)
     average = fit(run, "clip", student, loss, lr=2e-3, matrices=linear_weights(student.clip), weight_decay=0.05)
     return average.clip, tokenizer
+
+
+def _mirrored(scene: Scene) -> Scene:
+    """What a scene's picture shows in a mirror, nuisances aside."""
+    swapped: dict[Relation, Relation] = {"left": "right", "right": "left"}
+    return scene if scene.relation is None else replace(scene, relation=swapped.get(scene.relation, scene.relation))
+
+
+def _patches(scene: Scene, mirror: bool) -> list[int]:  # noqa: FBT001  of a loop
+    """The vision tower's token at the middle of every thing; the tower's own token comes first."""
+    grid = SIDE // PATCH
+    seen = [((-x if mirror else x) + 1, 1 - y) for x, y in middles(scene)]
+    columns_rows = [[min(grid - 1, max(0, int(at / 2 * grid))) for at in place] for place in seen]
+    return [1 + row * grid + column for column, row in columns_rows]
+
+
+def _moved(states: Tensor, tokens: Tensor, known: CLIPTextModel) -> Tensor:
+    """How far the text states have gone from those a UNet knows, captions' ends aside: a share of their square."""
+    with torch.no_grad():
+        before = known(input_ids=tokens).last_hidden_state.float()
+    ends = (tokens == known.config.eos_token_id).int().argmax(1)
+    kept = torch.ones_like(tokens, dtype=torch.float32)
+    kept[torch.arange(len(tokens)), ends] = 0
+    return ((states.float() - before).square().sum(2) * kept).sum() / (before.square().sum(2) * kept).sum()
 
 
 def text_tower(clip: CLIPModel) -> CLIPTextModel:

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nulltext.judges import HEADS, Judges, JudgesNetwork
+from nulltext.judges import HEADS, Judges, JudgesNetwork, words_of
 from nulltext.scenes.world import Scene
-from nulltext.training.clip import labels
 from nulltext.training.data import SIDE, to_pixels
 from nulltext.training.loop import Run, fit
 from nulltext.training.precision import autocast
@@ -36,7 +35,8 @@ def train(
     device = run.device
     torch.manual_seed(run.seed)
     single = torch.tensor([i for i, scene in enumerate(scenes) if len(scene.things) == 1])
-    target = torch.tensor([labels(scenes[i]) for i in single.tolist()])
+    said = [words_of(scenes[i]) for i in single.tolist()]
+    target = torch.tensor([[words.index(answer[head]) for head, words in HEADS.items()] for answer in said])
 
     def loss(module: JudgesNetwork, step: int) -> Tensor:
         rng = run.generator(step)
