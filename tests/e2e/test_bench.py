@@ -70,3 +70,14 @@ def test_bench_edits_as_a_table(run):
     assert result.exit_code == 0, result.output
     for word in ("1 held-out scenes", "p2p_blend", "surface", "success", "outside, dB", "four captions"):
         assert word in result.stdout
+
+
+def test_bench_settings_tries_every_setting_at_every_guidance(run_json, run):
+    swept = run_json("bench", "settings", "--limit", 1, "--steps", 1, "--inner-steps", 1, "--guidance", 2)["sweeps"]
+    assert [figures["guidance"] for figures in swept] == [2]
+    assert swept[0]["pictures"] == 1
+    names = swept[0]["methods"].keys()
+    assert names >= {"cross 0.8, self 0.4", "blend over 0.3"}
+    table = run("bench", "settings", "--limit", 1, "--steps", 1, "--inner-steps", 1, "--guidance", 2)
+    assert table.exit_code == 0, table.output
+    assert all(name in table.stdout for name in names)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
+from safetensors.torch import load_file, save_file
 
 from nulltext import Inversion
 from nulltext.cli.outputs import edit_paths, picture_path, slug, write_picture
@@ -38,6 +39,23 @@ def test_invert_by_ddim_needs_no_guidance(run_json, photo, tiny):
     record = run_json("invert", photo, "a red ball", "--model", tiny, "--method", "ddim", "--steps", 2)
     assert record["guidance"] == 1
     assert Inversion.load(record["file"]).nulls is None
+
+
+def test_the_models_own_guidance_is_taken_where_none_is_given(run_json, here, photo, tiny):
+    recommending = shutil.copytree(tiny, here / "model")
+    weights = recommending / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file(load_file(weights), weights, metadata={"format": "pt", "recommended_guidance": "4.0"})
+    for model, args, guidance in (
+        (tiny, (), 7.5),
+        (recommending, (), 4),
+        (recommending, ("--preset", "paper"), 4),
+        (recommending, ("--guidance", 3), 3),
+        (recommending, ("--method", "ddim"), 1),
+    ):
+        steps = ("--steps", 1) if "ddim" in args else ("--steps", 1, "--inner-steps", 1)
+        record = run_json("invert", photo, "a red ball", "--model", model, *steps, *args, "--force")
+        assert record["guidance"] == guidance
+    assert run_json("generate", "a red ball", "--model", recommending, "--steps", 1)["guidance"] == 4
 
 
 def test_invert_with_the_constants_of_the_paper(run_json, photo, tiny):

@@ -185,7 +185,7 @@ def measure_edits(
     first: int = FIRST,
     steps: int = 50,
     inner_steps: int = 10,
-    guidance: float = 7.5,
+    guidance: float | None = None,
     on_progress: OnProgress = silent,
 ) -> EditFigures:
     """Inverts held-out scenes, edits each in every kind by every method, and compares with the true pictures.
@@ -198,7 +198,7 @@ def measure_edits(
         first: The first held-out seed.
         steps: T.
         inner_steps: N.
-        guidance: The weight w.
+        guidance: The weight w; the model's own if None.
         on_progress: Told of every step of every picture, numbered.
 
     Raises:
@@ -206,7 +206,8 @@ def measure_edits(
         UnknownWordError: The model has a word list without the words of `scenes`.
     """
     judges = judges or Judges.load()
-    inverter = NullText(steps=steps, inner_steps=inner_steps, guidance=guidance)
+    w = model.guidance if guidance is None else guidance
+    inverter = NullText(steps=steps, inner_steps=inner_steps, guidance=w)
     count = SCENES if limit is None else min(limit, SCENES)
     height, width = model.default_size
     measured: dict[str, list[_Measured]] = {name: [] for name in methods}
@@ -227,7 +228,7 @@ def measure_edits(
     return EditFigures(
         methods={name: _by_kind(edits) for name, edits in measured.items()},
         pictures=count,
-        guidance=guidance,
+        guidance=w,
         four_edits_cost=cost,
     )
 

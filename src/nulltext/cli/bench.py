@@ -23,7 +23,7 @@ def reconstruction(
     limit: Limit = None,
     steps: options.Steps = 50,
     inner_steps: options.InnerSteps = 10,
-    guidance: Annotated[float, typer.Option(help="The weight w of classifier-free guidance.")] = 7.5,
+    guidance: options.Guidance = 7.5,
     model: options.ModelName = "scenes",
     config: options.Config = None,
     device: options.Device = None,
@@ -67,7 +67,7 @@ def edits(
     limit: Limit = None,
     steps: options.Steps = 50,
     inner_steps: options.InnerSteps = 10,
-    guidance: Annotated[float, typer.Option(help="The weight w of classifier-free guidance.")] = 7.5,
+    guidance: options.ModelGuidance = None,
     model: options.ModelName = "scenes",
     config: options.Config = None,
     device: options.Device = None,
@@ -92,7 +92,7 @@ def edits(
     from rich import box
     from rich.table import Table
 
-    title = f"Edits of {figures.pictures} held-out scenes at w={guidance:g}, against the pictures they should become"
+    title = f"Edits of {figures.pictures} held-out scenes at w={figures.guidance:g}, against what they should become"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     for heading in ("", "", "success", "outside, dB", "truth, dB", "truth, SSIM"):
         table.add_column(heading, justify="left" if not heading else "right")
@@ -112,11 +112,66 @@ def edits(
     terminal.show(f"four captions in one batch cost {figures.four_edits_cost:.2f} times one")
 
 
+@app.command("settings", cls=Command)
+def settings(
+    limit: Limit = None,
+    steps: options.Steps = 50,
+    inner_steps: options.InnerSteps = 10,
+    guidance: Annotated[
+        list[float] | None, typer.Option(help="A weight w to try, again for each; 2.5, 4 and 7.5 if not given.")
+    ] = None,
+    model: options.ModelName = "scenes",
+    config: options.Config = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Sweep the settings of edits and the guidance, on other scenes than `bench edits`, to choose defaults by."""
+    from nulltext import load
+    from nulltext.bench.settings import GUIDANCE, sweep_settings
+
+    with terminal.loading(model):
+        loaded = load(model, config=config, device=device, dtype=dtype)
+    with terminal.progress() as on_progress:
+        swept = sweep_settings(
+            loaded,
+            guidance=guidance or GUIDANCE,
+            limit=limit,
+            steps=steps,
+            inner_steps=inner_steps,
+            on_progress=on_progress,
+        )
+    if json:
+        terminal.print_json({"sweeps": [asdict(figures) for figures in swept]})
+        return
+
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title=f"Edits of {swept[0].pictures} held-out scenes", title_justify="left")
+    for heading in ("w", "", "success", "outside, things, dB", "truth, things, dB", "truth, all, dB"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for figures in swept:
+        for name, kinds in figures.methods.items():
+            local, overall = kinds["local"], kinds["overall"]
+            table.add_row(
+                f"{figures.guidance:g}",
+                name,
+                f"{overall.success.mean:.0%}",
+                f"{local.outside_db.mean:.2f}",
+                f"{local.truth_db.mean:.2f}",
+                f"{overall.truth_db.mean:.2f}",
+                end_section=name == list(figures.methods)[-1],
+            )
+    terminal.show(table)
+
+
 @app.command("model", cls=Command)
 def model(
     limit: Limit = None,
     steps: options.Steps = 50,
-    guidance: Annotated[float, typer.Option(help="The weight w of classifier-free guidance.")] = 7.5,
+    guidance: options.Guidance = 7.5,
     name: options.ModelName = "scenes",
     config: options.Config = None,
     device: options.Device = None,

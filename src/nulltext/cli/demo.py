@@ -39,7 +39,7 @@ def demo(
     pictures: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 4,
     steps: options.Steps = 50,
     inner_steps: options.InnerSteps = 10,
-    guidance: Annotated[float, typer.Option(help="The weight w of classifier-free guidance.")] = 7.5,
+    guidance: options.Guidance = 7.5,
     seed: options.Seed = 0,
     model: options.ModelName = "scenes",
     config: options.Config = None,

@@ -32,7 +32,7 @@ def generate(
         ),
     ] = None,
     steps: options.Steps = 50,
-    guidance: Annotated[float, typer.Option(help="The weight w of classifier-free guidance.")] = 7.5,
+    guidance: options.ModelGuidance = None,
     seed: options.Seed = 0,
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Height and width in pixels; the model's own if not given.")
@@ -55,10 +55,11 @@ def generate(
 
     with terminal.loading(model):
         loaded = load(model, config=config, device=device, dtype=dtype)
+    w = loaded.guidance if guidance is None else guidance
     start = time.perf_counter()
     with terminal.progress() as on_progress:
         drawn = generate_inversion(
-            loaded, caption, steps=steps, guidance=guidance, seed=seed, size=wanted, on_progress=on_progress
+            loaded, caption, steps=steps, guidance=w, seed=seed, size=wanted, on_progress=on_progress
         )
     seconds = time.perf_counter() - start
     outputs.write_picture(destination, to_image(to_pixels(drawn.picture)), force=force)
@@ -76,7 +77,7 @@ def generate(
                 "model": loaded.identity.id,
                 "seed": seed,
                 "steps": steps,
-                "guidance": guidance,
+                "guidance": w,
                 "width": width,
                 "height": height,
                 "seconds": seconds,

@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,8 +11,6 @@ import typer
 from nulltext.cli import options, terminal
 from nulltext.errors import SettingError
 from nulltext.files import check_output
-
-GUIDANCE = 7.5
 
 
 def invert(
@@ -37,7 +36,9 @@ def invert(
     ] = None,
     guidance: Annotated[
         float | None,
-        typer.Option(help="The weight w that edits will use; 7.5 for null-text and 1 for ddim if not given."),
+        typer.Option(
+            help="The weight w that edits will use; the model's own for null-text and 1 for ddim if not given."
+        ),
     ] = None,
     preset: Annotated[
         Literal["published", "paper"] | None,
@@ -67,13 +68,16 @@ def invert(
 
     from nulltext import DDIM, NullText, load, open_image
 
+    w = {} if guidance is None else {"guidance": guidance}
     if method == "ddim":
-        inverter = DDIM(steps=steps, guidance=1.0 if guidance is None else guidance)
+        inverter = DDIM(steps=steps, **w)
     else:
         kind = NullText.paper if preset == "paper" else NullText.published
-        inverter = kind(steps=steps, inner_steps=inner_steps or 10, guidance=GUIDANCE if guidance is None else guidance)
+        inverter = kind(steps=steps, inner_steps=inner_steps or 10, **w)
     with terminal.loading(model):
         loaded = load(model, config=config, device=device, dtype=dtype)
+    if guidance is None and isinstance(inverter, NullText):
+        inverter = replace(inverter, guidance=loaded.guidance)
     photo = open_image(picture, loaded, fit=fit)
     start = time.perf_counter()
     with terminal.progress() as on_progress:

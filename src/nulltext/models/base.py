@@ -71,6 +71,11 @@ class Model(Protocol):
         ...
 
     @property
+    def guidance(self) -> float:
+        """The weight w of classifier-free guidance at which the checkpoint is best used."""
+        ...
+
+    @property
     def denoiser(self) -> nn.Module:
         """The network behind `predict`, whose attention layers can be controlled."""
         ...

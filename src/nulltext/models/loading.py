@@ -101,6 +101,7 @@ def load(
         identity,
         device=place,
         dtype=precision,
+        guidance=weights.GUIDANCE if is_file else weights.recommended_guidance(folder),
         word_list=word_list if word_list.is_file() and not is_file else None,
     )
 

@@ -22,6 +22,7 @@ from nulltext.errors import (
 from nulltext.models.base import ModelIdentity
 from nulltext.models.gradients import ScaledGradient
 from nulltext.models.quiet import quiet
+from nulltext.models.weights import GUIDANCE
 from nulltext.text.words import Tokens
 from nulltext.types import Embeddings, Latents, Pixels
 
@@ -43,6 +44,7 @@ class StableDiffusion:
         text_encoder: ``CLIPTextModel``.
         tokenizer: ``CLIPTokenizer``.
         scheduler_config: A full ``DDIMScheduler`` config.
+        guidance: The weight w of classifier-free guidance at which the checkpoint is best used.
         words: The words the model was taught, if it has a list; None for a model that takes any.
         word_list: Where that list is.
     """
@@ -56,6 +58,7 @@ class StableDiffusion:
     text_encoder: Any
     tokenizer: Any
     scheduler_config: Mapping[str, Any]
+    guidance: float = GUIDANCE
     words: frozenset[str] | None = None
     word_list: Path | None = None
 
@@ -67,6 +70,7 @@ class StableDiffusion:
         *,
         device: torch.device,
         dtype: torch.dtype,
+        guidance: float = GUIDANCE,
         word_list: Path | None = None,
     ) -> "StableDiffusion":
         """Takes over a pipeline's parts: moves them, sets their precision, and freezes them.
@@ -76,6 +80,7 @@ class StableDiffusion:
             identity: What to call the weights.
             device: Where to compute.
             dtype: The denoiser's precision: float32, float16 or bfloat16.
+            guidance: The weight w at which it is best used.
             word_list: A text file with one known word a line, if the model only knows some.
 
         Raises:
@@ -113,6 +118,7 @@ class StableDiffusion:
             text_encoder=parts.text_encoder,
             tokenizer=parts.tokenizer,
             scheduler_config=scheduler_config,
+            guidance=guidance,
             words=None if word_list is None else frozenset(word_list.read_text(encoding="utf-8").lower().split()),
             word_list=word_list,
         )

@@ -1,16 +1,24 @@
 """Which files of a folder in diffusers' format are the model, and a digest of them."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from safetensors import safe_open
 
 PARTS: Final = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 """What of a pipeline is used. The safety checker of some checkpoints is neither loaded nor fetched."""
 
 HALF: Final = "fp16"
 """The variant of the weights that some folders hold alone."""
+
+GUIDANCE: Final = 7.5
+"""The weight w that Stable Diffusion is used at."""
+RECOMMENDED: Final = "recommended_guidance"
+"""Where the metadata of a denoiser's weights says another."""
 
 _WITH_WEIGHTS: Final = PARTS[:3]
 _WEIGHTS = re.compile(
@@ -40,6 +48,18 @@ def files(folder: Path) -> list[Path]:
     wanted = variant(folder)
     weights = [file for part in _WITH_WEIGHTS for file in _named(folder / part, wanted) or _named(folder / part, None)]
     return sorted([*config_files(folder), *weights])
+
+
+def recommended_guidance(folder: Path) -> float:
+    """The weight w at which a folder's checkpoint edits best by its metadata; Stable Diffusion's where it says none."""
+    for path in _named(folder / "unet", None):
+        if path.suffix == ".safetensors":
+            opened: Any = safe_open(path, framework="pt")  # safetensors carries no types
+            with opened as file:
+                metadata: dict[str, str] = file.metadata() or {}
+            if RECOMMENDED in metadata:
+                return float(json.loads(metadata[RECOMMENDED]))
+    return GUIDANCE
 
 
 def _named(part: Path, variant: str | None) -> list[Path]:

@@ -15,13 +15,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from nulltext.files import write_file
+from nulltext.models.weights import RECOMMENDED
 
 HOLDS: Final = frozenset(
     {"model_index.json", "words.txt", "judges.safetensors"}
     | {"clip", "scheduler", "text_encoder", "tokenizer", "unet", "vae"}
 )
 """All that a checkpoint holds; a folder with anything else in it is not ours to replace."""
-FACTS: Final = ("recipe", "scores")
+FACTS: Final = ("recipe", "scores", RECOMMENDED)
 
 
 @contextmanager
@@ -63,7 +64,7 @@ def stamp(folder: Path, facts: dict[str, object]) -> None:
 
 
 def read_stamp(folder: Path) -> dict[str, object]:
-    """The facts of a checkpoint: "recipe" and, once measured, "scores"; none in a folder that was not trained here."""
+    """The facts of a checkpoint, those of `FACTS` that it has; none in a folder that was not trained here."""
     try:
         with safe_open(folder / "unet" / "diffusion_pytorch_model.safetensors", framework="pt") as file:
             metadata = file.metadata() or {}

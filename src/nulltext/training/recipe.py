@@ -16,6 +16,7 @@ from torch import Tensor
 from nulltext import __version__
 from nulltext.errors import ModelNotFoundError, SettingError
 from nulltext.files import check_output, write_file
+from nulltext.models.weights import RECOMMENDED
 from nulltext.progress import OnProgress, silent
 from nulltext.scenes.captions import vocabulary
 from nulltext.training import autoencoder, clip, judges, unet
@@ -122,7 +123,10 @@ def run(
             # transformers computes in the dtype of the config, diffusers in float32: both shall widen the fp16 weights.
             config.write_text(config.read_text().replace('"dtype": "float16"', '"dtype": "float32"'))
         (new / "words.txt").write_text("\n".join(vocabulary()) + "\n")
-        stamp(new, {"recipe": {**asdict(recipe), "start": source or "random", "version": __version__}})
+        facts: dict[str, object] = {"recipe": {**asdict(recipe), "start": source or "random", "version": __version__}}
+        if start is not None and RECOMMENDED in read_stamp(start):
+            facts[RECOMMENDED] = read_stamp(start)[RECOMMENDED]  # until `nulltext bench settings` finds a better one
+        stamp(new, facts)
 
 
 def _check(recipe: Recipe, output: Path, work: Path, start: Path | None) -> None:
