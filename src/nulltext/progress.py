@@ -14,7 +14,7 @@ class Progress:
 
     Attributes:
         phase: What is being done: "invert", "optimise" or "sample" of pictures; in training "render" or the name of a
-            stage; in measuring a model "autoencoder", "judges", "clip", "generate" or "speed".
+            stage; in measuring "measure" of pictures, or "autoencoder", "judges", "clip", "generate" or "speed".
         step: Steps of this phase that are done, 0 to `total`.
         total: Steps of this phase altogether.
         loss: The objective's present value, where the phase has one.

@@ -1,13 +1,19 @@
 """Edits with known answers."""
 
+import itertools
 import math
+import multiprocessing
+from dataclasses import replace
 
 import pytest
 import torch
 
-from nulltext.bench.edits import KINDS, METHODS, blend_of, ground_truth, mean, measure_edits, share
+from nulltext import DDIM, CaptionSwap, Progress
+from nulltext.bench.each import each
+from nulltext.bench.edits import KINDS, blend_of, draw_all, ground_truth, mean, measure_edits, share
 from nulltext.bench.pictures import scene_photo
 from nulltext.editing.prompt_to_prompt import PromptToPrompt
+from nulltext.errors import SettingError
 from nulltext.judges import words_of
 from nulltext.metrics import structural_similarity
 from nulltext.models.base import Model
@@ -83,16 +89,37 @@ def test_the_true_picture_itself_would_be_a_success(scenes: Model, edits):
     assert all(each.truth_db == math.inf and each.truth_ssim == 1 for each in measured)
 
 
-def test_edits_with_the_same_editor_go_in_one_batch(edits):
-    from nulltext.bench.edits import _batches
+def test_edits_drawn_together_are_what_each_is_alone(scenes: Model, scene, edits):
+    inversion = DDIM(steps=3)(scenes, *scene_photo(scene, scenes))
+    editors = (CaptionSwap(), PromptToPrompt(), PromptToPrompt(blend=blend_of(edits[1])), PromptToPrompt())
+    asked = [(edits[1].caption, editor) for editor in editors]
+    asked[3] = (edits[4].caption, editors[3])
+    calls: list[int] = []
+    together = draw_all(scenes, inversion, [*asked, asked[1]], lambda event: calls.append(event.step))
+    assert len(calls) == 2 * 3, "one batch by Prompt-to-Prompt and one plain, of three steps each"
+    assert torch.equal(together[1], together[4])
+    for (caption, editor), pixels in zip(asked, together, strict=False):
+        alone = editor(scenes, inversion, caption).pixels
+        torch.testing.assert_close(pixels, alone, rtol=0, atol=2e-3)
+    differences = [(together[i] - together[j]).abs().max() for i, j in itertools.combinations(range(4), 2)]
+    assert min(differences) > 0.01
 
-    assert [len(batch) for _, batch in _batches(METHODS["p2p"], edits)] == [5]
-    assert [len(batch) for _, batch in _batches(METHODS["p2p_blend"], edits)] == [2, 1, 2]
-    by_kind = _batches(lambda edit: PromptToPrompt(self_attention=0.5 if edit.kind == "color" else 0.4), edits)
-    assert [[edit.kind for edit in batch] for _, batch in by_kind] == [
-        ["color"],
-        ["shape", "surface", "ground", "time"],
-    ]
+
+def test_several_workers_find_the_same_figures(scenes: Model):
+    told: list[Progress] = []
+    alone = measure_edits(scenes, limit=2, steps=2, inner_steps=1)
+    shared = measure_edits(scenes, limit=2, steps=2, inner_steps=1, workers=2, on_progress=told.append)
+    assert [(event.phase, event.step, event.total) for event in told] == [("measure", n, 2) for n in range(3)]
+    for name, kinds in alone.methods.items():
+        for kind, figures in kinds.items():
+            assert shared.methods[name][kind].truth_db.mean == pytest.approx(figures.truth_db.mean, abs=0.01)
+            assert shared.methods[name][kind].success == figures.success
+    assert not multiprocessing.active_children()
+
+
+def test_workers_share_out_a_cpu_only(scenes: Model):
+    with pytest.raises(SettingError, match="only a CPU is shared out"):
+        each(replace(scenes, device=torch.device("cuda")), [1, 2], print, workers=2)
 
 
 def test_intervals():

@@ -5,23 +5,26 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean, stdev
 
 from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional as F
 
+from nulltext.bench.each import each
 from nulltext.bench.pictures import scene_photo
 from nulltext.editing.base import Editor
 from nulltext.editing.blend import Blend
 from nulltext.editing.caption_swap import CaptionSwap
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
+from nulltext.editing.prompt_to_prompt import PromptToPrompt, draw
 from nulltext.inversion.base import Inversion
+from nulltext.inversion.ddim import DDIM
 from nulltext.inversion.null_text import NullText
 from nulltext.judges import Judges, words_of
 from nulltext.metrics import psnr, structural_similarity
 from nulltext.models.base import Model
-from nulltext.progress import OnProgress, numbered, silent
+from nulltext.progress import OnProgress, silent
 from nulltext.scenes.captions import caption, one_word_edits
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, Scene, sample_scene
@@ -133,7 +136,9 @@ class _Measured:
 
 
 Method = Callable[[GroundTruth], Editor]
-"""The editor that a method takes for an edit. Edits with equal editors are drawn in one batch."""
+"""The editor that a method takes for an edit."""
+MOST_AT_ONCE = 16
+"""Captions drawn in one batch."""
 
 
 def blend_of(edit: GroundTruth) -> Blend | None:
@@ -143,11 +148,22 @@ def blend_of(edit: GroundTruth) -> Blend | None:
     return Blend(edit.before.things[0].shape, edit.after.things[0].shape)
 
 
-METHODS: Mapping[str, Method] = {
-    "plain": lambda _: CaptionSwap(),
-    "p2p": lambda _: PromptToPrompt(),
-    "p2p_blend": lambda edit: PromptToPrompt(blend=blend_of(edit)),
-}
+def plain(_: GroundTruth) -> CaptionSwap:
+    """The new caption without any control."""
+    return CaptionSwap()
+
+
+def prompt_to_prompt(_: GroundTruth) -> PromptToPrompt:
+    """Prompt-to-Prompt as it comes."""
+    return PromptToPrompt()
+
+
+def blended(edit: GroundTruth) -> PromptToPrompt:
+    """The same, kept local where the edit is."""
+    return PromptToPrompt(blend=blend_of(edit))
+
+
+METHODS: Mapping[str, Method] = {"plain": plain, "p2p": prompt_to_prompt, "p2p_blend": blended}
 
 
 def ground_truth(scene: Scene, seed: int, *, height: int, width: int) -> list[GroundTruth]:
@@ -186,6 +202,7 @@ def measure_edits(
     steps: int = 50,
     inner_steps: int = 10,
     guidance: float | None = None,
+    workers: int = 1,
     on_progress: OnProgress = silent,
 ) -> EditFigures:
     """Inverts held-out scenes, edits each in every kind by every method, and compares with the true pictures.
@@ -199,7 +216,8 @@ def measure_edits(
         steps: T.
         inner_steps: N.
         guidance: The weight w; the model's own if None.
-        on_progress: Told of every step of every picture, numbered.
+        workers: How many pictures at a time; more than one needs a model on the CPU.
+        on_progress: Told of every step of every picture, numbered, or with several workers of every picture.
 
     Raises:
         SettingError: A setting is out of range, or scikit-image is not installed.
@@ -209,40 +227,69 @@ def measure_edits(
     w = model.guidance if guidance is None else guidance
     inverter = NullText(steps=steps, inner_steps=inner_steps, guidance=w)
     count = SCENES if limit is None else min(limit, SCENES)
-    height, width = model.default_size
-    measured: dict[str, list[_Measured]] = {name: [] for name in methods}
-    cost = math.nan
-    for index in range(count):
-        scene = sample_scene(HELD_OUT_SEEDS[first + index], things=1)
-        tell = numbered(on_progress, index + 1, count)
-        inversion = inverter(model, *scene_photo(scene, model), tell)
-        edits = ground_truth(scene, first + index, height=height, width=width)
-        for name, method in methods.items():
-            for editor, batch in _batches(method, edits):
-                drawn = editor(model, inversion, [edit.caption for edit in batch], tell).pixels
-                measured[name] += [
-                    _compare(edit, pixels[None], judges) for edit, pixels in zip(batch, drawn, strict=True)
-                ]
-        if index == 0:
-            cost = _four_edits_cost(model, inversion, edits)
+    seeds = range(first, first + count)
+    measure = partial(_measure, methods=methods, inverter=inverter, judges=judges)
+    measured = each(model, seeds, measure, workers=workers, on_progress=on_progress)
     return EditFigures(
-        methods={name: _by_kind(edits) for name, edits in measured.items()},
+        methods={name: _by_kind([edit for one in measured for edit in one[name]]) for name in methods},
         pictures=count,
         guidance=w,
-        four_edits_cost=cost,
+        four_edits_cost=_four_edits_cost(model, first, steps=steps),
     )
 
 
-def _batches(method: Method, edits: Sequence[GroundTruth]) -> list[tuple[Editor, list[GroundTruth]]]:
-    batches: list[tuple[Editor, list[GroundTruth]]] = []
-    for edit in edits:
-        editor = method(edit)
-        same = [batch for other, batch in batches if other == editor]
-        if same:
-            same[0].append(edit)
-        else:
-            batches.append((editor, [edit]))
-    return batches
+def _measure(
+    model: Model,
+    seed: int,
+    on_progress: OnProgress,
+    *,
+    methods: Mapping[str, Method],
+    inverter: NullText,
+    judges: Judges,
+) -> dict[str, list[_Measured]]:
+    """What every method makes of the edits of one scene."""
+    scene = sample_scene(HELD_OUT_SEEDS[seed], things=1)
+    height, width = model.default_size
+    inversion = inverter(model, *scene_photo(scene, model), on_progress)
+    edits = ground_truth(scene, seed, height=height, width=width)
+    asked = [(edit, method(edit)) for method in methods.values() for edit in edits]
+    drawn = iter(draw_all(model, inversion, [(edit.caption, editor) for edit, editor in asked], on_progress))
+    return {name: [_compare(edit, next(drawn), judges) for edit in edits] for name in methods}
+
+
+def draw_all(
+    model: Model, inversion: Inversion, asked: Sequence[tuple[str, Editor]], on_progress: OnProgress = silent
+) -> list[OnePixels]:
+    """Pictures of captions, each by an editor of its own, drawn together where that is possible and none twice.
+
+    Args:
+        model: The model it was inverted with.
+        inversion: The inversion.
+        asked: Captions and their editors. Prompt-to-Prompt's may differ in what a `draw` allows.
+        on_progress: Told of every step.
+
+    Returns:
+        A picture [1, 3, H, W] for each, in the same order.
+    """
+    different: list[tuple[str, Editor]] = []
+    for one in asked:
+        if one not in different:
+            different.append(one)
+    controlled = [(caption, editor) for caption, editor in different if isinstance(editor, PromptToPrompt)]
+    pictures: list[tuple[tuple[str, Editor], OnePixels]] = []
+    for start in range(0, len(controlled), MOST_AT_ONCE):
+        batch = controlled[start : start + MOST_AT_ONCE]
+        captions, editors = [caption for caption, _ in batch], [editor for _, editor in batch]
+        drawn = draw(model, inversion, captions, editors, on_progress).pixels
+        pictures += [(one, drawn[i : i + 1]) for i, one in enumerate(batch)]
+    rest = [one for one in different if not isinstance(one[1], PromptToPrompt)]
+    while rest:
+        editor = rest[0][1]
+        batch = [one for one in rest if one[1] == editor][:MOST_AT_ONCE]
+        drawn = editor(model, inversion, [caption for caption, _ in batch], on_progress).pixels
+        pictures += [(one, drawn[i : i + 1]) for i, one in enumerate(batch)]
+        rest = [one for one in rest if one not in batch]
+    return [next(pixels for which, pixels in pictures if which == one) for one in asked]
 
 
 def _outside(before: OnePixels, after: OnePixels) -> Bool[Tensor, "height width"]:
@@ -302,16 +349,18 @@ def share(successes: Sequence[bool]) -> Mean:
     return Mean(mean=p, low=middle - margin, high=middle + margin, count=n)
 
 
-def _four_edits_cost(model: Model, inversion: Inversion, edits: Sequence[GroundTruth]) -> float:
+def _four_edits_cost(model: Model, seed: int, *, steps: int) -> float:
     """The time of four captions in one batch over that of one, the best of two tries each."""
+    scene = sample_scene(HELD_OUT_SEEDS[seed], things=1)
+    inversion = DDIM(steps=steps)(model, *scene_photo(scene, model))
+    captions = [caption(after) for _, after in one_word_edits(scene)][:4]
 
     def seconds(captions: Sequence[str]) -> float:
         tries: list[float] = []
         for _ in range(2):
             start = time.perf_counter()
-            PromptToPrompt()(model, inversion, captions)
+            PromptToPrompt(guidance=model.guidance)(model, inversion, captions)
             tries.append(time.perf_counter() - start)
         return min(tries)
 
-    captions = [edit.caption for edit in edits[:4]]
     return seconds(captions) / seconds(captions[:1])

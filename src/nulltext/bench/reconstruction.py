@@ -2,13 +2,16 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 
-from nulltext.bench.compare import Comparison, compare
+from nulltext.bench.compare import compare
+from nulltext.bench.each import each
 from nulltext.bench.pictures import held_out_scenes, photographs, scene_photo
 from nulltext.inversion.null_text import Constants, NullText
 from nulltext.models.base import Model
-from nulltext.progress import OnProgress, numbered, silent
+from nulltext.pictures import Photo
+from nulltext.progress import OnProgress, silent
 
 SCENES = 64
 
@@ -52,6 +55,7 @@ def measure_reconstruction(
     steps: int = 50,
     inner_steps: int = 10,
     guidance: float = 7.5,
+    workers: int = 1,
     on_progress: OnProgress = silent,
 ) -> ReconstructionFigures:
     """Inverts held-out scenes and photographs, draws them again, and measures.
@@ -62,7 +66,8 @@ def measure_reconstruction(
         steps: T.
         inner_steps: N.
         guidance: The weight w.
-        on_progress: Told of every step of every picture, numbered; the first is inverted once more than the others.
+        workers: How many pictures at a time; more than one needs a model on the CPU.
+        on_progress: Told of every step of every picture, numbered, or with several workers of every picture.
 
     Raises:
         SettingError: A setting is out of range, or scikit-image is not installed.
@@ -72,22 +77,19 @@ def measure_reconstruction(
     photos = photographs(model)[:limit]
     scenes = [scene_photo(scene, model) for scene in held_out_scenes(SCENES if limit is None else min(limit, SCENES))]
 
-    pictures = [*scenes, *photos]
     start = time.perf_counter()
     NullText(steps=steps, inner_steps=inner_steps, guidance=guidance, constants=NO_EARLY_STOP)(
-        model, *scenes[0], numbered(on_progress, 1, len(pictures))
+        model, *scenes[0], on_progress
     )
     seconds = time.perf_counter() - start
-    compared = [
-        compare(model, photo, caption, inverter, numbered(on_progress, index, len(pictures)))
-        for index, (photo, caption) in enumerate(pictures, start=1)
-    ]
+    measure = partial(_reconstruct, inverter=inverter)
+    compared = each(model, [*scenes, *photos], measure, workers=workers, on_progress=on_progress)
     of_scenes, of_photos = compared[: len(scenes)], compared[len(scenes) :]
 
-    bound, ddim = fmean(each.vae_db for each in of_scenes), fmean(each.ddim_guided_db for each in of_scenes)
+    bound, ddim = fmean(r.vae_db for r in of_scenes), fmean(r.ddim_guided_db for r in of_scenes)
     return ReconstructionFigures(
         vae_bound_db=bound,
-        nulltext_db=fmean(each.nulltext_db for each in of_scenes),
+        nulltext_db=fmean(r.nulltext_db for r in of_scenes),
         ddim_guided_db=ddim,
         nulltext_gap_db=_gap(of_scenes),
         ddim_gap_db=bound - ddim,
@@ -99,5 +101,21 @@ def measure_reconstruction(
     )
 
 
-def _gap(comparisons: list[Comparison]) -> float:
-    return fmean(each.vae_db - each.nulltext_db for each in comparisons)
+@dataclass(frozen=True, kw_only=True)
+class _Reconstructed:
+    vae_db: float
+    ddim_guided_db: float
+    nulltext_db: float
+
+
+def _reconstruct(
+    model: Model, picture: tuple[Photo, str], on_progress: OnProgress, *, inverter: NullText
+) -> _Reconstructed:
+    compared = compare(model, *picture, inverter, on_progress)
+    return _Reconstructed(
+        vae_db=compared.vae_db, ddim_guided_db=compared.ddim_guided_db, nulltext_db=compared.nulltext_db
+    )
+
+
+def _gap(reconstructed: list[_Reconstructed]) -> float:
+    return fmean(r.vae_db - r.nulltext_db for r in reconstructed)

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from nulltext.bench.edits import EditFigures, GroundTruth, Method, blend_of, measure_edits
 from nulltext.editing.prompt_to_prompt import PromptToPrompt
@@ -27,6 +28,7 @@ def sweep_settings(
     limit: int | None = None,
     steps: int = 50,
     inner_steps: int = 10,
+    workers: int = 1,
     on_progress: OnProgress = silent,
 ) -> list[EditFigures]:
     """Measures edits under every pair of cross- and self-attention shares, and every threshold of a blend.
@@ -38,7 +40,8 @@ def sweep_settings(
         limit: At most so many pictures for each; 8 if None.
         steps: T.
         inner_steps: N.
-        on_progress: Told of every step of every picture, numbered.
+        workers: How many pictures at a time; more than one needs a model on the CPU.
+        on_progress: Told of every step of every picture, numbered, or with several workers of every picture.
 
     Returns:
         For every guidance the figures, with a method for every setting, named after it.
@@ -58,6 +61,7 @@ def sweep_settings(
             steps=steps,
             inner_steps=inner_steps,
             guidance=w,
+            workers=workers,
             on_progress=on_progress,
         )
         for w in guidance
@@ -66,16 +70,15 @@ def sweep_settings(
 
 def settings() -> Mapping[str, Method]:
     """The settings tried, by name: shares without a blend, then thresholds with the default shares."""
-    shares = {
-        f"cross {cross:g}, self {own:g}": _method(PromptToPrompt(cross_attention=cross, self_attention=own))
-        for cross, own in itertools.product(CROSS, SELF)
-    }
-    return shares | {f"blend over {threshold:g}": _method(PromptToPrompt(), threshold) for threshold in THRESHOLDS}
+    methods: dict[str, Method] = {}
+    for cross, own in itertools.product(CROSS, SELF):
+        editor = PromptToPrompt(cross_attention=cross, self_attention=own)
+        methods[f"cross {cross:g}, self {own:g}"] = partial(_editor, editor=editor, threshold=None)
+    for threshold in THRESHOLDS:
+        methods[f"blend over {threshold:g}"] = partial(_editor, editor=PromptToPrompt(), threshold=threshold)
+    return methods
 
 
-def _method(editor: PromptToPrompt, threshold: float | None = None) -> Method:
-    def method(edit: GroundTruth) -> PromptToPrompt:
-        blend = None if threshold is None else blend_of(edit)
-        return replace(editor, blend=None if blend is None else replace(blend, threshold=threshold))
-
-    return method
+def _editor(edit: GroundTruth, *, editor: PromptToPrompt, threshold: float | None) -> PromptToPrompt:
+    blend = None if threshold is None else blend_of(edit)
+    return replace(editor, blend=None if blend is None else replace(blend, threshold=threshold))

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Measure the figures of the README afresh.", no_args_is_help=True)
 
+Workers = Annotated[
+    int, typer.Option(min=1, help="How many pictures at a time, in processes that share out the cores; CPU only.")
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many pictures of each kind; quick, but rough.")]
 
 
@@ -24,6 +27,7 @@ def reconstruction(
     steps: options.Steps = 50,
     inner_steps: options.InnerSteps = 10,
     guidance: options.Guidance = 7.5,
+    workers: Workers = 1,
     model: options.ModelName = "scenes",
     config: options.Config = None,
     device: options.Device = None,
@@ -39,7 +43,13 @@ def reconstruction(
         loaded = load(model, config=config, device=device, dtype=dtype)
     with terminal.progress() as on_progress:
         figures = measure_reconstruction(
-            loaded, limit=limit, steps=steps, inner_steps=inner_steps, guidance=guidance, on_progress=on_progress
+            loaded,
+            limit=limit,
+            steps=steps,
+            inner_steps=inner_steps,
+            guidance=guidance,
+            workers=workers,
+            on_progress=on_progress,
         )
     if json:
         terminal.print_json(asdict(figures))
@@ -68,6 +78,7 @@ def edits(
     steps: options.Steps = 50,
     inner_steps: options.InnerSteps = 10,
     guidance: options.ModelGuidance = None,
+    workers: Workers = 1,
     model: options.ModelName = "scenes",
     config: options.Config = None,
     device: options.Device = None,
@@ -83,7 +94,13 @@ def edits(
         loaded = load(model, config=config, device=device, dtype=dtype)
     with terminal.progress() as on_progress:
         figures = measure_edits(
-            loaded, limit=limit, steps=steps, inner_steps=inner_steps, guidance=guidance, on_progress=on_progress
+            loaded,
+            limit=limit,
+            steps=steps,
+            inner_steps=inner_steps,
+            guidance=guidance,
+            workers=workers,
+            on_progress=on_progress,
         )
     if json:
         terminal.print_json(asdict(figures))
@@ -120,6 +137,7 @@ def settings(
     guidance: Annotated[
         list[float] | None, typer.Option(help="A weight w to try, again for each; 2.5, 4 and 7.5 if not given.")
     ] = None,
+    workers: Workers = 1,
     model: options.ModelName = "scenes",
     config: options.Config = None,
     device: options.Device = None,
@@ -140,6 +158,7 @@ def settings(
             limit=limit,
             steps=steps,
             inner_steps=inner_steps,
+            workers=workers,
             on_progress=on_progress,
         )
     if json:

@@ -6,12 +6,7 @@ where it was.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from nulltext.processes import processes
 from nulltext.progress import OnProgress, Progress, silent
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import TRAINING_SEEDS, Scene, sample_scene
@@ -57,29 +53,13 @@ def render_shards(
         return paths
     on_progress(Progress(phase="render", step=count - len(missing), total=count))
     try:
-        with ExitStack() as stack:
-            with _ctrl_c_held():
-                pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(workers or os.cpu_count()))
+        with processes(workers or os.cpu_count() or 1) as pool:
             for done, _ in enumerate(pool.imap_unordered(_render_shard, missing), count - len(missing) + 1):
                 on_progress(Progress(phase="render", step=done, total=count))
     finally:
         for _, _, path in missing:
             path.with_suffix(".part").unlink(missing_ok=True)
     return paths
-
-
-@contextmanager
-def _ctrl_c_held() -> Generator[None]:
-    """Holds Ctrl-C back: here to the end of the block; for good in the processes started in it, which are stopped."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    resource_tracker.ensure_running()  # the pool starts it otherwise, which lifts the mask before Python 3.12
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _render_shard(job: tuple[int, int, Path]) -> None:

@@ -1,0 +1,42 @@
+"""Work shared out among processes of this machine."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.pool import Pool
+
+
+@contextmanager
+def processes(count: int, begin: Callable[..., None] | None = None, *args: object) -> Generator[Pool]:
+    """Fresh processes, stopped when the block ends, however it ends.
+
+    A terminal's Ctrl-C reaches this process alone, which then stops them; none prints a stack trace of its own.
+
+    Args:
+        count: How many.
+        begin: What each calls before its first work.
+        *args: What it is called with; copied into each.
+
+    Yields:
+        The pool that they are.
+    """
+    with ExitStack() as stack:
+        with _ctrl_c_held():
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(count, begin, args))
+        yield pool
+
+
+@contextmanager
+def _ctrl_c_held() -> Generator[None]:
+    """Holds Ctrl-C back: here to the end of the block; for good in the processes started in it, which are stopped."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # the pool starts it otherwise, which lifts the mask before Python 3.12
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
