@@ -182,7 +182,11 @@ def test_a_record_holds_the_mean_over_sites_and_steps(model: Model):
 
 
 @pytest.mark.parametrize(
-    ("latents", "tokens"), [((64, 64), 256), ((16, 16), 256), ((96, 96), 576), ((128, 128), 1024), ((64, 96), 384)]
+    ("latents", "tokens"),
+    [
+        *(((64, 64), 256), ((16, 16), 256), ((96, 96), 576), ((128, 128), 1024), ((64, 96), 384)),
+        *(((17, 30), 135), ((34, 60), 135), ((21, 23), 483)),  # rounding up, two levels are within a factor of 2
+    ],
 )
 def test_maps_are_recorded_where_there_is_something_to_see(latents: tuple[int, int], tokens: int):
     record = Record(latents)

@@ -108,6 +108,12 @@ def test_before_its_first_step_everything_may_change(model: Model, maps: Tensor,
     assert 0 < late.masks.mean() < 1
 
 
+def test_however_late_it_starts_it_is_there_in_the_last_step(model: Model, maps: Tensor, x: Tensor):
+    late = blender(model, Blend("cat", "dog", start=0.999), maps)
+    assert torch.equal(late(STEPS - 2, x), x)
+    assert not torch.equal(late(STEPS - 1, x), x)
+
+
 def test_a_drawn_mask_is_intersected(model: Model, maps: Tensor, x: Tensor):
     left = Image.new("L", (512, 512))
     left.paste(255, (0, 0, 160, 512))
@@ -135,6 +141,32 @@ def test_a_mask_without_anything_in_it(model: Model, maps: Tensor, x: Tensor):
     corner.paste(255, (480, 480, 512, 512))
     with pytest.raises(EmptyMaskError, match=r"'a dog on grass' is empty.*reaches 0\.0\d of its maximum.*0\.3"):
         blender(model, Blend("cat", "dog", mask=corner), maps)(STEPS - 1, x)
+
+
+def test_a_black_mask_is_refused_before_anything_is_drawn(model: Model, maps: Tensor):
+    with pytest.raises(EmptyMaskError, match="nothing white in it at 64 x 64"):
+        blender(model, Blend(mask=Image.new("L", (512, 512))), maps)
+
+
+def test_words_kept_out_that_cover_everything(model: Model, maps: Tensor, x: Tensor):
+    everywhere = maps.clone()
+    for prompt, caption in enumerate(CAPTIONS):
+        everywhere[prompt, model.tokenize(caption).find("grass")] = 1.0
+    with pytest.raises(EmptyMaskError, match="the places of grass, which are kept out, cover all of it"):
+        blender(model, Blend(keep_out="grass"), everywhere)(STEPS - 1, x)
+
+
+def test_a_word_that_nothing_looks_at_is_nowhere(model: Model, maps: Tensor, x: Tensor):
+    ignored = maps.clone()
+    for prompt, word in ((0, "cat"), (1, "dog"), (2, "dog")):
+        ignored[prompt, model.tokenize(CAPTIONS[prompt]).find(word)] = 0.0
+    with pytest.raises(EmptyMaskError, match=r"the map of cat, dog reaches 0\.00"):
+        blender(model, Blend("cat", "dog"), ignored)(STEPS - 1, x)
+
+
+def test_a_target_word_of_no_caption_is_named(model: Model, maps: Tensor):
+    with pytest.raises(WordNotFoundError, match="'hta' is not in the caption"):
+        blender(model, Blend("cat", ("dog", "hta")), maps)
 
 
 def test_each_caption_needs_one_of_the_words(model: Model, maps: Tensor):

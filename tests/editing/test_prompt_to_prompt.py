@@ -1,5 +1,9 @@
 """Prompt-to-Prompt on inverted pictures."""
 
+import re
+
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -34,26 +38,37 @@ def processors(model: Model) -> list[object]:
     return [module.processor for module in attention_modules(model.denoiser).values()]
 
 
+LEFT = Image.fromarray(np.repeat(np.uint8([[255] * 48 + [0] * 48]), 80, axis=0))
+"""A drawn mask of the picture's size, its left half white."""
+
+
 @pytest.mark.parametrize(
-    "control",
+    ("control", "count"),
     [
-        PromptToPrompt(),
-        PromptToPrompt(cross_attention=1.0, self_attention=1.0),
-        PromptToPrompt(cross_attention=0.0, self_attention=0.0),
-        PromptToPrompt(cross_attention=(0.2, 0.6), self_attention=(0.4, 0.8)),
-        PromptToPrompt(kind="refine"),
-        PromptToPrompt(kind="replace", cross_attention={"cat": 0.2, "": 0.8}),
-        PromptToPrompt(reweight={"cat": 1.0}),
-        PromptToPrompt(blend=Blend("cat", "cat", threshold=0.0)),
-        PromptToPrompt(maps=True),
+        (PromptToPrompt(), 1),
+        (PromptToPrompt(cross_attention=1.0, self_attention=1.0), 1),
+        (PromptToPrompt(cross_attention=0.0, self_attention=0.0), 1),
+        (PromptToPrompt(cross_attention=(0.2, 0.6), self_attention=(0.4, 0.8)), 1),
+        (PromptToPrompt(kind="refine"), 1),
+        (PromptToPrompt(kind="replace", cross_attention={"cat": 0.2, "": 0.8}), 1),
+        (PromptToPrompt(reweight={"cat": 1.0}), 1),
+        (PromptToPrompt(blend=Blend("cat", "cat", threshold=0.0)), 1),
+        (PromptToPrompt(blend=Blend("cat", "cat", threshold=0.9, keep_out="grass")), 1),
+        (PromptToPrompt(blend=Blend(mask=LEFT, start=0.0)), 1),
+        (PromptToPrompt(blend=Blend("cat", "cat", threshold=0.1, mask=LEFT)), 2),
+        (PromptToPrompt(maps=True), 1),
+        (PromptToPrompt(), 3),
+        (PromptToPrompt(kind="refine", cross_attention=(0.2, 0.6)), 3),
+        (PromptToPrompt(chain=True), 2),
+        (PromptToPrompt(chain=True, kind="refine", blend=Blend("cat", "cat", threshold=0.1)), 2),
     ],
     ids=str,
 )
-def test_the_same_caption_is_the_reconstruction(any_model, inversion, control):
-    edit = control(any_model, inversion, CAPTION)
+def test_the_same_caption_is_the_reconstruction(any_model, inversion, control, count):
+    edit = control(any_model, inversion, [CAPTION] * count)
     plain = reconstruct(any_model, inversion)
     # To 1e-4 of a picture's range, which is 2: random weights amplify the rounding of another attention kernel.
-    torch.testing.assert_close(edit.pixels, plain, rtol=0, atol=2e-4)
+    torch.testing.assert_close(edit.pixels, plain.expand(count, -1, -1, -1), rtol=0, atol=2e-4)
     torch.testing.assert_close(edit.source, plain, rtol=0, atol=2e-4)
 
 
@@ -105,9 +120,19 @@ def test_a_heavier_word_changes_the_picture(any_model, inversion):
 
 
 @pytest.mark.parametrize("cross", [0.0, {"dog": 0.0}])
-def test_a_weight_that_could_do_nothing_is_an_error(any_model, inversion, cross):
-    with pytest.raises(SettingError, match="Raise cross_attention"):
-        PromptToPrompt(cross_attention=cross, reweight={"dog": 2.0})(any_model, inversion, "a dog on grass")
+@pytest.mark.parametrize("weights", [{"dog": 2.0}, {"grass": 1.0, "dog": 2.0}])
+def test_a_weight_that_could_do_nothing_is_an_error(any_model, inversion, cross, weights):
+    with pytest.raises(SettingError, match=r"none for 'dog' in 'a dog on grass'.*Raise cross_attention"):
+        PromptToPrompt(cross_attention=cross, reweight=weights)(any_model, inversion, "a dog on grass")
+
+
+@pytest.mark.parametrize("weight", [-2.0, 0.0])
+def test_maps_are_those_before_words_are_weighted(any_model, inversion, weight):
+    editor = PromptToPrompt(blend=Blend("cat", "dog"), reweight={"dog": weight}, maps=True)
+    maps = editor(any_model, inversion, "a dog on grass").maps
+    torch.testing.assert_close(maps.maps.sum(1), torch.ones(2, 8, 8))
+    assert maps.of("dog", 1).min() > 0
+    assert maps.over("dog", 1).max() == 1
 
 
 def test_a_chain_edits_the_edit_before(any_model, inversion):
@@ -139,8 +164,12 @@ def test_a_mask_comes_back_over_the_photograph(any_model, inversion, picture):
 
 def test_an_empty_mask_is_an_error_with_the_maximum(any_model, inversion, picture):
     black = Image.new("L", picture.size)
-    with pytest.raises(EmptyMaskError, match=r"reaches 0\.00 of its maximum"):
-        PromptToPrompt(blend=Blend("cat", mask=black))(any_model, inversion, "a dog on grass")
+    told: list[Progress] = []
+    with pytest.raises(EmptyMaskError, match="nothing white in it at 8 x 8"):
+        PromptToPrompt(blend=Blend("cat", mask=black))(any_model, inversion, "a dog on grass", told.append)
+    assert told == [], "drew before it complained"
+    with pytest.raises(EmptyMaskError, match=r"the map of cat, dog reaches 0\.\d\d of its maximum"):
+        PromptToPrompt(blend=Blend("cat", "dog", keep_out=("cat", "dog")))(any_model, inversion, "a dog on grass")
 
 
 def test_a_mask_must_fit_the_photograph(any_model, inversion, tmp_path):
@@ -177,6 +206,7 @@ def test_a_word_that_is_not_there_is_named(any_model, inversion, control):
         {"self_attention": -0.1},
         {"reweight": {"cat": 11.0}},
         {"reweight": {"cat": -5.0}},
+        {"most_tokens": 0},
     ],
 )
 def test_settings_out_of_range(settings):
@@ -184,7 +214,15 @@ def test_settings_out_of_range(settings):
         PromptToPrompt(**settings)
 
 
-@pytest.mark.parametrize("settings", [{}, {"source": "cat", "threshold": 1.0}, {"source": "cat", "start": 2.0}])
+@pytest.mark.parametrize(("name", "value"), [("self_attention", [0.2, 0.8]), ("kind", "Replace")])
+def test_settings_of_another_type(name, value):
+    settings = PromptToPrompt()
+    object.__setattr__(settings, name, value)  # the constructor of these tests checks its types before
+    with pytest.raises(SettingError, match=f"{name}: got {re.escape(repr(value))}"):
+        settings.__post_init__()
+
+
+@pytest.mark.parametrize("settings", [{}, {"source": "cat", "threshold": 1.0}, {"source": "cat", "start": 1.0}])
 def test_blends_out_of_range(settings):
     with pytest.raises(SettingError, match="got"):
         Blend(**settings)
@@ -260,3 +298,46 @@ def test_maps_are_shares_and_can_be_looked_at(any_model, inversion):
     sheet = both.sheet(cell_size=64)
     assert sheet.width > 5 * 64
     assert len(set(np.asarray(sheet).reshape(-1, 3).sum(1).tolist())) > 50
+
+
+@pytest.mark.parametrize("chain", [False, True])
+def test_another_captions_weight_leaves_the_reconstruction(any_model, inversion, chain):
+    control = PromptToPrompt(reweight={"dog": 4.0}, chain=chain)
+    edit = control(any_model, inversion, [CAPTION, "a dog on grass"])
+    plain = reconstruct(any_model, inversion)
+    torch.testing.assert_close(edit.pixels[:1], plain, rtol=0, atol=2e-4)
+    assert (edit.pixels[1:] - plain).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("control", "controlled_steps"),
+    [
+        (PromptToPrompt(most_tokens=16), {("cross", 64): 4, ("cross", 16): 4, ("self", 16): 2}),
+        (PromptToPrompt(), {("cross", 64): 4, ("cross", 16): 4, ("self", 64): 2, ("self", 16): 2}),
+        (PromptToPrompt(cross_attention=0.0, self_attention=0.0, maps=True), {("cross", 64): 5}),
+    ],
+    ids=str,
+)
+def test_sites_that_no_control_wants_keep_the_fused_kernel(
+    any_model, inversion, monkeypatch, control, controlled_steps
+):
+    kernel = torch.nn.functional.scaled_dot_product_attention
+    fused: Counter[tuple[int, str, int]] = Counter()
+
+    def counting(query, key, *rest, **named):
+        fused[len(query), "self" if key.shape[2] == query.shape[2] else "cross", query.shape[2]] += 1
+        return kernel(query, key, *rest, **named)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", counting)
+    CaptionSwap()(any_model, inversion, "a dog on grass")
+    expected = fused.copy()
+    fused.clear()
+    control(any_model, inversion, "a dog on grass")
+    # Of a batch of 4, two pictures with and without caption, the captioned half loses the kernel in the steps that a
+    # control wants. What the text encoder and the autoencoder do stays as it is.
+    for (kind, tokens), steps in controlled_steps.items():
+        lost = expected[4, kind, tokens] * steps // len(inversion.schedule)
+        assert lost > 0
+        expected[4, kind, tokens] -= lost
+        expected[2, kind, tokens] += lost
+    assert +fused == +expected

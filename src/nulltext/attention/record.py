@@ -1,5 +1,6 @@
 """Attention kept, to look at it or to blend by it."""
 
+import math
 from typing import final
 
 from jaxtyping import Float
@@ -20,8 +21,8 @@ LEAST_SIDE = 16
 class Record:
     """Sums up the cross-attention of one level of the denoiser as the steps go by; changes nothing.
 
-    The level is that with a quarter of the latents' side, but with no less than 16: the authors take 16 x 16 of latents
-    of 64 x 64, and at a quarter of smaller latents there is nothing to see.
+    The level is the nearest to a quarter of the latents' side, but to no less than 16: the authors take 16 x 16 of
+    latents of 64 x 64, and at a quarter of smaller latents there is nothing to see.
     """
 
     def __init__(self, latent_size: tuple[int, int]) -> None:
@@ -30,22 +31,25 @@ class Record:
         Args:
             latent_size: (h, w) of the latents.
         """
-        height, width = latent_size
-        shrink = max(1.0, min(FINEST_SHARE, (height * width) ** 0.5 / LEAST_SIDE))
-        self._wanted = height * width / shrink**2
+        rows, columns = latent_size
+        shrink = max(1.0, min(FINEST_SHARE, (rows * columns) ** 0.5 / LEAST_SIDE))
+        wanted = rows * columns / shrink**2
+        levels = [(rows, columns)]
+        while levels[-1] != (1, 1):
+            levels.append((-(-levels[-1][0] // 2), -(-levels[-1][1] // 2)))
+        self._level = min(levels, key=lambda level: abs(math.log(level[0] * level[1] / wanted)))
         self._sum: Tensor | None = None
         self._count = 0
-        self._size = (0, 0)
 
     def wants(self, site: Site, step: int) -> bool:
-        """Cross-attention of that level, in every step; from one level to the next the tokens change fourfold."""
-        return site.kind == "cross" and self._wanted / 2 < site.tokens <= self._wanted * 2
+        """Cross-attention of that level, in every step."""
+        return site.kind == "cross" and (site.rows, site.columns) == self._level
 
     def __call__(self, probs: Probs, site: Site, step: int) -> Probs:
         """See `nulltext.attention.control.Control`."""
         seen = probs.mean(1)
         self._sum = seen if self._sum is None else self._sum + seen
-        self._count, self._size = self._count + 1, (site.rows, site.columns)
+        self._count += 1
         return probs
 
     def maps(self) -> Maps:
@@ -54,11 +58,11 @@ class Record:
         Raises:
             SessionError: The denoiser has no cross-attention at that level.
         """
+        rows, columns = self._level
         if self._sum is None:
             raise SessionError(
-                f"no cross-attention with about {self._wanted:.0f} places was met; expected some. Take a "
-                "picture of the size the model was made for, or edit without maps and without a blend by words."
+                f"no cross-attention with maps of {rows} x {columns} was met; expected some. Take a picture of the "
+                "size the model was made for, or edit without maps and without a blend by words."
             )
-        rows, columns = self._size
         mean = self._sum / self._count
         return mean.view(len(mean), rows, columns, -1).permute(0, 3, 1, 2)

@@ -39,7 +39,8 @@ class Blend:
         source: Words of the source caption whose places may change.
         target: Words of the new captions whose places may change; of several captions each needs at least one of them.
         threshold: From which share of a map's highest value on a place belongs to the word, 0 to 1.
-        start: After which share of the steps the source is put back, 0 to 1. Early maps say little.
+        start: After which share of the steps the source is put back, 0 to 1, but in the last step at the latest. Early
+            maps say little.
         keep_out: Words of any of the captions whose places must not change ("substruct" in the authors' code).
         mask: A picture, or the path of one, drawn over the photograph: white may change, black must not.
 
@@ -55,12 +56,27 @@ class Blend:
     mask: Image.Image | str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.threshold < 1 or not 0 <= self.start <= 1:
+        if not 0 <= self.threshold < 1 or not 0 <= self.start < 1:
             raise SettingError(
-                f"got threshold={self.threshold:g}, start={self.start:g}; expected 0 <= threshold < 1, 0 <= start <= 1."
+                f"got threshold={self.threshold:g}, start={self.start:g}; expected both from 0 to less than 1."
             )
         if not self.by_maps and self.mask is None:
             raise SettingError("a blend needs words, a mask, or both; got neither. Name what changes: Blend('cat').")
+
+    @property
+    def source_words(self) -> tuple[str, ...]:
+        """`source` as a list."""
+        return _listed(self.source)
+
+    @property
+    def target_words(self) -> tuple[str, ...]:
+        """`target` as a list."""
+        return _listed(self.target)
+
+    @property
+    def keep_out_words(self) -> tuple[str, ...]:
+        """`keep_out` as a list."""
+        return _listed(self.keep_out)
 
     @property
     def by_maps(self) -> bool:
@@ -101,6 +117,7 @@ class Blender:
         Raises:
             WordNotFoundError: A word is in no caption, or a new caption has none of its target words.
             ImageError: A mask cannot be read, or has another aspect ratio than the photograph.
+            EmptyMaskError: A mask has nothing white in it.
         """
         self.masks: Masks = torch.ones(len(bases), 1, *latent_size)
         self._captions, self._bases, self._record = captions, bases, record
@@ -129,11 +146,17 @@ class Blender:
             if base:  # what the edit before may change, this one may as well
                 mask = mask | masks[base]
             if not mask.any():
+                blend, caption = where.blend, self._captions[prompt].caption
+                if not (words := ", ".join((*blend.source_words, *blend.target_words))):
+                    raise EmptyMaskError(
+                        f"the mask of {caption!r} is empty: the places of {', '.join(blend.keep_out_words)}, which are "
+                        f"kept out, cover all of it; expected some to be left. Raise the threshold of "
+                        f"{blend.threshold:g}, above which a place belongs to a word."
+                    )
                 raise EmptyMaskError(
-                    f"the mask of {self._captions[prompt].caption!r} is empty: where a change is allowed, the map of "
-                    f"{where.blend.source or where.blend.target!r} reaches {reached:.2f} of its maximum; expected more "
-                    f"than the threshold of {where.blend.threshold:g}. Lower it, or check the mask and the words to "
-                    "keep out."
+                    f"the mask of {caption!r} is empty: where a change is allowed, the map of {words} reaches "
+                    f"{reached:.2f} of its maximum; expected more than the threshold of {blend.threshold:g}. Lower it, "
+                    "or check the mask and the words to keep out."
                 )
             masks.append(mask)
             blended[prompt] = torch.where(mask, blended[prompt], blended[base])
@@ -158,16 +181,23 @@ class _Place:
         cls, blend: Blend, captions: Sequence[Tokens], prompt: int, *, steps: int, frame: Frame, size: tuple[int, int]
     ) -> "_Place":
         own = captions[prompt]
-        having = [word for word in _words(blend.target) if own.has(word)] or _words(blend.target)[:1]
-        kept = [find_in_any(captions, word) for word in _words(blend.keep_out)]
+        for word in blend.target_words:
+            find_in_any(captions[1:], word)
+        having = [word for word in blend.target_words if own.has(word)] or blend.target_words[:1]
+        kept = [find_in_any(captions, word) for word in blend.keep_out_words]
         drawn = torch.ones(1, 1, *size)
         if blend.mask is not None:
             drawn = F.interpolate(frame.fit_mask(open_mask(blend.mask)), size=size, mode="area")
+        if not (drawn > HALF).any():
+            raise EmptyMaskError(
+                f"the mask has nothing white in it at {size[1]} x {size[0]}, the model's latents; expected white where "
+                "the picture may change. Check that it is not the wrong way round, and paint more."
+            )
         return cls(
             blend=blend,
             prompt=prompt,
-            first=steps_of(blend.start, steps).stop,
-            source=[position for word in _words(blend.source) for position in captions[0].find(word)],
+            first=min(steps_of(blend.start, steps).stop, steps - 1),
+            source=[position for word in blend.source_words for position in captions[0].find(word)],
             target=[position for word in having for position in own.find(word)],
             kept=(
                 [position for found in kept for position in found.get(0, [])],
@@ -212,8 +242,8 @@ def place(
     if pool:
         summed = F.max_pool2d(summed, 3, 1, 1)
     wide = F.interpolate(summed, size=tuple(size))[0, 0]
-    return wide / wide.max()
+    return wide / wide.max().clamp(min=torch.finfo(wide.dtype).tiny)  # a word that nothing looks at is nowhere
 
 
-def _words(words: Words) -> tuple[str, ...]:
+def _listed(words: Words) -> tuple[str, ...]:
     return (words,) if isinstance(words, str) else tuple(words)

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import final
 
+import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
@@ -39,8 +40,11 @@ class AttentionMaps:
     pixels: Pixels
 
     def words(self, prompt: int = 0) -> list[str]:
-        """The different words of a caption, in order."""
-        return list(dict.fromkeys(re.findall(r"\w+", self.captions[prompt].caption)))
+        """The different words of a caption, in order; capitals make no difference."""
+        words: dict[str, str] = {}
+        for word in re.findall(r"\w+", self.captions[prompt].caption):
+            words.setdefault(word.lower(), word)
+        return list(words.values())
 
     def of(self, word: str, prompt: int = 0) -> Float[Tensor, "row column"]:
         """Where a word looks, all its tokens together, [rows, columns], each from 0 to 1.
@@ -58,7 +62,7 @@ class AttentionMaps:
         """
         own = self.of(word, prompt)[None, None]
         wide = F.interpolate(own, size=self.pixels.shape[-2:], mode="bicubic").clamp(min=0)[0, 0]
-        return wide / wide.max()
+        return wide / wide.max().clamp(min=torch.finfo(wide.dtype).tiny)  # a word that nothing looks at is nowhere
 
     def sheet(self, *, cell_size: int = 160) -> Image.Image:
         """Every word of every caption over its picture, a row a caption: bright where the word looks."""

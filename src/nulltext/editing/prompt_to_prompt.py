@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 import torch
 from torch.nn import functional as F
@@ -29,6 +29,8 @@ from nulltext.progress import OnProgress, silent
 from nulltext.text.alignment import pair_words
 from nulltext.text.words import Tokens
 from nulltext.types import Latents
+
+Kind = Literal["auto", "replace", "refine"]
 
 CROSS_ATTENTION = 0.8
 WEIGHTS = (-4.0, 10.0)
@@ -59,7 +61,7 @@ class PromptToPrompt:
 
     cross_attention: Share | Mapping[str, Share] = CROSS_ATTENTION
     self_attention: Share = 0.4
-    kind: Literal["auto", "replace", "refine"] = "auto"
+    kind: Kind = "auto"
     reweight: Mapping[str, float] = field(default_factory=dict[str, float])
     blend: Blend | None = None
     chain: bool = False
@@ -70,12 +72,15 @@ class PromptToPrompt:
     def __post_init__(self) -> None:
         for name, shares in (("cross_attention", self.shares.values()), ("self_attention", [self.self_attention])):
             for share in shares:
-                start, end = share if isinstance(share, tuple) else (0.0, share)
-                if not 0 <= start <= end <= 1:
+                if not _is_share(share):
                     raise SettingError(
                         f"{name}: got {share!r}; expected a share of the steps from 0 to 1, or (start, end) with start "
                         "<= end."
                     )
+        if self.kind not in get_args(Kind):
+            raise SettingError(f"kind: got {self.kind!r}; expected {', '.join(get_args(Kind))}.")
+        if self.most_tokens < 1:
+            raise SettingError(f"most_tokens: got {self.most_tokens}; expected at least 1.")
         low, high = WEIGHTS
         for word, factor in self.reweight.items():
             if not low <= factor <= high:
@@ -119,6 +124,16 @@ class PromptToPrompt:
         return Refine.of(source, target, length)
 
 
+def _is_share(share: object) -> bool:
+    match share:
+        case (int() | float() as start, int() | float() as end) if isinstance(share, tuple):
+            return 0 <= start <= end <= 1
+        case int() | float():
+            return 0 <= share <= 1
+        case _:
+            return False
+
+
 def draw(
     model: Model,
     inversion: Inversion,
@@ -160,11 +175,10 @@ def draw(
     edits = tuple(
         editor.edit(tokens[base], target, length) for editor, base, target in zip(editors, bases, targets, strict=True)
     )
-    controls = _controls(editors, edits, targets, bases, steps=steps, length=length)
     blends = [editor.blend for editor in editors]
     record = Record(size)
-    if first.maps or any(blend is not None and blend.by_maps for blend in blends):
-        controls.append(record)
+    recording = first.maps or any(blend is not None and blend.by_maps for blend in blends)
+    controls = _controls(editors, edits, targets, bases, record if recording else None, steps=steps, length=length)
     blender = Blender(blends, tokens, bases=bases, steps=steps, frame=inversion.frame, latent_size=size, record=record)
 
     with ExitStack() as stack:
@@ -199,27 +213,34 @@ def _controls(
     edits: tuple[Replace | Refine, ...],
     targets: Sequence[Tokens],
     bases: tuple[int, ...],
+    record: Record | None,
     *,
     steps: int,
     length: int,
 ) -> list[Control]:
-    """What is done to the attention, in order; empty if the settings leave it alone."""
+    """What is done to the attention, in order; empty if the settings leave it alone.
+
+    Maps are recorded before words are weighted: a negative weight would turn a word's place inside out, and the weight
+    0 leave none to blend by.
+    """
     controls: list[Control] = []
     when = WordSteps.of(targets, [editor.shares for editor in editors], steps=steps, length=length)
     factors = torch.ones(len(targets), length)
     for prompt, editor in enumerate(editors):
         for word, factor in editor.reweight.items():
-            factors[prompt, find_in_any(targets, word).get(prompt, [])] = factor
-    weighted = factors != 1
-    if weighted.any() and not (weighted & when.table).any():
-        raise SettingError(
-            "reweight acts in the steps of cross_attention, and there are none for these words; expected a share of at "
-            "least one step. Raise cross_attention."
-        )
+            tokens = find_in_any(targets, word).get(prompt, [])
+            factors[prompt, tokens] = factor
+            if tokens and factor != 1 and not when.table[:, prompt, tokens].any():
+                raise SettingError(
+                    f"reweight acts in the steps of cross_attention, and there are none for {word!r} in "
+                    f"{targets[prompt].caption!r}; expected a share of at least one step. Raise cross_attention."
+                )
     if when.table.any():
         controls.append(Follow(edits, bases, when))
-        if weighted.any():  # as in the authors' code only in the steps in which words follow the source
-            controls.append(Reweight(factors, when))
+    if record is not None:
+        controls.append(record)
+    if (factors != 1).any():  # as in the authors' code only in the steps in which words follow the source
+        controls.append(Reweight(factors, when))
     layout = tuple(steps_of(editor.self_attention, steps) for editor in editors)
     if any(layout):
         controls.append(KeepLayout(bases, layout, editors[0].most_tokens))
