@@ -199,3 +199,10 @@ def test_settings_out_of_range():
 def test_an_empty_caption(model, photo):
     with pytest.raises(EmptyCaptionError):
         NullText()(model, photo, "  ")
+
+
+def test_the_guidance_is_the_models_own_unless_it_is_given(model, photo):
+    other = dataclasses.replace(model, guidance=3.0)
+    for method, w in ((NullText(steps=1, inner_steps=1), 3.0), (NullText(steps=1, inner_steps=1, guidance=5.0), 5.0)):
+        inversion = method(other, photo, CAPTION)
+        assert inversion.guidance == inversion.settings["guidance"] == w

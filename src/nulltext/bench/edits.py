@@ -224,8 +224,7 @@ def measure_edits(
         UnknownWordError: The model has a word list without the words of `scenes`.
     """
     judges = judges or Judges.load()
-    w = model.guidance if guidance is None else guidance
-    inverter = NullText(steps=steps, inner_steps=inner_steps, guidance=w)
+    inverter = NullText(steps=steps, inner_steps=inner_steps, guidance=guidance)
     count = SCENES if limit is None else min(limit, SCENES)
     seeds = range(first, first + count)
     measure = partial(_measure, methods=methods, inverter=inverter, judges=judges)
@@ -233,7 +232,7 @@ def measure_edits(
     return EditFigures(
         methods={name: _by_kind([edit for one in measured for edit in one[name]]) for name in methods},
         pictures=count,
-        guidance=w,
+        guidance=model.guidance if guidance is None else guidance,
         four_edits_cost=_four_edits_cost(model, first, steps=steps),
     )
 

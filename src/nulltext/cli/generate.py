@@ -55,11 +55,10 @@ def generate(
 
     with terminal.loading(model):
         loaded = load(model, config=config, device=device, dtype=dtype)
-    w = loaded.guidance if guidance is None else guidance
     start = time.perf_counter()
     with terminal.progress() as on_progress:
         drawn = generate_inversion(
-            loaded, caption, steps=steps, guidance=w, seed=seed, size=wanted, on_progress=on_progress
+            loaded, caption, steps=steps, guidance=guidance, seed=seed, size=wanted, on_progress=on_progress
         )
     seconds = time.perf_counter() - start
     outputs.write_picture(destination, to_image(to_pixels(drawn.picture)), force=force)
@@ -77,7 +76,7 @@ def generate(
                 "model": loaded.identity.id,
                 "seed": seed,
                 "steps": steps,
-                "guidance": w,
+                "guidance": drawn.guidance,
                 "width": width,
                 "height": height,
                 "seconds": seconds,

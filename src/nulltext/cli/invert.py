@@ -2,7 +2,6 @@
 
 import shlex
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -68,16 +67,13 @@ def invert(
 
     from nulltext import DDIM, NullText, load, open_image
 
-    w = {} if guidance is None else {"guidance": guidance}
     if method == "ddim":
-        inverter = DDIM(steps=steps, **w)
+        inverter = DDIM(steps=steps, guidance=1.0 if guidance is None else guidance)
     else:
         kind = NullText.paper if preset == "paper" else NullText.published
-        inverter = kind(steps=steps, inner_steps=inner_steps or 10, **w)
+        inverter = kind(steps=steps, inner_steps=inner_steps or 10, guidance=guidance)
     with terminal.loading(model):
         loaded = load(model, config=config, device=device, dtype=dtype)
-    if guidance is None and isinstance(inverter, NullText):
-        inverter = replace(inverter, guidance=loaded.guidance)
     photo = open_image(picture, loaded, fit=fit)
     start = time.perf_counter()
     with terminal.progress() as on_progress:

@@ -22,7 +22,7 @@ def generate(
     caption: str | Sequence[str],
     *,
     steps: int = 50,
-    guidance: float = 7.5,
+    guidance: float | None = None,
     seed: int | Sequence[int] = 0,
     size: tuple[int, int] | None = None,
     on_progress: OnProgress = silent,
@@ -36,7 +36,7 @@ def generate(
         model: The model.
         caption: One caption, or B of them.
         steps: T.
-        guidance: The weight w.
+        guidance: The weight w; the model's own if None.
         seed: One for each caption; a single number is the first caption's, and the following count up from it.
         size: (height, width) in pixels, each rounded to the nearest the model can take; its default size if None.
         on_progress: Told of every step, phase "sample".
@@ -54,8 +54,8 @@ def generate(
         raise SettingError(f"got {len(seeds)} seeds for {len(captions)} captions; expected one for each.")
     schedule = model.schedule(steps)
     cond, null = embed_captions(model, captions), model.embed([""])
-    x = _noise(model, seeds, size)
-    return model.decode(sample(Guided(model, cond, guidance), schedule, x, [null] * steps, on_progress)).cpu()
+    guided = Guided(model, cond, model.guidance if guidance is None else guidance)
+    return model.decode(sample(guided, schedule, _noise(model, seeds, size), [null] * steps, on_progress)).cpu()
 
 
 def generate_inversion(
@@ -63,7 +63,7 @@ def generate_inversion(
     caption: str,
     *,
     steps: int = 50,
-    guidance: float = 7.5,
+    guidance: float | None = None,
     seed: int = 0,
     size: tuple[int, int] | None = None,
     on_progress: OnProgress = silent,
@@ -76,7 +76,7 @@ def generate_inversion(
         model: The model.
         caption: What to draw.
         steps: T.
-        guidance: The weight w.
+        guidance: The weight w; the model's own if None.
         seed: Of the noise.
         size: (height, width) in pixels, each rounded to the nearest the model can take; its default size if None.
         on_progress: Told of every step, phase "sample".
@@ -93,7 +93,8 @@ def generate_inversion(
         trajectory.append(x)
         return x
 
-    z0 = sample(Guided(model, cond, guidance), schedule, trajectory[0], [null] * steps, on_progress, after=keep)
+    w = model.guidance if guidance is None else guidance
+    z0 = sample(Guided(model, cond, w), schedule, trajectory[0], [null] * steps, on_progress, after=keep)
     pixels = model.decode(z0)
     picture = to_picture(pixels)
     height, width = picture.shape[:2]
@@ -101,9 +102,9 @@ def generate_inversion(
         caption=caption,
         pivot=torch.cat(trajectory).cpu(),
         nulls=None,
-        guidance=guidance,
+        guidance=w,
         method="generate",
-        settings={"steps": steps, "guidance": guidance, "seed": seed, "size": [height, width]},
+        settings={"steps": steps, "guidance": w, "seed": seed, "size": [height, width]},
         schedule=schedule,
         model=model.identity,
         picture=picture,

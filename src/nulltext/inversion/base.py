@@ -195,11 +195,6 @@ class Inverter(Protocol):
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
-    @property
-    def guidance(self) -> float:
-        """The weight w that the inversion is made for."""
-        ...
-
     def __call__(self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent) -> Inversion:
         """Inverts a photograph under a caption that describes it.
 
@@ -222,6 +217,7 @@ def finish(
     photo: Photo,
     *,
     caption: str,
+    guidance: float,
     schedule: Schedule,
     pivot: Trajectory,
     nulls: Nulls | None,
@@ -230,14 +226,15 @@ def finish(
     """What every method does last: checks the numbers, measures the losses, and puts the record together.
 
     Args:
-        method: The method; its name, settings and guidance go into the record.
+        method: The method; its name and settings go into the record.
         model: The model used.
         photo: The photograph.
         caption: The source caption.
+        guidance: The weight w that the inversion is made for.
         schedule: The intervals walked, T of them.
         pivot: [T+1, C, h, w].
         nulls: [T, L, D] or None.
-        reconstruction: [1, C, h, w] z_0 as sampled from the inversion at the method's guidance.
+        reconstruction: [1, C, h, w] z_0 as sampled from the inversion at that guidance.
 
     Raises:
         DivergedError: Numbers became infinite or not-a-number.
@@ -253,9 +250,9 @@ def finish(
         caption=caption,
         pivot=pivot.cpu(),
         nulls=None if nulls is None else nulls.cpu(),
-        guidance=method.guidance,
+        guidance=guidance,
         method=type(method).__name__,
-        settings=asdict(method),
+        settings=asdict(method) | {"guidance": guidance},
         schedule=schedule,
         model=model.identity,
         picture=to_picture(photo.pixels),

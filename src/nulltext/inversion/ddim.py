@@ -41,5 +41,13 @@ class DDIM:
         pivot = invert(guided, schedule, model.encode(photo.pixels), null, on_progress)
         drawn = sample(guided, schedule, pivot[:1], [null] * len(schedule), on_progress)
         return finish(
-            self, model, photo, caption=caption, schedule=schedule, pivot=pivot, nulls=None, reconstruction=drawn
+            self,
+            model,
+            photo,
+            caption=caption,
+            guidance=self.guidance,
+            schedule=schedule,
+            pivot=pivot,
+            nulls=None,
+            reconstruction=drawn,
         )

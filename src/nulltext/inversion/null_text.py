@@ -56,13 +56,14 @@ class NullText:
     Attributes:
         steps: T, the steps of the sampler.
         inner_steps: N, at most so many steps of Adam for each.
-        guidance: The weight w, of the optimisation and of every use of the result.
+        guidance: The weight w, of the optimisation and of every use of the result; None is the model's own, 7.5 for
+            Stable Diffusion.
         constants: Learning rate and early stop.
     """
 
     steps: int = 50
     inner_steps: int = 10
-    guidance: float = 7.5
+    guidance: float | None = None
     constants: Constants = PUBLISHED
 
     def __post_init__(self) -> None:
@@ -80,12 +81,12 @@ class NullText:
             )
 
     @classmethod
-    def paper(cls, *, steps: int = 50, inner_steps: int = 10, guidance: float = 7.5) -> "NullText":
+    def paper(cls, *, steps: int = 50, inner_steps: int = 10, guidance: float | None = None) -> "NullText":
         """With the constants that the paper states."""
         return cls(steps=steps, inner_steps=inner_steps, guidance=guidance, constants=PAPER)
 
     @classmethod
-    def published(cls, *, steps: int = 50, inner_steps: int = 10, guidance: float = 7.5) -> "NullText":
+    def published(cls, *, steps: int = 50, inner_steps: int = 10, guidance: float | None = None) -> "NullText":
         """With the constants of the authors' code: the default."""
         return cls(steps=steps, inner_steps=inner_steps, guidance=guidance, constants=PUBLISHED)
 
@@ -97,12 +98,21 @@ class NullText:
             CaptionError: The caption is empty, too long, or has an unknown word.
             DivergedError: Numbers became infinite or not-a-number.
         """
+        w = model.guidance if self.guidance is None else self.guidance
         schedule = model.schedule(self.steps)
         cond, null = embed_captions(model, [caption]), model.embed([""])
         pivot = invert(Guided(model, cond, 1.0), schedule, model.encode(photo.pixels), null, on_progress)
-        nulls, drawn = self.optimise(Guided(model, cond, self.guidance), schedule, pivot, null, on_progress)
+        nulls, drawn = self.optimise(Guided(model, cond, w), schedule, pivot, null, on_progress)
         return finish(
-            self, model, photo, caption=caption, schedule=schedule, pivot=pivot, nulls=nulls, reconstruction=drawn
+            self,
+            model,
+            photo,
+            caption=caption,
+            guidance=w,
+            schedule=schedule,
+            pivot=pivot,
+            nulls=nulls,
+            reconstruction=drawn,
         )
 
     def optimise(
