@@ -1,12 +1,17 @@
 """The options of Prompt-to-Prompt on the command line."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from nulltext import Blend, PromptToPrompt, contact_sheet
 from nulltext.cli.controls import read_blend, read_cross, read_share, read_weights
+from nulltext.cli.sweep import vary
+from nulltext.editing import prompt_to_prompt
 from nulltext.errors import SettingError
 
 
@@ -16,15 +21,44 @@ def inverted(run, photo, tiny):
     return "photo.safetensors"
 
 
-def test_every_option_at_once(run_json, here, inverted, tiny, picture):
-    mask = Image.new("L", picture.size, 255)
-    mask.save("mask.png")
+@pytest.fixture
+def editors(monkeypatch):
+    """The settings that reach the sampler, of every picture drawn while the test runs."""
+    seen = []
+    draw = prompt_to_prompt.draw
+
+    def spy(model, inversion, captions, settings, *rest):
+        seen.extend(settings)
+        return draw(model, inversion, captions, settings, *rest)
+
+    monkeypatch.setattr(prompt_to_prompt, "draw", spy)
+    return seen
+
+
+OPTIONS = (
+    *("--cross", "0.7", "--cross", "dog=0.2-0.6", "--self", "0.5", "--self-tokens", "16", "--kind", "refine"),
+    *("--weight", "dog=2", "--blend", "cat:dog", "--mask", "mask.png", "--keep-out", "red"),
+    *("--threshold", "0.99", "--blend-start", "0.3"),
+)
+SETTINGS = PromptToPrompt(
+    cross_attention={"": 0.7, "dog": (0.2, 0.6)},
+    self_attention=0.5,
+    most_tokens=16,
+    kind="refine",
+    reweight={"dog": 2.0},
+    blend=Blend(source=["cat"], target=["dog"], keep_out=("red",), mask=Path("mask.png"), threshold=0.99, start=0.3),
+)
+"""What `OPTIONS` say; all of it is other than the defaults."""
+
+
+def test_every_option_at_once(run_json, here, inverted, tiny, picture, editors):
+    Image.new("L", picture.size, 255).save("mask.png")
     record = run_json(
-        *("edit", inverted, "a red dog", "a big red dog", "--model", tiny, "-o", "out", "--maps"),
-        *("--cross", "0.8", "--cross", "dog=0.2-0.6", "--self", "0.4", "--weight", "dog=2", "--mask", "mask.png"),
-        *("--blend", "cat:dog", "--threshold", "0.1", "--blend-start", "0.3", "--reconstruction", "check.png"),
+        *("edit", inverted, "a red dog", "a big red dog", "--model", tiny, "-o", "out", "--maps", "--chain"),
+        *("--guidance", "7.5", "--reconstruction", "check.png", *OPTIONS),
     )
-    assert [edit["kind"] for edit in record["edits"]] == ["replace", "refine"]
+    assert editors == [replace(SETTINGS, chain=True, maps=True, guidance=7.5)] * 2
+    assert [edit["kind"] for edit in record["edits"]] == ["refine", "refine"]
     assert record["masks"] == ["out/a-red-dog-mask.png", "out/a-big-red-dog-mask.png"]
     assert record["maps"] == "out/photo-maps.png"
     assert Image.open(record["masks"][0]).size == picture.size
@@ -35,23 +69,77 @@ def test_every_option_at_once(run_json, here, inverted, tiny, picture):
     }  # fmt: skip
 
 
+def test_every_option_reaches_every_point_of_a_sweep(run_json, here, inverted, tiny, picture, editors):
+    Image.new("L", picture.size, 255).save("mask.png")
+    run_json("sweep", inverted, "a red dog", "--model", tiny, "--over", "self=0,1", *OPTIONS)
+    assert editors == [replace(SETTINGS, self_attention=share) for share in (0.0, 1.0)]
+
+
+def test_without_options_the_settings_are_the_defaults(run, inverted, tiny, editors):
+    assert run("edit", inverted, "a red dog", "--model", tiny).exit_code == 0
+    assert run("sweep", inverted, "a red dog", "--model", tiny, "--over", "self=0.4").exit_code == 0
+    assert editors == [PromptToPrompt()] * 2
+
+
+def test_a_drawn_mask_and_words_to_keep_out_bound_the_change(run, here, inverted, tiny, picture):
+    half = Image.new("L", picture.size)
+    half.paste(255, (0, 0, 48, 80))
+    half.save("half.png")
+    common = ("edit", inverted, "a red dog", "--model", tiny, "--maps", "--blend-start", "0")
+    assert run(*common, "--mask", "half.png", "-o", "drawn.png").exit_code == 0
+    assert run(*common, "--keep-out", "cat", "--threshold", "0.98", "-o", "kept.png").exit_code == 0
+    assert (
+        run(*common, "--keep-out", "cat", "--threshold", "0.98", "--mask", "half.png", "-o", "both.png").exit_code == 0
+    )
+    drawn, kept, both = (
+        np.asarray(Image.open(f"{name}-mask.png")).astype(float) / 255 for name in ("drawn", "kept", "both")
+    )
+    assert drawn[:, 24].min() == 1
+    assert drawn[:, 72].max() == 0
+    assert 0 < kept.mean() < 1
+    np.testing.assert_array_equal(both, np.minimum(drawn, kept))
+
+
 def test_it_says_which_kind_it_took_and_prints_only_paths(run, inverted, tiny):
     result = run("edit", inverted, "a red dog", "a dog", "--model", tiny)
     assert result.stdout.split() == ["photo-a-red-dog.png", "photo-a-dog.png"]
     assert result.stderr.splitlines() == ["replace: a red dog", "refine: a dog"]
 
 
-def test_plain_leaves_attention_alone(run_json, run, inverted, tiny):
+def test_plain_leaves_attention_alone(run_json, inverted, tiny):
     record = run_json("edit", inverted, "a red dog", "--model", tiny, "--plain")
     assert record["edits"][0]["kind"] == "plain"
-    refused = run("edit", inverted, "a red dog", "--model", tiny, "--plain", "--cross", "0.5", "--force")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--cross", "0.5"],
+        ["--self", "0.5"],
+        ["--self-tokens", "64"],
+        ["--kind", "replace"],
+        ["--weight", "dog=2"],
+        ["--blend", "cat:dog"],
+        ["--mask", "mask.png"],
+        ["--keep-out", "red"],
+        ["--chain"],
+        ["--maps"],
+    ],
+    ids=lambda options: options[0],
+)
+def test_plain_takes_no_options_of_attention(run, here, inverted, tiny, options):
+    refused = run("edit", inverted, "a red dog", "--model", tiny, "--plain", *options)
     assert refused.exit_code == 2
-    assert "one or the other" in refused.stderr
+    assert f"--plain and {options[0]} of" in " ".join(refused.stderr.split())
+    assert [path.name for path in here.iterdir()] == [inverted]
 
 
-def test_a_chain(run_json, inverted, tiny):
-    record = run_json("edit", inverted, "a red dog", "a blue dog", "--model", tiny, "--chain", "-o", "chain")
-    assert [edit["kind"] for edit in record["edits"]] == ["replace", "replace"]
+def test_in_a_chain_each_caption_is_matched_with_the_one_before(run_json, inverted, tiny):
+    captions = ("a big red dog", "a big blue dog", "a blue dog")
+    apart = run_json("edit", inverted, *captions, "--model", tiny, "-o", "apart")
+    chained = run_json("edit", inverted, *captions, "--model", tiny, "--chain", "-o", "chained")
+    assert [edit["kind"] for edit in apart["edits"]] == ["refine", "refine", "replace"]
+    assert [edit["kind"] for edit in chained["edits"]] == ["refine", "replace", "refine"]
 
 
 @pytest.mark.parametrize(
@@ -67,6 +155,7 @@ def test_a_chain(run_json, inverted, tiny):
         (["--threshold", "0.4"], "no blend"),
         (["--mask", "none.png"], "there is no file none.png"),
         (["--kind", "replace"], "words"),
+        (["--self-tokens", "0"], "Invalid value for '--self-tokens'"),
     ],
 )
 def test_options_that_make_no_sense(run, here, inverted, tiny, options, message):
@@ -81,7 +170,7 @@ def test_an_empty_mask_is_said(run, inverted, tiny, picture):
     Image.new("L", picture.size).save("black.png")
     result = run("edit", inverted, "a red dog", "--model", tiny, "--mask", "black.png")
     assert result.exit_code == 2
-    assert "is empty" in result.stderr
+    assert "nothing white in it" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -117,6 +206,8 @@ def test_a_sweep_is_one_picture_of_a_grid(run_json, run, here, inverted, tiny):
     options = ("--model", tiny, "--over", "self=0,0.5,1", "--over", "weight:dog=1,3", "--batch", 4)
     record = run_json("sweep", inverted, "a red dog", *options)
     assert record["path"] == "photo-a-red-dog-sweep.png"
+    assert record["kind"] == "replace"
+    assert record["empty_masks"] == []
     assert record["settings"][1] == {"self": 0.0, "weight:dog": 3.0}
     assert len(record["settings"]) == 6
     sheet = Image.open(record["path"])
@@ -128,17 +219,90 @@ def test_a_sweep_is_one_picture_of_a_grid(run_json, run, here, inverted, tiny):
 
 
 def test_a_sweep_cell_is_the_edit_of_these_settings(any_model, picture):
-    from nulltext import DDIM, PromptToPrompt, open_image
-    from nulltext.cli.sweep import vary
-    from nulltext.editing.prompt_to_prompt import draw
+    from nulltext import DDIM, open_image
 
     inversion = DDIM(steps=3)(any_model, open_image(picture, any_model), "a red cat")
     editors = [vary(PromptToPrompt(), {"cross": 0.3, "self": share}) for share in (0.0, 1.0)]
-    together = draw(any_model, inversion, ["a red dog"] * 2, editors)
+    together = prompt_to_prompt.draw(any_model, inversion, ["a red dog"] * 2, editors)
     for index, editor in enumerate(editors):
         alone = editor(any_model, inversion, "a red dog")
         torch.testing.assert_close(together.pixels[index : index + 1], alone.pixels, rtol=1e-3, atol=1e-3)
     assert (together.pixels[0] - together.pixels[1]).abs().max() > 1e-3
+
+
+def test_a_share_of_all_words_leaves_those_of_single_words():
+    editor = vary(PromptToPrompt(cross_attention={"": 0.6, "dog": 0.2}), {"cross": 0.4})
+    assert editor.shares == {"": 0.4, "dog": 0.2}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8])
+def test_a_sweep_leaves_out_weights_where_they_cannot_act(run_json, inverted, tiny, editors, batch):
+    record = run_json(
+        *("sweep", inverted, "a red dog", "--model", tiny, "--batch", batch, "--weight", "red=2"),
+        *("--cross", "red=1", "--over", "cross=0,0.8", "--over", "weight:dog=1,3"),
+    )
+    assert len(record["settings"]) == 4
+    assert [editor.reweight for editor in editors] == [
+        {"red": 2.0}, {"red": 2.0}, {"red": 2.0, "dog": 1.0}, {"red": 2.0, "dog": 3.0},
+    ]  # fmt: skip
+
+
+def test_a_weight_that_can_act_nowhere_in_a_sweep_is_an_error(run, here, inverted, tiny):
+    options = ("--cross", "dog=0", "--weight", "dog=2", "--over", "cross=0,0.8")
+    result = run("sweep", inverted, "a red dog", "--model", tiny, *options)
+    assert result.exit_code == 2
+    assert "reweight acts in the steps" in result.stderr
+    assert [path.name for path in here.iterdir()] == [inverted]
+
+
+@pytest.fixture
+def cells(monkeypatch):
+    """The cells of the contact sheets drawn while the test runs, row by row."""
+    seen = []
+    draw_sheet = contact_sheet.contact_sheet
+
+    def spy(headings, rows, **settings):
+        seen.extend(rows)
+        return draw_sheet(headings, rows, **settings)
+
+    monkeypatch.setattr(contact_sheet, "contact_sheet", spy)
+    return seen
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_points_with_an_empty_mask_are_blank_and_the_others_drawn(run, run_json, inverted, tiny, cells, batch):
+    # each place has some share of the word, so that nothing is left to change at a threshold of 0
+    options = ("--model", tiny, "--keep-out", "cat", "--over", "self=0,1", "--over", "threshold=0,0.98")
+    record = run_json("sweep", inverted, "a red dog", *options, "--batch", batch, "-o", "sheet.png")
+    assert record["empty_masks"] == [{"self": 0.0, "threshold": 0.0}, {"self": 1.0, "threshold": 0.0}]
+    texts = [[cell.text for cell in row] for row in cells]
+    assert texts == [
+        ["a red cat", "self 0  threshold 0  mask empty", "self 0  threshold 0.98"],
+        ["", "self 1  threshold 0  mask empty", "self 1  threshold 0.98"],
+    ]
+    for row in cells:
+        assert row[1].image.getextrema() == ((255, 255),) * 3
+        assert min(low for low, _ in row[2].image.getextrema()) < 255
+    run("edit", inverted, "a red dog", "--model", tiny, "--keep-out", "cat", "--threshold", "0.98", "--self", "1")
+    alone = np.asarray(Image.open("photo-a-red-dog.png"), dtype=float)
+    np.testing.assert_allclose(np.asarray(cells[1][2].image, dtype=float), alone, atol=1)
+
+
+def test_a_sweep_says_its_kind_and_which_masks_are_empty(run, inverted, tiny):
+    options = ("--model", tiny, "--keep-out", "cat", "--over", "threshold=0,0.98")
+    result = run("sweep", inverted, "a dog", *options)
+    assert result.stdout.split() == ["photo-a-dog-sweep.png"]
+    kind, empty = result.stderr.splitlines()
+    assert kind == "refine: a dog"
+    assert empty.startswith("threshold 0: the mask of 'a dog' is empty")
+
+
+def test_a_sweep_of_nothing_but_empty_masks_is_an_error(run, here, inverted, tiny):
+    options = ("--keep-out", "cat", "--over", "threshold=0,0.001")
+    result = run("sweep", inverted, "a red dog", "--model", tiny, *options)
+    assert result.exit_code == 2
+    assert "is empty" in result.stderr
+    assert [path.name for path in here.iterdir()] == [inverted]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,16 @@ Self = Annotated[
         rich_help_panel=PANEL,
     ),
 ]
+SelfTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--self-tokens",
+        metavar="TOKENS",
+        min=1,
+        help="At which layers --self acts: those with up to so many places. 1024, which is 32 x 32, if not given.",
+        rich_help_panel=PANEL,
+    ),
+]
 Kind = Annotated[
     Literal["auto", "replace", "refine"],
     typer.Option(
@@ -170,6 +180,7 @@ def editor(
     *,
     cross: Sequence[str] | None,
     self_share: str | None,
+    self_tokens: int | None,
     kind: Literal["auto", "replace", "refine"],
     weights: Sequence[str] | None,
     blend: "Blend | None",
@@ -188,6 +199,7 @@ def editor(
     return PromptToPrompt(
         cross_attention=read_cross(cross) if cross else plain.cross_attention,
         self_attention=plain.self_attention if self_share is None else read_share(self_share),
+        most_tokens=plain.most_tokens if self_tokens is None else self_tokens,
         kind=kind,
         reweight=read_weights(weights or ()),
         blend=blend,

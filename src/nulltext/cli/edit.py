@@ -32,6 +32,7 @@ def edit(
     ] = None,
     cross: controls.Cross = None,
     self_share: controls.Self = None,
+    self_tokens: controls.SelfTokens = None,
     kind: controls.Kind = "auto",
     weight: controls.Weight = None,
     blend: controls.BlendWords = None,
@@ -80,8 +81,21 @@ def edit(
     masks = [path.with_name(f"{path.stem}-mask.png") for path in paths] if maps and blending else []
     sheet = [paths[0].with_name(f"{paths[0].stem if len(paths) == 1 else file.stem}-maps.png")] if maps else []
     outputs.check_all([*paths, *check, *masks, *sheet], force=force)
-    if plain and (blending or cross or self_share or weight or chain or maps):
-        raise SettingError("got --plain and options of Prompt-to-Prompt; expected one or the other.")
+    controlled = {
+        "--cross": cross,
+        "--self": self_share,
+        "--self-tokens": self_tokens,
+        "--kind": kind != "auto",
+        "--weight": weight,
+        "--blend": blend,
+        "--mask": mask,
+        "--keep-out": keep_out,
+        "--chain": chain,
+        "--maps": maps,
+    }
+    given = [name for name, value in controlled.items() if value]
+    if plain and given:
+        raise SettingError(f"got --plain and {', '.join(given)} of Prompt-to-Prompt; expected one or the other.")
 
     from nulltext import CaptionSwap, Inversion
 
@@ -91,6 +105,7 @@ def edit(
         else controls.editor(
             cross=cross,
             self_share=self_share,
+            self_tokens=self_tokens,
             kind=kind,
             weights=weight,
             blend=blending,

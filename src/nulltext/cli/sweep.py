@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,10 +11,14 @@ import typer
 
 from nulltext.cli import controls, options, outputs, terminal
 from nulltext.cli.models import load_for
-from nulltext.errors import SettingError
+from nulltext.errors import EmptyMaskError, SettingError
 
 if TYPE_CHECKING:
-    from nulltext import PromptToPrompt
+    from PIL.Image import Image
+
+    from nulltext import Edit, Inversion, Model, PromptToPrompt
+    from nulltext.progress import OnProgress
+    from nulltext.text.words import Tokens
 
 SETTINGS = ("cross", "self", "threshold", "start", "weight:WORD")
 
@@ -41,6 +46,7 @@ def sweep(
     ] = None,
     cross: controls.Cross = None,
     self_share: controls.Self = None,
+    self_tokens: controls.SelfTokens = None,
     kind: controls.Kind = "auto",
     weight: controls.Weight = None,
     blend: controls.BlendWords = None,
@@ -64,46 +70,64 @@ def sweep(
     sheet = outputs.picture_path(output or Path(f"{file.stem}-{outputs.slug(caption)}-sweep.png"))
     outputs.check_all([sheet], force=force)
     blending = controls.read_blend(blend, mask=mask, keep_out=keep_out or (), threshold=threshold, start=blend_start)
-    plain = controls.editor(cross=cross, self_share=self_share, kind=kind, weights=weight, blend=blending)
+    plain = controls.editor(
+        cross=cross, self_share=self_share, self_tokens=self_tokens, kind=kind, weights=weight, blend=blending
+    )
     names, values = [name for name, _ in axes], [of for _, of in axes]
     points = list(itertools.product(*values))
     editors = [vary(plain, dict(zip(names, point, strict=True))) for point in points]
 
     from nulltext import Inversion
     from nulltext.contact_sheet import Cell, contact_sheet
-    from nulltext.editing.prompt_to_prompt import draw
     from nulltext.progress import numbered
 
     inversion = Inversion.load(file)
     loaded = load_for(inversion.model, model, config=config, device=device, dtype=dtype)
+    editors = without_idle_weights(editors, loaded.tokenize(caption), steps=len(inversion.schedule))
     start = time.perf_counter()
     rounds = [editors[first : first + batch] for first in range(0, len(editors), batch)]
     with terminal.progress() as on_progress:
         drawn = [
-            draw(loaded, inversion, [caption] * len(some), some, numbered(on_progress, index, len(rounds)))
+            each
             for index, some in enumerate(rounds, start=1)
+            for each in draw_points(loaded, inversion, caption, some, numbered(on_progress, index, len(rounds)))
         ]
     seconds = time.perf_counter() - start
-    images = [image for edit in drawn for image in edit.images]
+    edit = next((each[0] for each in drawn if not isinstance(each, EmptyMaskError)), None)
+    if edit is None:
+        raise next(each for each in drawn if isinstance(each, EmptyMaskError))
+    source = Cell(image=edit.reconstruction, text=inversion.caption)
+    blank = Cell(image=source.image.point(lambda _: 255))
     texts = ["  ".join(f"{name} {value:g}" for name, value in zip(names, point, strict=True)) for point in points]
-    width = len(values[-1])
-    rows = [
-        [
-            Cell(image=image, text=text)
-            for image, text in zip(images[at : at + width], texts[at : at + width], strict=True)
-        ]
-        for at in range(0, len(images), width)
+    cells = [
+        replace(blank, text=f"{text}  mask empty")
+        if isinstance(each, EmptyMaskError)
+        else Cell(image=each[1], text=text)
+        for each, text in zip(drawn, texts, strict=True)
     ]
-    first_column = [Cell(image=drawn[0].reconstruction, text=inversion.caption)]
-    blank = [Cell(image=first_column[0].image.point(lambda _: 255))]
-    rows = [(first_column if index == 0 else blank) + row for index, row in enumerate(rows)]
+    width = len(values[-1])
+    rows = [[blank if at else source, *cells[at : at + width]] for at in range(0, len(cells), width)]
     headings = ["source", caption, *([""] * (width - 1))]
     outputs.write_picture(sheet, contact_sheet(headings, rows, cell_size=192), force=force)
 
+    settings = [dict(zip(names, point, strict=True)) for point in points]
+    empty = [own for own, each in zip(settings, drawn, strict=True) if isinstance(each, EmptyMaskError)]
     if json:
-        settings = [dict(zip(names, point, strict=True)) for point in points]
-        terminal.print_json({"path": str(sheet), "caption": caption, "settings": settings, "seconds": seconds})
+        terminal.print_json(
+            {
+                "path": str(sheet),
+                "caption": caption,
+                "kind": edit.kinds[0],
+                "settings": settings,
+                "empty_masks": empty,
+                "seconds": seconds,
+            }
+        )
         return
+    typer.echo(f"{edit.kinds[0]}: {caption}", err=True)
+    for text, each in zip(texts, drawn, strict=True):
+        if isinstance(each, EmptyMaskError):
+            typer.echo(f"{text}: {each}", err=True)
     terminal.show(str(sheet))
 
 
@@ -136,7 +160,7 @@ def vary(editor: "PromptToPrompt", values: dict[str, float]) -> "PromptToPrompt"
     for name, value in values.items():
         match name.split(":", 1):
             case ["cross"]:
-                editor = replace(editor, cross_attention=value)
+                editor = replace(editor, cross_attention={**editor.shares, "": value})
             case ["self"]:
                 editor = replace(editor, self_attention=value)
             case ["weight", word]:
@@ -146,3 +170,66 @@ def vary(editor: "PromptToPrompt", values: dict[str, float]) -> "PromptToPrompt"
                     raise SettingError(f"--over {name}: there is no blend to vary. Add --blend, --keep-out or --mask.")
                 editor = replace(editor, blend=replace(editor.blend, **{name: value}))
     return editor
+
+
+def without_idle_weights(editors: "list[PromptToPrompt]", caption: "Tokens", *, steps: int) -> "list[PromptToPrompt]":
+    """The points of a sweep, each without the weights of words that follow the source in no step of that point.
+
+    A weight acts in the steps of cross-attention only, and to give one that cannot is an error; but a sweep of
+    cross-attention from 0 on is meant to have such points. A weight that is idle at every point stays for the error.
+
+    Args:
+        editors: The points.
+        caption: The new caption.
+        steps: T.
+
+    Raises:
+        WordNotFoundError: The caption lacks a word of the settings.
+    """
+    from nulltext.attention.schedule import WordSteps
+
+    shares = [editor.shares for editor in editors]
+    when = WordSteps.of([caption] * len(editors), shares, steps=steps, length=len(caption.ids)).table.any(0)
+    acting = [
+        {word for word in editor.reweight if own[caption.find(word)].any()}
+        for editor, own in zip(editors, when, strict=True)
+    ]
+    anywhere = set[str]().union(*acting)
+    return [
+        replace(
+            editor,
+            reweight={word: by for word, by in editor.reweight.items() if word in here or word not in anywhere},
+        )
+        for editor, here in zip(editors, acting, strict=True)
+    ]
+
+
+def draw_points(
+    model: "Model",
+    inversion: "Inversion",
+    caption: str,
+    editors: "Sequence[PromptToPrompt]",
+    on_progress: "OnProgress",
+) -> "list[tuple[Edit, Image] | EmptyMaskError]":
+    """Draws some points of a sweep in one batch; if a mask is empty, one by one, to find which.
+
+    Args:
+        model: The model the file was inverted with.
+        inversion: The inversion.
+        caption: The new caption.
+        editors: The points.
+        on_progress: Told of every step.
+
+    Returns:
+        For each point the edit it was drawn in and its picture, or the error that its empty mask is.
+    """
+    from nulltext.editing.prompt_to_prompt import draw
+
+    try:
+        edit = draw(model, inversion, [caption] * len(editors), editors, on_progress)
+    except EmptyMaskError as error:
+        if len(editors) == 1:
+            return [error.with_traceback(None)]  # which would keep the tensors of the run alive
+    else:
+        return [(edit, image) for image in edit.images]
+    return [each for editor in editors for each in draw_points(model, inversion, caption, [editor], on_progress)]
