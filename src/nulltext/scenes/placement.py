@@ -47,9 +47,14 @@ def place(index: int, scene: Scene) -> list[Placed]:
 
 
 def middles(scene: Scene) -> list[tuple[float, float]]:
-    """Where the middles of the things of a scene are seen: (x, y), in half picture heights from the picture's middle,
-    to the right and upwards.
-    """  # noqa: D205
+    """Where the middles of the things of a scene are seen.
+
+    Args:
+        scene: The scene.
+
+    Returns:
+        For each thing (x, y) in half picture heights from the picture's middle, to the right and upwards.
+    """
     pitch = math.atan((scene.camera_height - LOOKS_AT) / DISTANCE)
     seen: list[tuple[float, float]] = []
     for placed in place(0, scene):

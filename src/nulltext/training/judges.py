@@ -41,13 +41,9 @@ def train(
     def loss(module: JudgesNetwork, step: int) -> Tensor:
         rng = run.generator(step)
         index = torch.randint(len(single), (BATCH,), generator=rng)
-        seen = to_pixels(pictures[single[index]])
-        seen[::2] = seen[::2].flip(-1)  # none of the words knows left from right
-        pixels = _disturbed(seen[torch.randperm(BATCH, generator=rng)], rng).to(
-            device, memory_format=torch.channels_last
-        )
+        pixels = disturbed(to_pixels(pictures[single[index]]), rng)
         with autocast(device):
-            logits = module(pixels)
+            logits = module(pixels.to(device, memory_format=torch.channels_last))
         wanted = target[index].to(device)
         losses = [
             functional.cross_entropy(logits[head].float(), wanted[:, column]) for column, head in enumerate(HEADS)
@@ -60,8 +56,14 @@ def train(
     return Judges(average)
 
 
-def _disturbed(pixels: Tensor, rng: torch.Generator) -> Tensor:
-    """A quarter of a batch as it is, the rest blurred by down- and upscaling, shifted by up to 4 pixels, and noisy."""
+def disturbed(pixels: Tensor, rng: torch.Generator) -> Tensor:
+    """A batch, in its order, as the judges may meet it.
+
+    Every other picture is mirrored, as none of the words knows left from right. All but the first quarter are blurred
+    by down- and upscaling, shifted by up to 4 pixels, and noisy.
+    """
+    pixels = pixels.clone()
+    pixels[::2] = pixels[::2].flip(-1)
     quarter = len(pixels) // 4
     parts = [pixels[:quarter]]
     for chunk in pixels[quarter:].split(quarter):
