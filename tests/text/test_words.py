@@ -59,6 +59,20 @@ def test_a_missing_word_names_near_ones(cut):
     assert not tokens.has("cats")
 
 
+@pytest.mark.parametrize(
+    ("caption", "word", "near"),
+    [
+        ("a red dog", "DOGS", "dog"),
+        ("a red DOG", "dogs", "DOG"),
+        ("a Dog, a dog", "dOgs", "Dog"),
+        ("a Tiger", "tigre", "Tiger"),
+    ],
+)
+def test_near_words_are_near_whatever_their_capitals(cut, caption: str, word: str, near: str):
+    with pytest.raises(WordNotFoundError, match=rf"Did you mean '{near}'\?"):
+        cut(caption).find(word)
+
+
 @pytest.mark.parametrize("word", ["at", "", "  ", "ca", ","])
 def test_parts_of_words_and_nothing_are_no_words(cut, word: str):
     with pytest.raises(WordNotFoundError, match=r"It has: a, red, cat|Did you mean"):

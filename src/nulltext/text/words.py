@@ -51,11 +51,13 @@ class Tokens:
         positions = self._places(word)
         if positions:
             return positions
-        known = list(dict.fromkeys(re.findall(r"\w+", self.caption)))
-        near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+        known: dict[str, str] = {}
+        for own in re.findall(r"\w+", self.caption):
+            known.setdefault(own.lower(), own)
+        near = [known[match] for match in difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)]
         raise WordNotFoundError(
             f"the word {word!r} is not in the caption {self.caption!r}. "
-            + (f"Did you mean {' or '.join(map(repr, near))}?" if near else f"It has: {', '.join(known)}.")
+            + (f"Did you mean {' or '.join(map(repr, near))}?" if near else f"It has: {', '.join(known.values())}.")
         )
 
     def has(self, word: str) -> bool:
