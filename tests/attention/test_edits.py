@@ -99,31 +99,83 @@ def test_replace_sums_the_tokens_of_a_long_word(model: Model):
     assert (after.sum((0, 1)) > 0).all()  # no token is left without any attention, not even padding
 
 
+def published_alignment(source: Tokens, target: Tokens) -> list[int]:
+    """The refinement mapper as the published method fills it: Needleman and Wunsch's table of scores, traced back.
+
+    Of steps that score alike it takes first a new target token, then a dropped source token, and a match last. A new
+    token is -1, and behind the end mark every position answers to itself.
+    """
+    gap, match, mismatch = 0, 1, -1
+    scores = {(i, 0): i * gap for i in range(len(source.ids) + 1)} | {
+        (0, j): j * gap for j in range(len(target.ids) + 1)
+    }
+    taken: dict[tuple[int, int], str] = {}
+    for i, ours in enumerate(source.ids, start=1):
+        for j, theirs in enumerate(target.ids, start=1):
+            ways = {
+                "new": scores[i, j - 1] + gap,
+                "dropped": scores[i - 1, j] + gap,
+                "aligned": scores[i - 1, j - 1] + (match if ours == theirs else mismatch),
+            }
+            taken[i, j] = max(ways, key=lambda way: ways[way])  # the first of the best
+            scores[i, j] = ways[taken[i, j]]
+    mapper = [-1] * len(target.ids) + list(range(len(target.ids), LENGTH))
+    i, j = len(source.ids), len(target.ids)
+    while i > 0 and j > 0:
+        way = taken[i, j]
+        if way == "aligned":
+            mapper[j - 1] = i - 1
+        i, j = i - (way != "new"), j - (way != "dropped")
+    return mapper
+
+
 @pytest.mark.parametrize(
     ("source", "target"),
     [
         ("a cat on grass", "a red cat on grass"),
         ("a cat on grass", "a tiger cat on blue grass"),
-        ("a red cat on grass", "a cat"),
+        ("a cat on grass", "a cat on grass"),
+        ("a cat on grass", "a dog on grass"),
+        ("a lion on grass", "a big bear on grass"),
         ("a cat", "a photo of a cat"),
+        ("a cat and a dog", "a dog and a cat"),
+        ("red red cat", "cat red red red cat"),
+        ("a red cat on grass", "a cat"),
+        ("a tiger, a red ball", "a ball"),
     ],
 )
 def test_refine_equals_the_published_method(model: Model, source: str, target: str):
     ours, theirs = model.tokenize(source), model.tokenize(target)
-    refine = Refine.of(ours, theirs, LENGTH)
     before = probs()
-    after = refine(before[0], before[1])
-    # Published: base[:, :, mapper] * alphas + own * (1 - alphas), the mapper -1 where nothing is aligned.
-    mapper = refine.aligned
-    alphas = (mapper != -1).float()
-    torch.testing.assert_close(after, before[0][:, :, mapper] * alphas + before[1] * (1 - alphas))
-    # The paper: M_A(j) for tokens of both captions, M*_j for new ones.
-    for j, token in enumerate(theirs.ids):
-        i = int(mapper[j])
-        expected = before[1][..., j] if i < 0 else before[0][..., i]
-        assert i < 0 or ours.ids[i] == token
-        torch.testing.assert_close(after[..., j], expected)
-    assert mapper[len(theirs.ids) :].tolist() == list(range(len(theirs.ids), LENGTH))
+    after = Refine.of(ours, theirs, LENGTH)(before[0], before[1])
+    mapper = published_alignment(ours, theirs)
+    assert mapper[0] == 0, "the marks of start answer to each other"
+    assert mapper[len(theirs.ids) - 1] == len(ours.ids) - 1, "and so do those of the end"
+    # Published: base[:, :, mapper] * alphas + own * (1 - alphas). In the paper: M_A(j), or M*_j where A(j) is nothing.
+    alphas = torch.tensor([float(position != -1) for position in mapper])
+    expected = before[0][:, :, mapper] * alphas + before[1] * (1 - alphas)
+    if len(theirs.ids) < len(ours.ids):  # behind a shorter caption the published method goes on with the source's words
+        after, expected = after[..., : len(theirs.ids)], expected[..., : len(theirs.ids)]
+    torch.testing.assert_close(after, expected)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("a red cat on grass", "a cat"),
+        ("a cat on grass", "dog"),
+        ("a tiger, a red ball", "a ball"),
+        ("a b c d e f g h i j k l m n o p q r s t u v", "a cat"),  # the source has no padding
+    ],
+)
+def test_padding_behind_a_shorter_caption_follows_padding(model: Model, source: str, target: str):
+    ours, theirs = model.tokenize(source), model.tokenize(target)
+    before = probs()
+    after = Refine.of(ours, theirs, LENGTH)(before[0], before[1])
+    padding = LENGTH - len(ours.ids)
+    first, own = len(theirs.ids), len(theirs.ids) + padding
+    torch.testing.assert_close(after[..., first:own], before[0][..., len(ours.ids) :])
+    torch.testing.assert_close(after[..., own:], before[1][..., own:])
 
 
 def when(model: Model, captions: list[str], share=1.0, words=None, steps: int = 10) -> WordSteps:
@@ -161,6 +213,28 @@ def test_a_word_may_have_steps_of_its_own(model: Model):
     assert table[:, 1].nonzero().flatten().tolist() == list(range(2, 8))
     assert table[:, 2].nonzero().flatten().tolist() == list(range(5))
     assert not table[:, 4].any()
+
+
+@pytest.mark.parametrize(
+    ("phrase", "word"),
+    [("big dog", "dog"), ("big dog", "big"), ("red big", "red"), ("t-shirt", "shirt"), ("dog", ""), ("!", "")],
+)
+def test_of_overlapping_words_the_more_specific_counts(model: Model, phrase: str, word: str):
+    target = model.tokenize("a red big dog on a t-shirt!")
+    specific = target.find(phrase)
+    general = target.find(word) if word else range(LENGTH)
+    for words in ({phrase: 0.8, word: 0.2}, {word: 0.2, phrase: 0.8}):
+        table = WordSteps.of([target], [words], steps=10, length=LENGTH).table[:, 0]
+        for token in range(LENGTH):
+            assert table[:, token].sum() == (8 if token in specific else 2 if token in general else 0)
+
+
+def test_of_overlapping_words_as_specific_the_later_counts(model: Model):
+    target = model.tokenize("a red big dog")
+    for phrases in (("red big", "big dog"), ("big dog", "red big")):
+        shares = dict(zip(phrases, (0.2, 0.8), strict=True))
+        table = WordSteps.of([target], [shares], steps=10, length=LENGTH).table[:, 0]
+        assert table[:, target.find("big")].sum(0).eq(8).all()
 
 
 def test_a_chain_follows_the_edit_before(model: Model):

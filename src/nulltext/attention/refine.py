@@ -30,7 +30,11 @@ class Refine:
 
     @classmethod
     def of(cls, source: Tokens, target: Tokens, length: int) -> "Refine":
-        """Aligns two captions by their tokens; padding answers to padding.
+        """Aligns two captions by their tokens.
+
+        Padding answers to padding: to that in the same place, as in the authors' code, unless the target is shorter. In
+        its place the source may then have words or the end mark still, which would count for a second time, so the
+        first padding answers to the source's first, and so on; the last of it, with none left to answer to, is new.
 
         Args:
             source: The source caption.
@@ -38,4 +42,5 @@ class Refine:
             length: L, the tokens of an embedding.
         """
         found = [-1 if token is None else token for token in align(source.ids, target.ids)]
-        return cls(torch.tensor([*found, *range(len(found), length)]))
+        shift = max(0, len(source.ids) - len(target.ids))
+        return cls(torch.tensor([*found, *range(len(found) + shift, length), *[-1] * shift]))

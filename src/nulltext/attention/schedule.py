@@ -1,5 +1,6 @@
 """In which steps a control acts, for every word."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -36,8 +37,8 @@ class WordSteps:
 
         Args:
             targets: The edited captions.
-            shares: For each of them the shares of steps by word, "" for all other tokens; a word must be in one of the
-                captions.
+            shares: For each of them the shares of steps by word or words, "" for all other tokens; they must be in one
+                of the captions. Where two overlap the one of more words counts, and the later of as many.
             steps: T.
             length: L, the tokens of an embedding.
 
@@ -46,7 +47,7 @@ class WordSteps:
         """
         table = torch.zeros(steps, len(targets), length, dtype=torch.bool)
         for prompt, by_word in enumerate(shares):
-            for word in sorted(by_word):  # "" comes first
+            for word in sorted(by_word, key=lambda word: (word != "", len(re.findall(r"\w+", word)))):
                 tokens = find_in_any(targets, word).get(prompt, []) if word else slice(None)
                 table[:, prompt, tokens] = torch.tensor(
                     [step in steps_of(by_word[word], steps) for step in range(steps)]
