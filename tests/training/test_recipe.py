@@ -126,6 +126,8 @@ def test_a_run_can_start_from_a_checkpoint(trained: Path, tmp_path: Path, monkey
     moved = {name for name in source if not torch.equal(started[name], source[name])}
     assert any(name.startswith("vision_model") for name in moved)
     assert not any(name.startswith("text_model") for name in moved)
+    tokenizers = [(root / "tokenizer" / "tokenizer_config.json").read_text() for root in (tmp_path / "model", trained)]
+    assert tokenizers[0] == tokenizers[1]
     recipe = read_stamp(tmp_path / "model")["recipe"]
     assert recipe["start"] == {"name": "model", "recipe": read_stamp(trained)["recipe"]}
     with pytest.raises(SettingError, match="begun with the weights"):

@@ -105,6 +105,8 @@ def run(
     judging = judges.train(pictures, scenes, stage("judges"))
 
     tokenizer.backend_tokenizer.no_padding()  # the last batch's would be saved with it
+    for where_from in ("is_local", "local_files_only"):  # and how a start's was loaded
+        tokenizer.init_kwargs.pop(where_from, None)
     with replacing(output) as new:
         StableDiffusionPipeline(
             vae=vae,
