@@ -39,7 +39,7 @@ def test_the_judges_read_renders() -> None:
     answers = Judges.load().read(render(scenes).pixels)
     for head in HEADS:
         right = sum(answer[head] == words_of(scene)[head] for answer, scene in zip(answers, scenes, strict=True))
-        assert right >= 0.9 * len(scenes), head
+        assert right >= 0.95 * len(scenes), head
 
 
 def test_the_judges_read_a_mirror_image_alike() -> None:
@@ -63,16 +63,16 @@ def test_clip_tells_the_captions_of_different_scenes_apart() -> None:
     scenes = [sample_scene(HELD_OUT_SEEDS[60_000 + n]) for n in range(32)]
     likeness = clip.images(render(scenes).pixels) @ clip.texts([caption(scene) for scene in scenes]).T
     right = (likeness.argmax(1) == torch.arange(len(scenes))).float().mean()
-    assert right >= 10 / len(scenes)  # chance is 1
+    assert right >= 30 / len(scenes)  # chance is 1
 
 
 def test_clip_picks_captions_by_the_picture() -> None:
     clip = Clip.load()
-    scenes = [sample_scene(HELD_OUT_SEEDS[60_000 + n], things=1) for n in range(12)]
+    scenes = [sample_scene(HELD_OUT_SEEDS[60_000 + n]) for n in range(12)]  # of several things as well
     pictures = render(scenes).pixels
     seen = sum(near_miss_picked(clip, scene, pictures[n][None], n) for n, scene in enumerate(scenes))
     blind = sum(near_miss_picked(clip, scene, torch.zeros(1, 3, 128, 128), n) for n, scene in enumerate(scenes))
-    assert seen >= 6
+    assert seen >= 10
     assert blind <= 2
 
 
