@@ -8,6 +8,7 @@ that the embedded model was not trained on. Pictures that the page shows are the
 """
 
 import argparse
+import contextlib
 import re
 import shlex
 import shutil
@@ -49,18 +50,13 @@ def build(page: Path, output: Path, *, steps: int | None = None) -> list[Path]:
         nulltext.to_image(render([scene]).pixels).save(Path(folder) / "picture.png")
         for words in commands(text):
             quick = ["--steps", str(steps), "--inner-steps", "1"] if steps and words[0] == "invert" else []
-            inside = [_inside(Path(folder), word) for word in words]
-            result = CliRunner().invoke(app, [*inside, *quick])
+            with contextlib.chdir(folder):
+                result = CliRunner().invoke(app, [*words, *quick])
             if result.exit_code:
                 raise SystemExit(f"{shlex.join(['nulltext', *words])}\n{result.output}")
         for name in shown:
             shutil.copy(Path(folder) / name, output / name)
     return [output / name for name in shown]
-
-
-def _inside(folder: Path, word: str) -> str:
-    """A file's name, in the folder; any other word as it is."""
-    return str(folder / word) if re.fullmatch(r"[\w-]+\.(png|safetensors)", word) else word
 
 
 def main() -> None:

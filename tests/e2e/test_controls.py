@@ -81,6 +81,13 @@ def test_without_options_the_settings_are_the_defaults(run, inverted, tiny, edit
     assert editors == [PromptToPrompt()] * 2
 
 
+def test_masks_and_maps_are_written_only_when_asked_for(run_json, here, inverted, tiny):
+    record = run_json("edit", inverted, "a red dog", "--model", tiny, "--blend", "cat:dog", "-o", "dog.png")
+    assert record["masks"] == []
+    assert record["maps"] is None
+    assert {path.name for path in here.iterdir()} == {inverted, "dog.png"}
+
+
 def test_a_drawn_mask_and_words_to_keep_out_bound_the_change(run, here, inverted, tiny, picture):
     half = Image.new("L", picture.size)
     half.paste(255, (0, 0, 48, 80))

@@ -51,8 +51,8 @@ def demo(
 ) -> None:
     """Invert and edit a few pictures held out from training, and show what each method makes of them.
 
-    Writes an inversion file for each and one contact sheet, and prints how well each is reconstructed. Needs no
-    network.
+    They are reconstructed at --guidance, and edited at what suits the model. Writes an inversion file for each and one
+    contact sheet, and prints how well each is reconstructed. Needs no network.
     """
     sheet = output / "contact-sheet.png"
     files = [output / f"picture-{number}.safetensors" for number in range(1, pictures + 1)]
@@ -77,10 +77,13 @@ def demo(
             tell = numbered(on_progress, index + 1, pictures)
             comparison = compare(loaded, photo, source, inverter, tell)
             edited = [caption(after) for after in edited_scenes(scene, EDITS[index % len(EDITS)], number)]
-            edit = PromptToPrompt()(loaded, comparison.inversion, edited, tell)
-            comparison.inversion.save(file, overwrite=force)
+            inversion = comparison.inversion
+            if loaded.guidance != guidance:  # edits are made at the guidance that suits the model
+                inversion = NullText(steps=steps, inner_steps=inner_steps)(loaded, photo, source, tell)
+            edit = PromptToPrompt()(loaded, inversion, edited, tell)
+            inversion.save(file, overwrite=force)
             results.append(_Result(caption=source, comparison=comparison, edit=edit, file=file))
-    outputs.write_picture(sheet, _draw_sheet(results, guidance), force=force)
+    outputs.write_picture(sheet, _draw_sheet(results, guidance, loaded.guidance), force=force)
 
     if json:
         terminal.print_json({"contact_sheet": str(sheet), "pictures": [_record(result) for result in results]})
@@ -97,11 +100,12 @@ def edited_scenes(scene: "Scene", kinds: tuple[str, str], seed: int) -> list["Sc
     return [draw.choice([after for kind, after in one_word_edits(scene) if kind == wanted]) for wanted in kinds]
 
 
-def _draw_sheet(results: list[_Result], guidance: float) -> "Image":
+def _draw_sheet(results: list[_Result], guidance: float, edited_at: float) -> "Image":
     from nulltext.contact_sheet import contact_sheet
 
     headings = ["source", "autoencoder (bound)", "DDIM w=1", f"DDIM w={guidance:g}", f"null-text w={guidance:g}"]
-    return contact_sheet([*headings, "edit", "another edit"], [_row(result) for result in results])
+    headings += [f"edit w={edited_at:g}", f"another edit w={edited_at:g}"]
+    return contact_sheet(headings, [_row(result) for result in results])
 
 
 def _row(result: _Result) -> list["Cell"]:

@@ -122,7 +122,7 @@ def edit(
     seconds = time.perf_counter() - start
     for path, image in zip(paths, result.images, strict=True):
         outputs.write_picture(path, image, force=force)
-    for path, image in zip(masks, result.mask_images, strict=True):
+    for path, image in zip(masks, result.mask_images if masks else [], strict=True):
         outputs.write_picture(path, image, force=force)
     for path in check:
         outputs.write_picture(path, result.reconstruction, force=force)
