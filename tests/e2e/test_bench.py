@@ -77,7 +77,7 @@ def test_bench_settings_tries_every_setting_at_every_guidance(run_json, run):
     assert [figures["guidance"] for figures in swept] == [2]
     assert swept[0]["pictures"] == 1
     names = swept[0]["methods"].keys()
-    assert names >= {"cross 0.8, self 0.4", "blend over 0.3"}
+    assert names >= {"plain", "cross 0.8, self 0.4", "blend over 0.3"}
     table = run("bench", "settings", "--limit", 1, "--steps", 1, "--inner-steps", 1, "--guidance", 2)
     assert table.exit_code == 0, table.output
     assert all(name in table.stdout for name in names)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from nulltext.bench.edits import EditFigures, GroundTruth, Method, blend_of, measure_edits
+from nulltext.bench.edits import EditFigures, GroundTruth, Method, blend_of, measure_edits, plain
 from nulltext.editing.prompt_to_prompt import PromptToPrompt
 from nulltext.judges import Judges
 from nulltext.models.base import Model
@@ -69,8 +69,8 @@ def sweep_settings(
 
 
 def settings() -> Mapping[str, Method]:
-    """The settings tried, by name: shares without a blend, then thresholds with the default shares."""
-    methods: dict[str, Method] = {}
+    """The settings tried, by name: none, shares without a blend, then thresholds with the default shares."""
+    methods: dict[str, Method] = {"plain": plain}
     for cross, own in itertools.product(CROSS, SELF):
         editor = PromptToPrompt(cross_attention=cross, self_attention=own)
         methods[f"cross {cross:g}, self {own:g}"] = partial(_editor, editor=editor, threshold=None)
