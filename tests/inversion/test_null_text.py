@@ -115,8 +115,9 @@ def test_stops_where_algorithm_1_stops(folder, photo, w, constants):
     torch.testing.assert_close(inversion.nulls, expected_nulls, rtol=0, atol=1e-4)
 
 
-def test_the_default_is_the_published_preset():
-    assert NullText() == NullText.published() == NullText(steps=50, inner_steps=10, guidance=7.5)
+def test_the_default_is_the_published_preset(model):
+    assert NullText() == NullText.published() == NullText(steps=50, inner_steps=10, constants=PUBLISHED)
+    assert model.guidance == 7.5
     assert dataclasses.asdict(NullText.paper())["constants"] == {
         "learning_rate": 1e-2, "decay": 0.0, "tolerance": 1e-5, "tolerance_growth": 0.0
     }  # fmt: skip
