@@ -66,7 +66,7 @@ _own: dict[str, Model] = {}
 
 def _begin(model: bytes, threads: int) -> None:
     torch.set_num_threads(threads)
-    _own["model"] = pickle.loads(model)  # noqa: S301  made a moment ago by this program
+    _own["model"] = pickle.loads(model)  # noqa: S301  `each` has made it, in this very program
 
 
 def _measure(measure: Measure[Picture, Result], picture: Picture) -> Result:

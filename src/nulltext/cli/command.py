@@ -29,30 +29,29 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  typer does not export the context that it passes
         """Runs the command and ends the program with the exit code that fits."""
         with _interrupts() as interrupts:
-            return self._invoke(ctx, interrupts)
-
-    def _invoke(self, ctx: Any, interrupts: list[int]) -> Any:  # noqa: ANN401  as above
-        try:
-            return super().invoke(ctx)
-        except (KeyboardInterrupt, Cancelled):
-            raise _stopped() from None
-        except (typer.Exit, typer.Abort, typer.BadParameter):
-            raise
-        except Exception as error:
-            if interrupts:  # what a library made of it: extension modules turn it into an ImportError
+            try:
+                return super().invoke(ctx)
+            except (KeyboardInterrupt, Cancelled):
                 raise _stopped() from None
-            if ctx.params.get("debug"):
+            except (typer.Exit, typer.Abort, typer.BadParameter):
                 raise
-            if isinstance(error, NulltextError):
-                message, code = str(error), WRONG_INPUT
-                if isinstance(error, OutputExistsError) and "force" in ctx.params:
-                    message += " Here --force asks for that."
-            else:
-                message = f"{type(error).__name__}: {error}. This was not foreseen; --debug shows where it happened."
-                code = UNEXPECTED
-            typer.secho(f"Error: {message}", fg=typer.colors.RED, err=True)
-            sys.stderr.flush()
-            raise typer.Exit(code) from None
+            except Exception as error:
+                if interrupts:  # what a library made of it: extension modules turn it into an ImportError
+                    raise _stopped() from None
+                if ctx.params.get("debug"):
+                    raise
+                if isinstance(error, NulltextError):
+                    message, code = str(error), WRONG_INPUT
+                    if isinstance(error, OutputExistsError) and "force" in ctx.params:
+                        message += " Here --force asks for that."
+                else:
+                    message = (
+                        f"{type(error).__name__}: {error}. This was not foreseen; --debug shows where it happened."
+                    )
+                    code = UNEXPECTED
+                typer.secho(f"Error: {message}", fg=typer.colors.RED, err=True)
+                sys.stderr.flush()
+                raise typer.Exit(code) from None
 
 
 def _stopped() -> typer.Exit:

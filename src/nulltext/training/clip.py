@@ -178,7 +178,7 @@ def train(
     def loss(module: _Student, step: int) -> Tensor:
         rng = run.random(step)
         index = rng.sample(range(len(scenes)), BATCH, counts=weights)
-        mirror = [rng.random() < 0.5 for _ in index]  # noqa: PLR2004  every other
+        mirror = [rng.choice((True, False)) for _ in index]
         shown = [_mirrored(scenes[i]) if flip else scenes[i] for i, flip in zip(index, mirror, strict=True)]
         wrong = [miss for scene in shown for miss in near_misses(scene, NEAR_MISSES, rng)]
         # A picture's near misses come in its caption's wording: one word apart.
@@ -189,7 +189,7 @@ def train(
         pixels = to_pixels(pictures[index])
         pixels[mirror] = pixels[mirror].flip(-1)
         flips = enumerate(zip(index, mirror, strict=True))
-        places = torch.tensor([(row, patch) for row, (i, flip) in flips for patch in _patches(scenes[i], flip)])
+        places = torch.tensor([(row, patch) for row, (i, flip) in flips for patch in _patches(scenes[i], mirror=flip)])
         clip = module.clip
         with autocast(device):
             seen = clip.vision_model(pixel_values=normalized(pixels.to(device)))
@@ -225,7 +225,7 @@ def _mirrored(scene: Scene) -> Scene:
     return scene if scene.relation is None else replace(scene, relation=swapped.get(scene.relation, scene.relation))
 
 
-def _patches(scene: Scene, mirror: bool) -> list[int]:  # noqa: FBT001  of a loop
+def _patches(scene: Scene, *, mirror: bool) -> list[int]:
     """The vision tower's token at the middle of every thing; the tower's own token comes first."""
     grid = SIDE // PATCH
     seen = [((-x if mirror else x) + 1, 1 - y) for x, y in middles(scene)]
