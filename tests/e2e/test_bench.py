@@ -72,12 +72,15 @@ def test_bench_edits_as_a_table(run):
         assert word in result.stdout
 
 
-def test_bench_settings_tries_every_setting_at_every_guidance(run_json, run):
-    swept = run_json("bench", "settings", "--limit", 1, "--steps", 1, "--inner-steps", 1, "--guidance", 2)["sweeps"]
-    assert [figures["guidance"] for figures in swept] == [2]
+def test_bench_settings_tries_every_setting_at_the_models_guidance(run_json, run):
+    own = load().guidance
+    short = ("bench", "settings", "--limit", 1, "--steps", 1, "--inner-steps", 1)
+    swept = run_json(*short, "--guidance", own, "--guidance", own + 1)["sweeps"]
+    assert [figures["guidance"] for figures in swept] == [own, own + 1]
     assert swept[0]["pictures"] == 1
+    assert swept[1]["methods"].keys() == {"plain", "p2p", "p2p_blend"}
     names = swept[0]["methods"].keys()
-    assert names >= {"plain", "cross 0.8, self 0.4", "blend over 0.3"}
-    table = run("bench", "settings", "--limit", 1, "--steps", 1, "--inner-steps", 1, "--guidance", 2)
+    assert names > swept[1]["methods"].keys() | {"cross 0.8, self 0.4", "blend over 0.3"}
+    table = run(*short, "--guidance", own)
     assert table.exit_code == 0, table.output
     assert all(name in table.stdout for name in names)

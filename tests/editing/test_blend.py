@@ -136,6 +136,28 @@ def test_an_edit_of_an_edit_blends_with_that_one(model: Model, maps: Tensor, x: 
     torch.testing.assert_close(blended[2], torch.where(mask[1], x[2], blended[1]))
 
 
+@pytest.mark.parametrize("bases", [(0, 0), (0, 1)])
+def test_the_decoded_picture_is_the_source_beyond_half_a_cell(model: Model, maps: Tensor, x: Tensor, bases):
+    left = Image.new("L", (512, 512))
+    left.paste(255, (0, 0, 160, 512))  # 20 of the 64 columns of cells, 8 pixels each
+    drawn = blender(model, Blend(mask=left), maps, bases=bases)
+    drawn(STEPS - 1, x)
+    pixels = torch.rand(3, 3, 512, 512, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    finished = drawn.finish(pixels)
+    assert torch.equal(finished[0], pixels[0])
+    torch.testing.assert_close(finished[1:, :, :, :160], pixels[1:, :, :, :160])
+    assert torch.equal(finished[1:, :, :, 164:], pixels[:1, :, :, 164:].expand(2, -1, -1, -1))
+    fading = (finished - pixels)[1, ..., 160:164] / (pixels[0] - pixels[1])[..., 160:164]
+    torch.testing.assert_close(1 - fading.mean((0, 1)), torch.tensor([7, 5, 3, 1]) / 8, rtol=1e-3, atol=1e-3)
+
+
+def test_only_the_latents_are_blended_if_asked_for(model: Model, maps: Tensor, x: Tensor):
+    authors = blender(model, Blend("cat", "dog", pixels=False), maps)
+    assert not torch.equal(authors(STEPS - 1, x), x)
+    pixels = torch.rand(3, 3, 512, 512)
+    assert torch.equal(authors.finish(pixels), pixels)
+
+
 def test_a_mask_without_anything_in_it(model: Model, maps: Tensor, x: Tensor):
     corner = Image.new("L", (512, 512))
     corner.paste(255, (480, 480, 512, 512))

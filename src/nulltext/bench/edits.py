@@ -163,7 +163,7 @@ def blended(edit: GroundTruth) -> PromptToPrompt:
     return PromptToPrompt(blend=blend_of(edit))
 
 
-METHODS: Mapping[str, Method] = {"plain": plain, "p2p": prompt_to_prompt, "p2p_blend": blended}
+METHODS: dict[str, Method] = {"plain": plain, "p2p": prompt_to_prompt, "p2p_blend": blended}
 
 
 def ground_truth(scene: Scene, seed: int, *, height: int, width: int) -> list[GroundTruth]:
@@ -185,7 +185,7 @@ def ground_truth(scene: Scene, seed: int, *, height: int, width: int) -> list[Gr
             before=scene,
             after=after,
             caption=caption(after),
-            outside=_outside(before[None], truth[None]),
+            outside=unchanged(before[None], truth[None]),
             truth=truth[None],
         )
         for (kind, after), truth in zip(chosen, pictures, strict=True)
@@ -291,9 +291,10 @@ def draw_all(
     return [next(pixels for which, pixels in pictures if which == one) for one in asked]
 
 
-def _outside(before: OnePixels, after: OnePixels) -> Bool[Tensor, "height width"]:
+def unchanged(before: OnePixels, after: OnePixels) -> Bool[Tensor, "height width"]:
+    """Where two pictures in [-1, 1] are alike, less a border of two pixels, which belongs to the change."""
     changed = ((before - after).abs().amax(1, keepdim=True) > CHANGED).float()
-    return F.max_pool2d(changed, 5, 1, 2)[0, 0] == 0  # a border of two pixels belongs to the change
+    return F.max_pool2d(changed, 5, 1, 2)[0, 0] == 0
 
 
 def _compare(edit: GroundTruth, drawn: OnePixels, judges: Judges) -> _Measured:

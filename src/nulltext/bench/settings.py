@@ -1,11 +1,11 @@
 """The sweep that the defaults of edits, and a model's guidance, are chosen by; on scenes apart from those measured."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from nulltext.bench.edits import EditFigures, GroundTruth, Method, blend_of, measure_edits, plain
+from nulltext.bench.edits import METHODS, EditFigures, GroundTruth, Method, blend_of, measure_edits
 from nulltext.editing.prompt_to_prompt import PromptToPrompt
 from nulltext.judges import Judges
 from nulltext.models.base import Model
@@ -16,7 +16,7 @@ FIRST = 20_000
 """The first held-out seed; `nulltext.bench.edits` measures on those from 10,000."""
 GUIDANCE = (2.5, 4.0, 7.5)
 CROSS = (0.4, 0.8, 1.0)
-SELF = (0.2, 0.4, 0.6, 0.8)
+SELF = (0.4, 0.6, 0.8, 1.0)
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5)
 
 
@@ -31,7 +31,7 @@ def sweep_settings(
     workers: int = 1,
     on_progress: OnProgress = silent,
 ) -> list[EditFigures]:
-    """Measures edits under every pair of cross- and self-attention shares, and every threshold of a blend.
+    """Measures edits at several weights of guidance; at the model's own under every share and threshold as well.
 
     Args:
         model: The model; it has to know the words of `scenes`.
@@ -44,7 +44,8 @@ def sweep_settings(
         on_progress: Told of every step of every picture, numbered, or with several workers of every picture.
 
     Returns:
-        For every guidance the figures, with a method for every setting, named after it.
+        For every guidance the figures, of `nulltext.bench.edits.METHODS`; at the model's own with a method for every
+        pair of cross- and self-attention shares and every threshold of a blend, named after it.
 
     Raises:
         SettingError: A setting is out of range, or scikit-image is not installed.
@@ -54,7 +55,7 @@ def sweep_settings(
     return [
         measure_edits(
             model,
-            methods=settings(),
+            methods=METHODS | settings() if w == model.guidance else METHODS,
             judges=judges,
             limit=count,
             first=FIRST,
@@ -68,9 +69,9 @@ def sweep_settings(
     ]
 
 
-def settings() -> Mapping[str, Method]:
-    """The settings tried, by name: none, shares without a blend, then thresholds with the default shares."""
-    methods: dict[str, Method] = {"plain": plain}
+def settings() -> dict[str, Method]:
+    """The settings tried, by name: shares without a blend, then thresholds with the default shares."""
+    methods: dict[str, Method] = {}
     for cross, own in itertools.product(CROSS, SELF):
         editor = PromptToPrompt(cross_attention=cross, self_attention=own)
         methods[f"cross {cross:g}, self {own:g}"] = partial(_editor, editor=editor, threshold=None)

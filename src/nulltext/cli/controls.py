@@ -29,7 +29,7 @@ Self = Annotated[
     typer.Option(
         "--self",
         metavar="SHARE",
-        help="In which share of the steps shapes and places are the source's: 0.4, or 0.2-0.8. 0.4 if not given.",
+        help="In which share of the steps shapes and places are the source's: 0.4, or 0.2-0.8. 0.8 if not given.",
         rich_help_panel=PANEL,
     ),
 ]

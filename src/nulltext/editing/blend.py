@@ -17,7 +17,7 @@ from nulltext.attention.schedule import find_in_any
 from nulltext.errors import EmptyMaskError, SettingError
 from nulltext.pictures import Frame, open_mask
 from nulltext.text.words import Tokens
-from nulltext.types import Latents, Masks
+from nulltext.types import Latents, Masks, Pixels
 
 Words = str | Sequence[str]
 
@@ -43,6 +43,9 @@ class Blend:
             maps say little.
         keep_out: Words of any of the captions whose places must not change ("substruct" in the authors' code).
         mask: A picture, or the path of one, drawn over the photograph: white may change, black must not.
+        pixels: Whether the decoded picture is blended as well, fading out over half a cell of the latents around the
+            place. The decoder spreads every change over its surroundings; off, as in the authors' code, only the
+            latents are blended.
 
     Raises:
         SettingError: A number is out of range, or there are neither words nor a mask.
@@ -54,6 +57,7 @@ class Blend:
     start: float = 0.2
     keep_out: Words = ()
     mask: Image.Image | str | os.PathLike[str] | None = None
+    pixels: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < 1 or not 0 <= self.start < 1:
@@ -162,6 +166,20 @@ class Blender:
             blended[prompt] = torch.where(mask, blended[prompt], blended[base])
         self.masks = torch.stack(masks[1:])[:, None].float().cpu()
         return torch.stack(blended)
+
+    def finish(self, pixels: Pixels) -> Pixels:
+        """Puts the source back outside the masks used last in the decoded pictures, where a blend asks for that.
+
+        Args:
+            pixels: [P, 3, H, W], the source first.
+        """
+        halves = F.interpolate(self.masks, size=pixels.shape[-2:], mode="bilinear")  # 0.5 on the border of a mask
+        soft = (halves / HALF).clamp(max=1).to(pixels)
+        finished = list(pixels)
+        for prompt, (base, where) in enumerate(zip(self._bases, self._places, strict=True), start=1):
+            if where is not None and where.blend.pixels:
+                finished[prompt] = torch.lerp(finished[base], finished[prompt], soft[prompt - 1])
+        return torch.stack(finished)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
