@@ -31,6 +31,8 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
     │   ├── DamagedFileError                          truncated, altered, or not a .safetensors at all
     │   ├── ForeignFileError                          a sound .safetensors which holds no inversion
     │   └── FileVersionError                          written in a format this package does not read
+    ├── CaseError (ValueError)                        a set of cases, or an entry of one, that cannot be used
+    │   └── CaseNotFoundError (FileNotFoundError)     no such set, or a picture of it is missing
     └── OutputError (OSError)
         ├── OutputExistsError (FileExistsError)       would overwrite without having been asked to
         └── OutputWriteError                          disk full, no permission, no such folder
@@ -147,6 +149,14 @@ class ForeignFileError(InversionFileError):
 
 class FileVersionError(InversionFileError):
     """An inversion file in a version of the format that this package does not read."""
+
+
+class CaseError(NulltextError, ValueError):
+    """A set of cases to measure on, or an entry of one, cannot be used."""
+
+
+class CaseNotFoundError(CaseError, FileNotFoundError):
+    """There is no such set of cases, or a picture that it names is missing."""
 
 
 class OutputError(NulltextError, OSError):

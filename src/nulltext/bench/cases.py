@@ -7,6 +7,14 @@ from typing import final
 
 from PIL import Image
 
+from nulltext.bench.edits import FIRST, SCENES, blend_of, ground_truth
+from nulltext.errors import SettingError
+from nulltext.judges import words_of
+from nulltext.pictures import to_image
+from nulltext.scenes.captions import caption
+from nulltext.scenes.renderer import render
+from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
+
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,3 +45,49 @@ class Case:
     truth: Image.Image | None
     words: Mapping[str, str]
     seed: int
+
+
+def scene_cases(scenes: int = SCENES, *, first: int = FIRST, size: tuple[int, int] = (128, 128)) -> list[Case]:
+    """Held-out scenes of one thing, each with one edit of every kind, drawn by the renderer: before, after, and where.
+
+    They are the edits of `nulltext.bench.edits`: the same seeds give the same scenes and words there and here.
+
+    Args:
+        scenes: How many scenes; each makes five cases.
+        first: The first held-out seed; a case's own seed is that of its scene.
+        size: (height, width) of the pictures in pixels, a model's `default_size`.
+
+    Returns:
+        The cases of one scene after those of another; those of one scene share the very same picture and caption, so
+        that it need be inverted once only.
+
+    Raises:
+        SettingError: There are no such scenes.
+    """
+    if scenes < 1 or not 0 <= first <= first + scenes <= len(HELD_OUT_SEEDS):
+        raise SettingError(
+            f"got {scenes} scenes from seed {first}; expected at least one, and seeds from 0 to "
+            f"{len(HELD_OUT_SEEDS) - 1}."
+        )
+    height, width = size
+    cases: list[Case] = []
+    for seed in range(first, first + scenes):
+        scene = sample_scene(HELD_OUT_SEEDS[seed], things=1)
+        picture = to_image(render([scene], height=height, width=width).pixels)
+        for edit in ground_truth(scene, seed, height=height, width=width):
+            blend, wanted = blend_of(edit), words_of(edit.after)
+            cases.append(
+                Case(
+                    name=f"scene-{seed}-{edit.kind}",
+                    kind=edit.kind,
+                    picture=picture,
+                    source=caption(scene),
+                    target=edit.caption,
+                    changed=Image.fromarray((~edit.outside).byte().mul(255).numpy()),
+                    blend=None if blend is None else (blend.source_words, blend.target_words),
+                    truth=to_image(edit.truth),
+                    words={head: wanted[head] for head in edit.words},
+                    seed=seed,
+                )
+            )
+    return cases
