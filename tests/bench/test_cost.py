@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from nulltext import DDIM, NullText, reconstruct
+from nulltext.bench.cost import measured
+from nulltext.errors import Cancelled
+from nulltext.inversion.null_text import Constants
+from nulltext.metrics import Missing
+
+CAPTION = "a red ball on grass"
+NEVER_DONE = Constants(learning_rate=1e-2, decay=0.0, tolerance=0.0, tolerance_growth=0.0)
+
+
+def hooks(model):
+    return [
+        hook
+        for layer in model.denoiser.modules()
+        for held in (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks)
+        for hook in held.values()
+    ]
+
+
+def test_null_text_inversion_is_counted_exactly(model, photo):
+    steps, inner = 3, 4
+    method = NullText(steps=steps, inner_steps=inner, constants=NEVER_DONE)
+    inversion, cost = measured(model, lambda: method(model, photo, CAPTION))
+    # Each step: one on the way up; then one for the caption, one an inner step, and one to go on with.
+    assert cost.forwards == steps * (1 + 1 + inner + 1)
+    assert cost.backwards == steps * inner
+    assert inversion.method == "NullText"
+    assert 0 < cost.seconds < 60
+    assert not hooks(model)
+
+
+def test_each_sample_of_a_batch_counts(model, photo):
+    inversion, cost = measured(model, lambda: DDIM(steps=2, guidance=1.0)(model, photo, CAPTION))
+    alone = cost.forwards
+    _, cost = measured(model, lambda: reconstruct(model, inversion))
+    assert (alone, cost.forwards) == (2 + 2, 2)
+    guided = NullText(steps=2, inner_steps=1)(model, photo, CAPTION)
+    _, cost = measured(model, lambda: reconstruct(model, guided))
+    assert (cost.forwards, cost.backwards) == (2 * 2, 0)
+
+
+def test_only_gradients_that_flow_are_counted(model):
+    x, text = torch.randn(2, 4, 8, 8), model.embed(["a cat", "a dog"]).requires_grad_()
+
+    def work():
+        with torch.enable_grad():
+            model.predict(x, 1, text)  # that could have been followed by a gradient, and is not
+            answer = model.predict(x, 1, text)
+            answer.sum().backward(retain_graph=True)
+            answer.sum().backward()
+            return model.predict(x, 1, text)
+
+    late, cost = measured(model, work)
+    assert (cost.forwards, cost.backwards) == (6, 4)
+    late.sum().backward()  # afterwards: no business of the count
+    assert cost.backwards == 4
+
+
+def test_work_that_raises_leaves_no_hook(model, photo):
+    def stop(_event):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        measured(model, lambda: NullText(steps=2, inner_steps=1)(model, photo, CAPTION, stop))
+    assert not hooks(model)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux says what a process had at most")
+def test_memory_is_the_most_there_was_during_the_work(model):
+    megabyte = 2**20
+    _, nothing = measured(model, lambda: None)
+    _, much = measured(model, lambda: torch.ones(256 * megabyte, dtype=torch.uint8).sum())
+    _, after = measured(model, lambda: None)
+    assert much.peak_bytes - nothing.peak_bytes > 200 * megabyte
+    assert much.peak_bytes - after.peak_bytes > 200 * megabyte, "what an earlier piece of work took is forgotten"
+
+
+def test_memory_is_missing_where_the_system_keeps_no_such_figure(model, monkeypatch, tmp_path):
+    monkeypatch.setattr("nulltext.bench.cost._CLEAR", tmp_path / "no" / "clear_refs")
+    result, cost = measured(model, lambda: 5)
+    assert result == 5
+    assert isinstance(cost.peak_bytes, Missing)
+
+
+@pytest.mark.cuda
+def test_memory_on_a_gpu_is_what_torch_allocated_there(folder):
+    from nulltext.models.loading import load
+
+    model = load(folder("epsilon"), device="cuda")
+    _, nothing = measured(model, lambda: None)
+    _, much = measured(model, lambda: torch.ones(2**28, dtype=torch.uint8, device="cuda").sum().item())
+    assert much.peak_bytes - nothing.peak_bytes >= 2**28
