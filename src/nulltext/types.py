@@ -21,6 +21,9 @@ OnePixels = Float[Tensor, "1 3 height width"]
 Embeddings = Float[Tensor, "batch token feature"]
 """[B, L, D] text embeddings, float32."""
 
+Embedding = Float[Tensor, "token feature"]
+"""[L, D] the embedding of one text, float32."""
+
 Null = Float[Tensor, "1 token feature"]
 """[1, L, D] a null embedding, float32."""
 

@@ -57,6 +57,14 @@ def test_without_null_embeddings(model, photo, tmp_path):
     assert "nulls" not in load_file(path)
 
 
+@pytest.mark.parametrize("with_nulls", [True, False])
+def test_with_a_conditional_embedding(inversion, tmp_path, with_nulls):
+    kept = dataclasses.replace(inversion, cond=2 * inversion.nulls[0], nulls=inversion.nulls if with_nulls else None)
+    back = Inversion.load(kept.save(tmp_path / "c.safetensors"))
+    assert torch.equal(back.cond, kept.cond)
+    assert (back.nulls is not None) == with_nulls
+
+
 def test_an_edit_from_the_file_has_the_photographs_size_and_surroundings(model, path, picture):
     edit = CaptionSwap()(model, Inversion.load(path), "a cat")
     assert edit.image.size == edit.reconstruction.size == picture.size
@@ -145,6 +153,8 @@ def spoil_nan(tensors):
         (lambda t: t.update(extra=torch.zeros(1)), "extra"),
         (lambda t: t.update(pivot=t["pivot"].half()), "float16"),
         (lambda t: t.update(pivot=t["pivot"][0]), r"shape \[4, 8, 8\]"),
+        (lambda t: t.update(cond=t["nulls"].clone()), r"'cond'.*expected torch.float32 with 2 axes"),
+        (lambda t: t.update(cond=t["nulls"][0, 1:].clone()), r"cond.*23, ?32"),
         (spoil_nan, "not finite"),
     ],
 )

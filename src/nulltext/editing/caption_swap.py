@@ -9,8 +9,8 @@ from nulltext.diffusion.sampling import sample
 from nulltext.editing.base import Edit
 from nulltext.errors import EmptyCaptionError
 from nulltext.inversion.base import Inversion
-from nulltext.inversion.reconstruct import step_nulls
-from nulltext.models.base import Model, embed_captions
+from nulltext.inversion.reconstruct import source_and_captions, step_nulls
+from nulltext.models.base import Model
 from nulltext.progress import OnProgress, silent
 
 
@@ -20,7 +20,8 @@ class CaptionSwap:
     """The sampler run from z_T with the null embeddings of the inversion and the new caption, attention left alone.
 
     Attributes:
-        guidance: The weight w; None is the inversion's own. Another is an error if the inversion has null embeddings.
+        guidance: The weight w; None is the inversion's own. Another is an error if the inversion has embeddings that
+            were optimised for its own.
     """
 
     guidance: float | None = None
@@ -38,7 +39,7 @@ class CaptionSwap:
         if not wanted:
             raise EmptyCaptionError("got no caption; expected one or more. Say what the edited picture shall show.")
         w = inversion.check(model, self.guidance)
-        cond = embed_captions(model, [inversion.caption, *wanted])
+        cond = source_and_captions(model, inversion, wanted)
         start = inversion.pivot[:1].to(model.device).expand(len(cond), -1, -1, -1)
         nulls = step_nulls(model, inversion)
         drawn = model.decode(sample(Guided(model, cond, w), inversion.schedule, start, nulls, on_progress)).cpu()

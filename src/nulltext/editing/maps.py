@@ -16,8 +16,8 @@ from nulltext.contact_sheet import Cell, contact_sheet
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.inversion.base import Inversion
-from nulltext.inversion.reconstruct import step_nulls
-from nulltext.models.base import Model, embed_captions
+from nulltext.inversion.reconstruct import source_and_captions, step_nulls
+from nulltext.models.base import Model
 from nulltext.pictures import to_image
 from nulltext.progress import OnProgress, silent
 from nulltext.text.words import Tokens
@@ -95,7 +95,7 @@ def attention_maps(model: Model, inversion: Inversion, on_progress: OnProgress =
         SessionError: The model's attention is controlled already.
     """
     w = inversion.check(model)
-    cond = embed_captions(model, [inversion.caption])
+    cond = source_and_captions(model, inversion)
     size = (inversion.pivot.shape[-2], inversion.pivot.shape[-1])
     record = Record(size)
     with controlled(model, record, prompts=1, latent_size=size) as session:

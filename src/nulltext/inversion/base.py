@@ -19,7 +19,7 @@ from nulltext.metrics import psnr
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.pictures import Frame, Photo, to_picture
 from nulltext.progress import OnProgress, silent
-from nulltext.types import Latents, Nulls, OnePixels, Picture, Trajectory
+from nulltext.types import Embedding, Latents, Nulls, OnePixels, Picture, Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,8 @@ class Inversion:
             leads from ``pivot[i]`` to ``pivot[i + 1]``. On the CPU, float32.
         nulls: [T, L, D] the null embedding of each step, ``nulls[0]`` for t = T; None if the method has none, and the
             null caption is meant. On the CPU, float32.
+        cond: [L, D] the conditional embedding that stands in the source caption's place; None for the caption's own.
+            On the CPU, float32.
         guidance: The weight w that it was made for.
         method: The method's name.
         settings: The method's settings.
@@ -60,6 +62,7 @@ class Inversion:
     caption: str
     pivot: Trajectory
     nulls: Nulls | None
+    cond: Embedding | None = None
     guidance: float
     method: str
     settings: Mapping[str, Any]
@@ -82,7 +85,7 @@ class Inversion:
             The guidance to use.
 
         Raises:
-            MismatchError: The weights or the schedule differ, or null embeddings are used at another guidance.
+            MismatchError: The weights or the schedule differ, or optimised embeddings are used at another guidance.
         """
         if not self.model.same_weights(model.identity):
             raise MismatchError(
@@ -96,9 +99,9 @@ class Inversion:
             )
         if guidance is None:
             return self.guidance
-        if self.nulls is not None and guidance != self.guidance:
+        if guidance != self.guidance and not (self.nulls is None and self.cond is None):
             raise MismatchError(
-                f"got guidance {guidance:g}; the null embeddings of this inversion were made for {self.guidance:g}. "
+                f"got guidance {guidance:g}; the embeddings of this inversion were made for {self.guidance:g}. "
                 "Use that, or invert the picture again for the other."
             )
         return guidance
@@ -124,6 +127,8 @@ class Inversion:
         tensors = {"pivot": self.pivot, "picture": self.picture}
         if self.nulls is not None:
             tensors["nulls"] = self.nulls
+        if self.cond is not None:
+            tensors["cond"] = self.cond
         if self.frame.surroundings is not None:
             tensors["surroundings"] = torch.frombuffer(bytearray(self.frame.surroundings), dtype=torch.uint8)
         record = {
@@ -157,6 +162,7 @@ class Inversion:
                 caption=str(record["caption"]),
                 pivot=tensors["pivot"],
                 nulls=tensors.get("nulls"),
+                cond=tensors.get("cond"),
                 guidance=float(record["guidance"]),
                 method=str(record["method"]),
                 settings=dict(record["settings"]),
@@ -179,6 +185,7 @@ class Inversion:
         sound = (
             inversion.pivot.shape[0] == steps + 1
             and (inversion.nulls is None or inversion.nulls.shape[0] == steps)
+            and (inversion.nulls is None or inversion.cond is None or inversion.nulls.shape[1:] == inversion.cond.shape)
             and inversion.picture.shape == (height, width, 3)
         )
         if not sound:
@@ -221,6 +228,7 @@ def finish(
     schedule: Schedule,
     pivot: Trajectory,
     nulls: Nulls | None,
+    cond: Embedding | None = None,
     reconstruction: Latents,
 ) -> Inversion:
     """What every method does last: checks the numbers, measures the losses, and puts the record together.
@@ -234,13 +242,15 @@ def finish(
         schedule: The intervals walked, T of them.
         pivot: [T+1, C, h, w].
         nulls: [T, L, D] or None.
+        cond: [L, D] what stands in the source caption's place, or None.
         reconstruction: [1, C, h, w] z_0 as sampled from the inversion at that guidance.
 
     Raises:
         DivergedError: Numbers became infinite or not-a-number.
     """
     through_vae, drawn = model.decode(pivot[-1:]), model.decode(reconstruction)
-    for name, tensor in {"trajectory": pivot, "null embeddings": nulls, "reconstruction": drawn}.items():
+    made = {"trajectory": pivot, "null embeddings": nulls, "conditional embedding": cond, "reconstruction": drawn}
+    for name, tensor in made.items():
         if tensor is not None and not torch.isfinite(tensor).all():
             raise DivergedError(
                 f"the {name} became infinite or not-a-number in {model.dtype} with {model.identity.id}; expected "
@@ -250,6 +260,7 @@ def finish(
         caption=caption,
         pivot=pivot.cpu(),
         nulls=None if nulls is None else nulls.cpu(),
+        cond=None if cond is None else cond.cpu(),
         guidance=guidance,
         method=type(method).__name__,
         settings=asdict(method) | {"guidance": guidance},

@@ -1,11 +1,15 @@
 """Drawing the source picture again from its inversion."""
 
+from collections.abc import Sequence
+
+import torch
+
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_captions
 from nulltext.progress import OnProgress, silent
-from nulltext.types import Null, OnePixels
+from nulltext.types import Embeddings, Null, OnePixels
 
 
 def step_nulls(model: Model, inversion: Inversion) -> list[Null]:
@@ -13,6 +17,27 @@ def step_nulls(model: Model, inversion: Inversion) -> list[Null]:
     if inversion.nulls is None:
         return [model.embed([""])] * len(inversion.schedule)
     return [null[None] for null in inversion.nulls.to(model.device)]
+
+
+def source_and_captions(model: Model, inversion: Inversion, captions: Sequence[str] = ()) -> Embeddings:
+    """[1 + B, L, D] what conditions the source, then each of B captions, on the model's device.
+
+    The conditional embedding of an inversion that has one stands in the source caption's place wherever that occurs,
+    so that an edit whose caption is the source's own draws the source.
+
+    Raises:
+        EmptyCaptionError: A caption has no word in it.
+        CaptionTooLongError: A caption has more tokens than the model reads.
+        UnknownWordError: The model does not know a word.
+    """
+    wanted = [inversion.caption, *captions]
+    own = embed_captions(model, wanted)
+    if inversion.cond is None:
+        return own
+    cond = inversion.cond.to(own)
+    return torch.stack(
+        [cond if caption == inversion.caption else row for caption, row in zip(wanted, own, strict=True)]
+    )
 
 
 def reconstruct(
@@ -23,8 +48,8 @@ def reconstruct(
     Args:
         model: The model it was made with.
         inversion: The inversion.
-        guidance: The weight w. None is the inversion's own. An inversion without null embeddings (DDIM) may be sampled
-            at any, with the null caption; one with null embeddings only at its own.
+        guidance: The weight w. None is the inversion's own. An inversion without optimised embeddings (DDIM) may be
+            sampled at any, with the null caption; one with such embeddings only at its own.
         on_progress: Told of every step, phase "sample".
 
     Returns:
@@ -34,6 +59,6 @@ def reconstruct(
         MismatchError: Another model, schedule or guidance than the inversion's.
     """
     w = inversion.check(model, guidance)
-    guided = Guided(model, embed_captions(model, [inversion.caption]), w)
+    guided = Guided(model, source_and_captions(model, inversion), w)
     start = inversion.pivot[:1].to(model.device)
     return model.decode(sample(guided, inversion.schedule, start, step_nulls(model, inversion), on_progress)).cpu()

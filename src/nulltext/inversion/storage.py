@@ -4,6 +4,7 @@
 |----------------|---------|---------------------------------------------------------------------------------|
 | `pivot`        | float32 | [T+1, C, h, w], from z_T to z_0                                                 |
 | `nulls`        | float32 | [T, L, D]; absent if the method has none                                        |
+| `cond`         | float32 | [L, D] in the source caption's place; absent if the caption's own is meant      |
 | `picture`      | uint8   | [H, W, 3] the fitted source                                                     |
 | `surroundings` | uint8   | [bytes] a PNG of the photograph around it; absent if there is nothing around it |
 
@@ -32,10 +33,11 @@ FORMAT_VERSION = 1
 _TENSORS = {
     "pivot": (torch.float32, 4),
     "nulls": (torch.float32, 3),
+    "cond": (torch.float32, 2),
     "picture": (torch.uint8, 3),
     "surroundings": (torch.uint8, 1),
 }
-_OPTIONAL = ("nulls", "surroundings")
+_OPTIONAL = ("nulls", "cond", "surroundings")
 _PLAIN = ("format", "format_version", "digest")
 
 
