@@ -18,6 +18,7 @@ from nulltext.diffusion.sampling import invert
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion, finish
+from nulltext.inversion.descent import Descent, check_descent
 from nulltext.models.base import Model, embed_captions
 from nulltext.pictures import Photo
 from nulltext.progress import OnProgress, Progress, silent
@@ -40,12 +41,33 @@ class Constants:
     tolerance: float
     tolerance_growth: float
 
+    def rate_at(self, i: int) -> float:
+        """The learning rate at step i."""
+        return self.learning_rate * (1 - self.decay * i)
+
+    def tolerance_at(self, i: int) -> float:
+        """The error below which step i counts as done."""
+        return self.tolerance + self.tolerance_growth * i
+
 
 PAPER = Constants(learning_rate=1e-2, decay=0.0, tolerance=1e-5, tolerance_growth=0.0)
 """As section 4 of the paper says."""
 
 PUBLISHED = Constants(learning_rate=1e-2, decay=1e-2, tolerance=1e-5, tolerance_growth=2e-5)
 """As in the authors' published code."""
+
+
+def check_null_guidance(guidance: float | None) -> None:
+    """Makes sure that a null embedding takes part in the guidance.
+
+    Raises:
+        SettingError: It does not.
+    """
+    if guidance == 1:
+        raise SettingError(
+            "got guidance=1, at which the null embedding has no part; expected another. For w=1 use DDIM(), which "
+            "the command line calls --method ddim."
+        )
 
 
 @final
@@ -67,17 +89,13 @@ class NullText:
     constants: Constants = PUBLISHED
 
     def __post_init__(self) -> None:
-        if self.inner_steps < 1:
-            raise SettingError(f"got inner_steps={self.inner_steps}; expected at least 1.")
-        if self.guidance == 1:
-            raise SettingError(
-                "got guidance=1, at which the null embedding has no part; expected another. For w=1 use DDIM(), which "
-                "the command line calls --method ddim."
-            )
-        if self.constants.learning_rate * (1 - self.constants.decay * (self.steps - 1)) <= 0:
+        check_descent(self.inner_steps, self.constants.learning_rate)
+        check_null_guidance(self.guidance)
+        if self.constants.rate_at(self.steps - 1) <= 0:
             raise SettingError(
                 f"got steps={self.steps}: with decay={self.constants.decay:g} the learning rate is used up after "
-                f"{1 / self.constants.decay:g} steps. Take fewer, or NullText.paper() whose rate is constant."
+                f"{1 / self.constants.decay:g} steps. Take fewer, or the constants of NullText.paper(), whose rate "
+                "does not decay."
             )
 
     @classmethod
@@ -140,23 +158,18 @@ class NullText:
         z = pivot[:1]
         for i, interval in enumerate(schedule):
             t, target = interval.t, pivot[i + 1 : i + 2]
-            null = null.detach().clone().requires_grad_()  # warm start from the previous step
-            adam = torch.optim.Adam([null], lr=constants.learning_rate * (1 - constants.decay * i))
-            tolerance = constants.tolerance + constants.tolerance_growth * i
+            descent = Descent(null, constants.rate_at(i))  # warm start from the previous step
             with torch.no_grad():
                 eps_cond = model.predict(z, t, cond)
             loss = float("nan")
             for _ in range(self.inner_steps):
                 with torch.enable_grad():
-                    eps = guide(model.predict(z, t, null), eps_cond, w)
+                    eps = guide(model.predict(z, t, descent.embedding), eps_cond, w)
                     error = mse_loss(denoise(z, eps, interval, model.prediction), target)
-                    adam.zero_grad()
-                    error.backward()
-                adam.step()
-                loss = error.item()
-                if loss < tolerance:
+                loss = descent.step(error)
+                if loss < constants.tolerance_at(i):
                     break
-            null = null.detach()
+            null = descent.embedding.detach()
             nulls.append(null)
             with torch.no_grad():
                 eps = guide(model.predict(z, t, null), eps_cond, w)

@@ -1,0 +1,86 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from nulltext import DDIM, Progress, psnr, reconstruct
+from nulltext.errors import CaptionError, SettingError
+from nulltext.inversion.global_null_text import GlobalNullText
+
+CAPTION = "a red ball on grass"
+
+
+def algorithm_2(plain, *, passes, w, rate):
+    """Algorithm 2 of arXiv 2211.09794, appendix D."""
+    pivot, null = plain.ddim_pivot(), plain.null.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([null], lr=rate)
+    for _ in range(passes):
+        z = pivot[0]
+        for t, target in zip(plain.times, pivot[1:], strict=True):
+            loss = F.mse_loss(plain.land(z, t, null, plain.cond, w), target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                z = plain.land(z, t, null, plain.cond, w)
+    return torch.cat(pivot), null.detach()
+
+
+@pytest.mark.parametrize("w", [7.5, 0.0])
+def test_follows_algorithm_2(any_model, photo, plain, w):
+    expected_pivot, expected_null = algorithm_2(plain(any_model, photo.pixels, CAPTION, 4), passes=3, w=w, rate=0.01)
+    inversion = GlobalNullText(steps=4, inner_steps=3, guidance=w)(any_model, photo, CAPTION)
+    torch.testing.assert_close(inversion.pivot, expected_pivot, rtol=0, atol=1e-4)
+    torch.testing.assert_close(inversion.nulls, expected_null.expand(4, -1, -1), rtol=0, atol=1e-4)
+    assert inversion.cond is None
+
+
+def test_ends_nearer_to_the_picture_than_ddim_under_guidance(any_model, photo, plain):
+    parts = plain(any_model, photo.pixels, CAPTION, 5)
+
+    def error(nulls, pivot):
+        return F.mse_loss(parts.sampled(pivot[:1], nulls, parts.cond, 7.5), pivot[-1:]).item()
+
+    one = GlobalNullText(steps=5, inner_steps=10)(any_model, photo, CAPTION)
+    none = DDIM(steps=5)(any_model, photo, CAPTION)
+    assert torch.equal(one.pivot, none.pivot)
+    assert error(one.nulls.split(1), one.pivot) < 0.7 * error([parts.null] * 5, none.pivot)
+
+
+def test_takes_its_iterations_and_no_more(model, photo, passes_with_gradient):
+    with passes_with_gradient(model) as batches:
+        GlobalNullText(steps=4, inner_steps=3)(model, photo, CAPTION)
+    assert batches == [1] * 12
+
+
+def test_the_record_and_the_file(model, photo, tmp_path):
+    inversion = GlobalNullText(steps=2, inner_steps=1)(model, photo, CAPTION)
+    assert (inversion.method, inversion.guidance) == ("GlobalNullText", 7.5)
+    assert inversion.settings == {"steps": 2, "inner_steps": 1, "guidance": 7.5, "learning_rate": 0.01}
+    back = type(inversion).load(inversion.save(tmp_path / "a.safetensors"))
+    assert torch.equal(back.nulls, inversion.nulls)
+    assert psnr(reconstruct(model, back), photo.pixels) == pytest.approx(inversion.scores.psnr, abs=0.01)
+
+
+def test_tells_its_progress(model, photo):
+    events: list[Progress] = []
+    GlobalNullText(steps=2, inner_steps=2)(model, photo, CAPTION, events.append)
+    assert [(event.phase, event.step, event.total) for event in events] == [
+        *(("invert", step, 2) for step in (1, 2)),
+        *(("optimise", step, 4) for step in (1, 2, 3, 4)),
+        *(("sample", step, 2) for step in (1, 2)),
+    ]
+    assert all(event.loss is not None for event in events if event.phase == "optimise")
+
+
+def test_bad_captions_and_settings(model, photo):
+    for settings, named in (
+        ({"inner_steps": 0}, "inner_steps=0"),
+        ({"guidance": 1.0}, "DDIM"),
+        ({"learning_rate": 0.0}, "learning_rate=0"),
+    ):
+        with pytest.raises(SettingError, match=named):
+            GlobalNullText(**settings)
+    with pytest.raises(SettingError, match="2000 steps"):
+        GlobalNullText(steps=2000)(model, photo, CAPTION)
+    with pytest.raises(CaptionError):
+        GlobalNullText()(model, photo, " ")

@@ -1,0 +1,163 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from nulltext import DDIM, CaptionSwap, Inversion, Progress, PromptToPrompt, attention_maps, psnr, reconstruct
+from nulltext.errors import CaptionError, DivergedError, MismatchError, SettingError
+from nulltext.inversion.no_pivot import NoPivot
+from nulltext.inversion.textual_inversion import TextualInversion
+
+CAPTION = "a red ball on grass"
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["without pivot", "with pivot"])
+def inversion(request, any_model, photo):
+    return TextualInversion(steps=4, inner_steps=2, pivot=request.param)(any_model, photo, CAPTION)
+
+
+def equation_4(plain, *, iterations, w, rate, seed):
+    """Equation 4 of arXiv 2211.09794 under guidance, the times being the sampler's."""
+    generator = torch.Generator().manual_seed(seed)
+    start = torch.randn(1, 4, 8, 8, generator=generator)
+    cond = plain.cond.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([cond], lr=rate)
+    for _ in range(iterations):
+        t = plain.times[torch.randint(plain.steps, (), generator=generator).item()]
+        noise = torch.randn(1, 4, 8, 8, generator=generator)
+        z = plain.noised(noise, t)
+        loss = F.mse_loss(plain.eps(z, plain.guided(z, t, plain.null, cond, w), t), noise)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return plain.random_pivot(start), cond.detach()
+
+
+def along_the_pivot(plain, *, passes, w, rate):
+    """Algorithm 2 of the same, with the caption's embedding for the null caption's."""
+    pivot, cond = plain.ddim_pivot(), plain.cond.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([cond], lr=rate)
+    for _ in range(passes):
+        z = pivot[0]
+        for t, target in zip(plain.times, pivot[1:], strict=True):
+            loss = F.mse_loss(plain.land(z, t, plain.null, cond, w), target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                z = plain.land(z, t, plain.null, cond, w)
+    return pivot, cond.detach()
+
+
+@pytest.mark.parametrize("w", [7.5, 1.0])
+def test_without_a_pivot_it_follows_equation_4(any_model, photo, plain, w):
+    parts = plain(any_model, photo.pixels, CAPTION, 4)
+    pivot, cond = equation_4(parts, iterations=12, w=w, rate=0.01, seed=5)
+    inversion = TextualInversion(steps=4, inner_steps=3, guidance=w, seed=5)(any_model, photo, CAPTION)
+    torch.testing.assert_close(inversion.pivot, torch.cat(pivot), rtol=0, atol=1e-5)
+    torch.testing.assert_close(inversion.cond, cond[0], rtol=0, atol=1e-4)
+    assert inversion.nulls is None
+
+
+def test_with_a_pivot_it_follows_algorithm_2(any_model, photo, plain):
+    pivot, cond = along_the_pivot(plain(any_model, photo.pixels, CAPTION, 4), passes=3, w=7.5, rate=0.01)
+    inversion = TextualInversion(steps=4, inner_steps=3, pivot=True)(any_model, photo, CAPTION)
+    torch.testing.assert_close(inversion.pivot, torch.cat(pivot), rtol=0, atol=1e-4)
+    torch.testing.assert_close(inversion.cond, cond[0], rtol=0, atol=1e-4)
+    assert inversion.nulls is None
+
+
+def test_with_a_pivot_it_ends_nearer_to_the_picture_than_ddim_under_guidance(any_model, photo, plain):
+    parts = plain(any_model, photo.pixels, CAPTION, 5)
+    learned = TextualInversion(steps=5, inner_steps=10, pivot=True)(any_model, photo, CAPTION)
+    assert torch.equal(learned.pivot, DDIM(steps=5)(any_model, photo, CAPTION).pivot)
+
+    def error(cond):
+        return F.mse_loss(parts.sampled(learned.pivot[:1], [parts.null] * 5, cond, 7.5), learned.pivot[-1:]).item()
+
+    assert error(learned.cond[None]) < 0.7 * error(parts.cond)
+
+
+@pytest.mark.parametrize("pivot", [False, True])
+def test_takes_its_iterations_and_no_more(model, photo, passes_with_gradient, pivot):
+    with passes_with_gradient(model) as batches:
+        TextualInversion(steps=4, inner_steps=3, pivot=pivot)(model, photo, CAPTION)
+    assert batches == [1] * 12
+
+
+def test_the_seed_decides_where_there_is_no_pivot(model, photo):
+    def invert(seed, *, pivot=False):
+        return TextualInversion(steps=2, inner_steps=2, seed=seed, pivot=pivot)(model, photo, CAPTION)
+
+    assert torch.equal(invert(3).cond, invert(3).cond)
+    assert not torch.allclose(invert(3).cond, invert(4).cond)
+    assert torch.equal(invert(3, pivot=True).cond, invert(4, pivot=True).cond)
+    assert torch.equal(invert(3).pivot, NoPivot(steps=2, inner_steps=1, seed=3)(model, photo, CAPTION).pivot)
+
+
+def test_comes_back_from_its_file(any_model, photo, inversion, tmp_path):
+    back = Inversion.load(inversion.save(tmp_path / "a.safetensors"))
+    assert torch.equal(back.cond, inversion.cond)
+    assert back.nulls is None
+    assert psnr(reconstruct(any_model, back), photo.pixels) == pytest.approx(inversion.scores.psnr, abs=0.01)
+
+
+@pytest.mark.parametrize("editor", [CaptionSwap(), PromptToPrompt()], ids=["CaptionSwap", "PromptToPrompt"])
+def test_the_same_caption_is_the_reconstruction(any_model, inversion, editor):
+    edit, drawn = editor(any_model, inversion, [CAPTION, "a blue ball on grass"]), reconstruct(any_model, inversion)
+    # To 1e-4 of a picture's range, which is 2.
+    torch.testing.assert_close(edit.source, drawn, rtol=0, atol=2e-4)
+    torch.testing.assert_close(edit.pixels[:1], drawn, rtol=0, atol=2e-4)
+    assert (edit.pixels[1:] - drawn).abs().max() > 1e-3
+
+
+def test_the_embedding_is_what_draws_the_source(any_model, inversion, plain, photo):
+    parts = plain(any_model, photo.pixels, CAPTION, 4)
+    start, nulls = inversion.pivot[:1], [parts.null] * 4
+    learned = any_model.decode(parts.sampled(start, nulls, inversion.cond[None], 7.5))
+    captioned = any_model.decode(parts.sampled(start, nulls, parts.cond, 7.5))
+    torch.testing.assert_close(reconstruct(any_model, inversion), learned, rtol=0, atol=2e-4)
+    torch.testing.assert_close(attention_maps(any_model, inversion).pixels, learned, rtol=0, atol=2e-4)
+    assert (learned - captioned).abs().max() > 1e-2
+
+
+def test_at_the_guidance_it_was_made_for(any_model, inversion):
+    with pytest.raises(MismatchError, match=r"got guidance 3.*made for 7\.5"):
+        reconstruct(any_model, inversion, 3.0)
+
+
+def test_the_record(model, photo):
+    inversion = TextualInversion(steps=2, inner_steps=1, guidance=3.0, seed=9)(model, photo, CAPTION)
+    assert (inversion.method, inversion.guidance) == ("TextualInversion", 3.0)
+    assert inversion.settings == {
+        "steps": 2, "inner_steps": 1, "guidance": 3.0, "pivot": False, "learning_rate": 0.01, "seed": 9
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("pivot", [False, True])
+def test_tells_its_progress(model, photo, pivot):
+    events: list[Progress] = []
+    TextualInversion(steps=2, inner_steps=2, pivot=pivot)(model, photo, CAPTION, events.append)
+    told = [(event.phase, event.step, event.total) for event in events]
+    assert told[-6:] == [*(("optimise", step, 4) for step in (1, 2, 3, 4)), ("sample", 1, 2), ("sample", 2, 2)]
+    assert told[:-6] == ([("invert", 1, 2), ("invert", 2, 2)] if pivot else [])
+    assert all(event.loss is not None for event in events if event.phase == "optimise")
+
+
+@pytest.mark.parametrize("pivot", [False, True])
+def test_numbers_that_diverge_are_an_error(model, photo, pivot):
+    with pytest.raises(DivergedError, match="conditional embedding"):
+        TextualInversion(steps=2, inner_steps=3, learning_rate=1e30, pivot=pivot)(model, photo, CAPTION)
+
+
+def test_bad_captions_and_settings(model, photo):
+    for settings, named in (
+        ({"inner_steps": 0}, "inner_steps=0"),
+        ({"guidance": 0.0}, "guidance=0"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan"),
+    ):
+        with pytest.raises(SettingError, match=named):
+            TextualInversion(**settings)
+    with pytest.raises(SettingError, match="2000 steps"):
+        TextualInversion(steps=2000)(model, photo, CAPTION)
+    with pytest.raises(CaptionError):
+        TextualInversion()(model, photo, " ")
