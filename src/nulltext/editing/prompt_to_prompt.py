@@ -23,8 +23,8 @@ from nulltext.editing.blend import Blend, Blender
 from nulltext.editing.maps import AttentionMaps
 from nulltext.errors import EmptyCaptionError, SettingError
 from nulltext.inversion.base import Inversion
-from nulltext.inversion.reconstruct import step_nulls
-from nulltext.models.base import Model, embed_captions
+from nulltext.inversion.reconstruct import source_and_captions, step_nulls
+from nulltext.models.base import Model
 from nulltext.progress import OnProgress, silent
 from nulltext.text.alignment import pair_words
 from nulltext.text.words import Tokens
@@ -33,6 +33,7 @@ from nulltext.types import Latents
 Kind = Literal["auto", "replace", "refine"]
 
 CROSS_ATTENTION = 0.8
+SELF_ATTENTION = 0.8
 WEIGHTS = (-4.0, 10.0)
 """The range of factors of words that makes sense."""
 
@@ -60,7 +61,7 @@ class PromptToPrompt:
     """
 
     cross_attention: Share | Mapping[str, Share] = CROSS_ATTENTION
-    self_attention: Share = 0.4
+    self_attention: Share = SELF_ATTENTION
     kind: Kind = "auto"
     reweight: Mapping[str, float] = field(default_factory=dict[str, float])
     blend: Blend | None = None
@@ -166,7 +167,7 @@ def draw(
         )
     first = editors[0]
     w = inversion.check(model, first.guidance)
-    cond = embed_captions(model, [inversion.caption, *captions])
+    cond = source_and_captions(model, inversion, captions)
     tokens = [model.tokenize(caption) for caption in (inversion.caption, *captions)]
     targets, steps, length = tokens[1:], len(inversion.schedule), cond.shape[1]
     bases = tuple(range(len(targets))) if first.chain else (0,) * len(targets)
@@ -196,7 +197,7 @@ def draw(
         start = inversion.pivot[:1].to(model.device).expand(len(cond), -1, -1, -1)
         nulls = step_nulls(model, inversion)
         latents = sample(Guided(model, cond, w), inversion.schedule, start, nulls, on_progress, after=after)
-    drawn = model.decode(latents).cpu()
+    drawn = blender.finish(model.decode(latents).cpu())
     return Edit(
         captions=tuple(captions),
         pixels=drawn[1:],
