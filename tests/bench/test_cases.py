@@ -164,6 +164,7 @@ GOOD = f"cat.png,{CAT},{DOG}"
         (HEADER, "got no rows"),
         (f"file,source\ncat.png,{CAT}", r"line 1: got no 'target'; expected the columns file, source, target"),
         (f"{HEADER},blend_sorce\n{GOOD},cat", r"line 1: got the unknown 'blend_sorce'"),
+        (GOOD.replace(",", ";"), r"line 1: got no 'file', 'source', 'target'; .*commas separate those of a CSV"),
         (f"{HEADER},file\n{GOOD},cat", r"line 1: got twice 'file'"),
         (f"{HEADER}\n{GOOD}\ncat.png,a cat, on a mat,{DOG}", r"line 3: got 4 values; expected 3.*Put quotes"),
         (f"{HEADER}\n\n{GOOD}\ndog.png,{CAT},{DOG}", r"line 4: there is no file 'dog.png'.*capitals"),

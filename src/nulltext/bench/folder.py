@@ -155,7 +155,7 @@ def _check_columns(columns: list[str], where: str) -> None:
         ]
         raise CaseError(
             f"{where}: got {'; '.join(wrong)}; expected the columns {', '.join(REQUIRED)}, and none but "
-            f"{', '.join(OPTIONAL)} besides. Add, rename or remove columns."
+            f"{', '.join(OPTIONAL)} besides. Add, rename or remove columns; commas separate those of a CSV."
         )
 
 

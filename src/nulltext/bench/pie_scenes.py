@@ -1,0 +1,128 @@
+"""A set in PIE-Bench's format made of rendered scenes: one picture after another of its ten kinds of edits.
+
+In a scene the content of a thing is its pattern, its pose how it stands to another, its material the finish, and the
+background is the ground.
+"""
+
+import dataclasses
+import difflib
+import io
+import json
+import os
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from nulltext.bench.edits import unchanged
+from nulltext.bench.pie import CATEGORIES, MAPPING, PICTURES, SIDE
+from nulltext.bench.runs import encode_runs
+from nulltext.errors import SettingError
+from nulltext.files import check_output, write_file
+from nulltext.pictures import to_image
+from nulltext.scenes.captions import caption, one_word_edits
+from nulltext.scenes.renderer import render
+from nulltext.scenes.world import HELD_OUT_SEEDS, MOST_THINGS, Scene, sample_scene
+
+FIRST = 30_000
+"""The first held-out seed, apart from those of the other measurements."""
+QUALITY = 80
+"""Of the pictures, as JPEG counts it."""
+
+_WORDS: Mapping[str, tuple[str, ...]] = {
+    "0": ("shape", "color", "pattern", "finish", "ground", "time"),
+    "1": ("shape",),
+    "4": ("pattern",),
+    "5": ("relation",),
+    "6": ("color",),
+    "7": ("finish",),
+    "8": ("ground",),
+    "9": ("style",),
+}
+"""The kinds of words that an edit of each kind changes one of; 2 and 3 add and delete a thing."""
+_LOCAL = ("shape", "color", "pattern", "finish")
+
+
+def write_pie_set(
+    folder: str | os.PathLike[str], *, pictures: int = 10, first: int = FIRST, overwrite: bool = False
+) -> Path:
+    """Writes pictures, captions and masks that `nulltext.bench.pie.load_pie` reads, the same ones for the same seeds.
+
+    The nth picture is of the kind n modulo 10. Its mask is where the renderer draws the edited scene otherwise, but for
+    edits of style the whole picture, as there.
+
+    Args:
+        folder: Where to; it is made if need be.
+        pictures: How many.
+        first: The held-out seed of the first.
+        overwrite: Whether files already there may be replaced.
+
+    Returns:
+        The mapping file.
+
+    Raises:
+        SettingError: There are no such scenes.
+        OutputExistsError: There are files and `overwrite` is off.
+        OutputWriteError: The system refused.
+    """
+    if pictures < 1 or not 0 <= first <= first + pictures <= len(HELD_OUT_SEEDS):
+        raise SettingError(
+            f"got {pictures} pictures from seed {first}; expected at least one, and seeds from 0 to "
+            f"{len(HELD_OUT_SEEDS) - 1}."
+        )
+    mapping = check_output(Path(folder) / MAPPING, overwrite=overwrite, make_folder=True)
+    entries: dict[str, dict[str, object]] = {}
+    for number in range(pictures):
+        category = str(number % len(CATEGORIES))
+        name = f"{category}{number:011d}"
+        path = f"{category}_{CATEGORIES[category].replace(' ', '_')}/{name}.jpg"
+        before, after, word = _edit(category, first + number)
+        old, new = render([before, after], height=SIDE, width=SIDE).pixels
+        whole = np.ones((SIDE, SIDE), dtype=bool)
+        jpeg = io.BytesIO()
+        to_image(old[None]).save(jpeg, "JPEG", quality=QUALITY)
+        (mapping.parent / PICTURES / path).parent.mkdir(parents=True, exist_ok=True)
+        write_file(mapping.parent / PICTURES / path, jpeg.getvalue(), overwrite=overwrite)
+        source, target, instruction = _marked(caption(before), caption(after))
+        entries[name] = {
+            "image_path": path,
+            "original_prompt": source,
+            "editing_prompt": target,
+            "editing_instruction": instruction,
+            "editing_type_id": category,
+            "blended_word": f"{before.things[0].shape} {after.things[0].shape}" if word in _LOCAL else "",
+            "mask": encode_runs(whole if word == "style" else ~unchanged(old[None], new[None]).numpy()),
+        }
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries.items())
+    return write_file(mapping, f"{{\n{lines}\n}}\n".encode(), overwrite=overwrite)
+
+
+def _edit(category: str, seed: int) -> tuple[Scene, Scene, str]:
+    """A scene, the same edited, and the kind of word that changes."""
+    words = _WORDS.get(category)
+    if words is None:  # the third thing stands behind the others, which stay where they are
+        three = sample_scene(HELD_OUT_SEEDS[seed], things=MOST_THINGS, style="photo")
+        two = dataclasses.replace(three, things=three.things[:-1])
+        return (two, three, "thing") if CATEGORIES[category] == "add object" else (three, two, "thing")
+    scene = sample_scene(HELD_OUT_SEEDS[seed], things=2 if "relation" in words else 1, style="photo")
+    draw = random.Random(seed)  # noqa: S311  a choice of words, not a secret
+    word = draw.choice(words)
+    return scene, draw.choice([after for kind, after in one_word_edits(scene) if kind == word]), word
+
+
+def _marked(source: str, target: str) -> tuple[str, str, str]:
+    """Both captions with square brackets around what the other lacks, and the change as an instruction."""
+    ours, theirs = source.split(), target.split()
+    marked: tuple[list[str], list[str]] = ([], [])
+    orders: list[str] = []
+    for change, a, b, c, d in difflib.SequenceMatcher(a=ours, b=theirs, autojunk=False).get_opcodes():
+        parts = (" ".join(ours[a:b]), " ".join(theirs[c:d]))
+        for words, part in zip(marked, parts, strict=True):
+            if part:
+                words.append(part if change == "equal" else f"[{part}]")
+        if change != "equal":
+            orders.append(
+                {"replace": "change {} to {}", "insert": "add {1}", "delete": "remove {}"}[change].format(*parts)
+            )
+    return " ".join(marked[0]), " ".join(marked[1]), " and ".join(orders)
