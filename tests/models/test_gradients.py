@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from nulltext.models.gradients import ScaledGradient
+from nulltext.models.gradients import ScaledGradient, clamp
 
 
 @pytest.mark.parametrize("size", [1e-12, 3e-7, 1.0, 1e6])
@@ -22,3 +22,12 @@ def test_is_the_identity_forwards_and_at_zero():
     assert torch.equal(output, text)
     output.backward(torch.zeros(2, 3))
     assert text.grad.tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+def test_a_clamp_lets_gradients_through_that_lead_back_inside():
+    x = torch.tensor([-2.0, -2.0, 0.5, 0.5, 2.0, 2.0], requires_grad=True)
+    clamped = clamp(x, -1.0, 1.0)
+    assert clamped.tolist() == [-1, -1, 0.5, 0.5, 1, 1]
+    clamped.backward(torch.tensor([3.0, -3.0, 3.0, -3.0, 3.0, -3.0]))
+    # A descent goes against the gradient: from -2 upwards, from 2 downwards.
+    assert x.grad.tolist() == [0, -3, 3, -3, 3, 0]

@@ -122,3 +122,13 @@ def test_pictures_are_clamped(model):
     pixels = model.decode(torch.randn(2, 4, 5, 7) * 100)
     assert pixels.shape == (2, 3, 40, 56)
     assert pixels.abs().max() <= 1
+
+
+def test_gradients_reach_latents_through_decoding_where_they_are_asked_for(model):
+    latents = torch.randn(1, 4, 5, 7, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    drawn = model.decode(latents)
+    drawn.square().sum().backward()
+    assert (latents.grad != 0).all()
+    assert torch.equal(drawn, model.decode(latents.detach()))
+    assert not model.decode(latents.detach()).requires_grad  # no graph, no memory kept
+    assert all(weight.grad is None for weight in model.vae.parameters())

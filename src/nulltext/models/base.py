@@ -32,6 +32,19 @@ class ModelIdentity:
 
 
 @runtime_checkable
+class Autoencoder(Protocol):
+    """Pictures as latents and back. All tensors in and out are float32."""
+
+    def encode(self, pixels: Pixels) -> Latents:
+        """[B, C, h, w] latents of pictures [B, 3, H, W] in [-1, 1]."""
+        ...
+
+    def decode(self, latents: Latents) -> Pixels:
+        """[B, 3, H, W] pictures of latents, clamped to [-1, 1]; differentiable with respect to the latents."""
+        ...
+
+
+@runtime_checkable
 class Model(Protocol):
     """A frozen text-to-image latent diffusion model. All tensors in and out are float32 on `device`."""
 
@@ -80,6 +93,11 @@ class Model(Protocol):
         """The network behind `predict`, whose attention layers can be controlled."""
         ...
 
+    @property
+    def quantised(self) -> Autoencoder | None:
+        """The autoencoder with a codebook that the checkpoint holds besides its own, if it holds one."""
+        ...
+
     def schedule(self, steps: int) -> Schedule:
         """The model's noise schedule in so many steps.
 
@@ -116,7 +134,10 @@ class Model(Protocol):
         ...
 
     def decode(self, latents: Latents) -> Pixels:
-        """[B, 3, h * scale, w * scale] pictures of latents, clamped to [-1, 1]."""
+        """[B, 3, h * scale, w * scale] pictures of latents, clamped to [-1, 1].
+
+        Differentiable with respect to the latents; where those ask for no gradient none is prepared.
+        """
         ...
 
 

@@ -1,16 +1,18 @@
-"""CLIP for the metrics: pictures and captions as unit vectors in one space (Radford et al., 2021)."""
+"""CLIP: pictures and captions as unit vectors in one space (Radford et al., 2021)."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPModel, CLIPTokenizer
 
-from nulltext.errors import ModelNotFoundError
+from nulltext.errors import ModelNotFoundError, SettingError
 from nulltext.models import embedded
+from nulltext.models.base import Model
+from nulltext.models.loading import EMBEDDED
 from nulltext.models.quiet import quiet
 
 _MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
@@ -51,16 +53,56 @@ class Clip:
 
     @torch.no_grad()
     def texts(self, captions: Sequence[str]) -> Tensor:
-        """Captions as unit vectors, [n, D]."""
-        tokens = self.tokenizer(list(captions), padding="longest", return_tensors="pt").input_ids
+        """Captions as unit vectors, [n, D]; of one that is longer than the tower reads, the beginning."""
+        length = int(self.model.text_model.config.to_dict()["max_position_embeddings"])
+        tokens = self.tokenizer(
+            list(captions), padding="longest", truncation=True, max_length=length, return_tensors="pt"
+        ).input_ids
         said = self.model.text_model(input_ids=tokens.to(self.model.device)).pooler_output
         return functional.normalize(self.model.text_projection(said), dim=-1)
 
-    @torch.no_grad()
     def images(self, pixels: Tensor) -> Tensor:
-        """Pictures [n, 3, h, w] in [-1, 1] as unit vectors, [n, D]; scaled to the tower's size where they are not."""
+        """Pictures [n, 3, h, w] in [-1, 1] as unit vectors, [n, D]; scaled to the tower's size where they are not.
+
+        Differentiable with respect to the pictures.
+        """
+        seen = self.model.vision_model(pixel_values=self._fitted(pixels)).pooler_output
+        return functional.normalize(self.model.visual_projection(seen), dim=-1)
+
+    def patches(self, pixels: Tensor) -> Tensor:
+        """What the last layer says of every patch of pictures [n, 3, h, w] in [-1, 1]: unit vectors, [n, patches, D].
+
+        Differentiable with respect to the pictures.
+        """
+        seen = self.model.vision_model(pixel_values=self._fitted(pixels)).last_hidden_state
+        return functional.normalize(seen[:, 1:], dim=-1)  # the first stands for the whole picture
+
+    def _fitted(self, pixels: Tensor) -> Tensor:
         side = self.side
         if pixels.shape[-2:] != (side, side):
             pixels = functional.interpolate(pixels, size=(side, side), mode="bicubic", antialias=True).clamp(-1, 1)
-        seen = self.model.vision_model(pixel_values=normalized(pixels.to(self.model.device))).pooler_output
-        return functional.normalize(self.model.visual_projection(seen), dim=-1)
+        return normalized(pixels.to(self.model.device))
+
+
+def spherical(a: Tensor, b: Tensor) -> Tensor:
+    """How far unit vectors [..., D] are apart: half the square of the angle between them, ``2 asin(|a - b| / 2)²``."""
+    return 2 * ((a - b).norm(dim=-1) / 2).clamp(max=1 - 1e-6).asin() ** 2
+
+
+def clip_for(model: Model, given: Clip | None) -> Clip:
+    """The CLIP that judges pictures of a model: the one given, or the embedded model's own.
+
+    Raises:
+        SettingError: None is given, and the model is not the embedded one.
+    """
+    if given is not None:
+        return given
+    if model.identity.id != EMBEDDED:
+        raise SettingError(
+            f"got no CLIP for {model.identity.id}; only the embedded model has one of its own. Pass "
+            "clip=nulltext.models.clip.Clip.load(folder), of a folder with a CLIPModel and its tokenizer."
+        )
+    clip = Clip.load()
+    network: Any = clip.model  # its `to` is typed as a function
+    network.to(model.device)
+    return clip

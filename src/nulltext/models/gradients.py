@@ -1,8 +1,32 @@
-"""Backpropagation through a float16 network without losing small gradients."""
+"""Backpropagation where the plain rules would lose the gradient: through float16, and past a clamp."""
 
 import math
 
+import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+
+class _Clamp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, low: float, high: float) -> Tensor:
+        clamped = x.clamp(low, high)
+        ctx.save_for_backward(x - clamped)
+        return clamped
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,), (beyond,) = gradients, ctx.saved_tensors
+        return gradient * (gradient * beyond >= 0), None, None
+
+
+def clamp(x: Tensor, low: float, high: float) -> Tensor:
+    """`torch.clamp`; on the way back the gradient passes also outside the range where a descent would lead back in.
+
+    By the plain rule a value that once left the range would stay there for good.
+    """
+    clamped: Tensor = _Clamp.apply(x, low, high)  # pyright: ignore[reportAssignmentType]  # torch leaves it open
+    return clamped
 
 
 class ScaledGradient:

@@ -16,6 +16,7 @@ from nulltext.models import embedded, weights
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.models.quiet import quiet
 from nulltext.models.stable_diffusion import StableDiffusion
+from nulltext.models.vq import VQAutoencoder
 
 EMBEDDED = "scenes"
 """The name of the model that ships inside the package."""
@@ -102,6 +103,7 @@ def load(
         device=place,
         dtype=precision,
         guidance=weights.GUIDANCE if is_file else weights.recommended_guidance(folder),
+        quantised=None if is_file else VQAutoencoder.beside(folder, device=place),
         word_list=word_list if word_list.is_file() and not is_file else None,
     )
 

@@ -19,8 +19,8 @@ from nulltext.errors import (
     UnsupportedPipelineError,
     UnsupportedScheduleError,
 )
-from nulltext.models.base import ModelIdentity
-from nulltext.models.gradients import ScaledGradient
+from nulltext.models.base import Autoencoder, ModelIdentity
+from nulltext.models.gradients import ScaledGradient, clamp
 from nulltext.models.quiet import quiet
 from nulltext.models.weights import GUIDANCE
 from nulltext.text.words import Tokens
@@ -45,6 +45,7 @@ class StableDiffusion:
         tokenizer: ``CLIPTokenizer``.
         scheduler_config: A full ``DDIMScheduler`` config.
         guidance: The weight w of classifier-free guidance at which the checkpoint is best used.
+        quantised: The autoencoder with a codebook that the checkpoint holds besides its own, if it holds one.
         words: The words the model was taught, if it has a list; None for a model that takes any.
         word_list: Where that list is.
     """
@@ -59,6 +60,7 @@ class StableDiffusion:
     tokenizer: Any
     scheduler_config: Mapping[str, Any]
     guidance: float = GUIDANCE
+    quantised: Autoencoder | None = None
     words: frozenset[str] | None = None
     word_list: Path | None = None
 
@@ -71,6 +73,7 @@ class StableDiffusion:
         device: torch.device,
         dtype: torch.dtype,
         guidance: float = GUIDANCE,
+        quantised: Autoencoder | None = None,
         word_list: Path | None = None,
     ) -> "StableDiffusion":
         """Takes over a pipeline's parts: moves them, sets their precision, and freezes them.
@@ -81,6 +84,7 @@ class StableDiffusion:
             device: Where to compute.
             dtype: The denoiser's precision: float32, float16 or bfloat16.
             guidance: The weight w at which it is best used.
+            quantised: An autoencoder with a codebook that lies beside it.
             word_list: A text file with one known word a line, if the model only knows some.
 
         Raises:
@@ -119,6 +123,7 @@ class StableDiffusion:
             tokenizer=parts.tokenizer,
             scheduler_config=scheduler_config,
             guidance=guidance,
+            quantised=quantised,
             words=None if word_list is None else frozenset(word_list.read_text(encoding="utf-8").lower().split()),
             word_list=word_list,
         )
@@ -219,12 +224,11 @@ class StableDiffusion:
         return (latents.contiguous() - self._shift) * self.vae.config.scaling_factor
 
     def decode(self, latents: Latents) -> Pixels:
-        """[B, 3, h * scale, w * scale] pictures of latents, clamped to [-1, 1]."""
+        """[B, 3, h * scale, w * scale] pictures of latents, clamped to [-1, 1]; differentiable."""
         latents = latents / self.vae.config.scaling_factor + self._shift
         if self.device.type == "cpu":
             latents = latents.contiguous(memory_format=torch.channels_last)
-        with torch.no_grad():
-            return self.vae.decode(latents).sample.clamp(-1, 1).contiguous()
+        return clamp(self.vae.decode(latents).sample, -1.0, 1.0).contiguous()
 
     @property
     def _shift(self) -> float:
