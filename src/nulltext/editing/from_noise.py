@@ -1,0 +1,51 @@
+"""What the model draws of a caption where there is no photograph: the bound for editing's freedom."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from nulltext.editing.base import Edit
+from nulltext.editing.generate import generate
+from nulltext.inversion.base import Inversion
+from nulltext.models.base import Model
+from nulltext.progress import OnProgress, silent
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FromNoise:
+    """The new caption sampled from noise alone, of the photograph's size and in the inversion's steps.
+
+    It shows what the model makes of the caption and keeps nothing of the photograph: the row "generated" of the
+    paper's comparison.
+
+    Attributes:
+        guidance: The weight w; None is the model's own.
+        seed: Of the noise, the same for every caption.
+    """
+
+    guidance: float | None = None
+    seed: int = 0
+
+    def __call__(
+        self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
+    ) -> Edit:
+        """Draws; see `nulltext.editing.base.Editor`. The edit's `source` is the picture through the autoencoder.
+
+        Raises:
+            MismatchError: Another model or schedule than the inversion's.
+            CaptionError: A caption is empty, too long, or has an unknown word.
+        """
+        wanted = (captions,) if isinstance(captions, str) else tuple(captions)
+        inversion.check(model)
+        drawn = generate(
+            model,
+            wanted,
+            steps=len(inversion.schedule),
+            guidance=self.guidance,
+            seed=[self.seed] * len(wanted),
+            size=inversion.frame.fitted,
+            on_progress=on_progress,
+        )
+        source = model.decode(inversion.pivot[-1:].to(model.device)).cpu()
+        return Edit(captions=wanted, pixels=drawn, source=source, frame=inversion.frame)

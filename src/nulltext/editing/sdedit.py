@@ -1,0 +1,74 @@
+"""SDEdit: noise the picture half-way and sample the rest under the new caption (Meng et al., arXiv 2108.01073)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+
+from nulltext.diffusion.guidance import Guided
+from nulltext.diffusion.levels import combine
+from nulltext.diffusion.sampling import sample
+from nulltext.diffusion.schedule import Schedule
+from nulltext.editing.base import Edit
+from nulltext.errors import SettingError
+from nulltext.inversion.base import Inversion
+from nulltext.models.base import Model, embed_captions
+from nulltext.progress import OnProgress, silent
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class SDEdit:
+    """The picture's latents with fresh noise, sampled under the new caption.
+
+    Of the inversion it takes the picture and the steps, nothing else. Which step it begins with is the arithmetic of
+    diffusers' ``StableDiffusionImg2ImgPipeline``.
+
+    Attributes:
+        strength: The share of the steps that are sampled, above 0 to 1: more follows the caption, less the picture.
+            Even at 1 the first level has a little of the picture in it, unless the model's schedule begins with noise
+            alone.
+        guidance: The weight w; None is the model's own.
+        seed: Of the noise, the same for every caption.
+
+    Raises:
+        SettingError: `strength` is out of range.
+    """
+
+    strength: float = 0.8
+    guidance: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.strength <= 1:
+            raise SettingError(f"strength: got {self.strength:g}; expected a share of the steps, above 0 to 1.")
+
+    def __call__(
+        self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
+    ) -> Edit:
+        """Edits; see `nulltext.editing.base.Editor`. The edit's `source` is the picture through the autoencoder.
+
+        Raises:
+            MismatchError: Another model or schedule than the inversion's.
+            CaptionError: A caption is empty, too long, or has an unknown word.
+            SettingError: `strength` leaves no step to sample.
+        """
+        wanted = (captions,) if isinstance(captions, str) else tuple(captions)
+        inversion.check(model)
+        steps = len(inversion.schedule)
+        first = steps - int(steps * self.strength)
+        if first == steps:
+            raise SettingError(
+                f"got strength={self.strength:g}, which leaves none of the {steps} steps to sample; expected at least "
+                f"{1 / steps:g}."
+            )
+        rest = Schedule(inversion.schedule[first:])
+        cond, null = embed_captions(model, wanted), model.embed([""])
+        guided = Guided(model, cond, model.guidance if self.guidance is None else self.guidance)
+        z0 = inversion.pivot[-1:]
+        noise = torch.randn(z0.shape, generator=torch.Generator().manual_seed(self.seed))
+        start = combine(z0, noise, rest[0].noisy).to(model.device).expand(len(cond), -1, -1, -1)
+        drawn = model.decode(sample(guided, rest, start, [null] * len(rest), on_progress)).cpu()
+        source = model.decode(z0.to(model.device)).cpu()
+        return Edit(captions=wanted, pixels=drawn, source=source, frame=inversion.frame)
