@@ -16,12 +16,13 @@ from nulltext.types import Masks, OnePixels, Pixels
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Edit:
-    """Edited pictures, and the source drawn in the same batch as a check.
+    """Edited pictures, and the source as a check of what an edit by that method cannot keep.
 
     Attributes:
         captions: The new captions.
         pixels: [B, 3, H, W] in [-1, 1], one picture a caption, of the fitted size. On the CPU.
-        source: [1, 3, H, W] in [-1, 1] the source drawn again from its inversion. On the CPU.
+        source: [1, 3, H, W] in [-1, 1] the source drawn again from its inversion, in the same batch; of methods that
+            do not sample from an inversion, the picture through what they have of an autoencoder. On the CPU.
         frame: Where the fitted pictures lie in the photograph.
         kinds: How each caption was matched with its source, "replace" or "refine"; empty for methods that match none.
         masks: [B, 1, H, W] in [0, 1] where each picture was allowed to change; None for everywhere.
@@ -70,7 +71,7 @@ class Editor(Protocol):
             model: The model it was inverted with.
             inversion: The inversion.
             captions: One new caption, or several to draw in one batch.
-            on_progress: Told of every step, phase "sample".
+            on_progress: Told of every step, phase "sample"; "optimise" of methods that optimise for each caption.
 
         Raises:
             MismatchError: Another model, schedule or guidance than the inversion's.

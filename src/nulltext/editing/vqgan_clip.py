@@ -1,0 +1,103 @@
+"""VQGAN-CLIP: the autoencoder's latents moved until CLIP sees the caption (Crowson et al., arXiv 2204.08583)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nulltext.editing.base import Edit
+from nulltext.editing.views import Views
+from nulltext.errors import SettingError
+from nulltext.inversion.base import Inversion
+from nulltext.models.base import Autoencoder, Model, embed_captions
+from nulltext.models.clip import Clip, clip_for, spherical
+from nulltext.pictures import to_pixels
+from nulltext.progress import OnProgress, Progress, numbered, silent
+from nulltext.types import Latents, Pixels
+
+VIEWS: Final = Views(smallest=0.6, tilt=0.2, jitter=0.1, noise=0.1)
+"""Of each picture that CLIP judges."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class VQGANCLIP:
+    """Adam on the picture's own latents, by how near CLIP finds random views of the picture to the new caption.
+
+    Of the inversion it takes the picture alone. Nothing but `keep` holds the result near the picture. The defaults suit
+    the embedded model; of a VQGAN at full size the authors move the latents at a rate of 0.1, with 32 cutouts.
+
+    Attributes:
+        iterations: Steps of Adam for each caption.
+        learning_rate: Adam's.
+        cutouts: Random views that CLIP judges in each step.
+        keep: Weight of the mean-squared distance of the latents from where they started.
+        seed: Of the views, the same for every caption.
+        clip: What judges; None for the embedded model's own.
+        autoencoder: Whose latents are moved; None for the checkpoint's with a codebook if it holds one, else its own.
+
+    Raises:
+        SettingError: A setting is out of range.
+    """
+
+    iterations: int = 100
+    learning_rate: float = 0.03
+    cutouts: int = 8
+    keep: float = 0.1
+    seed: int = 0
+    clip: Clip | None = None
+    autoencoder: Autoencoder | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("iterations", 1), ("cutouts", 1), ("keep", 0)):
+            if getattr(self, name) < least:
+                raise SettingError(f"{name}: got {getattr(self, name):g}; expected at least {least}.")
+        if self.learning_rate <= 0:
+            raise SettingError(f"learning_rate: got {self.learning_rate:g}; expected more than 0.")
+
+    def __call__(
+        self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
+    ) -> Edit:
+        """Edits; see `nulltext.editing.base.Editor`. The edit's `source` is the picture through the autoencoder.
+
+        Progress is told of every step, phase "optimise", of the captions in turn.
+
+        Raises:
+            MismatchError: Another model or schedule than the inversion's.
+            CaptionError: A caption is empty, too long, or has an unknown word.
+            SettingError: No CLIP is given and the model is not the embedded one, or the autoencoder cannot take the
+                picture's size.
+        """
+        wanted = (captions,) if isinstance(captions, str) else tuple(captions)
+        inversion.check(model)
+        embed_captions(model, wanted)  # for what it raises
+        clip = clip_for(model, self.clip)
+        autoencoder = self.autoencoder or model.quantised or model
+        start = autoencoder.encode(to_pixels(inversion.picture).to(model.device))
+        drawn: list[Pixels] = []
+        for number, caption in enumerate(wanted, start=1):
+            said = clip.texts([caption])[0]  # alone: Adam makes much of how a batch is rounded
+            tell = numbered(on_progress, number, len(wanted))
+            drawn.append(autoencoder.decode(self._optimise(clip, autoencoder, start, said, tell)).cpu())
+        source = autoencoder.decode(start).cpu()
+        return Edit(captions=wanted, pixels=torch.cat(drawn), source=source, frame=inversion.frame)
+
+    def _optimise(
+        self, clip: Clip, autoencoder: Autoencoder, start: Latents, said: Tensor, on_progress: OnProgress
+    ) -> Latents:
+        """The latents whose picture CLIP finds nearest to a caption's embedding `said`, [D], after all steps."""
+        generator = torch.Generator().manual_seed(self.seed)
+        latents = start.clone().requires_grad_()
+        adam = torch.optim.Adam([latents], lr=self.learning_rate)
+        for step in range(1, self.iterations + 1):
+            with torch.enable_grad():
+                views = VIEWS(autoencoder.decode(latents), self.cutouts, (clip.side, clip.side), generator)
+                loss = spherical(clip.images(views), said).mean()
+                (loss + self.keep * F.mse_loss(latents, start)).backward()
+            adam.step()
+            adam.zero_grad()
+            on_progress(Progress("optimise", step, self.iterations, loss.item()))
+        return latents.detach()

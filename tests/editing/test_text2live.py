@@ -1,0 +1,102 @@
+import dataclasses
+
+import pytest
+import torch
+
+from nulltext import DDIM, Progress, open_image
+from nulltext.editing.text2live import Text2LIVE, lay
+from nulltext.errors import EmptyCaptionError, SettingError
+from nulltext.pictures import to_pixels
+
+CAPTION, TARGET = "a red ball on grass", "a dog"
+
+
+@pytest.fixture(scope="module")
+def inversion(model, photo):
+    return DDIM(steps=2)(model, photo, CAPTION)
+
+
+@pytest.fixture(scope="module")
+def editor(clip):
+    return Text2LIVE(iterations=40, views=4, width=8, scales=3, clip=clip)
+
+
+def test_clip_comes_to_see_the_caption(model, inversion, clip, editor, untouched):
+    told: list[Progress] = []
+    edit = editor(model, inversion, TARGET, told.append)
+    assert [(event.phase, event.step, event.total) for event in told] == [("optimise", i, 40) for i in range(1, 41)]
+    first, last = (sum(event.loss for event in part) / 5 for part in (told[:5], told[-5:]))
+    assert last < 0.9 * first
+    before, after = ((clip.images(pixels) @ clip.texts([TARGET]).T).item() for pixels in (edit.source, edit.pixels))
+    assert after > before + 0.05
+    assert torch.equal(edit.source, to_pixels(inversion.picture))
+    assert not edit.pixels.requires_grad
+    assert edit.masks.shape == (1, 1, 64, 64)
+    assert 0 <= edit.masks.min() <= edit.masks.max() <= 1
+    assert edit.masks.mean() > 0.2
+
+
+def test_a_heavy_weight_on_opacity_leaves_the_picture_alone(model, inversion, editor):
+    edit = dataclasses.replace(editor, sparsity=100.0, learning_rate=0.02)(model, inversion, TARGET)
+    assert edit.masks.mean() < 0.05
+    assert (edit.pixels - edit.source).abs().mean() < 0.05
+
+
+@pytest.mark.parametrize("loss", ["composition", "screen", "structure", "sparsity"])
+def test_every_loss_has_a_part(model, inversion, editor, loss):
+    few = dataclasses.replace(editor, iterations=3)
+    without = dataclasses.replace(few, **{loss: 0.0})
+    assert not torch.equal(few(model, inversion, TARGET).pixels, without(model, inversion, TARGET).pixels)
+
+
+def test_the_sources_caption_and_the_screens_have_a_part(model, inversion, editor):
+    few = dataclasses.replace(editor, iterations=3)
+    usual = few(model, inversion, TARGET).pixels
+    assert not torch.equal(usual, few(model, dataclasses.replace(inversion, caption="a cat"), TARGET).pixels)
+    assert not torch.equal(usual, dataclasses.replace(few, screen_caption="{}")(model, inversion, TARGET).pixels)
+
+
+def test_several_are_what_each_is_alone(model, inversion, editor):
+    few = dataclasses.replace(editor, iterations=3)
+    together = few(model, inversion, [TARGET, "a cat"])
+    for i, caption in enumerate((TARGET, "a cat")):
+        assert torch.equal(together.pixels[i : i + 1], few(model, inversion, caption).pixels)
+    assert not torch.equal(together.pixels[0], together.pixels[1])
+    assert not torch.equal(together.pixels[:1], dataclasses.replace(few, seed=1)(model, inversion, TARGET).pixels)
+
+
+def test_pictures_of_any_size(model, clip, picture, editor):
+    inversion = DDIM(steps=1)(model, open_image(picture, model, size=(40, 72)), CAPTION)
+    edit = dataclasses.replace(editor, iterations=2, scales=7)(model, inversion, TARGET)
+    assert edit.pixels.shape == (1, 3, 40, 72)
+    assert edit.image.size == picture.size
+
+
+def test_a_layer_laid_over_a_picture():
+    colours, ground = torch.full((1, 3, 2, 2), 1.0), torch.full((1, 3, 2, 2), -1.0)
+    opacity = torch.tensor([[[[0.0, 0.5], [0.75, 1.0]]]])
+    assert lay(colours, opacity, ground)[0, 1].tolist() == [[-1.0, 0.0], [0.5, 1.0]]
+
+
+def test_no_clip_of_its_own(model, inversion):
+    with pytest.raises(SettingError, match=r"Pass clip=nulltext\.models\.clip\.Clip\.load"):
+        Text2LIVE()(model, inversion, TARGET)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["iterations", "views", "width", "scales", "composition", "screen", "structure", "sparsity", "learning_rate"],
+)
+def test_settings_out_of_range(name):
+    with pytest.raises(SettingError, match=f"{name}: got -1; expected"):
+        Text2LIVE(**{name: -1})
+
+
+def test_a_screen_without_the_caption():
+    with pytest.raises(SettingError, match=r"expected \{\} where"):
+        Text2LIVE(screen_caption="a green screen")
+
+
+def test_no_caption(model, inversion, editor):
+    with pytest.raises(EmptyCaptionError):
+        editor(model, inversion, [])

@@ -1,0 +1,100 @@
+import dataclasses
+
+import pytest
+import torch
+from diffusers import VQModel
+
+from nulltext import DDIM, Progress, load, psnr
+from nulltext.editing.vqgan_clip import VQGANCLIP
+from nulltext.errors import EmptyCaptionError, SettingError
+from nulltext.models.vq import VQAutoencoder
+
+CAPTION, TARGET = "a red ball on grass", "a dog"
+
+
+@pytest.fixture(scope="module")
+def inversion(model, photo):
+    return DDIM(steps=2)(model, photo, CAPTION)
+
+
+@pytest.fixture(scope="module")
+def editor(clip):
+    return VQGANCLIP(iterations=30, learning_rate=0.1, cutouts=4, clip=clip)
+
+
+def similarity(clip, pixels, caption):
+    return (clip.images(pixels) @ clip.texts([caption]).T).item()
+
+
+def test_clip_comes_to_see_the_caption(model, inversion, clip, editor, untouched):
+    told: list[Progress] = []
+    edit = editor(model, inversion, TARGET, told.append)
+    assert [(event.phase, event.step, event.total) for event in told] == [("optimise", i, 30) for i in range(1, 31)]
+    first, last = (sum(event.loss for event in part) / 5 for part in (told[:5], told[-5:]))
+    assert last < first - 0.01
+    assert similarity(clip, edit.pixels, TARGET) > similarity(clip, edit.source, TARGET) + 0.01
+    assert not edit.pixels.requires_grad
+    torch.testing.assert_close(edit.source, model.decode(inversion.pivot[-1:]), rtol=1e-4, atol=1e-4)
+
+
+def test_several_are_what_each_is_alone(model, inversion, editor):
+    few = dataclasses.replace(editor, iterations=3)
+    told: list[Progress] = []
+    together = few(model, inversion, [TARGET, "a cat"], told.append)
+    assert [(event.picture, event.pictures, event.step) for event in told] == [
+        (picture, 2, step) for picture in (1, 2) for step in (1, 2, 3)
+    ]
+    for i, caption in enumerate((TARGET, "a cat")):
+        assert torch.equal(together.pixels[i : i + 1], few(model, inversion, caption).pixels)
+    assert not torch.equal(together.pixels[0], together.pixels[1])
+    assert not torch.equal(together.pixels[:1], dataclasses.replace(few, seed=1)(model, inversion, TARGET).pixels)
+
+
+def test_weight_that_keeps_near_the_start(model, inversion, editor):
+    free, held = (
+        dataclasses.replace(editor, iterations=10, keep=keep)(model, inversion, TARGET) for keep in (0.0, 100.0)
+    )
+    assert psnr(held.pixels, held.source) > psnr(free.pixels, free.source) + 1.5
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(2)
+    return VQModel(
+        block_out_channels=(8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=4,
+        num_vq_embeddings=32,
+        norm_num_groups=4,
+    )
+
+
+def test_moves_the_codes_of_the_checkpoints_vq_model(pipeline_builder, network, photo, editor, clip, tmp_path):
+    pipeline_builder().save_pretrained(tmp_path)
+    network.save_pretrained(tmp_path / "vqvae")
+    model = load(tmp_path, device="cpu")
+    inversion = DDIM(steps=1)(model, photo, CAPTION)
+    assert isinstance(model.quantised, VQAutoencoder)
+    few = dataclasses.replace(editor, iterations=8)
+    edit = few(model, inversion, TARGET)
+    given = dataclasses.replace(few, autoencoder=VQAutoencoder.load(tmp_path / "vqvae"))
+    assert torch.equal(edit.pixels, given(dataclasses.replace(model, quantised=None), inversion, TARGET).pixels)
+    torch.testing.assert_close(edit.source, network(photo.pixels).sample.clamp(-1, 1).detach(), rtol=1e-4, atol=1e-4)
+    assert similarity(clip, edit.pixels, TARGET) > similarity(clip, edit.source, TARGET)
+
+
+def test_no_clip_of_its_own(model, inversion):
+    with pytest.raises(SettingError, match=r"Pass clip=nulltext\.models\.clip\.Clip\.load"):
+        VQGANCLIP()(model, inversion, TARGET)
+
+
+@pytest.mark.parametrize("name", ["iterations", "cutouts", "keep", "learning_rate"])
+def test_settings_out_of_range(name):
+    with pytest.raises(SettingError, match=f"{name}: got -1; expected"):
+        VQGANCLIP(**{name: -1})
+
+
+def test_no_caption(model, inversion, editor):
+    with pytest.raises(EmptyCaptionError):
+        editor(model, inversion, [TARGET, " "])
