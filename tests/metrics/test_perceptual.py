@@ -51,7 +51,7 @@ def test_follows_the_paper(pair, hub):
     squeeze = models.squeezenet1_1(weights=None)
     hub.mkdir(parents=True)
     torch.save(squeeze.state_dict(), hub / models.SqueezeNet1_1_Weights.DEFAULT.url.rsplit("/", 1)[-1])
-    linear = torch.load(Path(lpip.__file__).parent / "lpips_models" / "squeeze.pth")
+    linear = torch.load(Path(lpip.__file__).parent / "lpips_models" / "squeeze.pth", map_location="cpu")
 
     def features(picture):
         x = picture - torch.tensor([-0.030, -0.088, -0.188])[:, None, None]
