@@ -1,0 +1,114 @@
+"""PIE-Bench, by its published protocol: null-text inversion with Prompt-to-Prompt, and plain DDIM inversion."""
+
+from dataclasses import replace
+from functools import partial
+
+from nulltext.bench import pie
+from nulltext.bench.cases import Case
+from nulltext.bench.report import Column, Report
+from nulltext.bench.run import Candidate, Measure, Outcome, always, run
+from nulltext.bench.studies import SECONDS, Setting
+from nulltext.editing.prompt_to_prompt import PromptToPrompt
+from nulltext.errors import SettingError
+from nulltext.inversion.ddim import DDIM
+from nulltext.metrics import Missing
+from nulltext.metrics import pie as published
+from nulltext.metrics.clip import PicturesAndTexts
+from nulltext.metrics.structure import KeysOfPictures
+from nulltext.models.base import Model
+
+WHOLE = Missing("the mask is the whole picture: there is nothing outside of it.")
+COLUMNS = (
+    Column(name="structure_distance", label="structure distance, x 1000", better="lower"),
+    Column(name="psnr", label="PSNR outside, dB"),
+    Column(name="lpips", label="LPIPS outside, x 1000", better="lower"),
+    Column(name="mse", label="MSE outside, x 10000", better="lower"),
+    Column(name="ssim", label="SSIM outside, x 100"),
+    Column(name="clip_whole", label="CLIP whole"),
+    Column(name="clip_edited", label="CLIP edited part"),
+    SECONDS,
+)
+
+
+def measure_pie(model: Model, setting: Setting, *, dino: KeysOfPictures | Missing, lenient: bool = False) -> Report:
+    """Edits PIE-Bench, or a set in its format, by its protocol.
+
+    Args:
+        model: The model; the published tables are of Stable Diffusion 1.4 in single precision.
+        setting: How to run it; its `data` is the folder of the set, its guidance that of the protocol if None. The
+            published tables ask CLIP ViT-L/14.
+        dino: What measures structure; see `nulltext.models.dino.Dino`.
+        lenient: As in `nulltext.bench.pie.load_pie`.
+
+    Raises:
+        SettingError: `data` is not given.
+        CaseError: An entry of the set cannot be used.
+    """
+    if setting.data is None:
+        raise SettingError("got no data; expected the folder of PIE-Bench. Fetch it from its authors and name it.")
+    pictures = pie.load_pie(setting.data, lenient=lenient)
+    w = pie.GUIDANCE if setting.guidance is None else setting.guidance
+    candidates = (
+        Candidate(
+            name="DDIM inversion + P2P",
+            inverter=always(DDIM(steps=setting.steps)),
+            editor=partial(_guided, guidance=w),
+        ),
+        Candidate(
+            name="null-text + P2P",
+            inverter=always(
+                replace(pie.published_inverter(), steps=setting.steps, inner_steps=setting.inner_steps, guidance=w)
+            ),
+            editor=pie.published_editor,
+        ),
+    )
+    measures: dict[str, Measure] = {
+        "structure_distance": partial(_structure, dino=dino),
+        **{name: partial(_outside, name=name, whole=pictures.whole) for name in ("psnr", "lpips", "mse", "ssim")},
+        "clip_whole": partial(_clip, clip=setting.clip, edited=False),
+        "clip_edited": partial(_clip, clip=setting.clip, edited=True),
+    }
+    rows = run(
+        model,
+        pictures.cases[: setting.limit],
+        candidates,
+        measures,
+        setting.folder,
+        workers=setting.workers,
+        on_progress=setting.on_progress,
+    )
+    done = {row["case"] for row in rows}
+    return Report(
+        title="PIE-Bench",
+        command=setting.command("pie"),
+        columns=COLUMNS,
+        rows=rows,
+        remarks=(
+            f"{len(done.intersection(pictures.whole))} masks of {len(done)} are whole pictures: not counted outside.",
+            *pictures.remarks,
+        ),
+    )
+
+
+def _guided(case: Case, *, guidance: float) -> PromptToPrompt:
+    return replace(pie.published_editor(case), guidance=guidance)
+
+
+def _structure(outcome: Outcome, *, dino: KeysOfPictures | Missing) -> float | Missing:
+    return _scaled("structure_distance", published.structure_distance(outcome.photo.pixels, outcome.drawn, dino=dino))
+
+
+def _outside(outcome: Outcome, *, name: str, whole: tuple[str, ...]) -> float | Missing:
+    if outcome.case.name in whole or outcome.changed is None:
+        return WHOLE
+    figure = {"psnr": published.psnr, "lpips": published.lpips, "mse": published.mse, "ssim": published.ssim}[name]
+    return _scaled(name, figure(outcome.photo.pixels, outcome.drawn, ~outcome.changed))
+
+
+def _clip(outcome: Outcome, *, clip: PicturesAndTexts, edited: bool) -> float | Missing:
+    mask = outcome.changed if edited else None
+    return _scaled("clip_similarity", published.clip_similarity(outcome.drawn, outcome.case.target, mask, clip=clip))
+
+
+def _scaled(name: str, figure: float | Missing) -> float | Missing:
+    return figure if isinstance(figure, Missing) else published.SCALES[name] * figure

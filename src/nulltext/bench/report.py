@@ -1,0 +1,203 @@
+"""A run told to a reader: one table in Markdown, and one HTML file with tables to sort, plots and pictures."""
+
+import base64
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, final
+
+from PIL import Image
+
+from nulltext.bench.extras import extra
+from nulltext.bench.run import LIBRARIES, SAMPLES, Row
+from nulltext.bench.summary import Summary, Table, by_kind
+from nulltext.files import write_file
+
+_XML = '<?xml version="1.0" encoding="utf-8" standalone="no"?>\n'
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A figure as a table shows it.
+
+    Attributes:
+        name: The column of the rows.
+        label: Its heading.
+        digits: After the point.
+        better: Which way is better; "" for neither.
+    """
+
+    name: str
+    label: str
+    digits: int = 2
+    better: Literal["higher", "lower", ""] = "higher"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a run found.
+
+    Attributes:
+        title: What was measured.
+        command: The command that measures it again.
+        columns: The figures shown.
+        rows: The rows of the run.
+        plots: More plots than the means', by name, as SVG elements.
+        remarks: What a reader of the tables has to know.
+    """
+
+    title: str
+    command: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    plots: Mapping[str, str] = field(default_factory=dict[str, str])
+    remarks: Sequence[str] = ()
+
+    def tables(self) -> dict[str, Table]:
+        """The summaries, overall and by kind of edit."""
+        return by_kind(self.rows, [column.name for column in self.columns])
+
+    def record(self) -> dict[str, Any]:
+        """The same numbers for JSON: by kind, method and column."""
+        return {
+            "pictures": len({row["sha256"] for row in self.rows}),
+            "edits": len({row["case"] for row in self.rows}),
+            "tables": {
+                kind: {
+                    method: {name: asdict(summary) for name, summary in columns.items()}
+                    for method, columns in table.items()
+                }
+                for kind, table in self.tables().items()
+            },
+            "missing": self.missing(),
+            "remarks": list(self.remarks),
+        }
+
+    def missing(self) -> dict[str, list[str]]:
+        """What could not be measured for some row, and why: the reasons by column."""
+        reasons: dict[str, set[str]] = {}
+        for row in self.rows:
+            for name, reason in json.loads(str(row["missing"])).items():
+                reasons.setdefault(name, set()).add(reason)
+        return {name: sorted(each) for name, each in sorted(reasons.items())}
+
+    def about(self) -> str:
+        """On what it was measured, in a line."""
+        one = self.rows[0]
+        made = ", ".join(f"{library} {one[library]}" for library in LIBRARIES)
+        return (
+            f"{len({row['sha256'] for row in self.rows})} pictures, {len({row['case'] for row in self.rows})} edits; "
+            f"{one['model']} in {one['dtype']} on {one['device']}; nulltext {one['nulltext']}, {made}"
+        )
+
+    def markdown(self) -> str:
+        """The report in Markdown: mean ± standard deviation, and the 95 % interval of the mean."""
+        lines = [f"# {self.title}", "", f"    {self.command}", "", f"{self.about()}.", ""]
+        for kind, table in self.tables().items():
+            lines += [f"## {kind}", "", "| method | " + " | ".join(_heading(column) for column in self.columns) + " |"]
+            lines.append("|---|" + "---:|" * len(self.columns))
+            for method, figures in table.items():
+                cells = " | ".join(cell(figures[column.name], column) for column in self.columns)
+                lines.append(f"| {method} | {cells} |")
+            lines.append("")
+        lines += ["Mean ± standard deviation [95 % interval of the mean, bootstrap over pictures].", ""]
+        lines += [f"- {remark}" for remark in self.remarks]
+        lines += [f"- {name} is missing: {' '.join(reasons)}" for name, reasons in self.missing().items()]
+        return "\n".join(lines).rstrip() + "\n"
+
+    def html(self, folder: Path) -> str:
+        """The report as one HTML file that needs nothing beside it.
+
+        Args:
+            folder: That of the run, whose sample pictures it shows.
+        """
+        jinja2 = extra("jinja2")
+        environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+        template = environment.from_string(resources.files("nulltext.bench").joinpath("report.html").read_text("utf-8"))
+        tables = self.tables()
+        methods = list(next(iter(tables.values())))
+        return template.render(
+            report=self,
+            tables={
+                kind: {
+                    method: [(figures[column.name], cell(figures[column.name], column)) for column in self.columns]
+                    for method, figures in table.items()
+                }
+                for kind, table in tables.items()
+            },
+            headings=[_heading(column) for column in self.columns],
+            plots=[*self.plots.values(), *(plot_means(next(iter(tables.values())), column) for column in self.columns)],
+            samples=_samples(folder / SAMPLES, self.rows, methods),
+            methods=methods,
+        )
+
+    def write(self, folder: Path) -> None:
+        """Writes ``report.md``, ``report.html`` and the plots into the folder of the run.
+
+        Raises:
+            OutputWriteError: The system refused.
+        """
+        write_file(folder / "report.md", self.markdown().encode(), overwrite=True)
+        write_file(folder / "report.html", self.html(folder).encode(), overwrite=True)
+        for name, drawn in self.plots.items():
+            write_file(folder / f"{name}.svg", (_XML + drawn).encode(), overwrite=True)
+
+
+def cell(summary: Summary, column: Column, *, interval: bool = True) -> str:
+    """A summary as a table shows it: mean ± deviation [interval]; "missing" where nothing could be measured."""
+    if not summary.count:
+        return "missing"
+    mean, std, low, high = (f"{x:.{column.digits}f}" for x in (summary.mean, summary.std, summary.low, summary.high))
+    return f"{mean} ± {std}" + (f" [{low}, {high}]" if interval and math.isfinite(summary.low) else "")
+
+
+def plot_means(table: Table, column: Column) -> str:
+    """The means of a column with their intervals, as an SVG element."""
+    figure = extra("matplotlib.figure").Figure(figsize=(5, 0.6 + 0.35 * len(table)), layout="constrained")
+    axes = figure.subplots()
+    for line, figures in enumerate(table.values()):
+        summary = figures[column.name]
+        if summary.count:
+            margins = [[max(summary.mean - summary.low, 0)], [max(summary.high - summary.mean, 0)]]
+            axes.errorbar(summary.mean, line, xerr=margins if math.isfinite(summary.low) else None, fmt="o", capsize=3)
+    axes.set_yticks(range(len(table)), list(table))
+    axes.invert_yaxis()
+    axes.set_xlabel(_heading(column))
+    axes.grid(axis="x", alpha=0.3)
+    return svg(figure)
+
+
+def svg(figure: Any) -> str:  # noqa: ANN401  matplotlib is loaded late
+    """A figure of matplotlib as an SVG element, the same for the same figure."""
+    drawn = io.StringIO()
+    with extra("matplotlib").rc_context({"svg.hashsalt": "nulltext"}):
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    text = drawn.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _heading(column: Column) -> str:
+    return column.label + {"higher": " ↑", "lower": " ↓", "": ""}[column.better]
+
+
+def _samples(folder: Path, rows: Sequence[Row], methods: Sequence[str]) -> list[tuple[str, str, list[str]]]:
+    """For each case shown: its source caption, its new one, and its pictures as data URLs, the source first."""
+    shown: list[tuple[str, str, list[str]]] = []
+    for case, row in {str(row["case"]): row for row in rows}.items():
+        files = [folder / f"{case}.{name}.png" for name in ("source", *methods)]
+        if all(file.is_file() for file in files):
+            shown.append((str(row["source"]), str(row["target"]), [_data_url(file) for file in files]))
+    return shown
+
+
+def _data_url(file: Path) -> str:
+    data = io.BytesIO()
+    with Image.open(file) as picture:
+        picture.convert("RGB").save(data, format="JPEG", quality=92)
+    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()

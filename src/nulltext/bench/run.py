@@ -1,0 +1,290 @@
+"""A grid of methods over cases: a row for every edited picture, kept as it is made, so that a killed run goes on."""
+
+import hashlib
+import io
+import json
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+from typing import TypeVar, final
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from nulltext import __version__
+from nulltext.bench.cases import Case
+from nulltext.bench.cost import measured
+from nulltext.bench.each import each
+from nulltext.bench.extras import extra
+from nulltext.editing.base import Editor
+from nulltext.errors import OutputWriteError
+from nulltext.files import write_file
+from nulltext.inversion.base import Inversion, Inverter
+from nulltext.inversion.reconstruct import reconstruct
+from nulltext.metrics import Missing
+from nulltext.models.base import Model
+from nulltext.pictures import Photo, open_image, to_image
+from nulltext.progress import OnProgress, silent
+from nulltext.types import OnePixels
+
+LIBRARIES = ("torch", "diffusers", "transformers")
+ROWS, SAMPLES = "rows", "pictures"
+"""Folders of a run: a file for every picture done, and the pictures of the first few."""
+TIMED = ("invert_seconds", "edit_seconds", "seconds", "peak_bytes")
+"""Columns that no two runs have alike."""
+
+Method = TypeVar("Method", Inverter, Editor)
+
+Value = str | int | float | bool | None
+Row = dict[str, Value]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A method to be measured.
+
+    Attributes:
+        name: What its rows are called.
+        inverter: How it inverts a case; candidates with an equal one share its inversions.
+        editor: How it edits a case; None draws the source again.
+        caption: Under which caption a case is inverted; None is the case's own.
+        guidance: The weight w at which the source is drawn again; None is the inversion's own.
+        inverts: Whether the inversion belongs to the method: SDEdit, for one, only takes the picture from it.
+    """
+
+    name: str
+    inverter: Callable[[Case], Inverter]
+    editor: Callable[[Case], Editor] | None
+    caption: Callable[[Case], str] | None = None
+    guidance: float | None = None
+    inverts: bool = True
+
+
+def always(method: Method) -> Callable[[Case], Method]:
+    """The same method for every case."""
+    return partial(_given, method=method)
+
+
+def _given(_: Case, *, method: Method) -> Method:
+    return method
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """What a method made of a case, for the measures.
+
+    Attributes:
+        case: The case.
+        photo: The photograph, fitted to the model.
+        inversion: Its inversion.
+        drawn: [1, 3, H, W] in [-1, 1] the edited picture.
+        truth: [1, 3, H, W] the true edited picture, where it is known.
+        changed: [H, W] where the edit belongs, where that is known.
+    """
+
+    case: Case
+    photo: Photo
+    inversion: Inversion
+    drawn: OnePixels
+    truth: OnePixels | None
+    changed: Bool[Tensor, "height width"] | None
+
+
+Measure = Callable[[Outcome], float | Missing]
+"""One figure of one edited picture. For several workers a function of a module, or a `partial` of one."""
+
+
+def run(
+    model: Model,
+    cases: Sequence[Case],
+    candidates: Sequence[Candidate],
+    measures: Mapping[str, Measure],
+    folder: Path,
+    *,
+    samples: int = 8,
+    workers: int = 1,
+    on_progress: OnProgress = silent,
+) -> list[Row]:
+    """Tries every candidate on every case, and measures.
+
+    Each photograph's rows are written as soon as all its edits are drawn, under a name made of everything that they
+    depend on. The same run in the same folder goes on where it was; another one, or a longer one, keeps what they
+    share. At the end ``rows.parquet`` has the rows of this run, in the order of cases and candidates.
+
+    Args:
+        model: The model.
+        cases: What is tried; neighbours that share picture and caption are inverted once.
+        candidates: The methods.
+        measures: The figures, by the name of their column.
+        folder: Where rows and pictures are kept; made if need be.
+        samples: Of how many cases the pictures are kept, to look at.
+        workers: How many pictures at a time; more than one needs a model on the CPU.
+        on_progress: Told of every picture.
+
+    Returns:
+        The rows.
+
+    Raises:
+        NulltextError: A case cannot be opened, or a method fails.
+        SettingError: A library that writes or measures is not installed.
+        OutputWriteError: The folder cannot be written to.
+    """
+    extra("pyarrow.parquet")  # early: hours of work end with it
+    for part in (ROWS, SAMPLES):
+        try:
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputWriteError(f"cannot make {folder / part}: {error.strerror}. Choose another folder.") from error
+    shown = {case.name for case in cases[:samples]}
+    groups = [list(group) for _, group in groupby(cases, key=lambda case: (id(case.picture), case.source))]
+    work = [(group, _kept_at(model, group, candidates, list(measures), folder)) for group in groups]
+    todo = [one for one in work if not one[1].exists()]
+    measure = partial(_try, candidates=candidates, measures=measures, folder=folder, shown=shown)
+    each(model, todo, measure, workers=workers, on_progress=on_progress)
+    rows: list[Row] = [row for _, path in work for row in json.loads(path.read_text(encoding="utf-8"))]
+    write_parquet(rows, folder / "rows.parquet")
+    return rows
+
+
+def write_parquet(rows: Sequence[Row], path: Path) -> Path:
+    """Writes rows, one column for every key.
+
+    Raises:
+        SettingError: pyarrow is not installed.
+        OutputWriteError: The system refused.
+    """
+    table, data = extra("pyarrow").Table.from_pylist(list(rows)), io.BytesIO()
+    extra("pyarrow.parquet").write_table(table, data)
+    return write_file(path, data.getvalue(), overwrite=True)
+
+
+def _kept_at(
+    model: Model, group: Sequence[Case], candidates: Sequence[Candidate], measures: Sequence[str], folder: Path
+) -> Path:
+    """Where the rows of one photograph are kept: a name that changes with everything they depend on."""
+    record = {
+        "version": __version__,
+        "model": asdict(model.identity),
+        "dtype": str(model.dtype),
+        "measures": measures,
+        "cases": [(case.name, case.kind, case.source, case.target, case.seed) for case in group],
+        "picture": _digest(group[0]),
+        "methods": [
+            (one.name, one.inverts, one.guidance, [_settings(one, case) for case in group]) for one in candidates
+        ],
+    }
+    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    return folder / ROWS / f"{group[0].name}-{digest[:16]}.json"
+
+
+def _digest(case: Case) -> str:
+    data = case.picture.read_bytes() if isinstance(case.picture, Path) else case.picture.tobytes()
+    return hashlib.sha256(data).hexdigest()
+
+
+def _settings(candidate: Candidate, case: Case) -> Row:
+    """The settings of a method for a case, as they stand in its row."""
+    return {
+        "inverted_under": case.source if candidate.caption is None else candidate.caption(case),
+        "inverter": repr(candidate.inverter(case)),
+        "editor": "" if candidate.editor is None else repr(candidate.editor(case)),
+    }
+
+
+def _try(
+    model: Model,
+    one: tuple[Sequence[Case], Path],
+    on_progress: OnProgress,
+    *,
+    candidates: Sequence[Candidate],
+    measures: Mapping[str, Measure],
+    folder: Path,
+    shown: set[str],
+) -> None:
+    """Every candidate on one photograph; its rows are written in one piece."""
+    group, path = one
+    photo = open_image(group[0].picture, model)
+    rows: list[tuple[int, int, Row]] = []
+    inverted: dict[str, tuple[Inversion, Row]] = {}
+    for column, candidate in enumerate(candidates):
+        for line, case in enumerate(group):
+            settings = _settings(candidate, case)
+            caption, key = (
+                str(settings["inverted_under"]),
+                json.dumps((settings["inverter"], settings["inverted_under"])),
+            )
+            if key not in inverted:
+                inversion, cost = measured(model, partial(candidate.inverter(case), model, photo, caption, on_progress))
+                inverted[key] = (
+                    inversion,
+                    {
+                        "invert_seconds": cost.seconds,
+                        "invert_forwards": cost.forwards,
+                        "invert_backwards": cost.backwards,
+                    },
+                )
+            inversion, spent = inverted[key]
+            drawn, cost = measured(model, partial(_draw, model, candidate, case, inversion))
+            outcome = Outcome(
+                case=case,
+                photo=photo,
+                inversion=inversion,
+                drawn=drawn,
+                truth=None if case.truth is None else open_image(case.truth, model).pixels,
+                changed=None if case.changed is None else photo.frame.fit_mask(case.changed)[0, 0] > 0.5,  # noqa: PLR2004  white
+            )
+            figures = {name: measure(outcome) for name, measure in measures.items()}
+            rows.append(
+                (
+                    line,
+                    column,
+                    {
+                        "case": case.name,
+                        "kind": case.kind,
+                        "method": candidate.name,
+                        "source": case.source,
+                        "target": case.target,
+                        **{name: None if isinstance(x, Missing) else x for name, x in figures.items()},
+                        "missing": json.dumps(
+                            {name: x.reason for name, x in figures.items() if isinstance(x, Missing)}
+                        ),
+                        **(spent if candidate.inverts else dict.fromkeys(spent, 0)),
+                        "edit_seconds": cost.seconds,
+                        "edit_forwards": cost.forwards,
+                        "edit_backwards": cost.backwards,
+                        "seconds": cost.seconds + (float(spent["invert_seconds"] or 0) if candidate.inverts else 0),
+                        "peak_bytes": None if isinstance(cost.peak_bytes, Missing) else cost.peak_bytes,
+                        **settings,
+                        "seed": case.seed,
+                        "sha256": photo.sha256,
+                        "model": model.identity.id,
+                        "revision": model.identity.revision,
+                        "dtype": str(model.dtype),
+                        "device": str(model.device),
+                        "python": platform.python_version(),
+                        "nulltext": __version__,
+                        **{library: version(library) for library in LIBRARIES},
+                    },
+                )
+            )
+            if case.name in shown:
+                _keep_sample(folder / SAMPLES, case, candidate, photo, drawn)
+    rows.sort(key=lambda row: row[:2])
+    write_file(path, json.dumps([row for *_, row in rows], indent=1).encode(), overwrite=True)
+
+
+def _draw(model: Model, candidate: Candidate, case: Case, inversion: Inversion) -> OnePixels:
+    if candidate.editor is None:
+        return reconstruct(model, inversion, candidate.guidance)
+    return candidate.editor(case)(model, inversion, case.target).pixels
+
+
+def _keep_sample(folder: Path, case: Case, candidate: Candidate, photo: Photo, drawn: OnePixels) -> None:
+    for name, pixels in ((f"{case.name}.source", photo.pixels), (f"{case.name}.{candidate.name}", drawn)):
+        to_image(pixels).save(folder / f"{name}.png")

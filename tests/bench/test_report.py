@@ -1,0 +1,88 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+
+from nulltext.bench.report import Column, Report
+
+COLUMNS = (Column(name="psnr", label="PSNR, dB"), Column(name="lpips", label="LPIPS", digits=3, better="lower"))
+ABOUT = {"model": "scenes", "dtype": "torch.float32", "device": "cpu", "nulltext": "1", "torch": "2"}
+ROWS = [
+    {
+        **ABOUT,
+        "diffusers": "3",
+        "transformers": "4",
+        "case": case,
+        "kind": "",
+        "method": method,
+        "source": "a <b> cat",
+        "target": "a dog",
+        "sha256": case,
+        "psnr": psnr,
+        "lpips": None,
+        "missing": '{"lpips": "no weights."}',
+    }
+    for case, method, psnr in (("one", "ours", 20.0), ("two", "ours", 24.0), ("one", "<theirs>", 10.0))
+]
+
+
+@pytest.fixture
+def report() -> Report:
+    return Report(
+        title="Ours & theirs",
+        command="nulltext bench ours",
+        columns=COLUMNS,
+        rows=ROWS,
+        plots={"curve": "<svg><g/></svg>"},
+        remarks=("One mask is whole.",),
+    )
+
+
+def test_markdown(report):
+    text = report.markdown()
+    assert "| ours | 22.00 ± 2.00 [20.00, 24.00] | missing |" in text
+    assert "PSNR, dB ↑ | LPIPS ↓" in text
+    assert "- lpips is missing: no weights." in text
+    assert "- One mask is whole." in text
+    assert "2 pictures, 2 edits; scenes in torch.float32 on cpu; nulltext 1, torch 2" in text
+
+
+def test_the_same_numbers_as_json(report):
+    record = report.record()
+    ours = record["tables"]["overall"]["ours"]["psnr"]
+    assert (ours["mean"], ours["std"], ours["count"]) == (22.0, 2.0, 2)
+    assert (record["pictures"], record["edits"]) == (2, 2)
+    assert record["missing"] == {"lpips": ["no weights."]}
+
+
+def test_html_stands_alone_and_escapes_what_is_the_users(report, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for name in ("source", "ours", "<theirs>"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / f"one.{name}.png")
+    page = report.html(tmp_path)
+    assert "a &lt;b&gt; cat" in page
+    assert "&lt;theirs&gt;" in page
+    assert "<theirs>" not in page
+    assert page.count("data:image/jpeg;base64,") == 3
+    links: list[str] = []
+
+    class Links(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            links.extend(value for key, value in attrs if key in {"src", "href"} and not value.startswith("#"))
+
+    Links().feed(page)
+    assert all(link.startswith("data:") for link in links)
+    assert re.search(r'data-value="22\.0"', page)
+
+
+def test_what_it_writes(report, tmp_path):
+    report.write(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curve.svg", "report.html", "report.md"]
+    assert (tmp_path / "curve.svg").read_text().startswith("<?xml")
+    report.write(tmp_path)
+    assert (tmp_path / "report.md").read_text() == report.markdown()
+
+
+def test_plots_are_the_same_every_time(report, tmp_path):
+    assert report.html(tmp_path) == report.html(tmp_path)
