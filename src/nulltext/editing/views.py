@@ -94,7 +94,7 @@ def _grid(corners: Tensor, size: tuple[int, int]) -> Tensor:
     x, y = corners[..., :1], corners[..., 1:]
     rows_x = torch.cat([points, zeros, -x * points[..., :2]], -1)
     rows_y = torch.cat([zeros, points, -y * points[..., :2]], -1)
-    numbers = torch.linalg.solve(torch.cat([rows_x, rows_y], 1), torch.cat([x, y], 1))[..., 0]
+    numbers: Tensor = torch.linalg.solve(torch.cat([rows_x, rows_y], 1), torch.cat([x, y], 1))[..., 0]
     homography = torch.cat([numbers, torch.ones(count, 1)], 1).view(count, 3, 3)
     height, width = size
     v, u = torch.meshgrid(
