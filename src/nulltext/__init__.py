@@ -18,14 +18,22 @@ if TYPE_CHECKING:
     from nulltext.editing.base import Edit, Editor
     from nulltext.editing.blend import Blend
     from nulltext.editing.caption_swap import CaptionSwap
+    from nulltext.editing.from_noise import FromNoise
     from nulltext.editing.generate import generate, generate_inversion
     from nulltext.editing.maps import AttentionMaps, attention_maps
     from nulltext.editing.prompt_to_prompt import PromptToPrompt
+    from nulltext.editing.sdedit import SDEdit
+    from nulltext.editing.text2live import Text2LIVE
+    from nulltext.editing.vqgan_clip import VQGANCLIP
     from nulltext.errors import NulltextError
     from nulltext.inversion.base import Inversion, Inverter, Scores
     from nulltext.inversion.ddim import DDIM
+    from nulltext.inversion.global_null_text import GlobalNullText
+    from nulltext.inversion.no_pivot import NoPivot
     from nulltext.inversion.null_text import Constants, NullText
+    from nulltext.inversion.random_pivot import RandomPivot
     from nulltext.inversion.reconstruct import reconstruct
+    from nulltext.inversion.textual_inversion import TextualInversion
     from nulltext.metrics import psnr
     from nulltext.models.base import Model, ModelIdentity
     from nulltext.models.loading import load
@@ -42,17 +50,25 @@ _HOMES = {
     "DDIM": "inversion.ddim",
     "Edit": "editing.base",
     "Editor": "editing.base",
+    "FromNoise": "editing.from_noise",
+    "GlobalNullText": "inversion.global_null_text",
     "Inversion": "inversion.base",
     "Inverter": "inversion.base",
     "Model": "models.base",
     "ModelIdentity": "models.base",
+    "NoPivot": "inversion.no_pivot",
     "NullText": "inversion.null_text",
     "NulltextError": "errors",
     "OnProgress": "progress",
     "Photo": "pictures",
     "Progress": "progress",
     "PromptToPrompt": "editing.prompt_to_prompt",
+    "RandomPivot": "inversion.random_pivot",
+    "SDEdit": "editing.sdedit",
     "Scores": "inversion.base",
+    "Text2LIVE": "editing.text2live",
+    "TextualInversion": "inversion.textual_inversion",
+    "VQGANCLIP": "editing.vqgan_clip",
     "attention_maps": "editing.maps",
     "generate": "editing.generate",
     "generate_inversion": "editing.generate",
@@ -65,23 +81,31 @@ _HOMES = {
 
 __all__ = [
     "DDIM",
+    "VQGANCLIP",
     "AttentionMaps",
     "Blend",
     "CaptionSwap",
     "Constants",
     "Edit",
     "Editor",
+    "FromNoise",
+    "GlobalNullText",
     "Inversion",
     "Inverter",
     "Model",
     "ModelIdentity",
+    "NoPivot",
     "NullText",
     "NulltextError",
     "OnProgress",
     "Photo",
     "Progress",
     "PromptToPrompt",
+    "RandomPivot",
+    "SDEdit",
     "Scores",
+    "Text2LIVE",
+    "TextualInversion",
     "__version__",
     "attention_maps",
     "generate",

@@ -83,6 +83,7 @@ def compare_methods(model: Model, setting: Setting, *, iterations: int = ITERATI
         candidates,
         measures,
         setting.folder,
+        instruments=(setting.clip,),
         workers=setting.workers,
         on_progress=setting.on_progress,
     )

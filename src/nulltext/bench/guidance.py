@@ -59,6 +59,7 @@ def compare_guidance(model: Model, setting: Setting) -> Report:
         candidates,
         measures,
         setting.folder,
+        instruments=(setting.clip,),
         workers=setting.workers,
         on_progress=setting.on_progress,
     )

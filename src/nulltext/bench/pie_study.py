@@ -74,6 +74,7 @@ def measure_pie(model: Model, setting: Setting, *, dino: KeysOfPictures | Missin
         candidates,
         measures,
         setting.folder,
+        instruments=(setting.clip, dino),
         workers=setting.workers,
         on_progress=setting.on_progress,
     )

@@ -107,6 +107,7 @@ def run(
     measures: Mapping[str, Measure],
     folder: Path,
     *,
+    instruments: Sequence[object] = (),
     samples: int = 8,
     workers: int = 1,
     on_progress: OnProgress = silent,
@@ -123,6 +124,8 @@ def run(
         candidates: The methods.
         measures: The figures, by the name of their column.
         folder: Where rows and pictures are kept; made if need be.
+        instruments: What else the figures depend on, such as the CLIP that is asked; goes into the rows as it calls
+            itself.
         samples: Of how many cases the pictures are kept, to look at.
         workers: How many pictures at a time; more than one needs a model on the CPU.
         on_progress: Told of every picture.
@@ -143,9 +146,10 @@ def run(
             raise OutputWriteError(f"cannot make {folder / part}: {error.strerror}. Choose another folder.") from error
     shown = {case.name for case in cases[:samples]}
     groups = [list(group) for _, group in groupby(cases, key=lambda case: (id(case.picture), case.source))]
-    work = [(group, _kept_at(model, group, candidates, list(measures), folder)) for group in groups]
+    asked = ", ".join(map(repr, instruments))
+    work = [(group, _kept_at(model, group, candidates, [*measures, asked], folder)) for group in groups]
     todo = [one for one in work if not one[1].exists()]
-    measure = partial(_try, candidates=candidates, measures=measures, folder=folder, shown=shown)
+    measure = partial(_try, candidates=candidates, measures=measures, asked=asked, folder=folder, shown=shown)
     each(model, todo, measure, workers=workers, on_progress=on_progress)
     rows: list[Row] = [row for _, path in work for row in json.loads(path.read_text(encoding="utf-8"))]
     write_parquet(rows, folder / "rows.parquet")
@@ -204,6 +208,7 @@ def _try(
     *,
     candidates: Sequence[Candidate],
     measures: Mapping[str, Measure],
+    asked: str,
     folder: Path,
     shown: set[str],
 ) -> None:
@@ -261,6 +266,7 @@ def _try(
                         "seconds": cost.seconds + (float(spent["invert_seconds"] or 0) if candidate.inverts else 0),
                         "peak_bytes": None if isinstance(cost.peak_bytes, Missing) else cost.peak_bytes,
                         **settings,
+                        "instruments": asked,
                         "seed": case.seed,
                         "sha256": photo.sha256,
                         "model": model.identity.id,

@@ -50,6 +50,7 @@ def compare_seeds(model: Model, setting: Setting) -> Report:
         candidates,
         {**source_measures(), **truth_measures(), **clip_measures(setting.clip)},
         setting.folder,
+        instruments=(setting.clip,),
         workers=setting.workers,
         on_progress=setting.on_progress,
     )

@@ -14,6 +14,7 @@ from nulltext.models import embedded
 from nulltext.models.base import Model
 from nulltext.models.loading import EMBEDDED
 from nulltext.models.quiet import quiet
+from nulltext.models.weights import checksum
 
 _MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 _STD: Final = (0.26862954, 0.26130258, 0.27577711)
@@ -50,6 +51,9 @@ class Clip:
             raise ModelNotFoundError(
                 f"got {str(folder)!r}; expected a folder with a CLIPModel and its tokenizer, as transformers saves it."
             ) from error
+
+    def __repr__(self) -> str:
+        return f"Clip({checksum(self.model)})"  # in the records of runs: which CLIP it was
 
     @torch.no_grad()
     def texts(self, captions: Sequence[str]) -> Tensor:

@@ -13,6 +13,7 @@ from nulltext.errors import ModelLoadError
 from nulltext.metrics.missing import Missing
 from nulltext.metrics.structure import Keys
 from nulltext.models.quiet import quiet
+from nulltext.models.weights import checksum
 from nulltext.types import Pixels
 
 VIT_B_8: Final = "facebook/dino-vitb8"
@@ -69,6 +70,9 @@ class Dino:
                 f"are not there. Expected one as transformers saves it; run: hf download {VIT_B_8}."
             )
         return Dino(model.to(device))
+
+    def __repr__(self) -> str:
+        return f"Dino({checksum(self.model)})"  # in the records of runs: which DINO it was
 
     @torch.no_grad()
     def keys(self, pixels: Pixels) -> Keys:

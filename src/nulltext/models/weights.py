@@ -1,13 +1,16 @@
-"""Which files of a folder in diffusers' format are the model, and a digest of them."""
+"""Which files of a folder in diffusers' format are the model, and a digest of them; a checksum of loaded weights."""
 
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from safetensors import safe_open
+from torch import nn
 
 PARTS: Final = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 """What of a pipeline is used. The safety checker of some checkpoints is neither loaded nor fetched."""
@@ -79,3 +82,11 @@ def digest(paths: Iterable[Path], root: Path | None, *named: str) -> str:
     for name in named:
         total.update(f"{name}\n".encode())
     return f"sha256:{total.hexdigest()}"
+
+
+def checksum(network: nn.Module) -> str:
+    """Eight hexadecimal digits that tell the weights of a network from others."""
+    total = 0
+    for tensor in network.state_dict().values():
+        total = zlib.crc32(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy(), total)
+    return f"{total:08x}"
