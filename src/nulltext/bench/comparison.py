@@ -20,7 +20,6 @@ from nulltext.models.base import Model
 from nulltext.models.clip import Clip
 
 PICTURES = 32
-ITERATIONS = 200
 STRENGTHS = (0.5, 0.8)
 """Of SDEdit."""
 COLUMNS = (
@@ -34,13 +33,13 @@ COLUMNS = (
 )
 
 
-def compare_methods(model: Model, setting: Setting, *, iterations: int = ITERATIONS) -> Report:
+def compare_methods(model: Model, setting: Setting, *, iterations: int | None = None) -> Report:
     """Edits pictures by SDEdit, VQGAN+CLIP's way, Text2LIVE's way, DDIM inversion, and null-text inversion.
 
     Args:
         model: The model.
         setting: How to run it; 32 pictures if it sets no limit.
-        iterations: Of VQGAN+CLIP and of Text2LIVE.
+        iterations: Of VQGAN+CLIP and of Text2LIVE; their own if None.
     """
     w = setting.weight(model)
     ddim = always(DDIM(steps=setting.steps))
@@ -99,9 +98,9 @@ def _sdedit(case: Case, *, strength: float, guidance: float) -> SDEdit:
     return SDEdit(strength=strength, guidance=guidance, seed=case.seed)
 
 
-def _vqgan_clip(case: Case, *, clip: Clip, iterations: int) -> VQGANCLIP:
-    return VQGANCLIP(iterations=iterations, seed=case.seed, clip=clip)
+def _vqgan_clip(case: Case, *, clip: Clip, iterations: int | None) -> VQGANCLIP:
+    return VQGANCLIP(iterations=iterations or VQGANCLIP.iterations, seed=case.seed, clip=clip)
 
 
-def _text2live(case: Case, *, clip: Clip, iterations: int) -> Text2LIVE:
-    return Text2LIVE(iterations=iterations, seed=case.seed, clip=clip)
+def _text2live(case: Case, *, clip: Clip, iterations: int | None) -> Text2LIVE:
+    return Text2LIVE(iterations=iterations or Text2LIVE.iterations, seed=case.seed, clip=clip)

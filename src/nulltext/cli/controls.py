@@ -166,13 +166,13 @@ def read_blend(
             raise SettingError("got a threshold or a start, but no blend; expected --blend, --keep-out or --mask.")
         return None
     old, _, new = (words or "").partition(":")
-    numbers = {"threshold": threshold, "start": start}
     return Blend(
         source=[word.strip() for word in old.split(",") if word.strip()],
         target=[word.strip() for word in new.split(",") if word.strip()],
         keep_out=tuple(keep_out),
         mask=mask,
-        **{name: number for name, number in numbers.items() if number is not None},
+        threshold=Blend.threshold if threshold is None else threshold,
+        start=Blend.start if start is None else start,
     )
 
 

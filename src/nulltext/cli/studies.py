@@ -102,7 +102,9 @@ def compare(
     data: Data = None,
     steps: options.Steps = 50,
     inner_steps: options.InnerSteps = 10,
-    iterations: Annotated[int, typer.Option(min=1, help="Of VQGAN+CLIP and Text2LIVE.")] = 200,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Of VQGAN+CLIP and Text2LIVE; their own if not given.")
+    ] = None,
     guidance: options.ModelGuidance = None,
     workers: Workers = 1,
     clip: ClipFolder = None,

@@ -5,7 +5,7 @@ nobody sees raise the similarity of one view, but not of many (Crowson et al., a
 """
 
 from dataclasses import dataclass
-from typing import final
+from typing import cast, final
 
 import torch
 from torch import Tensor
@@ -94,8 +94,8 @@ def _grid(corners: Tensor, size: tuple[int, int]) -> Tensor:
     x, y = corners[..., :1], corners[..., 1:]
     rows_x = torch.cat([points, zeros, -x * points[..., :2]], -1)
     rows_y = torch.cat([zeros, points, -y * points[..., :2]], -1)
-    numbers: Tensor = torch.linalg.solve(torch.cat([rows_x, rows_y], 1), torch.cat([x, y], 1))[..., 0]
-    homography = torch.cat([numbers, torch.ones(count, 1)], 1).view(count, 3, 3)
+    numbers = cast("Tensor", torch.linalg.solve(torch.cat([rows_x, rows_y], 1), torch.cat([x, y], 1)))
+    homography = torch.cat([numbers[..., 0], torch.ones(count, 1)], 1).view(count, 3, 3)
     height, width = size
     v, u = torch.meshgrid(
         (torch.arange(height) * 2 + 1) / height - 1, (torch.arange(width) * 2 + 1) / width - 1, indexing="ij"
