@@ -11,6 +11,7 @@ from PIL import Image
 from nulltext import open_image
 from nulltext.bench.pie import CATEGORIES, SIDE, PieSet, load_pie, plain_caption, published_editor, published_inverter
 from nulltext.bench.pie_scenes import write_pie_set
+from nulltext.bench.pie_study import spread
 from nulltext.bench.runs import cut_runs, decode_runs, encode_runs
 from nulltext.errors import CaseError, CaseNotFoundError, OutputExistsError, SettingError
 from nulltext.inversion.null_text import PUBLISHED
@@ -320,3 +321,11 @@ def test_the_preset_edits_the_shipped_pictures(shipped):
         assert edit.kinds == ("refine",)
         assert edit.image.size == (SIDE, SIDE)
         assert (edit.masks is None) == (case.blend is None)
+
+
+def test_a_limit_takes_every_kind_in_turn():
+    cases = load_pie(SHIPPED).cases
+    twice = sorted((*cases, *cases), key=lambda case: case.kind)
+    assert len({case.kind for case in spread(twice, 10)}) == 10
+    assert spread(twice, 11)[:10] == spread(twice, 10)
+    assert spread(twice, None) == twice

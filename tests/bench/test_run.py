@@ -102,6 +102,7 @@ def test_one_picture_is_inverted_once(model, cases, tmp_path, monkeypatch):
     run(model, cases, CANDIDATES, {}, tmp_path)
     assert len(calls) == 2  # `first` and `second` share a picture
     run(model, cases, CANDIDATES, {}, tmp_path)
+    run(model, cases, CANDIDATES, {}, tmp_path, workers=2)
     assert len(calls) == 2  # nothing is done twice
     run(model, [*cases, case("fourth", cases[0].picture)], CANDIDATES, {}, tmp_path)
     assert len(calls) == 3  # a longer run keeps what it shares

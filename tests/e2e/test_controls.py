@@ -77,7 +77,7 @@ def test_every_option_reaches_every_point_of_a_sweep(run_json, here, inverted, t
 
 def test_without_options_the_settings_are_the_defaults(run, inverted, tiny, editors):
     assert run("edit", inverted, "a red dog", "--model", tiny).exit_code == 0
-    assert run("sweep", inverted, "a red dog", "--model", tiny, "--over", "self=0.4").exit_code == 0
+    assert run("sweep", inverted, "a red dog", "--model", tiny, "--over", "self=0.8").exit_code == 0
     assert editors == [PromptToPrompt()] * 2
 
 

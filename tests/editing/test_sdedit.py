@@ -66,7 +66,7 @@ def test_at_full_strength_it_is_generation_where_the_schedule_begins_with_noise_
     pipeline_builder(scheduler=scheduler).save_pretrained(tmp_path)
     model = load(tmp_path, device="cpu")
     inversion = DDIM(steps=4)(model, photo, CAPTION)
-    full = SDEdit(strength=1, seed=5)(model, inversion, "a dog").pixels
+    full = SDEdit(strength=1.0, seed=5)(model, inversion, "a dog").pixels
     drawn = FromNoise(seed=5)(model, inversion, "a dog").pixels
     torch.testing.assert_close(full, drawn, rtol=1e-5, atol=1e-5)
     assert not torch.allclose(full, SDEdit(strength=0.75, seed=5)(model, inversion, "a dog").pixels, atol=1e-2)
@@ -99,7 +99,7 @@ def test_seed_and_guidance_matter(any_model, inversion):
 
 
 def test_settings_out_of_range(any_model, inversion):
-    for strength in (0, -0.1, 1.1, float("nan")):
+    for strength in (0.0, -0.1, 1.1, float("nan")):
         with pytest.raises(SettingError, match="strength"):
             SDEdit(strength=strength)
     with pytest.raises(SettingError, match=r"none of the 10 steps.*at least 0\.1"):

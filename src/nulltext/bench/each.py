@@ -45,7 +45,7 @@ def each(
     """
     if workers > 1 and model.device.type != "cpu":
         raise SettingError(f"got workers={workers} with a model on {model.device}; only a CPU is shared out. Take 1.")
-    if workers == 1:
+    if workers == 1 or not pictures:
         return [
             measure(model, picture, numbered(on_progress, index, len(pictures)))
             for index, picture in enumerate(pictures, start=1)

@@ -1,5 +1,7 @@
 """PIE-Bench, by its published protocol: null-text inversion with Prompt-to-Prompt, and plain DDIM inversion."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -70,7 +72,7 @@ def measure_pie(model: Model, setting: Setting, *, dino: KeysOfPictures | Missin
     }
     rows = run(
         model,
-        pictures.cases[: setting.limit],
+        spread(pictures.cases, setting.limit),
         candidates,
         measures,
         setting.folder,
@@ -89,6 +91,16 @@ def measure_pie(model: Model, setting: Setting, *, dino: KeysOfPictures | Missin
             *pictures.remarks,
         ),
     )
+
+
+def spread(cases: Sequence[Case], limit: int | None) -> list[Case]:
+    """At most so many cases: the first of every kind, then the second of every kind, and so on."""
+    seen: Counter[str] = Counter()
+    turns: list[tuple[int, int]] = []
+    for index, case in enumerate(cases):
+        turns.append((seen[case.kind] if limit is not None else 0, index))
+        seen[case.kind] += 1
+    return [cases[index] for _, index in sorted(turns)[:limit]]
 
 
 def _guided(case: Case, *, guidance: float) -> PromptToPrompt:

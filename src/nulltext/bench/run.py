@@ -145,7 +145,7 @@ def run(
         except OSError as error:
             raise OutputWriteError(f"cannot make {folder / part}: {error.strerror}. Choose another folder.") from error
     shown = {case.name for case in cases[:samples]}
-    groups = [list(group) for _, group in groupby(cases, key=lambda case: (id(case.picture), case.source))]
+    groups = [list(group) for _, group in groupby(cases, key=_photograph)]
     asked = ", ".join(map(repr, instruments))
     work = [(group, _kept_at(model, group, candidates, [*measures, asked], folder)) for group in groups]
     todo = [one for one in work if not one[1].exists()]
@@ -154,6 +154,11 @@ def run(
     rows: list[Row] = [row for _, path in work for row in json.loads(path.read_text(encoding="utf-8"))]
     write_parquet(rows, folder / "rows.parquet")
     return rows
+
+
+def _photograph(case: Case) -> tuple[Path | int, str]:
+    """What cases that are inverted together share: the picture, one object or one file, and its caption."""
+    return case.picture if isinstance(case.picture, Path) else id(case.picture), case.source
 
 
 def write_parquet(rows: Sequence[Row], path: Path) -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -160,7 +161,7 @@ class Text2LIVE:
         )
 
 
-def lay(colours: Pixels, opacity: Masks, ground: Pixels) -> Pixels:
+def lay(colours: Pixels, opacity: Masks, ground: Float[Tensor, "#batch 3 #height #width"]) -> Pixels:
     """A layer over what is below it: eq. 1."""
     return opacity * colours + (1 - opacity) * ground
 

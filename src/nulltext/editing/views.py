@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from typing import cast, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from nulltext.types import Pixels
+
+Seen = Float[Tensor, "view 3 row column"]
+"""[n, 3, h, w] parts of pictures, RGB around [-1, 1], of another number and size than the pictures."""
 
 
 @final
@@ -31,7 +35,7 @@ class Views:
     jitter: float = 0.0
     noise: float = 0.0
 
-    def __call__(self, pictures: Pixels, count: int, size: tuple[int, int], generator: torch.Generator) -> Pixels:
+    def __call__(self, pictures: Pixels, count: int, size: tuple[int, int], generator: torch.Generator) -> Seen:
         """Views of pictures; those of one are the same as those of another, part for part and colour for colour.
 
         Args:
@@ -74,7 +78,7 @@ _CORNERS = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
 """Of a picture, as (x, y), in the coordinates of `grid_sample`."""
 
 
-def _shrunk(pictures: Pixels, size: tuple[int, int]) -> Pixels:
+def _shrunk(pictures: Pixels, size: tuple[int, int]) -> Seen:
     """Pictures brought to at most 3/2 of a view, smoothly: `grid_sample` would skip what lies between its points."""
     height, width = (min(have, side * 3 // 2) for have, side in zip(pictures.shape[-2:], size, strict=True))
     if (height, width) == pictures.shape[-2:]:
