@@ -7,10 +7,10 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Final
 
 from nulltext.bench.cases import Case
 from nulltext.bench.extras import extra
+from nulltext.bench.reconstruction import NO_EARLY_STOP
 from nulltext.bench.report import Column, Report, svg
 from nulltext.bench.run import Candidate, Outcome, Row, always, run
 from nulltext.bench.studies import Setting
@@ -19,7 +19,7 @@ from nulltext.inversion.base import Inverter
 from nulltext.inversion.ddim import DDIM
 from nulltext.inversion.global_null_text import GlobalNullText
 from nulltext.inversion.no_pivot import NoPivot
-from nulltext.inversion.null_text import Constants, NullText
+from nulltext.inversion.null_text import NullText
 from nulltext.inversion.random_pivot import RandomPivot
 from nulltext.inversion.textual_inversion import TextualInversion
 from nulltext.metrics import psnr
@@ -30,7 +30,6 @@ from nulltext.scenes.world import sample_scene
 PICTURES = 32
 INNER_STEPS = (1, 5, 10, 15, 20)
 """N; with T = 50 steps of the sampler 50, 250, 500, 750 and 1000 iterations."""
-NO_EARLY_STOP: Final = Constants(learning_rate=1e-2, decay=1e-2, tolerance=0.0, tolerance_growth=0.0)
 FLAT = "DDIM inversion"
 COLUMNS = (
     Column(name="psnr", label="PSNR, dB"),

@@ -21,6 +21,7 @@ from nulltext.bench.cost import measured
 from nulltext.bench.each import each
 from nulltext.bench.extras import extra
 from nulltext.editing.base import Editor
+from nulltext.editing.blend import HALF
 from nulltext.errors import OutputWriteError
 from nulltext.files import write_file
 from nulltext.inversion.base import Inversion, Inverter
@@ -247,7 +248,7 @@ def _try(
                 inversion=inversion,
                 drawn=drawn,
                 truth=None if case.truth is None else open_image(case.truth, model).pixels,
-                changed=None if case.changed is None else photo.frame.fit_mask(case.changed)[0, 0] > 0.5,  # noqa: PLR2004  white
+                changed=None if case.changed is None else photo.frame.fit_mask(case.changed)[0, 0] > HALF,
             )
             figures = {name: measure(outcome) for name, measure in measures.items()}
             rows.append(
