@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nulltext.inversion.random_pivot import RandomPivot
     from nulltext.inversion.reconstruct import reconstruct
     from nulltext.inversion.textual_inversion import TextualInversion
+    from nulltext.inversion.together import invert_together
     from nulltext.metrics import psnr
     from nulltext.models.base import Model, ModelIdentity
     from nulltext.models.loading import load
@@ -72,6 +73,7 @@ _HOMES = {
     "attention_maps": "editing.maps",
     "generate": "editing.generate",
     "generate_inversion": "editing.generate",
+    "invert_together": "inversion.together",
     "load": "models.loading",
     "open_image": "pictures",
     "psnr": "metrics",
@@ -110,6 +112,7 @@ __all__ = [
     "attention_maps",
     "generate",
     "generate_inversion",
+    "invert_together",
     "load",
     "open_image",
     "psnr",

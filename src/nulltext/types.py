@@ -3,11 +3,14 @@
 Sizes: B pictures in a batch, C latent channels, H x W pixels, h x w latent cells, L tokens, D text width, T steps.
 """
 
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 Latents = Float[Tensor, "batch channel row column"]
 """[B, C, h, w] latents, float32."""
+
+Times = Int[Tensor, "batch"]
+"""[B] the time that the network is told, one for each picture of a batch."""
 
 Trajectory = Float[Tensor, "point channel row column"]
 """[T+1, C, h, w] the latents that a picture passes, from z_T to z_0."""

@@ -60,6 +60,7 @@ def measure_ablation(model: Model, setting: Setting, inner_steps: Sequence[int] 
         {"psnr": _psnr, "below_bound": _below_bound},
         setting.folder,
         workers=setting.workers,
+        at_once=setting.at_once,
         on_progress=setting.on_progress,
     )
     return Report(

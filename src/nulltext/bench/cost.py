@@ -1,7 +1,7 @@
 """What a method costs: evaluations of the denoiser, seconds, memory."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, final
 import torch
 from torch import Tensor, nn
 
+from nulltext.diffusion.evaluations import Descend, Evaluations, together
 from nulltext.metrics.missing import Missing
 from nulltext.models.base import Model
 
@@ -78,6 +79,48 @@ def measured(model: Model, work: Callable[[], Result]) -> tuple[Result, Cost]:
     else:
         peak = _peak()
     return result, Cost(forwards=counts.forwards, backwards=counts.backwards, seconds=seconds, peak_bytes=peak)
+
+
+def measured_together(model: Model, works: Sequence[Evaluations[Result]], at_once: int) -> list[tuple[Result, Cost]]:
+    """Does pieces of work that share the network's batches, and says what each cost.
+
+    Args:
+        model: The model.
+        works: The pieces.
+        at_once: At most so many are under way.
+
+    Returns:
+        What each returned, and its cost: its own evaluations, its share of the seconds by them, and the peak of all.
+    """
+    counts = [_Counts() for _ in works]
+    counted = [_counted(work, own) for work, own in zip(works, counts, strict=True)]
+    results, cost = measured(model, lambda: dict(together(model, counted, at_once)))
+    evaluations = max(1, sum(own.forwards + own.backwards for own in counts))
+    return [
+        (
+            results[index],
+            Cost(
+                forwards=own.forwards,
+                backwards=own.backwards,
+                seconds=cost.seconds * (own.forwards + own.backwards) / evaluations,
+                peak_bytes=cost.peak_bytes,
+            ),
+        )
+        for index, own in enumerate(counts)
+    ]
+
+
+def _counted(work: Evaluations[Result], counts: "_Counts") -> Evaluations[Result]:
+    """The same work; what it asks is counted."""
+    answer: object = None
+    while True:
+        try:
+            question = work.send(answer)
+        except StopIteration as end:
+            return end.value
+        counts.forwards += len(question.x)
+        counts.backwards += len(question.x) if isinstance(question, Descend) else 0
+        answer = yield question
 
 
 class _Counts:

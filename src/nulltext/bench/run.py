@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nulltext import __version__
 from nulltext.bench.cases import Case
-from nulltext.bench.cost import measured
+from nulltext.bench.cost import measured, measured_together
 from nulltext.bench.each import each
 from nulltext.bench.extras import extra
 from nulltext.editing.base import Editor
@@ -111,6 +111,7 @@ def run(
     instruments: Sequence[object] = (),
     samples: int = 8,
     workers: int = 1,
+    at_once: int = 1,
     on_progress: OnProgress = silent,
 ) -> list[Row]:
     """Tries every candidate on every case, and measures.
@@ -129,6 +130,8 @@ def run(
             itself.
         samples: Of how many cases the pictures are kept, to look at.
         workers: How many pictures at a time; more than one needs a model on the CPU.
+        at_once: How many inversions of a picture share the network's batch. With more than one, the seconds of each
+            are its share by evaluations.
         on_progress: Told of every picture.
 
     Returns:
@@ -150,7 +153,9 @@ def run(
     asked = ", ".join(map(repr, instruments))
     work = [(group, _kept_at(model, group, candidates, [*measures, asked], folder)) for group in groups]
     todo = [one for one in work if not one[1].exists()]
-    measure = partial(_try, candidates=candidates, measures=measures, asked=asked, folder=folder, shown=shown)
+    measure = partial(
+        _try, candidates=candidates, measures=measures, asked=asked, folder=folder, shown=shown, at_once=at_once
+    )
     each(model, todo, measure, workers=workers, on_progress=on_progress)
     rows: list[Row] = [row for _, path in work for row in json.loads(path.read_text(encoding="utf-8"))]
     write_parquet(rows, folder / "rows.parquet")
@@ -217,30 +222,17 @@ def _try(
     asked: str,
     folder: Path,
     shown: set[str],
+    at_once: int,
 ) -> None:
     """Every candidate on one photograph; its rows are written in one piece."""
     group, path = one
     photo = open_image(group[0].picture, model)
     rows: list[tuple[int, int, Row]] = []
-    inverted: dict[str, tuple[Inversion, Row]] = {}
+    inverted = _inverted(model, group, candidates, photo, at_once=at_once, on_progress=on_progress)
     for column, candidate in enumerate(candidates):
         for line, case in enumerate(group):
             settings = _settings(candidate, case)
-            caption, key = (
-                str(settings["inverted_under"]),
-                json.dumps((settings["inverter"], settings["inverted_under"])),
-            )
-            if key not in inverted:
-                inversion, cost = measured(model, partial(candidate.inverter(case), model, photo, caption, on_progress))
-                inverted[key] = (
-                    inversion,
-                    {
-                        "invert_seconds": cost.seconds,
-                        "invert_forwards": cost.forwards,
-                        "invert_backwards": cost.backwards,
-                    },
-                )
-            inversion, spent = inverted[key]
+            inversion, spent = inverted[settings["inverter"], settings["inverted_under"]]
             drawn, cost = measured(model, partial(_draw, model, candidate, case, inversion))
             outcome = Outcome(
                 case=case,
@@ -289,6 +281,43 @@ def _try(
                 _keep_sample(folder / SAMPLES, case, candidate, photo, drawn)
     rows.sort(key=lambda row: row[:2])
     write_file(path, json.dumps([row for *_, row in rows], indent=1).encode(), overwrite=True)
+
+
+def _inverted(
+    model: Model,
+    group: Sequence[Case],
+    candidates: Sequence[Candidate],
+    photo: Photo,
+    *,
+    at_once: int,
+    on_progress: OnProgress,
+) -> Mapping[tuple[Value, Value], tuple[Inversion, Row]]:
+    """One photograph's inversions and what they cost, each once, by the inverter and the caption in its rows."""
+    wanted: dict[tuple[Value, Value], tuple[Inverter, str]] = {}
+    for candidate in candidates:
+        for case in group:
+            settings = _settings(candidate, case)
+            key = settings["inverter"], settings["inverted_under"]
+            wanted[key] = candidate.inverter(case), str(settings["inverted_under"])
+    if at_once == 1:
+        made = [
+            measured(model, partial(inverter, model, photo, caption, on_progress))
+            for inverter, caption in wanted.values()
+        ]
+    else:
+        works = [inverter.inverting(model, photo, caption, on_progress) for inverter, caption in wanted.values()]
+        made = measured_together(model, works, at_once)
+    return {
+        key: (
+            inversion,
+            {
+                "invert_seconds": cost.seconds,
+                "invert_forwards": cost.forwards,
+                "invert_backwards": cost.backwards,
+            },
+        )
+        for key, (inversion, cost) in zip(wanted, made, strict=True)
+    }
 
 
 def _draw(model: Model, candidate: Candidate, case: Case, inversion: Inversion) -> OnePixels:

@@ -28,6 +28,7 @@ class Setting:
         inner_steps: N.
         guidance: The weight w; the model's own if None.
         workers: How many pictures at a time; more than one needs a model on the CPU.
+        at_once: How many inversions of a picture share the network's batch.
         clip: The CLIP that is asked; the embedded one by default.
         on_progress: Told of every picture.
     """
@@ -39,6 +40,7 @@ class Setting:
     inner_steps: int = 10
     guidance: float | None = None
     workers: int = 1
+    at_once: int = 1
     clip: Clip = field(default_factory=Clip.load)
     on_progress: OnProgress = silent
 

@@ -143,6 +143,9 @@ def ablation(
     ] = None,
     guidance: options.Guidance = 7.5,
     workers: Workers = 1,
+    at_once: Annotated[
+        int, typer.Option(min=1, help="How many inversions of a picture share the network's batch.")
+    ] = 16,
     output: Output = None,
     model: options.ModelName = "scenes",
     config: options.Config = None,
@@ -161,6 +164,7 @@ def ablation(
         "steps": steps,
         "guidance": guidance,
         "workers": workers,
+        "at_once": at_once,
     }
     study = partial(measure_ablation, inner_steps=tuple(budget or INNER_STEPS))
     _show(study, settings, None, json=json, model=(model, config, device, dtype))

@@ -1,11 +1,11 @@
 """Classifier-free guidance."""
 
 from dataclasses import dataclass
-from typing import Protocol, final, runtime_checkable
+from typing import final
 
 import torch
 
-from nulltext.diffusion.levels import Prediction
+from nulltext.diffusion.evaluations import Denoiser, Evaluations, predict
 from nulltext.types import Embeddings, Latents, Null
 
 
@@ -25,20 +25,6 @@ def guide(null: Latents, cond: Latents, guidance: float) -> Latents:
     return null + guidance * (cond - null)
 
 
-@runtime_checkable
-class Denoiser(Protocol):
-    """Anything that predicts the noise in latents."""
-
-    @property
-    def prediction(self) -> Prediction:
-        """What `predict` returns."""
-        ...
-
-    def predict(self, x: Latents, t: int, text: Embeddings) -> Latents:
-        """The network's output for latents `x` at time `t` under `text`, all with the same batch size."""
-        ...
-
-
 @final
 @dataclass(frozen=True, eq=False)
 class Guided:
@@ -54,8 +40,8 @@ class Guided:
     cond: Embeddings
     guidance: float
 
-    def predict(self, x: Latents, t: int, null: Null) -> Latents:
-        """The guided output, both halves in one pass; at w = 1 the null half has no part and is not computed.
+    def predict(self, x: Latents, t: int, null: Null) -> Evaluations[Latents]:
+        """Asks for the guided output, both halves in one pass; at w = 1 the null half has no part and is not computed.
 
         Args:
             x: [B, C, h, w] latents.
@@ -63,6 +49,6 @@ class Guided:
             null: [1, L, D] null embedding, the same for the whole batch.
         """
         if self.guidance == 1:
-            return self.model.predict(x, t, self.cond)
-        both = self.model.predict(torch.cat([x, x]), t, torch.cat([null.expand_as(self.cond), self.cond]))
+            return (yield from predict(x, t, self.cond))
+        both = yield from predict(torch.cat([x, x]), t, torch.cat([null.expand_as(self.cond), self.cond]))
         return guide(both[: len(x)], both[len(x) :], self.guidance)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from nulltext.diffusion.evaluations import Evaluations, alone
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import denoise, renoise
 from nulltext.diffusion.schedule import Schedule
@@ -23,6 +24,19 @@ def sample(
     *,
     after: AfterStep | None = None,
 ) -> Latents:
+    """Draws a picture at once: what `sampling` asks, answered."""
+    return alone(guided.model, sampling(guided, schedule, x, nulls, on_progress, after=after))
+
+
+def sampling(
+    guided: Guided,
+    schedule: Schedule,
+    x: Latents,
+    nulls: Sequence[Null],
+    on_progress: OnProgress = silent,
+    *,
+    after: AfterStep | None = None,
+) -> Evaluations[Latents]:
     """Deterministic DDIM sampling: arXiv 2010.02502, eq. 12 with no fresh noise.
 
     Args:
@@ -36,21 +50,20 @@ def sample(
     Returns:
         [B, C, h, w] latents at the last interval's clean end.
     """
-    with torch.no_grad():
-        for step, (interval, null) in enumerate(zip(schedule, nulls, strict=True), start=1):
-            x = denoise(x, guided.predict(x, interval.t, null), interval, guided.model.prediction)
-            x = x if after is None else after(step, x)
-            on_progress(Progress("sample", step, len(schedule)))
+    for step, (interval, null) in enumerate(zip(schedule, nulls, strict=True), start=1):
+        x = denoise(x, (yield from guided.predict(x, interval.t, null)), interval, guided.model.prediction)
+        x = x if after is None else after(step, x)
+        on_progress(Progress("sample", step, len(schedule)))
     return x
 
 
-def invert(
+def inverting(
     guided: Guided,
     schedule: Schedule,
     x: Latents,
     null: Null,
     on_progress: OnProgress = silent,
-) -> Trajectory:
+) -> Evaluations[Trajectory]:
     """DDIM inversion: arXiv 2211.09794, section 3.1 (Dhariwal and Nichol, arXiv 2105.05233, appendix F).
 
     The sampler's step run backwards, as if the network said the same on both ends of it. It is told the time of the
@@ -67,9 +80,8 @@ def invert(
         [T+1, C, h, w] the trajectory in sampling order, from z_T to z_0.
     """
     trajectory = [x]
-    with torch.no_grad():
-        for step, interval in enumerate(reversed(schedule), start=1):
-            x = renoise(x, guided.predict(x, interval.t, null), interval, guided.model.prediction)
-            trajectory.append(x)
-            on_progress(Progress("invert", step, len(schedule)))
+    for step, interval in enumerate(reversed(schedule), start=1):
+        x = renoise(x, (yield from guided.predict(x, interval.t, null)), interval, guided.model.prediction)
+        trajectory.append(x)
+        on_progress(Progress("invert", step, len(schedule)))
     return torch.cat(trajectory[::-1])

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from nulltext import __version__
+from nulltext.diffusion.evaluations import Evaluations
 from nulltext.diffusion.levels import Interval, NoiseLevel
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import DivergedError, MismatchError
@@ -215,6 +216,12 @@ class Inverter(Protocol):
             CaptionError: The caption is empty, too long, or has an unknown word.
             DivergedError: Numbers became infinite or not-a-number.
         """
+        ...
+
+    def inverting(
+        self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent
+    ) -> Evaluations[Inversion]:
+        """The same as a coroutine, so that many photographs can share the network's batch: see `invert_together`."""
         ...
 
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import final
 
+from nulltext.diffusion.evaluations import Evaluations, alone
 from nulltext.diffusion.guidance import Guided
-from nulltext.diffusion.sampling import invert, sample
+from nulltext.diffusion.sampling import inverting, sampling
 from nulltext.inversion.base import Inversion, finish
 from nulltext.models.base import Model, embed_captions
 from nulltext.pictures import Photo
@@ -35,11 +36,17 @@ class DDIM:
             CaptionError: The caption is empty, too long, or has an unknown word.
             DivergedError: Numbers became infinite or not-a-number.
         """
+        return alone(model, self.inverting(model, photo, caption, on_progress))
+
+    def inverting(
+        self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent
+    ) -> Evaluations[Inversion]:
+        """The inversion at work; see `nulltext.inversion.base.Inverter`."""
         schedule = model.schedule(self.steps)
         cond, null = embed_captions(model, [caption]), model.embed([""])
         guided = Guided(model, cond, self.guidance)
-        pivot = invert(guided, schedule, model.encode(photo.pixels), null, on_progress)
-        drawn = sample(guided, schedule, pivot[:1], [null] * len(schedule), on_progress)
+        pivot = yield from inverting(guided, schedule, model.encode(photo.pixels), null, on_progress)
+        drawn = yield from sampling(guided, schedule, pivot[:1], [null] * len(schedule), on_progress)
         return finish(
             self,
             model,

@@ -1,12 +1,45 @@
-"""Adam on one embedding: what every method that optimises one turns around."""
+"""Adam on one embedding, and the step that it is to lead right: what every method that optimises one turns around."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import final
 
 import torch
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
+from nulltext.diffusion.evaluations import Evaluations, descend
+from nulltext.diffusion.levels import Interval, Prediction, denoise
 from nulltext.errors import SettingError
-from nulltext.types import Embeddings
+from nulltext.types import Embeddings, Latents
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GuidedStep:
+    """A guided step of the sampler, as a function of the network's output for one of the two embeddings.
+
+    Attributes:
+        z: [1, C, h, w] where it sets out.
+        target: [1, C, h, w] where it should land.
+        interval: The levels that it leads from and to.
+        prediction: What the network returns.
+        guide: How that output, with the one for the other embedding, makes the guided output.
+    """
+
+    z: Latents
+    target: Latents
+    interval: Interval
+    prediction: Prediction
+    guide: Callable[[Latents], Latents]
+
+    def land(self, output: Latents) -> Latents:
+        """Where it leads, [1, C, h, w]."""
+        return denoise(self.z, self.guide(output), self.interval, self.prediction)
+
+    def error(self, output: Latents) -> Tensor:
+        """How far off that is: the mean of the squares, a scalar."""
+        return mse_loss(self.land(output), self.target)
 
 
 @final
@@ -14,23 +47,27 @@ class Descent:
     """An embedding on its way down.
 
     Attributes:
-        embedding: [1, L, D] where it is now, a leaf that gradients reach.
+        embedding: [1, L, D] where it is now.
     """
 
     def __init__(self, start: Embeddings, learning_rate: float) -> None:
-        self.embedding: Embeddings = start.detach().clone().requires_grad_()
+        self.embedding: Embeddings = start.detach().clone()
         self._adam = torch.optim.Adam([self.embedding], lr=learning_rate)
 
-    def step(self, error: Tensor) -> float:
-        """Takes one step of Adam down an error, a scalar computed from `embedding`.
+    def step(self, z: Latents, t: int, error: Callable[[Latents], Tensor]) -> Evaluations[Tensor]:
+        """Takes one step of Adam down an error.
+
+        Args:
+            z: [1, C, h, w] latents.
+            t: The time the network is told.
+            error: What is to become less: a scalar, of the network's output for `embedding`.
 
         Returns:
-            The error, from before the step.
+            The error from before the step, still on its device: to read it is to wait for it.
         """
-        self._adam.zero_grad()
-        error.backward()
+        before, self.embedding.grad = yield from descend(z, t, self.embedding, error)
         self._adam.step()
-        return error.item()
+        return before
 
 
 def check_descent(inner_steps: int, learning_rate: float) -> None:

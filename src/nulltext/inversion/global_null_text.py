@@ -6,29 +6,28 @@ embedding learns at one step it has to share with all others, which makes it les
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
-import torch
-from torch.nn.functional import mse_loss
-
-from nulltext.diffusion.guidance import Denoiser, Guided, guide
-from nulltext.diffusion.levels import denoise
-from nulltext.diffusion.sampling import invert, sample
+from nulltext.diffusion.evaluations import Evaluations, alone, predict
+from nulltext.diffusion.guidance import Guided, guide
+from nulltext.diffusion.levels import Prediction
+from nulltext.diffusion.sampling import inverting, sampling
 from nulltext.diffusion.schedule import Schedule
 from nulltext.inversion.base import Inversion, finish
-from nulltext.inversion.descent import Descent, check_descent
+from nulltext.inversion.descent import Descent, GuidedStep, check_descent
 from nulltext.inversion.null_text import check_null_guidance
 from nulltext.models.base import Model, embed_captions
 from nulltext.pictures import Photo
 from nulltext.progress import OnProgress, Progress, silent
 from nulltext.types import Embeddings, Latents, Trajectory
 
-Mix = Callable[[Latents, Latents], Latents]
-"""(the output for the embedding that is optimised, that for the other one) -> the guided output."""
+Mix = Callable[[Latents], Callable[[Latents], Latents]]
+"""The output for the embedding that stays -> that for the one that is optimised -> the guided output."""
 
 
 def optimise_one(
-    model: Denoiser,
+    prediction: Prediction,
     schedule: Schedule,
     pivot: Trajectory,
     start: Embeddings,
@@ -38,7 +37,7 @@ def optimise_one(
     passes: int,
     learning_rate: float,
     on_progress: OnProgress = silent,
-) -> Embeddings:
+) -> Evaluations[Embeddings]:
     """Algorithm 2, for either of the two embeddings that guidance mixes.
 
     The iterations of algorithm 1 in another order: since a change at one step is felt at all others, every pass walks
@@ -47,7 +46,7 @@ def optimise_one(
     is the same throughout, and no early stop ends a pass.
 
     Args:
-        model: What predicts.
+        prediction: What the network returns.
         schedule: T intervals, in sampling order.
         pivot: [T+1, C, h, w] from z*_T to z*_0.
         start: [1, L, D] the embedding to optimise, as it is at first.
@@ -64,19 +63,18 @@ def optimise_one(
     for _ in range(passes):
         z = pivot[:1]
         for i, interval in enumerate(schedule):
-            target = pivot[i + 1 : i + 2]
-            with torch.no_grad():
-                of_other = model.predict(z, interval.t, other)
-            with torch.enable_grad():
-                output = mix(model.predict(z, interval.t, descent.embedding), of_other)
-                error = mse_loss(denoise(z, output, interval, model.prediction), target)
-            loss = descent.step(error)
-            with torch.no_grad():
-                output = mix(model.predict(z, interval.t, descent.embedding), of_other)
-                z = denoise(z, output, interval, model.prediction)
+            step = GuidedStep(
+                z=z,
+                target=pivot[i + 1 : i + 2],
+                interval=interval,
+                prediction=prediction,
+                guide=mix((yield from predict(z, interval.t, other))),
+            )
+            loss = yield from descent.step(z, interval.t, step.error)
+            z = step.land((yield from predict(z, interval.t, descent.embedding)))
             done += 1
-            on_progress(Progress("optimise", done, passes * len(schedule), loss))
-    return descent.embedding.detach()
+            on_progress(Progress("optimise", done, passes * len(schedule), loss.item()))
+    return descent.embedding
 
 
 @final
@@ -111,22 +109,28 @@ class GlobalNullText:
             CaptionError: The caption is empty, too long, or has an unknown word.
             DivergedError: Numbers became infinite or not-a-number.
         """
+        return alone(model, self.inverting(model, photo, caption, on_progress))
+
+    def inverting(
+        self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent
+    ) -> Evaluations[Inversion]:
+        """The inversion at work; see `nulltext.inversion.base.Inverter`."""
         w = model.guidance if self.guidance is None else self.guidance
         schedule = model.schedule(self.steps)
         cond, null = embed_captions(model, [caption]), model.embed([""])
-        pivot = invert(Guided(model, cond, 1.0), schedule, model.encode(photo.pixels), null, on_progress)
-        null = optimise_one(
-            model,
+        pivot = yield from inverting(Guided(model, cond, 1.0), schedule, model.encode(photo.pixels), null, on_progress)
+        null = yield from optimise_one(
+            model.prediction,
             schedule,
             pivot,
             null,
             other=cond,
-            mix=lambda of_null, of_cond: guide(of_null, of_cond, w),
+            mix=lambda of_cond: partial(guide, cond=of_cond, guidance=w),
             passes=self.inner_steps,
             learning_rate=self.learning_rate,
             on_progress=on_progress,
         )
-        drawn = sample(Guided(model, cond, w), schedule, pivot[:1], [null] * len(schedule), on_progress)
+        drawn = yield from sampling(Guided(model, cond, w), schedule, pivot[:1], [null] * len(schedule), on_progress)
         return finish(
             self,
             model,

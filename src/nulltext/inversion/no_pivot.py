@@ -5,17 +5,18 @@ inversion". Fresh noise at every iteration asks each null embedding to lead ever
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import torch
-from torch.nn.functional import mse_loss
 
+from nulltext.diffusion.evaluations import Evaluations, alone, predict
 from nulltext.diffusion.guidance import Guided, guide
-from nulltext.diffusion.levels import combine, denoise
-from nulltext.diffusion.sampling import sample
+from nulltext.diffusion.levels import combine
+from nulltext.diffusion.sampling import sampling
 from nulltext.diffusion.schedule import Schedule
 from nulltext.inversion.base import Inversion, finish
-from nulltext.inversion.descent import Descent
+from nulltext.inversion.descent import Descent, GuidedStep
 from nulltext.inversion.null_text import PUBLISHED, Constants, NullText
 from nulltext.inversion.random_pivot import draw_noise, random_trajectory
 from nulltext.models.base import Model, embed_captions
@@ -61,13 +62,19 @@ class NoPivot:
             CaptionError: The caption is empty, too long, or has an unknown word.
             DivergedError: Numbers became infinite or not-a-number.
         """
+        return alone(model, self.inverting(model, photo, caption, on_progress))
+
+    def inverting(
+        self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent
+    ) -> Evaluations[Inversion]:
+        """The inversion at work; see `nulltext.inversion.base.Inverter`."""
         w = model.guidance if self.guidance is None else self.guidance
         schedule, generator = model.schedule(self.steps), torch.Generator().manual_seed(self.seed)
         cond, null, x0 = embed_captions(model, [caption]), model.embed([""]), model.encode(photo.pixels)
         pivot = random_trajectory(x0, schedule, generator)
         guided = Guided(model, cond, w)
-        nulls = self.optimise(guided, schedule, x0, null, generator=generator, on_progress=on_progress)
-        drawn = sample(guided, schedule, pivot[:1], nulls, on_progress)
+        nulls = yield from self.optimise(guided, schedule, x0, null, generator=generator, on_progress=on_progress)
+        drawn = yield from sampling(guided, schedule, pivot[:1], nulls, on_progress)
         return finish(
             self,
             model,
@@ -89,7 +96,7 @@ class NoPivot:
         *,
         generator: torch.Generator,
         on_progress: OnProgress = silent,
-    ) -> list[Null]:
+    ) -> Evaluations[list[Null]]:
         """Algorithm 1 with both ends of each step made from z_0 and a fresh noise.
 
         Args:
@@ -106,19 +113,23 @@ class NoPivot:
         model, cond, w, constants = guided.model, guided.cond, guided.guidance, self.constants
         nulls: list[Null] = []
         for i, interval in enumerate(schedule):
-            descent, loss = Descent(null, constants.rate_at(i)), float("nan")  # warm start from the previous step
+            descent = Descent(null, constants.rate_at(i))  # warm start from the previous step
+            loss = torch.tensor(torch.nan)
             for _ in range(self.inner_steps):
                 noise = draw_noise(x0, generator)
-                z, target = combine(x0, noise, interval.noisy), combine(x0, noise, interval.clean)
-                with torch.no_grad():
-                    eps_cond = model.predict(z, interval.t, cond)
-                with torch.enable_grad():
-                    eps = guide(model.predict(z, interval.t, descent.embedding), eps_cond, w)
-                    error = mse_loss(denoise(z, eps, interval, model.prediction), target)
-                loss = descent.step(error)
-                if loss < constants.tolerance_at(i):
+                z = combine(x0, noise, interval.noisy)
+                eps_cond = yield from predict(z, interval.t, cond)
+                step = GuidedStep(
+                    z=z,
+                    target=combine(x0, noise, interval.clean),
+                    interval=interval,
+                    prediction=model.prediction,
+                    guide=partial(guide, cond=eps_cond, guidance=w),
+                )
+                loss = yield from descent.step(z, interval.t, step.error)
+                if constants.done(loss, i):
                     break
-            null = descent.embedding.detach()
+            null = descent.embedding
             nulls.append(null)
-            on_progress(Progress("optimise", i + 1, len(schedule), loss))
+            on_progress(Progress("optimise", i + 1, len(schedule), loss.item()))
         return nulls

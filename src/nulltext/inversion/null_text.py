@@ -7,18 +7,19 @@ they are.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import torch
-from torch.nn.functional import mse_loss
+from torch import Tensor
 
+from nulltext.diffusion.evaluations import Evaluations, alone, predict
 from nulltext.diffusion.guidance import Guided, guide
-from nulltext.diffusion.levels import denoise
-from nulltext.diffusion.sampling import invert
+from nulltext.diffusion.sampling import inverting
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion, finish
-from nulltext.inversion.descent import Descent, check_descent
+from nulltext.inversion.descent import Descent, GuidedStep, check_descent
 from nulltext.models.base import Model, embed_captions
 from nulltext.pictures import Photo
 from nulltext.progress import OnProgress, Progress, silent
@@ -48,6 +49,10 @@ class Constants:
     def tolerance_at(self, i: int) -> float:
         """The error below which step i counts as done."""
         return self.tolerance + self.tolerance_growth * i
+
+    def done(self, loss: Tensor, i: int) -> bool:
+        """Whether an error is below that. It is not read, which waits for the device, where none could be."""
+        return self.tolerance_at(i) > 0 and loss.item() < self.tolerance_at(i)
 
 
 PAPER = Constants(learning_rate=1e-2, decay=0.0, tolerance=1e-5, tolerance_growth=0.0)
@@ -116,11 +121,17 @@ class NullText:
             CaptionError: The caption is empty, too long, or has an unknown word.
             DivergedError: Numbers became infinite or not-a-number.
         """
+        return alone(model, self.inverting(model, photo, caption, on_progress))
+
+    def inverting(
+        self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent
+    ) -> Evaluations[Inversion]:
+        """The inversion at work; see `nulltext.inversion.base.Inverter`."""
         w = model.guidance if self.guidance is None else self.guidance
         schedule = model.schedule(self.steps)
         cond, null = embed_captions(model, [caption]), model.embed([""])
-        pivot = invert(Guided(model, cond, 1.0), schedule, model.encode(photo.pixels), null, on_progress)
-        nulls, drawn = self.optimise(Guided(model, cond, w), schedule, pivot, null, on_progress)
+        pivot = yield from inverting(Guided(model, cond, 1.0), schedule, model.encode(photo.pixels), null, on_progress)
+        nulls, drawn = yield from self.optimise(Guided(model, cond, w), schedule, pivot, null, on_progress)
         return finish(
             self,
             model,
@@ -140,7 +151,7 @@ class NullText:
         pivot: Trajectory,
         null: Null,
         on_progress: OnProgress = silent,
-    ) -> tuple[Nulls, Latents]:
+    ) -> Evaluations[tuple[Nulls, Latents]]:
         """Algorithm 1. In its words: `pivot` is z*, `z` is z-bar, `null` is the empty-set sign, `cond` is C.
 
         Args:
@@ -157,22 +168,23 @@ class NullText:
         nulls: list[Null] = []
         z = pivot[:1]
         for i, interval in enumerate(schedule):
-            t, target = interval.t, pivot[i + 1 : i + 2]
+            t = interval.t
             descent = Descent(null, constants.rate_at(i))  # warm start from the previous step
-            with torch.no_grad():
-                eps_cond = model.predict(z, t, cond)
-            loss = float("nan")
+            eps_cond = yield from predict(z, t, cond)
+            step = GuidedStep(
+                z=z,
+                target=pivot[i + 1 : i + 2],
+                interval=interval,
+                prediction=model.prediction,
+                guide=partial(guide, cond=eps_cond, guidance=w),
+            )
+            loss = torch.tensor(torch.nan)
             for _ in range(self.inner_steps):
-                with torch.enable_grad():
-                    eps = guide(model.predict(z, t, descent.embedding), eps_cond, w)
-                    error = mse_loss(denoise(z, eps, interval, model.prediction), target)
-                loss = descent.step(error)
-                if loss < constants.tolerance_at(i):
+                loss = yield from descent.step(z, t, step.error)
+                if constants.done(loss, i):
                     break
-            null = descent.embedding.detach()
+            null = descent.embedding
             nulls.append(null)
-            with torch.no_grad():
-                eps = guide(model.predict(z, t, null), eps_cond, w)
-                z = denoise(z, eps, interval, model.prediction)
-            on_progress(Progress("optimise", i + 1, len(schedule), loss))
+            z = step.land((yield from predict(z, t, null)))
+            on_progress(Progress("optimise", i + 1, len(schedule), loss.item()))
         return torch.cat(nulls), z

@@ -9,6 +9,7 @@ from typing import final
 
 import torch
 
+from nulltext.diffusion.evaluations import Evaluations, alone
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import combine
 from nulltext.diffusion.schedule import Schedule
@@ -82,11 +83,17 @@ class RandomPivot:
             CaptionError: The caption is empty, too long, or has an unknown word.
             DivergedError: Numbers became infinite or not-a-number.
         """
+        return alone(model, self.inverting(model, photo, caption, on_progress))
+
+    def inverting(
+        self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent
+    ) -> Evaluations[Inversion]:
+        """The inversion at work; see `nulltext.inversion.base.Inverter`."""
         w = model.guidance if self.guidance is None else self.guidance
         schedule = model.schedule(self.steps)
         cond, null = embed_captions(model, [caption]), model.embed([""])
         pivot = random_trajectory(model.encode(photo.pixels), schedule, torch.Generator().manual_seed(self.seed))
-        nulls, drawn = self.null_text.optimise(Guided(model, cond, w), schedule, pivot, null, on_progress)
+        nulls, drawn = yield from self.null_text.optimise(Guided(model, cond, w), schedule, pivot, null, on_progress)
         return finish(
             self,
             model,

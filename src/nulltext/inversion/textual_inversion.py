@@ -6,14 +6,17 @@ longer, so that editing by words suffers.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import torch
+from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from nulltext.diffusion.evaluations import Evaluations, alone, predict
 from nulltext.diffusion.guidance import Guided, guide
-from nulltext.diffusion.levels import combine, split
-from nulltext.diffusion.sampling import invert, sample
+from nulltext.diffusion.levels import NoiseLevel, Prediction, combine, split
+from nulltext.diffusion.sampling import inverting, sampling
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion, finish
@@ -67,18 +70,24 @@ class TextualInversion:
             CaptionError: The caption is empty, too long, or has an unknown word.
             DivergedError: Numbers became infinite or not-a-number.
         """
+        return alone(model, self.inverting(model, photo, caption, on_progress))
+
+    def inverting(
+        self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent
+    ) -> Evaluations[Inversion]:
+        """The inversion at work; see `nulltext.inversion.base.Inverter`."""
         w = model.guidance if self.guidance is None else self.guidance
         schedule = model.schedule(self.steps)
         cond, null, x0 = embed_captions(model, [caption]), model.embed([""]), model.encode(photo.pixels)
         if self.pivot:
-            pivot = invert(Guided(model, cond, 1.0), schedule, x0, null, on_progress)
-            cond = optimise_one(
-                model,
+            pivot = yield from inverting(Guided(model, cond, 1.0), schedule, x0, null, on_progress)
+            cond = yield from optimise_one(
+                model.prediction,
                 schedule,
                 pivot,
                 cond,
                 other=null,
-                mix=lambda of_cond, of_null: guide(of_null, of_cond, w),
+                mix=lambda of_null: partial(guide, of_null, guidance=w),
                 passes=self.inner_steps,
                 learning_rate=self.learning_rate,
                 on_progress=on_progress,
@@ -86,10 +95,10 @@ class TextualInversion:
         else:
             generator = torch.Generator().manual_seed(self.seed)
             pivot = random_trajectory(x0, schedule, generator)
-            cond = self.optimise(
+            cond = yield from self.optimise(
                 Guided(model, cond, w), schedule, x0, null, generator=generator, on_progress=on_progress
             )
-        drawn = sample(Guided(model, cond, w), schedule, pivot[:1], [null] * len(schedule), on_progress)
+        drawn = yield from sampling(Guided(model, cond, w), schedule, pivot[:1], [null] * len(schedule), on_progress)
         return finish(
             self,
             model,
@@ -112,7 +121,7 @@ class TextualInversion:
         *,
         generator: torch.Generator,
         on_progress: OnProgress = silent,
-    ) -> Embeddings:
+    ) -> Evaluations[Embeddings]:
         """ArXiv 2211.09794, eq. 4: the noise in z_t is to be told for every noise and every time.
 
         The prediction is the guided one, since that is what sampling will follow; in the equation it is the caption's
@@ -135,11 +144,25 @@ class TextualInversion:
             interval = schedule[int(torch.randint(len(schedule), (), generator=generator))]
             noise = draw_noise(x0, generator)
             z = combine(x0, noise, interval.noisy)
-            with torch.no_grad():
-                of_null = model.predict(z, interval.t, null)
-            with torch.enable_grad():
-                output = guide(of_null, model.predict(z, interval.t, descent.embedding), w)
-                _, eps = split(z, output, interval.noisy, model.prediction)
-                error = mse_loss(eps, noise)
-            on_progress(Progress("optimise", done, total, descent.step(error)))
-        return descent.embedding.detach()
+            of_null = yield from predict(z, interval.t, null)
+            error = partial(
+                _error, z=z, noise=noise, level=interval.noisy, of_null=of_null, w=w, prediction=model.prediction
+            )
+            loss = yield from descent.step(z, interval.t, error)
+            on_progress(Progress("optimise", done, total, loss.item()))
+        return descent.embedding
+
+
+def _error(
+    of_cond: Latents,
+    *,
+    z: Latents,
+    noise: Latents,
+    level: NoiseLevel,
+    of_null: Latents,
+    w: float,
+    prediction: Prediction,
+) -> Tensor:
+    """How far the noise that the guided output tells is from the one that is in z, a scalar."""
+    _, eps = split(z, guide(of_null, of_cond, w), level, prediction)
+    return mse_loss(eps, noise)

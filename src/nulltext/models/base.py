@@ -11,7 +11,7 @@ from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import EmptyCaptionError
 from nulltext.text.words import Tokens
-from nulltext.types import Embeddings, Latents, Pixels
+from nulltext.types import Embeddings, Latents, Pixels, Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +119,12 @@ class Model(Protocol):
         """A caption as `embed` cuts it: row i of the embedding is token i, and the rows after the last are padding."""
         ...
 
-    def predict(self, x: Latents, t: int, text: Embeddings) -> Latents:
+    def predict(self, x: Latents, t: int | Times, text: Embeddings) -> Latents:
         """The network's raw output (see `prediction`), differentiable with respect to `text`.
 
         Args:
             x: [B, C, h, w] latents.
-            t: The time the network is told.
+            t: The time the network is told, or one for each of the B.
             text: [B, L, D] embeddings.
         """
         ...

@@ -1,7 +1,5 @@
 """Backpropagation where the plain rules would lose the gradient: through float16, and past a clamp."""
 
-import math
-
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
@@ -34,31 +32,37 @@ class ScaledGradient:
 
     The gradient of a mean-squared error over latents with respect to a denoiser's output is near 3e-7; float16 has no
     normal number below 6e-5 and would flush most of it to zero. Since a gradient is linear in the one that comes in,
-    the scaling changes nothing else. One instance serves one pass: ``leave(network(enter(text).half()).float())``.
+    the scaling changes nothing else. Each sample of a batch has its own, so that none is lost beside a larger one, and
+    nothing waits for the device. One instance serves one pass: ``leave(network(enter(text).half()).float())``.
     """
 
     def __init__(self) -> None:
-        self._factor = 1.0
+        self._factor = torch.ones(())
 
     def enter(self, text: Tensor) -> Tensor:
-        """The identity; on the way back divides the gradient by the factor."""
+        """The identity; on the way back divides the gradient by the factors."""
         marked = text.view_as(text)
 
         def unscale(gradient: Tensor) -> Tensor:
-            return gradient / self._factor
+            return gradient / _along(self._factor, gradient)
 
         marked.register_hook(unscale)
         return marked
 
     def leave(self, output: Tensor) -> Tensor:
-        """The identity; on the way back brings the largest gradient to between 1/2 and 1, by a power of two."""
+        """The identity; on the way back brings each sample's largest gradient to 1/2 to 1, by a power of two."""
         marked = output.view_as(output)
 
         def scale(gradient: Tensor) -> Tensor:
-            largest = gradient.abs().amax().item()
-            if largest > 0:
-                self._factor = 2.0 ** -math.frexp(largest)[1]
-            return gradient * self._factor
+            largest = gradient.abs().flatten(1).amax(1)
+            _, exponent = torch.frexp(largest)
+            self._factor = torch.where(largest > 0, torch.exp2(-exponent.float()), 1.0)
+            return gradient * _along(self._factor, gradient)
 
         marked.register_hook(scale)
         return marked
+
+
+def _along(factors: Tensor, gradient: Tensor) -> Tensor:
+    """One factor for each sample, shaped to multiply a gradient."""
+    return factors.view(-1, *[1] * (gradient.ndim - 1))

@@ -24,7 +24,7 @@ from nulltext.models.gradients import ScaledGradient, clamp
 from nulltext.models.quiet import quiet
 from nulltext.models.weights import GUIDANCE
 from nulltext.text.words import Tokens
-from nulltext.types import Embeddings, Latents, Pixels
+from nulltext.types import Embeddings, Latents, Pixels, Times
 
 
 @final
@@ -198,12 +198,12 @@ class StableDiffusion:
         ]
         return Tokens(caption, tuple(cut.input_ids), tuple(spans))
 
-    def predict(self, x: Latents, t: int, text: Embeddings) -> Latents:
+    def predict(self, x: Latents, t: int | Times, text: Embeddings) -> Latents:
         """The denoiser's raw output, differentiable with respect to `text`.
 
         Args:
             x: [B, C, h, w] latents.
-            t: The time the network is told.
+            t: The time the network is told, or one for each of the B.
             text: [B, L, D] embeddings.
         """
         x = x.to(self.dtype)

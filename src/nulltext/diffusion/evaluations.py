@@ -1,0 +1,183 @@
+"""Methods as coroutines, so that many pictures can share one batch.
+
+A method is written for one picture, line by line as in its paper, and yields each evaluation of the network that it
+needs. `alone` answers the questions of one picture. `together` gathers those of many into batches: each picture goes
+at its own pace, one that is finished leaves, and one that waits takes its place.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+from typing import Any, Generic, Protocol, TypeVar, final, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from nulltext.diffusion.levels import Prediction
+from nulltext.errors import SettingError
+from nulltext.types import Embeddings, Latents, Times
+
+Result = TypeVar("Result")
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """Anything that predicts the noise in latents."""
+
+    @property
+    def prediction(self) -> Prediction:
+        """What `predict` returns."""
+        ...
+
+    def predict(self, x: Latents, t: int | Times, text: Embeddings) -> Latents:
+        """The network's output for latents `x` at time `t` under `text`, all with the same batch size."""
+        ...
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class Predict:
+    """A question: what does the network say? Answered by its output, [B, C, h, w], without a gradient.
+
+    Attributes:
+        x: [B, C, h, w] latents.
+        t: The time the network is told.
+        text: [B, L, D] embeddings.
+    """
+
+    x: Latents
+    t: int
+    text: Embeddings
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class Descend:
+    """A question: which way is down? Answered by the error, a scalar, and its gradient with respect to `text`.
+
+    Attributes:
+        x: [B, C, h, w] latents.
+        t: The time the network is told.
+        text: [B, L, D] embeddings.
+        error: What is to become less: of the network's output, [B, C, h, w], a scalar.
+    """
+
+    x: Latents
+    t: int
+    text: Embeddings
+    error: Callable[[Latents], Tensor]
+
+
+Question = Predict | Descend
+Evaluations = Generator[Question, Any, Result]
+"""A method at work: yields questions, is sent their answers, and returns its result."""
+
+
+def predict(x: Latents, t: int, text: Embeddings) -> Evaluations[Latents]:
+    """Asks what the network says, see `Predict`."""
+    output: Latents = yield Predict(x, t, text)
+    return output
+
+
+def descend(
+    x: Latents, t: int, text: Embeddings, error: Callable[[Latents], Tensor]
+) -> Evaluations[tuple[Tensor, Embeddings]]:
+    """Asks which way is down, see `Descend`."""
+    answer: tuple[Tensor, Embeddings] = yield Descend(x, t, text, error)
+    return answer
+
+
+def alone(model: Denoiser, work: Evaluations[Result]) -> Result:
+    """The result of a method at work on one picture."""
+    ((_, result),) = together(model, [work], 1)
+    return result
+
+
+def together(model: Denoiser, works: Iterable[Evaluations[Result]], at_once: int) -> Iterator[tuple[int, Result]]:
+    """The results of methods at work, up to so many of them at once, as they come.
+
+    What a picture's result is does not depend on its neighbours, but for the rounding of the kernels that a batch's
+    size chooses. Evaluations without a gradient go first, so that those with one, which cost the most, fill their
+    batch. Latents of one size share a batch; any others have their own.
+
+    Args:
+        model: What answers.
+        works: The methods at work; one that waits is not begun.
+        at_once: At most so many are under way.
+
+    Yields:
+        Which of the works it is, from 0, and its result.
+
+    Raises:
+        SettingError: `at_once` is less than 1.
+    """
+    if at_once < 1:
+        raise SettingError(f"got at_once={at_once}; expected at least 1 picture. 8 are a good number on a CPU.")
+    waiting, lanes = enumerate(works), list[_Lane[Result]]()
+    try:
+        while True:
+            lanes += [_Lane(index, work) for index, work in islice(waiting, at_once - len(lanes))]
+            done, lanes = [lane for lane in lanes if lane.done], [lane for lane in lanes if not lane.done]
+            yield from ((lane.index, lane.result) for lane in done)
+            if lanes:
+                batch = _next_batch(lanes)
+                for lane, answer in zip(batch, _answer(model, [lane.question for lane in batch]), strict=True):
+                    lane.resume(answer)
+            elif not done:
+                return
+    finally:
+        for lane in lanes:
+            lane.work.close()
+
+
+class _Lane(Generic[Result]):
+    """A place in the batch, and the work that has it."""
+
+    result: Result
+    question: Question
+
+    def __init__(self, index: int, work: Evaluations[Result]) -> None:
+        self.index, self.work, self.done = index, work, False
+        self.resume(None)
+
+    def resume(self, answer: object) -> None:
+        """Lets the work go on to its next question, or its end."""
+        try:
+            with torch.enable_grad():
+                self.question = self.work.send(answer)
+        except StopIteration as end:
+            self.result, self.done = end.value, True
+
+
+def _next_batch(lanes: Sequence[_Lane[Result]]) -> list[_Lane[Result]]:
+    """Whose questions are answered next: of one kind and one shape."""
+
+    def kind(lane: _Lane[Result]) -> tuple[bool, torch.Size, torch.Size]:
+        question = lane.question
+        return isinstance(question, Descend), question.x.shape[1:], question.text.shape[1:]
+
+    _, batch = next(groupby(sorted(lanes, key=kind), key=kind))
+    return list(batch)
+
+
+def _answer(model: Denoiser, asked: Sequence[Question]) -> Sequence[object]:
+    """The answers to questions of one kind and one shape, from one pass of the network."""
+    x, text = torch.cat([one.x for one in asked]), torch.cat([one.text for one in asked]).detach()
+    sizes = [len(one.x) for one in asked]
+    first, *others = [one.t for one in asked]
+    if all(t == first for t in others):
+        t: int | Times = first
+    else:
+        t = torch.tensor([one.t for one in asked], device=x.device).repeat_interleave(
+            torch.tensor(sizes, device=x.device)
+        )
+    descents = [one for one in asked if isinstance(one, Descend)]
+    if not descents:
+        with torch.no_grad():
+            return torch.split(model.predict(x, t, text), sizes)
+    with torch.enable_grad():
+        text.requires_grad_()
+        outputs = torch.split(model.predict(x, t, text), sizes)
+        errors = torch.stack([one.error(output) for one, output in zip(descents, outputs, strict=True)])
+        (gradient,) = torch.autograd.grad(errors.sum(), text)
+    return list(zip(errors.detach(), torch.split(gradient, sizes), strict=True))

@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import nulltext
+from nulltext import DDIM, GlobalNullText, NoPivot, NullText, RandomPivot, TextualInversion, invert_together
+from nulltext.errors import Cancelled, CaptionError, SettingError
+
+CAPTIONS = ("a red ball on grass", "a cat", "a photo of a dog on grass", "a blue ball", "grass")
+METHODS = (
+    DDIM(steps=4),
+    NullText(steps=4, inner_steps=3, guidance=3.0),
+    GlobalNullText(steps=4, inner_steps=2, guidance=3.0),
+    RandomPivot(steps=4, inner_steps=2, guidance=3.0),
+    NoPivot(steps=4, inner_steps=2, guidance=3.0),
+    TextualInversion(steps=4, inner_steps=2, guidance=3.0),
+    TextualInversion(steps=4, inner_steps=2, guidance=3.0, pivot=True),
+)
+
+
+def picture(seed, height=64, width=64):
+    """Soft blotches of colour."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="module")
+def pictures(model):
+    return [(nulltext.open_image(picture(seed), model), caption) for seed, caption in enumerate(CAPTIONS)]
+
+
+def same(one, other):
+    for name in ("pivot", "nulls", "cond"):
+        a, b = getattr(one, name), getattr(other, name)
+        assert (a is None) == (b is None)
+        if a is not None:
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-4)
+    assert one.scores.psnr == pytest.approx(other.scores.psnr, abs=1e-2)
+    assert (one.caption, one.sha256, one.settings) == (other.caption, other.sha256, other.settings)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: f"{type(method).__name__}{getattr(method, 'pivot', '')}")
+def test_a_result_does_not_depend_on_its_neighbours(model, pictures, method):
+    """Two at once, five pictures: every one has had others beside it, and others have taken a place that was left."""
+    together = dict(invert_together(model, method, pictures, at_once=2))
+    assert sorted(together) == [0, 1, 2, 3, 4]
+    for index, (photo, caption) in enumerate(pictures):
+        same(together[index], method(model, photo, caption))
+
+
+def test_each_stops_early_at_its_own_pace(model, pictures, passes_with_gradient):
+    """A tolerance that some pictures meet at once and others never: batches are filled from what is left."""
+    photo, caption = pictures[0]
+    method = NullText(
+        steps=3,
+        inner_steps=4,
+        guidance=3.0,
+        constants=nulltext.Constants(learning_rate=1e-2, decay=0.0, tolerance=6e-2, tolerance_growth=0.0),
+    )
+    singles = []
+    for picture in pictures:
+        with passes_with_gradient(model) as batches:
+            method(model, *picture)
+        singles.append(len(batches))
+    assert len(set(singles)) > 1, "the pictures must differ in the iterations they need, or this shows nothing"
+    with passes_with_gradient(model) as batches:
+        together = dict(invert_together(model, method, pictures, at_once=3))
+    assert sum(batches) == sum(singles)
+    assert max(batches) == 3
+    assert len(batches) < sum(singles)
+    same(together[0], method(model, photo, caption))
+
+
+def test_sizes_may_be_mixed(model):
+    sizes = ((64, 64), (64, 96), (64, 64))
+    pictures = [
+        (nulltext.open_image(picture(seed, *size), model, size=size), "a cat") for seed, size in enumerate(sizes)
+    ]
+    method = NullText(steps=2, inner_steps=2, guidance=3.0)
+    together = dict(invert_together(model, method, pictures, at_once=3))
+    for index, (photo, caption) in enumerate(pictures):
+        same(together[index], method(model, photo, caption))
+
+
+def test_pictures_are_opened_as_there_is_room(model, pictures):
+    opened = []
+
+    def opening():
+        for index, picture in enumerate(pictures):
+            opened.append(index)
+            yield picture
+
+    results = invert_together(model, DDIM(steps=2), opening(), at_once=2)
+    assert opened == []
+    next(results)
+    assert opened == [0, 1]
+    assert len(list(results)) == 4
+
+
+def test_progress_says_which_picture(model, pictures):
+    events = []
+    list(invert_together(model, DDIM(steps=2), pictures[:2], at_once=2, on_progress=events.append))
+    assert {event.picture for event in events} == {1, 2}
+    assert [event.step for event in events if event.picture == 2 and event.phase == "invert"] == [1, 2]
+
+
+def test_bad_settings_and_captions(model, pictures):
+    with pytest.raises(SettingError, match=r"at_once=0.*at least 1"):
+        list(invert_together(model, DDIM(steps=2), pictures, at_once=0))
+    with pytest.raises(CaptionError):
+        list(invert_together(model, DDIM(steps=2), [*pictures[:1], (pictures[1][0], " ")], at_once=1))
+    assert list(invert_together(model, DDIM(steps=2), [])) == []
+
+
+def test_a_callback_that_raises_stops_all(model, pictures):
+    def stop(event):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        list(invert_together(model, DDIM(steps=2), pictures, on_progress=stop))
+    same(DDIM(steps=2)(model, *pictures[0]), DDIM(steps=2)(model, *pictures[0]))
