@@ -32,7 +32,7 @@ def test_guidance_changes_the_trajectory(model, photo):
 def test_the_record(model, photo):
     inversion = DDIM(steps=4)(model, photo, CAPTION)
     assert inversion.pivot.shape == (5, 4, 8, 8)
-    assert (inversion.method, inversion.settings) == ("DDIM", {"steps": 4, "guidance": 1.0})
+    assert (inversion.method, inversion.settings) == ("DDIM", {"steps": 4, "guidance": 1.0, "fixed_point": None})
     assert inversion.model == model.identity
     assert inversion.sha256 == photo.sha256
     assert inversion.schedule == model.schedule(4)

@@ -188,8 +188,10 @@ def test_works_inside_no_grad(model, photo):
 
 
 def test_settings_out_of_range():
-    with pytest.raises(SettingError, match="inner_steps=0"):
-        NullText(inner_steps=0)
+    with pytest.raises(SettingError, match="inner_steps=-1"):
+        NullText(inner_steps=-1)
+    with pytest.raises(SettingError, match=r"start=1\.5"):
+        NullText(start=1.5)
     with pytest.raises(SettingError, match="DDIM"):
         NullText(guidance=1.0)
     with pytest.raises(SettingError, match="paper"):
@@ -207,3 +209,42 @@ def test_the_guidance_is_the_models_own_unless_it_is_given(model, photo):
     for method, w in ((NullText(steps=1, inner_steps=1), 3.0), (NullText(steps=1, inner_steps=1, guidance=5.0), 5.0)):
         inversion = method(other, photo, CAPTION)
         assert inversion.guidance == inversion.settings["guidance"] == w
+
+
+def test_fast_takes_the_captions_embedding_where_that_is_enough(any_model, photo, passes_with_gradient):
+    """On a solved pivot the plain step leads along it already: nothing is left to optimise."""
+    loose = Constants(learning_rate=1e-2, decay=0.0, tolerance=1.0, tolerance_growth=0.0)
+    method = dataclasses.replace(NullText.fast(steps=10, guidance=7.5), constants=loose)
+    with passes_with_gradient(any_model) as batches:
+        inversion = method(any_model, photo, CAPTION)
+    assert batches == []
+    cond = any_model.embed([CAPTION])
+    torch.testing.assert_close(inversion.nulls, cond.expand(10, -1, -1), rtol=0, atol=0)
+    assert inversion.settings["start"] == 1.0
+
+
+def test_checked_first_only_steps_that_need_it_are_optimised(model, photo, passes_with_gradient):
+    never = Constants(learning_rate=1e-2, decay=0.0, tolerance=0.0, tolerance_growth=0.0)
+    method = NullText(steps=4, inner_steps=3, guidance=3.0, constants=never, check_first=True)
+    with passes_with_gradient(model) as batches:
+        checked = method(model, photo, CAPTION)
+    assert len(batches) == 12
+    unchecked = dataclasses.replace(method, check_first=False)(model, photo, CAPTION)
+    assert torch.equal(checked.nulls, unchecked.nulls)
+
+
+def test_the_start_is_a_mixture(model, photo):
+    (half,) = (NullText(steps=2, inner_steps=0, guidance=3.0, start=0.5)(model, photo, CAPTION),)
+    mean = (model.embed([CAPTION]) + model.embed([""])) / 2
+    torch.testing.assert_close(half.nulls, mean.expand(2, -1, -1))
+
+
+def test_no_embedding_is_asked_about_twice(model, photo):
+    """From the caption's embedding and with nothing to optimise, a step is one evaluation."""
+    from nulltext.bench.cost import measured
+
+    method = NullText(steps=5, inner_steps=0, guidance=3.0, start=1.0, check_first=True)
+    _, cost = measured(model, lambda: method(model, photo, CAPTION))
+    assert (cost.forwards, cost.backwards) == (5 + 5, 0)
+    _, cost = measured(model, lambda: NullText(steps=5, inner_steps=2, guidance=3.0)(model, photo, CAPTION))
+    assert (cost.forwards, cost.backwards) == (5 + 5 * (1 + 2 + 1), 10)

@@ -94,6 +94,7 @@ _study(
     "Pictures generated, edited from DDIM inversion, and from null-text inversion, side by side.",
 )
 _study("guidance", "guidance:compare_guidance", "Guidance in inversion and in sampling: the table of two by two.")
+_study("methods", "methods:compare_inverters", "Methods of inversion: reconstruction, edits and evaluations of each.")
 
 
 @app.command("compare", cls=Command)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from nulltext.diffusion.evaluations import Evaluations, alone
+from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import denoise, renoise
 from nulltext.diffusion.schedule import Schedule
@@ -63,11 +64,14 @@ def inverting(
     x: Latents,
     null: Null,
     on_progress: OnProgress = silent,
+    *,
+    fixed_point: FixedPoint | None = None,
 ) -> Evaluations[Trajectory]:
     """DDIM inversion: arXiv 2211.09794, section 3.1 (Dhariwal and Nichol, arXiv 2105.05233, appendix F).
 
     The sampler's step run backwards, as if the network said the same on both ends of it. It is told the time of the
-    noisier end, as in the authors' code and in diffusers.
+    noisier end, as in the authors' code and in diffusers. With `fixed_point` the steps are solved instead, so that
+    sampling under the same guidance leads back.
 
     Args:
         guided: What predicts, for one caption. With w = 1 it is the plain inversion.
@@ -75,13 +79,18 @@ def inverting(
         x: [1, C, h, w] the picture's latents z_0.
         null: [1, L, D] the null caption's embedding.
         on_progress: Told of every step, phase "invert".
+        fixed_point: How well the steps are solved; None takes each as if the network said the same on both its ends.
 
     Returns:
         [T+1, C, h, w] the trajectory in sampling order, from z_T to z_0.
     """
-    trajectory = [x]
+    trajectory, past = [x], list[Latents]()
     for step, interval in enumerate(reversed(schedule), start=1):
-        x = renoise(x, (yield from guided.predict(x, interval.t, null)), interval, guided.model.prediction)
+        if fixed_point is None:
+            x = renoise(x, (yield from guided.predict(x, interval.t, null)), interval, guided.model.prediction)
+        else:
+            x, eps = yield from fixed_point.solve(guided, x, interval, null, past)
+            past = [*past[-1:], eps]
         trajectory.append(x)
         on_progress(Progress("invert", step, len(schedule)))
     return torch.cat(trajectory[::-1])

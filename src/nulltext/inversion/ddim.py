@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import final
 
 from nulltext.diffusion.evaluations import Evaluations, alone
+from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import inverting, sampling
 from nulltext.inversion.base import Inversion, finish
@@ -23,10 +24,13 @@ class DDIM:
     Attributes:
         steps: T.
         guidance: The weight w of the inversion, and of the reconstruction unless another is asked for.
+        fixed_point: How well the steps are solved, so that sampling at that weight leads back; None is the plain
+            inversion.
     """
 
     steps: int = 50
     guidance: float = 1.0
+    fixed_point: FixedPoint | None = None
 
     def __call__(self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent) -> Inversion:
         """Inverts a photograph; see `nulltext.inversion.base.Inverter`.
@@ -45,7 +49,9 @@ class DDIM:
         schedule = model.schedule(self.steps)
         cond, null = embed_captions(model, [caption]), model.embed([""])
         guided = Guided(model, cond, self.guidance)
-        pivot = yield from inverting(guided, schedule, model.encode(photo.pixels), null, on_progress)
+        pivot = yield from inverting(
+            guided, schedule, model.encode(photo.pixels), null, on_progress, fixed_point=self.fixed_point
+        )
         drawn = yield from sampling(guided, schedule, pivot[:1], [null] * len(schedule), on_progress)
         return finish(
             self,

@@ -16,7 +16,7 @@ from nulltext.diffusion.levels import combine
 from nulltext.diffusion.sampling import sampling
 from nulltext.diffusion.schedule import Schedule
 from nulltext.inversion.base import Inversion, finish
-from nulltext.inversion.descent import Descent, GuidedStep
+from nulltext.inversion.descent import Descent, GuidedStep, check_descent
 from nulltext.inversion.null_text import PUBLISHED, Constants, NullText
 from nulltext.inversion.random_pivot import draw_noise, random_trajectory
 from nulltext.models.base import Model, embed_captions
@@ -52,6 +52,7 @@ class NoPivot:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_descent(self.inner_steps, self.constants.learning_rate)
         NullText(steps=self.steps, inner_steps=self.inner_steps, guidance=self.guidance, constants=self.constants)
 
     def __call__(self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent) -> Inversion:

@@ -13,13 +13,14 @@ from typing import final
 import torch
 from torch import Tensor
 
-from nulltext.diffusion.evaluations import Evaluations, alone, predict
+from nulltext.diffusion.evaluations import Evaluations, alone
+from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.diffusion.guidance import Guided, guide
 from nulltext.diffusion.sampling import inverting
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion, finish
-from nulltext.inversion.descent import Descent, GuidedStep, check_descent
+from nulltext.inversion.descent import Descent, GuidedStep, Place, check_descent
 from nulltext.models.base import Model, embed_captions
 from nulltext.pictures import Photo
 from nulltext.progress import OnProgress, Progress, silent
@@ -86,15 +87,25 @@ class NullText:
         guidance: The weight w, of the optimisation and of every use of the result; None is the model's own, 7.5 for
             Stable Diffusion.
         constants: Learning rate and early stop.
+        fixed_point: How well the steps of the pivot are solved; None is the paper's plain DDIM inversion.
+        start: Where the optimisation starts: 0 at the null caption's embedding, as in the paper, 1 at the source
+            caption's, between them at a mixture. Negative-prompt inversion (Miyake et al., arXiv 2305.16807) is 1 with
+            no inner steps.
+        check_first: Whether a step whose error is below the tolerance before it is optimised is left as it is.
     """
 
     steps: int = 50
     inner_steps: int = 10
     guidance: float | None = None
     constants: Constants = PUBLISHED
+    fixed_point: FixedPoint | None = None
+    start: float = 0.0
+    check_first: bool = False
 
     def __post_init__(self) -> None:
-        check_descent(self.inner_steps, self.constants.learning_rate)
+        check_descent(self.inner_steps, self.constants.learning_rate, least=0)
+        if not 0 <= self.start <= 1:
+            raise SettingError(f"got start={self.start:g}; expected 0, the null caption, to 1, the source caption.")
         check_null_guidance(self.guidance)
         if self.constants.rate_at(self.steps - 1) <= 0:
             raise SettingError(
@@ -113,6 +124,21 @@ class NullText:
         """With the constants of the authors' code: the default."""
         return cls(steps=steps, inner_steps=inner_steps, guidance=guidance, constants=PUBLISHED)
 
+    @classmethod
+    def fast(cls, *, steps: int = 50, inner_steps: int = 10, guidance: float | None = None) -> "NullText":
+        """A solved pivot, and the source caption's embedding to start from, optimised only where that is not enough.
+
+        At that embedding the guided step is the plain one, which on a solved pivot leads along it already.
+        """
+        return cls(
+            steps=steps,
+            inner_steps=inner_steps,
+            guidance=guidance,
+            fixed_point=FixedPoint(),
+            start=1.0,
+            check_first=True,
+        )
+
     def __call__(self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent) -> Inversion:
         """Inverts a photograph; see `nulltext.inversion.base.Inverter`.
 
@@ -130,7 +156,10 @@ class NullText:
         w = model.guidance if self.guidance is None else self.guidance
         schedule = model.schedule(self.steps)
         cond, null = embed_captions(model, [caption]), model.embed([""])
-        pivot = yield from inverting(Guided(model, cond, 1.0), schedule, model.encode(photo.pixels), null, on_progress)
+        z0 = model.encode(photo.pixels)
+        pivot = yield from inverting(
+            Guided(model, cond, 1.0), schedule, z0, null, on_progress, fixed_point=self.fixed_point
+        )
         nulls, drawn = yield from self.optimise(Guided(model, cond, w), schedule, pivot, null, on_progress)
         return finish(
             self,
@@ -166,11 +195,11 @@ class NullText:
         """
         model, cond, w, constants = guided.model, guided.cond, guided.guidance, self.constants
         nulls: list[Null] = []
-        z = pivot[:1]
+        z, null = pivot[:1], torch.lerp(null, cond, self.start)
         for i, interval in enumerate(schedule):
             t = interval.t
-            descent = Descent(null, constants.rate_at(i))  # warm start from the previous step
-            eps_cond = yield from predict(z, t, cond)
+            place = Place(z, t)
+            eps_cond = yield from place.predict(cond)
             step = GuidedStep(
                 z=z,
                 target=pivot[i + 1 : i + 2],
@@ -178,13 +207,14 @@ class NullText:
                 prediction=model.prediction,
                 guide=partial(guide, cond=eps_cond, guidance=w),
             )
-            loss = torch.tensor(torch.nan)
-            for _ in range(self.inner_steps):
+            descent = Descent(null, constants.rate_at(i))  # warm start from the previous step
+            loss = step.error((yield from place.predict(null))) if self.check_first else torch.tensor(torch.inf)
+            for _ in range(0 if constants.done(loss, i) else self.inner_steps):
                 loss = yield from descent.step(z, t, step.error)
                 if constants.done(loss, i):
                     break
             null = descent.embedding
             nulls.append(null)
-            z = step.land((yield from predict(z, t, null)))
+            z = step.land((yield from place.predict(null)))
             on_progress(Progress("optimise", i + 1, len(schedule), loss.item()))
         return torch.cat(nulls), z

@@ -14,6 +14,7 @@ from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import combine
 from nulltext.diffusion.schedule import Schedule
 from nulltext.inversion.base import Inversion, finish
+from nulltext.inversion.descent import check_descent
 from nulltext.inversion.null_text import PUBLISHED, Constants, NullText
 from nulltext.models.base import Model, embed_captions
 from nulltext.pictures import Photo
@@ -66,6 +67,7 @@ class RandomPivot:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_descent(self.inner_steps, self.constants.learning_rate)
         _ = self.null_text
 
     @property

@@ -1,0 +1,72 @@
+"""Steps of DDIM inversion solved instead of guessed.
+
+A step of the sampler from z_t to z_{t-1} asks the network at z_t. Its inverse needs the answer at the very z_t that is
+looked for, ``z_t = renoise(z_{t-1}, eps(z_t, t))``, and plain DDIM inversion puts the answer at z_{t-1} in its place.
+Iterating the equation solves it: Pan et al., arXiv 2309.04907; Meiri et al., arXiv 2312.12540. From one step to the
+next eps changes little and evenly, so that the last two tell where to begin, which costs no evaluation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from nulltext.diffusion.evaluations import Evaluations
+from nulltext.diffusion.guidance import Guided
+from nulltext.diffusion.levels import Interval, renoise, split
+from nulltext.errors import SettingError
+from nulltext.types import Latents, Null
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FixedPoint:
+    """How well the steps of a DDIM inversion are solved.
+
+    Attributes:
+        iterations: At most so many a step, each one evaluation of the network. With 1 an inversion costs what a plain
+            one costs, but for one evaluation more at its first step.
+        tolerance: A step is solved once an iteration moves z_t by less, root mean square; 0 takes all iterations, and
+            is the only one that never waits for the device.
+
+    Raises:
+        SettingError: A setting is out of range.
+    """
+
+    iterations: int = 1
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1:
+            raise SettingError(f"got iterations={self.iterations}; expected at least 1.")
+        if self.tolerance < 0:
+            raise SettingError(f"got tolerance={self.tolerance:g}; expected 0 or more. Latents have a size near 1.")
+
+    def solve(
+        self, guided: Guided, x: Latents, interval: Interval, null: Null, past: Sequence[Latents]
+    ) -> Evaluations[tuple[Latents, Latents]]:
+        """The z_t from which the sampler's step leads to z_{t-1}.
+
+        Args:
+            guided: What predicts.
+            x: [B, C, h, w] z_{t-1}.
+            interval: The step.
+            null: [1, L, D] the null caption's embedding.
+            past: The eps of the steps before, the last one last.
+
+        Returns:
+            z_t, and the eps that led there; both [B, C, h, w].
+        """
+        prediction = guided.model.prediction
+        if past:
+            eps = past[-1] if len(past) == 1 else 2 * past[-1] - past[-2]
+        else:
+            output = yield from guided.predict(x, interval.t, null)
+            _, eps = split(x, output, interval.clean, prediction)
+        z = renoise(x, eps, interval, "epsilon")
+        for _ in range(self.iterations):
+            output = yield from guided.predict(z, interval.t, null)
+            _, eps = split(z, output, interval.noisy, prediction)
+            z, before = renoise(x, eps, interval, "epsilon"), z
+            if self.tolerance > 0 and (z - before).square().mean().sqrt().item() < self.tolerance:
+                break
+        return z, eps
