@@ -43,7 +43,7 @@ class Cost:
     peak_bytes: int | Missing
 
 
-def measured(model: Model, work: Callable[[], Result]) -> tuple[Result, Cost]:
+def measured(model: Model, work: Callable[[], Result], *, network: nn.Module | None = None) -> tuple[Result, Cost]:
     """Does a piece of work with a model, and says what it cost.
 
     Leaves no hook on the model, also if the work raises. Not to be nested: the memory of the outer one would be counted
@@ -52,6 +52,7 @@ def measured(model: Model, work: Callable[[], Result]) -> tuple[Result, Cost]:
     Args:
         model: The model whose denoiser is counted.
         work: What to do with it.
+        network: What is counted instead of the model's denoiser.
 
     Returns:
         What the work returned, and its cost.
@@ -59,7 +60,7 @@ def measured(model: Model, work: Callable[[], Result]) -> tuple[Result, Cost]:
     counts = _Counts()
     cuda = model.device.type == "cuda"
     with ExitStack() as hooks:
-        hooks.enter_context(model.denoiser.register_forward_hook(counts.forward, with_kwargs=True))
+        hooks.enter_context((network or model.denoiser).register_forward_hook(counts.forward, with_kwargs=True))
         hooks.callback(counts.forget)
         if cuda:
             torch.cuda.synchronize(model.device)

@@ -61,7 +61,7 @@ def compare_inverters(model: Model, setting: Setting) -> Report:
     """
     w = setting.weight(model)
     candidates = [
-        Candidate(name=name, inverter=always(inverter), editor=always(PromptToPrompt()))
+        Candidate(name=name, inverter=always(inverter), editor=always(PromptToPrompt(guidance=w)), guidance=w)
         for name, inverter in inverters(setting.steps, setting.inner_steps, w).items()
     ]
     cases = (

@@ -23,10 +23,17 @@ def held_out_scenes(count: int, first: int = 0) -> list[Scene]:
     return [sample_scene(HELD_OUT_SEEDS[first + index]) for index in range(count)]
 
 
-def scene_photo(scene: Scene, model: Model) -> tuple[Photo, str]:
-    """A scene as a photograph of the model's size, through 8 bits as a file would be, and its caption."""
-    height, width = model.default_size
-    return open_image(to_image(render([scene], height=height, width=width).pixels), model), caption(scene)
+def scene_photo(scene: Scene, model: Model, *, size: tuple[int, int] | None = None) -> tuple[Photo, str]:
+    """A scene as a photograph, through 8 bits as a file would be, and its caption.
+
+    Args:
+        scene: The scene.
+        model: The model.
+        size: (height, width) in pixels; the model's own if None.
+    """
+    height, width = size or model.default_size
+    picture = to_image(render([scene], height=height, width=width).pixels)
+    return open_image(picture, model, size=(height, width)), caption(scene)
 
 
 def photographs(model: Model) -> list[tuple[Photo, str]]:

@@ -116,9 +116,9 @@ def run(
 ) -> list[Row]:
     """Tries every candidate on every case, and measures.
 
-    Each photograph's rows are written as soon as all its edits are drawn, under a name made of everything that they
-    depend on. The same run in the same folder goes on where it was; another one, or a longer one, keeps what they
-    share. At the end ``rows.parquet`` has the rows of this run, in the order of cases and candidates.
+    A candidate's rows of a photograph are written as soon as its edits are drawn, under a name made of everything that
+    they depend on. The same run in the same folder goes on where it was; another one, with more cases or candidates,
+    keeps what they share. At the end ``rows.parquet`` has the rows of this run, in the order of cases and candidates.
 
     Args:
         model: The model.
@@ -151,13 +151,19 @@ def run(
     shown = {case.name for case in cases[:samples]}
     groups = [list(group) for _, group in groupby(cases, key=_photograph)]
     asked = ", ".join(map(repr, instruments))
-    work = [(group, _kept_at(model, group, candidates, [*measures, asked], folder)) for group in groups]
-    todo = [one for one in work if not one[1].exists()]
-    measure = partial(
-        _try, candidates=candidates, measures=measures, asked=asked, folder=folder, shown=shown, at_once=at_once
-    )
+    work = [
+        (
+            group,
+            [(candidate, _kept_at(model, group, candidate, [*measures, asked], folder)) for candidate in candidates],
+        )
+        for group in groups
+    ]
+    missing = [(group, [one for one in tried if not one[1].exists()]) for group, tried in work]
+    todo = [(group, tried) for group, tried in missing if tried]
+    measure = partial(_try, measures=measures, asked=asked, folder=folder, shown=shown, at_once=at_once)
     each(model, todo, measure, workers=workers, on_progress=on_progress)
-    rows: list[Row] = [row for _, path in work for row in json.loads(path.read_text(encoding="utf-8"))]
+    read = [[json.loads(path.read_text(encoding="utf-8")) for _, path in tried] for _, tried in work]
+    rows: list[Row] = [row for photograph in read for of_case in zip(*photograph, strict=True) for row in of_case]
     write_parquet(rows, folder / "rows.parquet")
     return rows
 
@@ -179,10 +185,8 @@ def write_parquet(rows: Sequence[Row], path: Path) -> Path:
     return write_file(path, data.getvalue(), overwrite=True)
 
 
-def _kept_at(
-    model: Model, group: Sequence[Case], candidates: Sequence[Candidate], measures: Sequence[str], folder: Path
-) -> Path:
-    """Where the rows of one photograph are kept: a name that changes with everything they depend on."""
+def _kept_at(model: Model, group: Sequence[Case], candidate: Candidate, measures: Sequence[str], folder: Path) -> Path:
+    """Where a candidate's rows of one photograph are kept: a name that changes with everything they depend on."""
     record = {
         "version": __version__,
         "model": asdict(model.identity),
@@ -190,9 +194,12 @@ def _kept_at(
         "measures": measures,
         "cases": [(case.name, case.kind, case.source, case.target, case.seed) for case in group],
         "picture": _digest(group[0]),
-        "methods": [
-            (one.name, one.inverts, one.guidance, [_settings(one, case) for case in group]) for one in candidates
-        ],
+        "method": (
+            candidate.name,
+            candidate.inverts,
+            candidate.guidance,
+            [_settings(candidate, case) for case in group],
+        ),
     }
     digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
     return folder / ROWS / f"{group[0].name}-{digest[:16]}.json"
@@ -214,23 +221,24 @@ def _settings(candidate: Candidate, case: Case) -> Row:
 
 def _try(
     model: Model,
-    one: tuple[Sequence[Case], Path],
+    one: tuple[Sequence[Case], Sequence[tuple[Candidate, Path]]],
     on_progress: OnProgress,
     *,
-    candidates: Sequence[Candidate],
     measures: Mapping[str, Measure],
     asked: str,
     folder: Path,
     shown: set[str],
     at_once: int,
 ) -> None:
-    """Every candidate on one photograph; its rows are written in one piece."""
-    group, path = one
+    """Candidates on one photograph; each one's rows are written in one piece."""
+    group, tried = one
     photo = open_image(group[0].picture, model)
-    rows: list[tuple[int, int, Row]] = []
-    inverted = _inverted(model, group, candidates, photo, at_once=at_once, on_progress=on_progress)
-    for column, candidate in enumerate(candidates):
-        for line, case in enumerate(group):
+    inverted = _inverted(
+        model, group, [candidate for candidate, _ in tried], photo, at_once=at_once, on_progress=on_progress
+    )
+    for candidate, path in tried:
+        rows: list[Row] = []
+        for case in group:
             settings = _settings(candidate, case)
             inversion, spent = inverted[settings["inverter"], settings["inverted_under"]]
             drawn, cost = measured(model, partial(_draw, model, candidate, case, inversion))
@@ -244,43 +252,36 @@ def _try(
             )
             figures = {name: measure(outcome) for name, measure in measures.items()}
             rows.append(
-                (
-                    line,
-                    column,
-                    {
-                        "case": case.name,
-                        "kind": case.kind,
-                        "method": candidate.name,
-                        "source": case.source,
-                        "target": case.target,
-                        **{name: None if isinstance(x, Missing) else x for name, x in figures.items()},
-                        "missing": json.dumps(
-                            {name: x.reason for name, x in figures.items() if isinstance(x, Missing)}
-                        ),
-                        **(spent if candidate.inverts else dict.fromkeys(spent, 0)),
-                        "edit_seconds": cost.seconds,
-                        "edit_forwards": cost.forwards,
-                        "edit_backwards": cost.backwards,
-                        "seconds": cost.seconds + (float(spent["invert_seconds"] or 0) if candidate.inverts else 0),
-                        "peak_bytes": None if isinstance(cost.peak_bytes, Missing) else cost.peak_bytes,
-                        **settings,
-                        "instruments": asked,
-                        "seed": case.seed,
-                        "sha256": photo.sha256,
-                        "model": model.identity.id,
-                        "revision": model.identity.revision,
-                        "dtype": str(model.dtype),
-                        "device": str(model.device),
-                        "python": platform.python_version(),
-                        "nulltext": __version__,
-                        **{library: version(library) for library in LIBRARIES},
-                    },
-                )
+                {
+                    "case": case.name,
+                    "kind": case.kind,
+                    "method": candidate.name,
+                    "source": case.source,
+                    "target": case.target,
+                    **{name: None if isinstance(x, Missing) else x for name, x in figures.items()},
+                    "missing": json.dumps({name: x.reason for name, x in figures.items() if isinstance(x, Missing)}),
+                    **(spent if candidate.inverts else dict.fromkeys(spent, 0)),
+                    "edit_seconds": cost.seconds,
+                    "edit_forwards": cost.forwards,
+                    "edit_backwards": cost.backwards,
+                    "seconds": cost.seconds + (float(spent["invert_seconds"] or 0) if candidate.inverts else 0),
+                    "peak_bytes": None if isinstance(cost.peak_bytes, Missing) else cost.peak_bytes,
+                    **settings,
+                    "instruments": asked,
+                    "seed": case.seed,
+                    "sha256": photo.sha256,
+                    "model": model.identity.id,
+                    "revision": model.identity.revision,
+                    "dtype": str(model.dtype),
+                    "device": str(model.device),
+                    "python": platform.python_version(),
+                    "nulltext": __version__,
+                    **{library: version(library) for library in LIBRARIES},
+                }
             )
             if case.name in shown:
                 _keep_sample(folder / SAMPLES, case, candidate, photo, drawn)
-    rows.sort(key=lambda row: row[:2])
-    write_file(path, json.dumps([row for *_, row in rows], indent=1).encode(), overwrite=True)
+        write_file(path, json.dumps(rows, indent=1).encode(), overwrite=True)
 
 
 def _inverted(

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from nulltext import __version__
-from nulltext.cli import demo, edit, generate, invert, show, studies, sweep, train
+from nulltext.cli import demo, edit, generate, invert, show, speed, sweep, train
 from nulltext.cli.command import Command
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ for name, function in {
     "train": train.train,
 }.items():
     app.command(name, cls=Command)(function)
-app.add_typer(studies.app, name="bench")
+app.add_typer(speed.app, name="bench")
 
 
 def _print_version(wanted: bool) -> None:

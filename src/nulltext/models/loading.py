@@ -59,8 +59,8 @@ def load(
         UnsupportedScheduleError: DDIM cannot walk its noise schedule both ways.
         SettingError: A device or precision that does not exist here, or a revision or config where none belongs.
     """
-    place = _device(device)
-    precision = _dtype(dtype, place)
+    place = choose_device(device)
+    precision = choose_dtype(dtype, place)
     path, ships = Path(name), isinstance(name, str) and name == EMBEDDED
     try:
         is_folder, is_file = path.is_dir() and not ships, path.is_file() and not ships
@@ -108,7 +108,12 @@ def load(
     )
 
 
-def _device(device: str | torch.device | None) -> torch.device:
+def choose_device(device: str | torch.device | None) -> torch.device:
+    """The device asked for, or a GPU if there is one, else the CPU.
+
+    Raises:
+        SettingError: It is not here.
+    """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -119,7 +124,12 @@ def _device(device: str | torch.device | None) -> torch.device:
     return place
 
 
-def _dtype(dtype: torch.dtype | str | None, device: torch.device) -> torch.dtype:
+def choose_dtype(dtype: torch.dtype | str | None, device: torch.device) -> torch.dtype:
+    """The precision asked for, or float16 on CUDA, else float32.
+
+    Raises:
+        SettingError: It is none that can be used.
+    """
     if dtype is None:
         return torch.float16 if device.type == "cuda" else torch.float32
     names = {

@@ -1,0 +1,123 @@
+"""`nulltext bench speed`: seconds, memory, and what of them the arithmetic needs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from nulltext.cli import options, terminal
+from nulltext.cli.command import Command
+from nulltext.cli.studies import app
+from nulltext.files import write_file
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from nulltext.bench.speed import SpeedFigures
+
+
+@app.command("speed", cls=Command)
+def speed(
+    rounds: Annotated[int, typer.Option(min=1, help="How often each way is timed, in turn.")] = 5,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures that share the network's batch.")] = 8,
+    steps: options.Steps = 50,
+    inner_steps: options.InnerSteps = 10,
+    guidance: options.Guidance = 7.5,
+    early_stop: Annotated[
+        bool, typer.Option(help="Whether a step ends where its error is below the published tolerance.")
+    ] = True,
+    grow: Annotated[bool, typer.Option(help="Whether to measure how cost grows with T, N, side and batch.")] = True,
+    model: options.ModelName = "scenes",
+    config: options.Config = None,
+    random_weights: Annotated[
+        Literal["sd15", "sd21"] | None,
+        typer.Option(help="A full-size architecture with random weights, in --model's place.", show_default=False),
+    ] = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="An SVG of how cost grows.",
+            rich_help_panel="Output",
+            show_default=False,
+        ),
+    ] = None,
+    force: options.Force = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """The published code, null-text inversion, batches of it, and the fast setting: seconds, memory, PSNR, ratios."""
+    from nulltext import load
+    from nulltext.bench.speed import measure_speed, plot
+
+    with terminal.loading(random_weights or model):
+        if random_weights is None:
+            loaded = load(model, config=config, device=device, dtype=dtype)
+        else:
+            from nulltext.models.random_weights import random_model
+
+            loaded = random_model(random_weights, device=device, dtype=dtype)
+    with terminal.progress() as on_progress:
+        figures = measure_speed(
+            loaded,
+            rounds=rounds,
+            batch=batch,
+            steps=steps,
+            inner_steps=inner_steps,
+            guidance=guidance,
+            early_stop=early_stop,
+            grow=grow,
+            on_progress=on_progress,
+        )
+    if output is not None and figures.growth:
+        write_file(output, plot(figures.growth).encode(), overwrite=force)
+    if json:
+        terminal.print_json(figures.record())
+        return
+    terminal.show(_table(figures))
+    terminal.show(
+        f"{figures.tera_flop:.3g} TFLOP a picture at {figures.product_rate:.3g} TFLOP/s of a product of matrices: "
+        f"{100 * figures.floor_share:.0f} % of that rate is reached in batches of {figures.batch}"
+    )
+    if figures.growth:
+        terminal.show(_growth(figures))
+    terminal.show(f"{figures.device}, {figures.dtype.removeprefix('torch.')}, {figures.threads} threads")
+
+
+def _table(figures: "SpeedFigures") -> "Table":
+    from statistics import median
+
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title=f"A picture at w={figures.guidance:g}", title_justify="left")
+    for heading in ("", "seconds", "times faster", "evaluations", "PSNR, dB", "peak, GB"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, way in figures.ways.items():
+        ratio = figures.ratios.get(name)
+        table.add_row(
+            name,
+            f"{median(way.seconds):.2f}",
+            "" if ratio is None else f"{ratio.ratio:.1f} ({ratio.low:.1f} to {ratio.high:.1f})",
+            f"{way.evaluations:.0f}",
+            f"{way.psnr:.2f}",
+            "" if way.peak_bytes is None else f"{way.peak_bytes / 1e9:.2f}",
+        )
+    return table
+
+
+def _growth(figures: "SpeedFigures") -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title="How it grows, without early stop", title_justify="left")
+    for heading in ("T", "N", "side", "pictures at once", "seconds a picture", "peak, GB"):
+        table.add_column(heading, justify="right")
+    for one in figures.growth:
+        peak = "" if one.peak_bytes is None else f"{one.peak_bytes / 1e9:.2f}"
+        table.add_row(str(one.steps), str(one.inner_steps), str(one.side), str(one.batch), f"{one.seconds:.3g}", peak)
+    return table

@@ -1,0 +1,158 @@
+"""The full-size architectures with random weights: their speed and memory can be measured without a download."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import diffusers
+import torch
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from nulltext.models.base import Model, ModelIdentity
+from nulltext.models.loading import choose_device, choose_dtype
+from nulltext.models.quiet import quiet
+from nulltext.models.stable_diffusion import StableDiffusion
+
+Family = Literal["sd15", "sd21"]
+
+TEXT_LENGTH = 77
+_LEVELS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+_UNET = {
+    "block_out_channels": (320, 640, 1280, 1280),
+    "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+    "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+    "layers_per_block": 2,
+}
+_VAE: dict[str, Any] = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "sample_size": 512,
+    "scaling_factor": 0.18215,
+}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What of a family's configs differs from the defaults.
+
+    Attributes:
+        unet: Of ``UNet2DConditionModel``.
+        text: Of ``CLIPTextConfig``.
+        scheduler: The class of its scheduler.
+        levels: That one's settings.
+        parameters: How many weights the UNet has.
+    """
+
+    unet: Mapping[str, Any]
+    text: Mapping[str, Any]
+    scheduler: type[Any]
+    levels: Mapping[str, Any]
+    parameters: int
+
+
+ARCHITECTURES: Mapping[Family, Architecture] = {
+    "sd15": Architecture(
+        unet=_UNET | {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8},
+        text={
+            "hidden_size": 768,
+            "intermediate_size": 3072,
+            "num_hidden_layers": 12,
+            "num_attention_heads": 12,
+            "hidden_act": "quick_gelu",
+        },
+        scheduler=diffusers.PNDMScheduler,
+        levels=_LEVELS | {"skip_prk_steps": True, "set_alpha_to_one": False},
+        parameters=859_520_964,
+    ),
+    "sd21": Architecture(
+        unet=_UNET
+        | {
+            "sample_size": 96,
+            "cross_attention_dim": 1024,
+            "attention_head_dim": (5, 10, 20, 20),
+            "use_linear_projection": True,
+        },
+        text={
+            "hidden_size": 1024,
+            "intermediate_size": 4096,
+            "num_hidden_layers": 23,
+            "num_attention_heads": 16,
+            "hidden_act": "gelu",
+        },
+        scheduler=diffusers.DDIMScheduler,
+        levels=_LEVELS | {"prediction_type": "v_prediction", "clip_sample": False, "set_alpha_to_one": False},
+        parameters=865_910_724,
+    ),
+}
+
+
+def random_model(
+    family: Family, *, device: str | torch.device | None = None, dtype: torch.dtype | str | None = None
+) -> Model:
+    """A model of a family's full size with random weights; what it draws is noise.
+
+    Args:
+        family: "sd15" for Stable Diffusion 1.5, 512 pixels on a side, "sd21" for 2.1, 768 pixels.
+        device: Where to compute; a CUDA device if there is one, else the CPU.
+        dtype: The denoiser's precision; float16 on CUDA, else float32.
+
+    Raises:
+        SettingError: A device or precision that does not exist here.
+    """
+    place = choose_device(device)
+    identity = ModelIdentity(f"{family}, random weights", "random")
+    return StableDiffusion.from_pipeline(
+        random_pipeline(family), identity, device=place, dtype=choose_dtype(dtype, place)
+    )
+
+
+def random_pipeline(family: Family) -> "diffusers.StableDiffusionPipeline":
+    """A pipeline of the real classes at a family's full size, its random weights in bfloat16."""
+    architecture, tokenizer = ARCHITECTURES[family], byte_tokenizer(TEXT_LENGTH)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)  # half the memory while they are drawn
+    try:
+        with quiet():
+            unet = diffusers.UNet2DConditionModel(**architecture.unet)
+            vae = diffusers.AutoencoderKL(**_VAE)
+            text_encoder = CLIPTextModel(CLIPTextConfig(**_text_settings(tokenizer), **architecture.text))
+    finally:
+        torch.set_default_dtype(before)
+    parts: dict[str, Any] = {
+        "vae": vae,
+        "text_encoder": text_encoder,
+        "tokenizer": tokenizer,
+        "unet": unet,
+        "scheduler": architecture.scheduler(**architecture.levels),
+        "safety_checker": None,
+        "feature_extractor": None,
+        "requires_safety_checker": False,
+    }
+    return diffusers.StableDiffusionPipeline(**parts)
+
+
+def _text_settings(tokenizer: CLIPTokenizer) -> dict[str, Any]:
+    return {
+        "vocab_size": 49408,
+        "max_position_embeddings": TEXT_LENGTH,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+
+
+def byte_tokenizer(length: int) -> CLIPTokenizer:
+    """CLIP's byte-level tokenizer with every byte known and nothing merged: one token a letter.
+
+    Args:
+        length: The tokens of an embedding.
+    """
+    letters = [chr(i) for i in [*range(33, 127), *range(161, 173), *range(174, 256)]] + [
+        chr(256 + i) for i in range(68)
+    ]
+    tokens = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[], model_max_length=length)
