@@ -6,6 +6,7 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
     NulltextError
     ├── SettingError (ValueError)                     a setting or argument outside its range
     ├── MismatchError (ValueError)                    a file used with another model, schedule or guidance
+    ├── OutOfMemoryError (MemoryError)                one picture alone needs more memory than the device has free
     ├── Cancelled (Exception)                         raised by a progress callback to stop the work
     ├── ImageError (ValueError)
     │   ├── ImageNotFoundError (FileNotFoundError)    no such file
@@ -49,6 +50,10 @@ class SettingError(NulltextError, ValueError):
 
 class MismatchError(NulltextError, ValueError):
     """An inversion is used with another model, schedule or guidance than the one it was made with."""
+
+
+class OutOfMemoryError(NulltextError, MemoryError):
+    """One picture alone needs more memory than the device has free."""
 
 
 class Cancelled(NulltextError):

@@ -7,14 +7,14 @@ at its own pace, one that is finished leaves, and one that waits takes its place
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar, final, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from nulltext.diffusion.levels import Prediction
-from nulltext.errors import SettingError
+from nulltext.errors import OutOfMemoryError, SettingError
 from nulltext.types import Embeddings, Latents, Times
 
 Result = TypeVar("Result")
@@ -103,28 +103,33 @@ def together(model: Denoiser, works: Iterable[Evaluations[Result]], at_once: int
     Args:
         model: What answers.
         works: The methods at work; one that waits is not begun.
-        at_once: At most so many are under way.
+        at_once: At most so many are under way. Where the device has no memory for so many in one batch, batches are
+            halved, and stay so.
 
     Yields:
         Which of the works it is, from 0, and its result.
 
     Raises:
         SettingError: `at_once` is less than 1.
+        OutOfMemoryError: There is no memory for one alone.
     """
     if at_once < 1:
         raise SettingError(f"got at_once={at_once}; expected at least 1 picture. 8 are a good number on a CPU.")
-    waiting, lanes = enumerate(works), list[_Lane[Result]]()
+    waiting, lanes, width = enumerate(works), list[_Lane[Result]](), at_once
     try:
         while True:
-            lanes += [_Lane(index, work) for index, work in islice(waiting, at_once - len(lanes))]
             done, lanes = [lane for lane in lanes if lane.done], [lane for lane in lanes if not lane.done]
             yield from ((lane.index, lane.result) for lane in done)
-            if lanes:
-                batch = _next_batch(lanes)
-                for lane, answer in zip(batch, _answer(model, [lane.question for lane in batch]), strict=True):
-                    lane.resume(answer)
-            elif not done:
+            lanes += [_Lane(index, work) for index, work in islice(waiting, at_once - len(lanes))]
+            if not lanes:
                 return
+            batch = _next_batch(lanes)[:width]
+            answers = _answer_if_it_fits(model, [lane.question for lane in batch]) if batch else ()
+            if answers is None:
+                width = len(batch) // 2
+                continue
+            for lane, answer in zip(batch, answers, strict=True):
+                lane.resume(answer)
     finally:
         for lane in lanes:
             lane.work.close()
@@ -150,14 +155,36 @@ class _Lane(Generic[Result]):
 
 
 def _next_batch(lanes: Sequence[_Lane[Result]]) -> list[_Lane[Result]]:
-    """Whose questions are answered next: of one kind and one shape."""
+    """Whose questions are answered next: of one kind and one shape; none where all are done."""
 
     def kind(lane: _Lane[Result]) -> tuple[bool, torch.Size, torch.Size]:
         question = lane.question
         return isinstance(question, Descend), question.x.shape[1:], question.text.shape[1:]
 
-    _, batch = next(groupby(sorted(lanes, key=kind), key=kind))
-    return list(batch)
+    asking = sorted((lane for lane in lanes if not lane.done), key=kind)
+    return [lane for lane in asking if kind(lane) == kind(asking[0])]
+
+
+def _answer_if_it_fits(model: Denoiser, asked: Sequence[Question]) -> Sequence[object] | None:
+    """The answers, or None if there is no memory for so many questions.
+
+    Raises:
+        OutOfMemoryError: There is none for one.
+    """
+    try:
+        return _answer(model, asked)
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        if len(asked) == 1:
+            raise OutOfMemoryError(
+                f"the memory of {asked[0].x.device} does not suffice for one picture with latents of "
+                f"{list(asked[0].x.shape[1:])}. Load the model with dtype bfloat16, or with low_memory=True, or take a "
+                "smaller picture."
+            ) from error
+    if asked[0].x.device.type == "cuda":
+        torch.cuda.empty_cache()
+    return None
 
 
 def _answer(model: Denoiser, asked: Sequence[Question]) -> Sequence[object]:
