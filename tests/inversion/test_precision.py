@@ -1,10 +1,15 @@
 """Half-precision weights with embeddings, loss and optimiser in float32."""
 
+import dataclasses
+
 import pytest
 import torch
 
 import nulltext
-from nulltext import NullText
+from nulltext import Constants, NullText
+from nulltext.diffusion.evaluations import alone
+from nulltext.diffusion.fixed_point import FixedPoint
+from nulltext.inversion.descent import rounding_noise
 
 CAPTION = "a red ball on grass"
 
@@ -33,3 +38,31 @@ def test_optimises_about_as_well_as_in_float32(folder, photo, dtype):
         losses.append([event.loss for event in events if event.phase == "optimise"])
     assert scores[1] == pytest.approx(scores[0], abs=0.3)
     assert sum(losses[1]) <= 1.5 * sum(losses[0])
+
+
+def test_nothing_is_burnt_on_what_the_precision_cannot_tell(folder, photo, passes_with_gradient):
+    """With a tolerance far below bfloat16's rounding, steps end where that rounding is all that is left."""
+    tight = Constants(learning_rate=1e-3, decay=0.0, tolerance=1e-12, tolerance_growth=0.0)
+    solved = FixedPoint(iterations=20)
+    method = NullText(steps=4, inner_steps=3, guidance=3.0, constants=tight, fixed_point=solved, start=1.0)
+    taken = {}
+    for dtype in ("float32", "bfloat16"):
+        model = nulltext.load(folder("v_prediction"), device="cpu", dtype=dtype)
+        with passes_with_gradient(model) as batches:
+            method(model, photo, CAPTION)
+        taken[dtype] = len(batches)
+    assert taken["bfloat16"] < taken["float32"] == 12
+    assert tight.done(torch.tensor(1e-6), 0, 1e-5)
+    assert not tight.done(torch.tensor(1e-6), 0)
+    assert not dataclasses.replace(tight, tolerance=0.0).done(torch.tensor(1e-6), 0, 1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_the_noise_measured_is_that_of_the_rounding(folder, dtype):
+    """Against the difference to float32."""
+    exact, rounded = (nulltext.load(folder("epsilon"), device="cpu", dtype=each) for each in ("float32", dtype))
+    z, text = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)), exact.embed([CAPTION])
+    noise = alone(rounded, rounding_noise(z, 500, text, rounded.dtype))
+    with torch.no_grad():
+        true = rounded.predict(z, 500, text) - exact.predict(z, 500, text)
+    assert 1 / 3 < noise.square().mean() / true.square().mean() < 3

@@ -65,6 +65,7 @@ def edit(
     config: options.Config = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    low_memory: options.LowMemory = False,
     force: options.Force = False,
     json: options.Json = False,
     debug: options.Debug = False,
@@ -115,7 +116,7 @@ def edit(
         )
     )
     inversion = Inversion.load(file)
-    loaded = load_for(inversion.model, model, config=config, device=device, dtype=dtype)
+    loaded = load_for(inversion.model, model, config=config, device=device, dtype=dtype, low_memory=low_memory)
     start = time.perf_counter()
     with terminal.progress() as on_progress:
         result = method(loaded, inversion, captions, on_progress)

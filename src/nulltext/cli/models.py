@@ -11,16 +11,23 @@ EMBEDDED = "scenes"
 
 
 def load_for(
-    identity: "ModelIdentity", name: str | None, *, config: str | None, device: str | None, dtype: str | None
+    identity: "ModelIdentity",
+    name: str | None,
+    *,
+    config: str | None,
+    device: str | None,
+    dtype: str | None,
+    low_memory: bool = False,
 ) -> "Model":
     """Loads the model that an inversion was made with.
 
     Args:
         identity: What the file says of it.
         name: What the user says; None to go by the file.
-        config: See `nulltext.load`, as are the next two.
+        config: See `nulltext.load`, as are those that follow.
         device: Where to compute.
         dtype: The denoiser's precision.
+        low_memory: Slower, in less memory.
 
     Raises:
         ModelNotFoundError: The file was made with a folder or a checkpoint file, and says not where that is.
@@ -38,4 +45,4 @@ def load_for(
             )
         name, revision = identity.id, None if by_digest else identity.revision
     with terminal.loading(name):
-        return load(name, config=config, device=device, dtype=dtype, revision=revision)
+        return load(name, config=config, device=device, dtype=dtype, revision=revision, low_memory=low_memory)

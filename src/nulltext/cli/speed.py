@@ -35,6 +35,7 @@ def speed(
     ] = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    low_memory: options.LowMemory = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -56,11 +57,11 @@ def speed(
 
     with terminal.loading(random_weights or model):
         if random_weights is None:
-            loaded = load(model, config=config, device=device, dtype=dtype)
+            loaded = load(model, config=config, device=device, dtype=dtype, low_memory=low_memory)
         else:
             from nulltext.models.random_weights import random_model
 
-            loaded = random_model(random_weights, device=device, dtype=dtype)
+            loaded = random_model(random_weights, device=device, dtype=dtype, low_memory=low_memory)
     with terminal.progress() as on_progress:
         figures = measure_speed(
             loaded,

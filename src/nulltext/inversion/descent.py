@@ -41,6 +41,10 @@ class GuidedStep:
         """How far off that is: the mean of the squares, a scalar."""
         return mse_loss(self.land(output), self.target)
 
+    def moved(self, noise: Latents) -> float:
+        """How far noise in the output moves the landing: the mean of the squares."""
+        return mse_loss(self.land(noise), self.land(torch.zeros_like(noise))).item()
+
 
 @final
 class Place:
@@ -58,6 +62,29 @@ class Place:
         output = yield from predict(self._z, self._t, text)
         self._told.append((text.clone(), output))
         return output
+
+
+def rounding_noise(z: Latents, t: int, text: Embeddings, dtype: torch.dtype) -> Evaluations[Latents]:
+    """How the network's output differs by its rounding alone.
+
+    The last bit of every latent is turned; what that changes in the output has the rounding of two evaluations in it,
+    and so is divided by the square root of two. Measured on the embedded model it is within 30 % of the difference to
+    float32.
+
+    Args:
+        z: [1, C, h, w] latents.
+        t: The time the network is told.
+        text: [1, L, D] embedding.
+        dtype: In which precision the network computes.
+
+    Returns:
+        [1, C, h, w] the noise.
+    """
+    signs = 1 - 2 * (torch.arange(z.numel(), device=z.device) % 2).view_as(z)
+    turned = z * (1 + signs * torch.finfo(dtype).eps / 2)
+    output = yield from predict(z, t, text)
+    other = yield from predict(turned, t, text)
+    return (other - output) / 2**0.5
 
 
 @final

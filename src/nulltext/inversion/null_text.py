@@ -20,7 +20,7 @@ from nulltext.diffusion.sampling import inverting
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion, finish
-from nulltext.inversion.descent import Descent, GuidedStep, Place, check_descent
+from nulltext.inversion.descent import Descent, GuidedStep, Place, check_descent, rounding_noise
 from nulltext.models.base import Model, embed_captions
 from nulltext.pictures import Photo
 from nulltext.progress import OnProgress, Progress, silent
@@ -51,9 +51,12 @@ class Constants:
         """The error below which step i counts as done."""
         return self.tolerance + self.tolerance_growth * i
 
-    def done(self, loss: Tensor, i: int) -> bool:
-        """Whether an error is below that. It is not read, which waits for the device, where none could be."""
-        return self.tolerance_at(i) > 0 and loss.item() < self.tolerance_at(i)
+    def done(self, loss: Tensor, i: int, floor: float = 0.0) -> bool:
+        """Whether an error is below that, or below a floor under which the precision of the network cannot tell.
+
+        It is not read, which waits for the device, where no error could be.
+        """
+        return self.tolerance_at(i) > 0 and loss.item() < max(floor, self.tolerance_at(i))
 
 
 PAPER = Constants(learning_rate=1e-2, decay=0.0, tolerance=1e-5, tolerance_growth=0.0)
@@ -160,7 +163,9 @@ class NullText:
         pivot = yield from inverting(
             Guided(model, cond, 1.0), schedule, z0, null, on_progress, fixed_point=self.fixed_point
         )
-        nulls, drawn = yield from self.optimise(Guided(model, cond, w), schedule, pivot, null, on_progress)
+        nulls, drawn = yield from self.optimise(
+            Guided(model, cond, w), schedule, pivot, null, on_progress, dtype=model.dtype
+        )
         return finish(
             self,
             model,
@@ -180,6 +185,8 @@ class NullText:
         pivot: Trajectory,
         null: Null,
         on_progress: OnProgress = silent,
+        *,
+        dtype: torch.dtype = torch.float32,
     ) -> Evaluations[tuple[Nulls, Latents]]:
         """Algorithm 1. In its words: `pivot` is z*, `z` is z-bar, `null` is the empty-set sign, `cond` is C.
 
@@ -189,6 +196,8 @@ class NullText:
             pivot: [T+1, C, h, w] from z*_T to z*_0.
             null: [1, L, D] the null caption's embedding, where the optimisation starts.
             on_progress: Told of every step of the sampler, phase "optimise", with the last loss.
+            dtype: In which precision the network computes. Below float32 its rounding is measured at the first step,
+                and a step is done, too, where its error is no more than what that rounding makes.
 
         Returns:
             [T, L, D] the optimised null embeddings, and [1, C, h, w] where the guided sampler ends with them.
@@ -196,6 +205,7 @@ class NullText:
         model, cond, w, constants = guided.model, guided.cond, guided.guidance, self.constants
         nulls: list[Null] = []
         z, null = pivot[:1], torch.lerp(null, cond, self.start)
+        noise = None if dtype == torch.float32 else (yield from rounding_noise(z, schedule[0].t, null, dtype))
         for i, interval in enumerate(schedule):
             t = interval.t
             place = Place(z, t)
@@ -208,10 +218,11 @@ class NullText:
                 guide=partial(guide, cond=eps_cond, guidance=w),
             )
             descent = Descent(null, constants.rate_at(i))  # warm start from the previous step
+            floor = 0.0 if noise is None else step.moved(noise)
             loss = step.error((yield from place.predict(null))) if self.check_first else torch.tensor(torch.inf)
-            for _ in range(0 if constants.done(loss, i) else self.inner_steps):
+            for _ in range(0 if constants.done(loss, i, floor) else self.inner_steps):
                 loss = yield from descent.step(z, t, step.error)
-                if constants.done(loss, i):
+                if constants.done(loss, i, floor):
                     break
             null = descent.embedding
             nulls.append(null)

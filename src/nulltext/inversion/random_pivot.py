@@ -95,7 +95,9 @@ class RandomPivot:
         schedule = model.schedule(self.steps)
         cond, null = embed_captions(model, [caption]), model.embed([""])
         pivot = random_trajectory(model.encode(photo.pixels), schedule, torch.Generator().manual_seed(self.seed))
-        nulls, drawn = yield from self.null_text.optimise(Guided(model, cond, w), schedule, pivot, null, on_progress)
+        nulls, drawn = yield from self.null_text.optimise(
+            Guided(model, cond, w), schedule, pivot, null, on_progress, dtype=model.dtype
+        )
         return finish(
             self,
             model,

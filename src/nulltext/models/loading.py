@@ -36,6 +36,7 @@ def load(
     dtype: torch.dtype | str | None = None,
     revision: str | None = None,
     config: str | os.PathLike[str] | None = None,
+    low_memory: bool = False,
 ) -> Model:
     """Loads a Stable Diffusion 1.x or 2.x model, frozen and ready.
 
@@ -48,6 +49,8 @@ def load(
         revision: A hub id's branch, tag or commit.
         config: For a single file: a folder in diffusers' format, or a hub id, with the configs and the tokenizer which
             such a file lacks. Without it those of Stable Diffusion 1.5 are fetched; for 2.x it has to be given.
+        low_memory: Slower, in less memory: activations are computed again for the gradient, the autoencoder works in
+            tiles, and what is not used waits on the CPU.
 
     Returns:
         The model.
@@ -105,6 +108,7 @@ def load(
         guidance=weights.GUIDANCE if is_file else weights.recommended_guidance(folder),
         quantised=None if is_file else VQAutoencoder.beside(folder, device=place),
         word_list=word_list if word_list.is_file() and not is_file else None,
+        low_memory=low_memory,
     )
 
 

@@ -91,7 +91,11 @@ ARCHITECTURES: Mapping[Family, Architecture] = {
 
 
 def random_model(
-    family: Family, *, device: str | torch.device | None = None, dtype: torch.dtype | str | None = None
+    family: Family,
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
+    low_memory: bool = False,
 ) -> Model:
     """A model of a family's full size with random weights; what it draws is noise.
 
@@ -99,6 +103,7 @@ def random_model(
         family: "sd15" for Stable Diffusion 1.5, 512 pixels on a side, "sd21" for 2.1, 768 pixels.
         device: Where to compute; a CUDA device if there is one, else the CPU.
         dtype: The denoiser's precision; float16 on CUDA, else float32.
+        low_memory: See `nulltext.load`.
 
     Raises:
         SettingError: A device or precision that does not exist here.
@@ -106,7 +111,7 @@ def random_model(
     place = choose_device(device)
     identity = ModelIdentity(f"{family}, random weights", "random")
     return StableDiffusion.from_pipeline(
-        random_pipeline(family), identity, device=place, dtype=choose_dtype(dtype, place)
+        random_pipeline(family), identity, device=place, dtype=choose_dtype(dtype, place), low_memory=low_memory
     )
 
 

@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -21,6 +22,7 @@ from nulltext.errors import (
 )
 from nulltext.models.base import Autoencoder, ModelIdentity
 from nulltext.models.gradients import ScaledGradient, clamp
+from nulltext.models.layout import quickest_layout
 from nulltext.models.quiet import quiet
 from nulltext.models.weights import GUIDANCE
 from nulltext.text.words import Tokens
@@ -48,6 +50,8 @@ class StableDiffusion:
         quantised: The autoencoder with a codebook that the checkpoint holds besides its own, if it holds one.
         words: The words the model was taught, if it has a list; None for a model that takes any.
         word_list: Where that list is.
+        layout: The memory layout in which the denoiser's convolutions are quickest.
+        low_memory: Whether text encoder and autoencoder wait on the CPU while they are not used.
     """
 
     identity: ModelIdentity
@@ -63,6 +67,8 @@ class StableDiffusion:
     quantised: Autoencoder | None = None
     words: frozenset[str] | None = None
     word_list: Path | None = None
+    layout: torch.memory_format = torch.contiguous_format
+    low_memory: bool = False
 
     @classmethod
     def from_pipeline(
@@ -75,6 +81,7 @@ class StableDiffusion:
         guidance: float = GUIDANCE,
         quantised: Autoencoder | None = None,
         word_list: Path | None = None,
+        low_memory: bool = False,
     ) -> "StableDiffusion":
         """Takes over a pipeline's parts: moves them, sets their precision, and freezes them.
 
@@ -86,6 +93,8 @@ class StableDiffusion:
             guidance: The weight w at which it is best used.
             quantised: An autoencoder with a codebook that lies beside it.
             word_list: A text file with one known word a line, if the model only knows some.
+            low_memory: Slower, in less memory: activations are computed again for the gradient, the autoencoder works
+                in tiles, and what is not used waits on the CPU.
 
         Raises:
             UnsupportedPipelineError: The parts are not those of a text-to-image Stable Diffusion 1.x or 2.x.
@@ -104,12 +113,18 @@ class StableDiffusion:
                 f"{identity.id}: the denoiser expects text embeddings of width {width}, the text encoder gives "
                 f"{embedded}; expected a Stable Diffusion 1.x or 2.x checkpoint with its own text encoder."
             )
-        # On a CPU, float32 convolutions of contiguous weights are several times slower at some batch sizes.
-        layout = torch.channels_last if device.type == "cpu" else torch.preserve_format
+        size: Any = parts.unet.config.sample_size
+        height, width = (size, size) if isinstance(size, int) else size
+        layout = quickest_layout(device, dtype, parts.unet.config.block_out_channels[0], (2, height, width))
+        waiting = torch.device("cpu") if low_memory else device
         with quiet():
             parts.unet.to(device=device, dtype=dtype, memory_format=layout)
-            parts.vae.to(device=device, dtype=torch.float32, memory_format=layout)
-            parts.text_encoder.to(device=device, dtype=torch.float32)
+            parts.vae.to(device=waiting, dtype=torch.float32, memory_format=layout)
+            parts.text_encoder.to(device=waiting, dtype=torch.float32)
+            if low_memory:
+                parts.unet.enable_gradient_checkpointing()
+                parts.vae.enable_tiling()
+                parts.vae.enable_slicing()
             scheduler_config = _ddim_config(parts.scheduler)
         for part in (parts.unet, parts.vae, parts.text_encoder):
             part.requires_grad_(requires_grad=False).eval()
@@ -126,6 +141,8 @@ class StableDiffusion:
             quantised=quantised,
             words=None if word_list is None else frozenset(word_list.read_text(encoding="utf-8").lower().split()),
             word_list=word_list,
+            layout=layout,
+            low_memory=low_memory,
         )
 
     @property
@@ -183,7 +200,7 @@ class StableDiffusion:
         )
         # Most checkpoints attend to the padding as well; those that do not say so in their config.
         masked: bool = getattr(self.text_encoder.config, "use_attention_mask", False)
-        with torch.no_grad():
+        with torch.no_grad(), self._here(self.text_encoder):
             return self.text_encoder(
                 tokens.input_ids.to(self.device),
                 attention_mask=tokens.attention_mask.to(self.device) if masked else None,
@@ -206,9 +223,7 @@ class StableDiffusion:
             t: The time the network is told, or one for each of the B.
             text: [B, L, D] embeddings.
         """
-        x = x.to(self.dtype)
-        if self.device.type == "cpu":
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = x.to(self.dtype).contiguous(memory_format=self.layout)
         if self.dtype == torch.float16 and text.requires_grad:
             scaled = ScaledGradient()
             return scaled.leave(self.unet(x, t, scaled.enter(text).to(self.dtype)).sample.float())
@@ -216,19 +231,28 @@ class StableDiffusion:
 
     def encode(self, pixels: Pixels) -> Latents:
         """[B, C, H / scale, W / scale] latents of pictures: the posterior's mode, by the autoencoder's own scaling."""
-        pixels = pixels.to(self.device, torch.float32)
-        if self.device.type == "cpu":
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
-        with torch.no_grad():
+        pixels = pixels.to(self.device, torch.float32).contiguous(memory_format=self.layout)
+        with torch.no_grad(), self._here(self.vae):
             latents: Tensor = self.vae.encode(pixels).latent_dist.mode()
         return (latents.contiguous() - self._shift) * self.vae.config.scaling_factor
 
     def decode(self, latents: Latents) -> Pixels:
         """[B, 3, h * scale, w * scale] pictures of latents, clamped to [-1, 1]; differentiable."""
         latents = latents / self.vae.config.scaling_factor + self._shift
-        if self.device.type == "cpu":
-            latents = latents.contiguous(memory_format=torch.channels_last)
-        return clamp(self.vae.decode(latents).sample, -1.0, 1.0).contiguous()
+        with self._here(self.vae, stays=latents.requires_grad):
+            decoded: Tensor = self.vae.decode(latents.contiguous(memory_format=self.layout)).sample
+        return clamp(decoded, -1.0, 1.0).contiguous()
+
+    @contextmanager
+    def _here(self, part: nn.Module, *, stays: bool = False) -> Generator[None]:
+        """A part on the device for as long as it is used, or for good where a gradient will come back through it."""
+        if self.low_memory:
+            part.to(self.device)
+        try:
+            yield
+        finally:
+            if self.low_memory and not stays:
+                part.to("cpu")
 
     @property
     def _shift(self) -> float:

@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+import nulltext
+from nulltext.models.layout import quickest_layout
+from nulltext.models.memory import ON_A_CPU, pictures_at_once, predicted_peak, saved_bytes
+
+
+def test_what_is_saved_grows_with_the_picture_and_not_with_the_weights(model):
+    small, large = saved_bytes(model), saved_bytes(model, (128, 128))
+    assert 3 * small < large < 5 * small
+    weights = sum(weight.nbytes for weight in model.denoiser.parameters())
+    assert weights < predicted_peak(model, 1) < predicted_peak(model, 2)
+    assert predicted_peak(model, 2) - predicted_peak(model, 1) == pytest.approx(1.5 * small, rel=0.01)
+
+
+def test_half_precision_saves_half(folder, model):
+    half = nulltext.load(folder("epsilon"), device="cpu", dtype="bfloat16")
+    assert saved_bytes(half) == pytest.approx(saved_bytes(model) / 2, rel=0.15)
+
+
+def test_low_memory_saves_less_and_changes_nothing(folder, model, photo):
+    frugal = nulltext.load(folder("epsilon"), device="cpu", low_memory=True)
+    assert saved_bytes(frugal) < saved_bytes(model) / 2
+    x, text = torch.randn(2, 4, 8, 8), model.embed(["a red ball", "a cat"])
+    gradients = []
+    for each in (model, frugal):
+        asked = text.clone().requires_grad_()
+        each.predict(x, 500, asked).square().mean().backward()
+        gradients.append(asked.grad)
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-8)
+    torch.testing.assert_close(frugal.decode(frugal.encode(photo.pixels)), model.decode(model.encode(photo.pixels)))
+
+
+def test_pictures_at_once(model):
+    assert pictures_at_once(model) == ON_A_CPU
+
+
+def test_a_layout_is_measured_once():
+    quickest_layout.cache_clear()
+    asked = (torch.device("cpu"), torch.float32, 16, (2, 8, 8))
+    assert quickest_layout(*asked) in {torch.channels_last, torch.contiguous_format}
+    quickest_layout(*asked)
+    assert (quickest_layout.cache_info().misses, quickest_layout.cache_info().hits) == (1, 1)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_the_layout_changes_nothing(folder, model, layout):
+    import dataclasses
+
+    other = dataclasses.replace(nulltext.load(folder("epsilon"), device="cpu"), layout=layout)
+    other.unet.to(memory_format=layout)
+    x, text = torch.randn(2, 4, 8, 8), model.embed(["a red ball", "a cat"])
+    with torch.no_grad():
+        torch.testing.assert_close(other.predict(x, 500, text), model.predict(x, 500, text), rtol=1e-4, atol=1e-5)
