@@ -89,6 +89,35 @@ def speed(
     terminal.show(f"{figures.device}, {figures.dtype.removeprefix('torch.')}, {figures.threads} threads")
 
 
+@app.command("full-size", cls=Command)
+def full_size(
+    family: Annotated[Literal["sd15", "sd21"], typer.Option(help="Which architecture.")] = "sd15",
+    steps: options.Steps = 50,
+    inner_steps: options.InnerSteps = 10,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures that share the network's batch.")] = 16,
+    device: options.Device = None,
+    debug: options.Debug = False,
+) -> None:
+    """Seconds and memory of full-size architectures with random weights, for a GPU: one JSON object."""
+    import torch
+
+    from nulltext.bench.full_size import measure_full_size
+    from nulltext.models.loading import choose_device
+    from nulltext.models.random_weights import SDXLDenoiser, random_model
+
+    place = choose_device(device)
+    with terminal.progress() as on_progress:
+        found = measure_full_size(
+            lambda dtype: random_model(family, device=place, dtype=dtype),
+            lambda: SDXLDenoiser(device=place, dtype=torch.bfloat16),
+            steps=steps,
+            inner_steps=inner_steps,
+            batch=batch,
+            on_progress=on_progress,
+        )
+    terminal.print_json(found)
+
+
 def _table(figures: "SpeedFigures") -> "Table":
     from statistics import median
 

@@ -8,10 +8,12 @@ import diffusers
 import torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from nulltext.diffusion.levels import Prediction
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.models.loading import choose_device, choose_dtype
 from nulltext.models.quiet import quiet
 from nulltext.models.stable_diffusion import StableDiffusion
+from nulltext.types import Embeddings, Latents, Times
 
 Family = Literal["sd15", "sd21"]
 
@@ -90,6 +92,22 @@ ARCHITECTURES: Mapping[Family, Architecture] = {
 }
 
 
+SDXL_UNET: Mapping[str, Any] = {
+    "sample_size": 128,
+    "block_out_channels": (320, 640, 1280),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "layers_per_block": 2,
+    "transformer_layers_per_block": (1, 2, 10),
+    "attention_head_dim": (5, 10, 20),
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+
+
 def random_model(
     family: Family,
     *,
@@ -127,7 +145,7 @@ def random_pipeline(family: Family) -> "diffusers.StableDiffusionPipeline":
             text_encoder = CLIPTextModel(CLIPTextConfig(**_text_settings(tokenizer), **architecture.text))
     finally:
         torch.set_default_dtype(before)
-    parts: dict[str, Any] = {
+    made: dict[str, Any] = {
         "vae": vae,
         "text_encoder": text_encoder,
         "tokenizer": tokenizer,
@@ -137,7 +155,54 @@ def random_pipeline(family: Family) -> "diffusers.StableDiffusionPipeline":
         "feature_extractor": None,
         "requires_safety_checker": False,
     }
-    return diffusers.StableDiffusionPipeline(**parts)
+    with quiet():
+        return diffusers.StableDiffusionPipeline(**made)
+
+
+@final
+class SDXLDenoiser:
+    """The UNet of Stable Diffusion XL with random weights, for its speed and memory: it has no text encoders.
+
+    Attributes:
+        network: ``UNet2DConditionModel``.
+        device: Where.
+        dtype: Its precision.
+    """
+
+    prediction: Prediction = "epsilon"
+
+    def __init__(self, *, device: torch.device, dtype: torch.dtype, settings: Mapping[str, Any] | None = None) -> None:
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)
+        try:
+            with quiet(), device:
+                network: Any = diffusers.UNet2DConditionModel(**(settings or SDXL_UNET))
+        finally:
+            torch.set_default_dtype(before)
+        self.network, self.device, self.dtype = network.requires_grad_(requires_grad=False).eval(), device, dtype
+
+    def question(self, side: int) -> tuple[Latents, Embeddings]:
+        """Latents and an embedding as it takes them.
+
+        Args:
+            side: Of the picture, in pixels.
+        """
+        return (
+            torch.zeros(1, 4, side // 8, side // 8, device=self.device),
+            torch.zeros(1, TEXT_LENGTH, self.network.config.cross_attention_dim, device=self.device),
+        )
+
+    def predict(self, x: Latents, t: int | Times, text: Embeddings) -> Latents:
+        """The network's output, see `nulltext.models.base.Model.predict`; pooled text and sizes are zeros."""
+        config = self.network.config
+        times = config.addition_time_embed_dim
+        pooled = config.projection_class_embeddings_input_dim - 6 * times
+        beside = {
+            "text_embeds": torch.zeros(len(x), pooled, device=self.device, dtype=self.dtype),
+            "time_ids": torch.zeros(len(x), 6, device=self.device, dtype=self.dtype),
+        }
+        answer = self.network(x.to(self.dtype), t, text.to(self.dtype), added_cond_kwargs=beside)
+        return answer.sample.float()
 
 
 def _text_settings(tokenizer: CLIPTokenizer) -> dict[str, Any]:

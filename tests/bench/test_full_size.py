@@ -1,0 +1,44 @@
+import json
+
+import torch
+
+import nulltext
+from nulltext.bench.full_size import measure_full_size
+from nulltext.models.random_weights import SDXL_UNET, SDXLDenoiser
+
+SMALL = dict(SDXL_UNET) | {
+    "block_out_channels": (32, 32, 64),
+    "attention_head_dim": (2, 2, 4),
+    "transformer_layers_per_block": (1, 1, 2),
+    "layers_per_block": 1,
+    "cross_attention_dim": 32,
+    "addition_time_embed_dim": 8,
+    "projection_class_embeddings_input_dim": 64,
+    "norm_num_groups": 8,
+}
+
+
+def test_the_script_for_a_gpu_runs_at_small_size():
+    """The embedded model in the full size's place, and a small UNet of SDXL's shape."""
+    events = []
+    found = measure_full_size(
+        lambda dtype: nulltext.load(device="cpu", dtype=dtype),
+        lambda: SDXLDenoiser(device=torch.device("cpu"), dtype=torch.float32, settings=SMALL),
+        steps=2,
+        inner_steps=1,
+        batch=2,
+        sdxl_side=64,
+        on_progress=events.append,
+    )
+    found = json.loads(json.dumps(found))
+    for dtype in ("bfloat16", "float32"):
+        null_text, fast = found[dtype]["null_text"], found[dtype]["fast"]
+        # 2 to invert; at each step one for the caption, one forward and one backward, one to land
+        noise = 2 if dtype == "bfloat16" else 0
+        assert (null_text["forwards"], null_text["backwards"]) == (2 + 2 * 3 + noise, 2)
+        assert (fast["forwards"], fast["backwards"]) == (3 + 2 + noise, 0)
+        assert null_text["seconds"] > 0 < null_text["seconds_in_batch"]
+        assert 0 < null_text["floor_share"] < 1
+        assert found[dtype]["predicted_peak_bytes"] > found[dtype]["saved_bytes"] > 0
+    assert found["sdxl_unet"]["parameters"] > 0
+    assert [event.step for event in events] == [1, 2, 3, 4, 5]
