@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nulltext.diffusion.fixed_point import FixedPoint
     from nulltext.editing.base import Edit, Editor
     from nulltext.editing.blend import Blend
     from nulltext.editing.caption_swap import CaptionSwap
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from nulltext.inversion.global_null_text import GlobalNullText
     from nulltext.inversion.no_pivot import NoPivot
     from nulltext.inversion.null_text import Constants, NullText
+    from nulltext.inversion.open_loop import OpenLoop
     from nulltext.inversion.random_pivot import RandomPivot
     from nulltext.inversion.reconstruct import reconstruct
     from nulltext.inversion.textual_inversion import TextualInversion
@@ -51,6 +53,7 @@ _HOMES = {
     "DDIM": "inversion.ddim",
     "Edit": "editing.base",
     "Editor": "editing.base",
+    "FixedPoint": "diffusion.fixed_point",
     "FromNoise": "editing.from_noise",
     "GlobalNullText": "inversion.global_null_text",
     "Inversion": "inversion.base",
@@ -63,6 +66,7 @@ _HOMES = {
     "OnProgress": "progress",
     "Photo": "pictures",
     "Progress": "progress",
+    "OpenLoop": "inversion.open_loop",
     "PromptToPrompt": "editing.prompt_to_prompt",
     "RandomPivot": "inversion.random_pivot",
     "SDEdit": "editing.sdedit",
@@ -90,6 +94,7 @@ __all__ = [
     "Constants",
     "Edit",
     "Editor",
+    "FixedPoint",
     "FromNoise",
     "GlobalNullText",
     "Inversion",
@@ -100,6 +105,7 @@ __all__ = [
     "NullText",
     "NulltextError",
     "OnProgress",
+    "OpenLoop",
     "Photo",
     "Progress",
     "PromptToPrompt",

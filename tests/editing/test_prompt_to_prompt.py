@@ -340,3 +340,25 @@ def test_sites_that_no_control_wants_keep_the_fused_kernel(
         expected[4, kind, tokens] -= lost
         expected[2, kind, tokens] += lost
     assert +fused == +expected
+
+
+def test_a_source_that_is_held_is_exact(any_model, photo):
+    """Also where the inversion drifts: the source ends on the pivot, and edits follow it there."""
+    drifting = DDIM(steps=5)(any_model, photo, CAPTION)
+    held = PromptToPrompt(guidance=5.0, hold_source=True)(any_model, drifting, ["a dog on grass", CAPTION])
+    let_go = PromptToPrompt(guidance=5.0)(any_model, drifting, ["a dog on grass", CAPTION])
+    exact = any_model.decode(drifting.pivot[-1:])
+    torch.testing.assert_close(held.source, exact, rtol=0, atol=1e-5)
+    assert not torch.allclose(let_go.source, exact, rtol=0, atol=1e-2)
+    assert not torch.allclose(held.pixels, let_go.pixels, rtol=0, atol=1e-4)
+
+
+def test_what_is_kept_of_a_held_source_is_exact(any_model, photo):
+    """A blend keeps the pivot itself."""
+    drifting = DDIM(steps=5)(any_model, photo, CAPTION)
+    blend = Blend(mask=LEFT, start=0.0)
+    edit = PromptToPrompt(guidance=5.0, hold_source=True, blend=blend)(any_model, drifting, "a dog on grass")
+    exact = any_model.decode(drifting.pivot[-1:])
+    outside = edit.masks[0, 0] == 0
+    assert outside.any()
+    torch.testing.assert_close(edit.pixels[0][:, outside], exact[0][:, outside], rtol=0, atol=1e-4)

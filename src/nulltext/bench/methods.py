@@ -15,6 +15,7 @@ from nulltext.editing.prompt_to_prompt import PromptToPrompt
 from nulltext.inversion.base import Inverter
 from nulltext.inversion.ddim import DDIM
 from nulltext.inversion.null_text import NullText
+from nulltext.inversion.open_loop import OpenLoop
 from nulltext.judges import Judges
 from nulltext.models.base import Model
 
@@ -37,6 +38,8 @@ def inverters(steps: int, inner_steps: int, w: float) -> Mapping[str, Inverter]:
         "DDIM inversion": DDIM(steps=steps),
         "null-text": NullText(steps=steps, inner_steps=inner_steps, guidance=w),
         "null-text, N=1": NullText(steps=steps, inner_steps=1, guidance=w),
+        "null-text, L-BFGS, N=5": NullText(steps=steps, inner_steps=5, guidance=w, solver="lbfgs"),
+        "open loop": OpenLoop(steps=steps, inner_steps=inner_steps, guidance=w),
         "caption's embedding": NullText(steps=steps, inner_steps=0, guidance=w, start=1.0),
         "from the caption's embedding, N=1": NullText(steps=steps, inner_steps=1, guidance=w, start=1.0),
         "solved pivot, null-text": NullText(

@@ -185,6 +185,7 @@ def editor(
     weights: Sequence[str] | None,
     blend: "Blend | None",
     chain: bool = False,
+    hold_source: bool = False,
     maps: bool = False,
     guidance: float | None = None,
 ) -> "PromptToPrompt":
@@ -204,6 +205,7 @@ def editor(
         reweight=read_weights(weights or ()),
         blend=blend,
         chain=chain,
+        hold_source=hold_source,
         maps=maps,
         guidance=guidance,
     )

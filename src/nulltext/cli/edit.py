@@ -46,6 +46,14 @@ def edit(
             "--chain", help="Each caption edits the result of the one before.", rich_help_panel=controls.PANEL
         ),
     ] = False,
+    hold_source: Annotated[
+        bool,
+        typer.Option(
+            "--hold-source",
+            help="Put the source back on its path after every step: exact for any inversion.",
+            rich_help_panel=controls.PANEL,
+        ),
+    ] = False,
     plain: Annotated[
         bool,
         typer.Option(
@@ -92,6 +100,7 @@ def edit(
         "--mask": mask,
         "--keep-out": keep_out,
         "--chain": chain,
+        "--hold-source": hold_source,
         "--maps": maps,
     }
     given = [name for name, value in controlled.items() if value]
@@ -111,6 +120,7 @@ def edit(
             weights=weight,
             blend=blending,
             chain=chain,
+            hold_source=hold_source,
             maps=maps,
             guidance=guidance,
         )

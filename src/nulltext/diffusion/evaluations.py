@@ -41,12 +41,12 @@ class Predict:
 
     Attributes:
         x: [B, C, h, w] latents.
-        t: The time the network is told.
+        t: The time the network is told, or one for each of the B.
         text: [B, L, D] embeddings.
     """
 
     x: Latents
-    t: int
+    t: int | Times
     text: Embeddings
 
 
@@ -57,13 +57,13 @@ class Descend:
 
     Attributes:
         x: [B, C, h, w] latents.
-        t: The time the network is told.
+        t: The time the network is told, or one for each of the B.
         text: [B, L, D] embeddings.
         error: What is to become less: of the network's output, [B, C, h, w], a scalar.
     """
 
     x: Latents
-    t: int
+    t: int | Times
     text: Embeddings
     error: Callable[[Latents], Tensor]
 
@@ -73,14 +73,14 @@ Evaluations = Generator[Question, Any, Result]
 """A method at work: yields questions, is sent their answers, and returns its result."""
 
 
-def predict(x: Latents, t: int, text: Embeddings) -> Evaluations[Latents]:
+def predict(x: Latents, t: int | Times, text: Embeddings) -> Evaluations[Latents]:
     """Asks what the network says, see `Predict`."""
     output: Latents = yield Predict(x, t, text)
     return output
 
 
 def descend(
-    x: Latents, t: int, text: Embeddings, error: Callable[[Latents], Tensor]
+    x: Latents, t: int | Times, text: Embeddings, error: Callable[[Latents], Tensor]
 ) -> Evaluations[tuple[Tensor, Embeddings]]:
     """Asks which way is down, see `Descend`."""
     answer: tuple[Tensor, Embeddings] = yield Descend(x, t, text, error)
@@ -191,13 +191,11 @@ def _answer(model: Denoiser, asked: Sequence[Question]) -> Sequence[object]:
     """The answers to questions of one kind and one shape, from one pass of the network."""
     x, text = torch.cat([one.x for one in asked]), torch.cat([one.text for one in asked]).detach()
     sizes = [len(one.x) for one in asked]
-    first, *others = [one.t for one in asked]
-    if all(t == first for t in others):
-        t: int | Times = first
+    times = {one.t for one in asked if isinstance(one.t, int)}
+    if len(times) == 1 and all(isinstance(one.t, int) for one in asked):
+        (t,) = times
     else:
-        t = torch.tensor([one.t for one in asked], device=x.device).repeat_interleave(
-            torch.tensor(sizes, device=x.device)
-        )
+        t = torch.cat([torch.as_tensor(one.t, device=x.device).expand(len(one.x)) for one in asked])
     descents = [one for one in asked if isinstance(one, Descend)]
     if not descents:
         with torch.no_grad():

@@ -53,6 +53,8 @@ class PromptToPrompt:
         blend: Where the picture may change; None for everywhere.
         chain: Whether each caption edits the result of the one before instead of the source.
         most_tokens: The layout is kept at self-attention sites up to so many tokens.
+        hold_source: Whether the source is put back on the pivot after every step, as if what it is off were stored
+            with the inversion (Ju et al., arXiv 2310.01506): exact for any inversion, and what edits follow is exact.
         maps: Whether to keep the attention maps, to look at.
         guidance: The weight w; None is the inversion's own. Another is an error if the inversion has null embeddings.
 
@@ -67,6 +69,7 @@ class PromptToPrompt:
     blend: Blend | None = None
     chain: bool = False
     most_tokens: int = 32 * 32
+    hold_source: bool = False
     maps: bool = False
     guidance: float | None = None
 
@@ -148,7 +151,7 @@ def draw(
         model: The model it was inverted with.
         inversion: The inversion.
         captions: The new captions.
-        editors: For each its settings; they must agree in `chain`, `maps` and `guidance`.
+        editors: For each its settings; they must agree in `chain`, `maps`, `hold_source` and `guidance`.
         on_progress: Told of every step, phase "sample".
 
     Raises:
@@ -159,11 +162,13 @@ def draw(
     """
     if not captions:
         raise EmptyCaptionError("got no caption; expected one or more. Say what the edited picture shall show.")
-    common = {(editor.chain, editor.maps, editor.guidance, editor.most_tokens) for editor in editors}
+    common = {
+        (editor.chain, editor.maps, editor.guidance, editor.most_tokens, editor.hold_source) for editor in editors
+    }
     if len(common) > 1 or len(editors) != len(captions):
         raise SettingError(
             f"got {len(editors)} settings for {len(captions)} captions, of {len(common)} kinds of chain, maps, "
-            "most_tokens and guidance; expected one for each, alike in these."
+            "most_tokens, hold_source and guidance; expected one for each, alike in these."
         )
     first = editors[0]
     w = inversion.check(model, first.guidance)
@@ -192,9 +197,12 @@ def draw(
         def after(done: int, x: Latents) -> Latents:
             if session is not None:
                 session.at(done)
+            if first.hold_source:
+                x = torch.cat([pivot[done : done + 1], x[1:]])
             return blender(done - 1, x)
 
-        start = inversion.pivot[:1].to(model.device).expand(len(cond), -1, -1, -1)
+        pivot = inversion.pivot.to(model.device)
+        start = pivot[:1].expand(len(cond), -1, -1, -1)
         nulls = step_nulls(model, inversion)
         latents = sample(Guided(model, cond, w), inversion.schedule, start, nulls, on_progress, after=after)
     drawn = blender.finish(model.decode(latents).cpu())

@@ -1,4 +1,4 @@
-"""Adam on one embedding, and the step that it is to lead right: what every method that optimises one turns around."""
+"""An embedding on its way down, and the step of the sampler that it is to lead right."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from torch.nn.functional import mse_loss
 from nulltext.diffusion.evaluations import Evaluations, descend, predict
 from nulltext.diffusion.levels import Interval, Prediction, denoise
 from nulltext.errors import SettingError
-from nulltext.types import Embeddings, Latents
+from nulltext.inversion.solvers import SOLVERS, Solver
+from nulltext.types import Embeddings, Latents, Times
 
 
 @final
@@ -92,26 +93,26 @@ class Descent:
     """An embedding on its way down.
 
     Attributes:
-        embedding: [1, L, D] where it is now.
+        embedding: [1, L, D] where it is now; or several, each the only one its part of the error depends on.
     """
 
-    def __init__(self, start: Embeddings, learning_rate: float) -> None:
-        self.embedding: Embeddings = start.detach().clone()
-        self._adam = torch.optim.Adam([self.embedding], lr=learning_rate)
+    def __init__(self, start: Embeddings, learning_rate: float, solver: Solver = "adam") -> None:
+        self.embedding = start
+        self._solver = SOLVERS[solver](start, learning_rate)
 
-    def step(self, z: Latents, t: int, error: Callable[[Latents], Tensor]) -> Evaluations[Tensor]:
-        """Takes one step of Adam down an error.
+    def step(self, z: Latents, t: int | Times, error: Callable[[Latents], Tensor]) -> Evaluations[Tensor]:
+        """Takes one step of the solver down an error.
 
         Args:
-            z: [1, C, h, w] latents.
-            t: The time the network is told.
+            z: [1, C, h, w] latents, or as many as there are embeddings.
+            t: The time the network is told, or one for each.
             error: What is to become less: a scalar, of the network's output for `embedding`.
 
         Returns:
             The error from before the step, still on its device: to read it is to wait for it.
         """
-        before, self.embedding.grad = yield from descend(z, t, self.embedding, error)
-        self._adam.step()
+        before, gradient = yield from descend(z, t, self.embedding, error)
+        self.embedding = self._solver.move(gradient)
         return before
 
 

@@ -21,6 +21,7 @@ from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion, finish
 from nulltext.inversion.descent import Descent, GuidedStep, Place, check_descent, rounding_noise
+from nulltext.inversion.solvers import SOLVERS, Solver
 from nulltext.models.base import Model, embed_captions
 from nulltext.pictures import Photo
 from nulltext.progress import OnProgress, Progress, silent
@@ -86,7 +87,7 @@ class NullText:
 
     Attributes:
         steps: T, the steps of the sampler.
-        inner_steps: N, at most so many steps of Adam for each.
+        inner_steps: N, at most so many steps of the solver for each.
         guidance: The weight w, of the optimisation and of every use of the result; None is the model's own, 7.5 for
             Stable Diffusion.
         constants: Learning rate and early stop.
@@ -94,6 +95,8 @@ class NullText:
         start: Where the optimisation starts: 0 at the null caption's embedding, as in the paper, 1 at the source
             caption's, between them at a mixture. Negative-prompt inversion (Miyake et al., arXiv 2305.16807) is 1 with
             no inner steps.
+        solver: What takes the inner steps: Adam as published, or L-BFGS, which needs fewer.
+        extrapolate: Whether a step starts from where the last two lead, in a straight line, and not from the last.
         check_first: Whether a step whose error is below the tolerance before it is optimised is left as it is.
     """
 
@@ -103,10 +106,14 @@ class NullText:
     constants: Constants = PUBLISHED
     fixed_point: FixedPoint | None = None
     start: float = 0.0
+    solver: Solver = "adam"
+    extrapolate: bool = False
     check_first: bool = False
 
     def __post_init__(self) -> None:
         check_descent(self.inner_steps, self.constants.learning_rate, least=0)
+        if self.solver not in SOLVERS:
+            raise SettingError(f"got solver={self.solver!r}; expected {' or '.join(map(repr, SOLVERS))}.")
         if not 0 <= self.start <= 1:
             raise SettingError(f"got start={self.start:g}; expected 0, the null caption, to 1, the source caption.")
         check_null_guidance(self.guidance)
@@ -187,6 +194,7 @@ class NullText:
         on_progress: OnProgress = silent,
         *,
         dtype: torch.dtype = torch.float32,
+        starts: Nulls | None = None,
     ) -> Evaluations[tuple[Nulls, Latents]]:
         """Algorithm 1. In its words: `pivot` is z*, `z` is z-bar, `null` is the empty-set sign, `cond` is C.
 
@@ -198,6 +206,7 @@ class NullText:
             on_progress: Told of every step of the sampler, phase "optimise", with the last loss.
             dtype: In which precision the network computes. Below float32 its rounding is measured at the first step,
                 and a step is done, too, where its error is no more than what that rounding makes.
+            starts: [T, L, D] where the optimisation of each step starts; None is where the one before has ended.
 
         Returns:
             [T, L, D] the optimised null embeddings, and [1, C, h, w] where the guided sampler ends with them.
@@ -217,15 +226,16 @@ class NullText:
                 prediction=model.prediction,
                 guide=partial(guide, cond=eps_cond, guidance=w),
             )
-            descent = Descent(null, constants.rate_at(i))  # warm start from the previous step
+            null = null if starts is None else starts[i : i + 1]
+            descent = Descent(null, constants.rate_at(i), self.solver)  # warm start from the previous step
             floor = 0.0 if noise is None else step.moved(noise)
             loss = step.error((yield from place.predict(null))) if self.check_first else torch.tensor(torch.inf)
             for _ in range(0 if constants.done(loss, i, floor) else self.inner_steps):
                 loss = yield from descent.step(z, t, step.error)
                 if constants.done(loss, i, floor):
                     break
-            null = descent.embedding
-            nulls.append(null)
-            z = step.land((yield from place.predict(null)))
+            nulls.append(descent.embedding)
+            z = step.land((yield from place.predict(nulls[-1])))
+            null = 2 * nulls[-1] - nulls[-2] if self.extrapolate and i else nulls[-1]
             on_progress(Progress("optimise", i + 1, len(schedule), loss.item()))
         return torch.cat(nulls), z

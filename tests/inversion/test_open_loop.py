@@ -1,0 +1,66 @@
+import pytest
+import torch
+from torch.nn.functional import mse_loss
+
+from nulltext import NullText, OpenLoop
+from nulltext.errors import SettingError
+
+CAPTION = "a red ball on grass"
+
+
+def test_all_timesteps_are_optimised_at_once_each_from_the_pivot(any_model, photo, plain):
+    """Against each timestep written out by itself; nothing closes the loop."""
+    w, n, steps = 3.0, 3, 5
+    inversion = OpenLoop(steps=steps, inner_steps=n, closing_steps=0, guidance=w)(any_model, photo, CAPTION)
+    by_hand = plain(any_model, photo.pixels, CAPTION, steps)
+    pivot = by_hand.ddim_pivot()
+    torch.testing.assert_close(inversion.pivot, torch.cat(pivot), rtol=0, atol=1e-4)
+    for i, t in enumerate(by_hand.times):
+        null = by_hand.null.clone().requires_grad_()
+        adam = torch.optim.Adam([null], lr=1e-2)
+        for _ in range(n):
+            adam.zero_grad()
+            mse_loss(by_hand.land(pivot[i], t, null, by_hand.cond, w), pivot[i + 1]).backward()
+            adam.step()
+        torch.testing.assert_close(inversion.nulls[i : i + 1], null.detach(), rtol=0, atol=2e-3)
+
+
+def test_one_batch_serves_all_timesteps(model, photo, passes_with_gradient):
+    with passes_with_gradient(model) as batches:
+        OpenLoop(steps=6, inner_steps=2, closing_steps=0, guidance=3.0)(model, photo, CAPTION)
+    assert batches == [6, 6]
+
+
+def test_the_loop_is_closed_from_where_the_batch_ended(model, photo, passes_with_gradient):
+    """The closing pass starts each step at that step's own embedding."""
+    with passes_with_gradient(model) as batches:
+        closed = OpenLoop(steps=4, inner_steps=2, closing_steps=1, guidance=3.0)(model, photo, CAPTION)
+    assert batches == [4, 4, 1, 1, 1, 1]
+    opened = OpenLoop(steps=4, inner_steps=2, closing_steps=0, guidance=3.0)(model, photo, CAPTION)
+    moved = (closed.nulls - opened.nulls).abs().amax((1, 2))
+    assert (moved > 0).all()
+    assert (moved < 1.5e-2).all()  # one step of Adam each
+
+
+def test_bad_settings():
+    for settings, named in (
+        ({"inner_steps": 0}, "inner_steps=0"),
+        ({"closing_steps": -1}, "-1"),
+        ({"guidance": 1.0}, "DDIM"),
+    ):
+        with pytest.raises(SettingError, match=named):
+            OpenLoop(**settings)
+
+
+def test_a_warm_start_can_be_extrapolated(model, photo):
+    """Without inner steps the straight line through two equal embeddings is the embedding; with them it is not."""
+    idle = NullText(steps=4, inner_steps=0, guidance=3.0, extrapolate=True)(model, photo, CAPTION)
+    torch.testing.assert_close(idle.nulls, model.embed([""]).expand(4, -1, -1), rtol=0, atol=0)
+    plain, ahead = (
+        NullText(steps=4, inner_steps=1, guidance=3.0, extrapolate=each)(model, photo, CAPTION).nulls
+        for each in (False, True)
+    )
+    assert torch.equal(plain[:2], ahead[:2])
+    started = 2 * ahead[1] - ahead[0]
+    assert (ahead[2] - started).abs().max() < 1.1e-2  # one step of Adam from there
+    assert not torch.allclose(plain[2], ahead[2])
