@@ -359,6 +359,5 @@ def test_what_is_kept_of_a_held_source_is_exact(any_model, photo):
     blend = Blend(mask=LEFT, start=0.0)
     edit = PromptToPrompt(guidance=5.0, hold_source=True, blend=blend)(any_model, drifting, "a dog on grass")
     exact = any_model.decode(drifting.pivot[-1:])
-    outside = edit.masks[0, 0] == 0
-    assert outside.any()
-    torch.testing.assert_close(edit.pixels[0][:, outside], exact[0][:, outside], rtol=0, atol=1e-4)
+    assert (edit.masks[..., 40:] == 0).all()
+    torch.testing.assert_close(edit.pixels[..., 48:], exact[..., 48:], rtol=0, atol=1e-4)  # beyond where it fades
