@@ -21,7 +21,8 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
     │   ├── ModelNotFoundError (FileNotFoundError)    no such folder, file or hub id, or no network to fetch it
     │   ├── ModelLoadError (OSError)                  found, but damaged or incomplete
     │   ├── UnsupportedPipelineError (TypeError)      not a Stable Diffusion 1.x/2.x text-to-image pipeline
-    │   └── UnsupportedScheduleError (ValueError)     a noise schedule that DDIM cannot walk both ways
+    │   ├── UnsupportedScheduleError (ValueError)     a noise schedule that DDIM cannot walk both ways
+    │   └── CompilationError (RuntimeError)           compiled, the network would give another gradient, or none
     ├── AttentionError (RuntimeError)
     │   ├── SessionError                              a second control on one model, or one that met no attention
     │   └── EmptyMaskError                            a local blend that would change nothing
@@ -114,6 +115,10 @@ class UnsupportedPipelineError(ModelError, TypeError):
 
 class UnsupportedScheduleError(ModelError, ValueError):
     """The model's noise schedule is none that DDIM can walk both ways."""
+
+
+class CompilationError(ModelError, RuntimeError):
+    """The network does not compile, or gives another gradient when it is compiled."""
 
 
 class AttentionError(NulltextError, RuntimeError):
