@@ -94,6 +94,6 @@ def test_the_front_is_what_nothing_is_better_than():
 
 
 def test_every_method_compared_inverts(model, photo):
-    for name, inverter in inverters(3, 1, 3.0).items():
+    for name, (inverter, _) in inverters(3, 1, 3.0).items():
         inversion = alone(model, inverter.inverting(model, photo, "a red ball on grass"))
         assert inversion.pivot.isfinite().all(), name

@@ -1,6 +1,7 @@
 """How well, and at what cost, pictures are inverted: the published method, faster ones, and those between them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from nulltext.bench.cases import scene_cases
 from nulltext.bench.extras import extra
@@ -32,26 +33,25 @@ COLUMNS = (
 )
 
 
-def inverters(steps: int, inner_steps: int, w: float) -> Mapping[str, Inverter]:
-    """The methods compared, by name."""
+def inverters(steps: int, inner_steps: int, w: float) -> Mapping[str, tuple[Inverter, PromptToPrompt]]:
+    """The methods compared, by name, each with the editor that goes with it."""
+    edit, hold = PromptToPrompt(guidance=w), PromptToPrompt(guidance=w, hold_source=True)
+    solved = FixedPoint()
+    null_text = NullText(steps=steps, inner_steps=inner_steps, guidance=w)
     return {
-        "DDIM inversion": DDIM(steps=steps),
-        "null-text": NullText(steps=steps, inner_steps=inner_steps, guidance=w),
-        "null-text, N=1": NullText(steps=steps, inner_steps=1, guidance=w),
-        "null-text, L-BFGS, N=5": NullText(steps=steps, inner_steps=5, guidance=w, solver="lbfgs"),
-        "open loop": OpenLoop(steps=steps, inner_steps=inner_steps, guidance=w),
-        "caption's embedding": NullText(steps=steps, inner_steps=0, guidance=w, start=1.0),
-        "from the caption's embedding, N=1": NullText(steps=steps, inner_steps=1, guidance=w, start=1.0),
-        "solved pivot, null-text": NullText(
-            steps=steps, inner_steps=inner_steps, guidance=w, fixed_point=FixedPoint(), check_first=True
-        ),
-        "solved pivot, from halfway": NullText(
-            steps=steps, inner_steps=inner_steps, guidance=w, fixed_point=FixedPoint(), start=0.5, check_first=True
-        ),
-        "fast": NullText.fast(steps=steps, inner_steps=inner_steps, guidance=w),
-        "fast, solved twice": NullText(
-            steps=steps, inner_steps=0, guidance=w, fixed_point=FixedPoint(iterations=2), start=1.0
-        ),
+        "DDIM inversion": (DDIM(steps=steps), edit),
+        "DDIM inversion, source held": (DDIM(steps=steps), hold),
+        "solved pivot, source held": (DDIM(steps=steps, fixed_point=solved), hold),
+        "null-text": (null_text, edit),
+        "null-text, source held": (null_text, hold),
+        "null-text, N=1": (replace(null_text, inner_steps=1), edit),
+        "null-text, L-BFGS, N=5": (replace(null_text, inner_steps=5, solver="lbfgs"), edit),
+        "null-text, solved pivot": (replace(null_text, fixed_point=solved, check_first=True), edit),
+        "open loop": (OpenLoop(steps=steps, inner_steps=inner_steps, guidance=w), edit),
+        "caption's embedding": (replace(null_text, inner_steps=0, start=1.0), edit),
+        "from the caption's embedding, N=1": (replace(null_text, inner_steps=1, start=1.0), edit),
+        "from halfway, solved pivot": (replace(null_text, start=0.5, fixed_point=solved, check_first=True), edit),
+        "fast": (NullText.fast(steps=steps, inner_steps=inner_steps, guidance=w), edit),
     }
 
 
@@ -64,8 +64,8 @@ def compare_inverters(model: Model, setting: Setting) -> Report:
     """
     w = setting.weight(model)
     candidates = [
-        Candidate(name=name, inverter=always(inverter), editor=always(PromptToPrompt(guidance=w)), guidance=w)
-        for name, inverter in inverters(setting.steps, setting.inner_steps, w).items()
+        Candidate(name=name, inverter=always(inverter), editor=always(editor), guidance=w)
+        for name, (inverter, editor) in inverters(setting.steps, setting.inner_steps, w).items()
     ]
     cases = (
         scene_cases(SCENES if setting.limit is None else min(setting.limit, SCENES), size=model.default_size)

@@ -40,8 +40,11 @@ def invert(
         ),
     ] = None,
     preset: Annotated[
-        Literal["published", "paper"] | None,
-        typer.Option(help="null-text: constants of the authors' code, or of their paper; published if not given."),
+        Literal["published", "paper", "fast"] | None,
+        typer.Option(
+            help="null-text: constants of the authors' code, or of their paper; or fast, which seldom needs to "
+            "optimise anything. published if not given."
+        ),
     ] = None,
     fit: Annotated[
         Literal["crop", "pad"], typer.Option(help="How the picture is brought to the model's size.")
@@ -71,8 +74,10 @@ def invert(
     if method == "ddim":
         inverter = DDIM(steps=steps, guidance=1.0 if guidance is None else guidance)
     else:
-        kind = NullText.paper if preset == "paper" else NullText.published
-        inverter = kind(steps=steps, inner_steps=inner_steps or 10, guidance=guidance)
+        kinds = {"paper": NullText.paper, "fast": NullText.fast}
+        inverter = kinds.get(preset or "", NullText.published)(
+            steps=steps, inner_steps=inner_steps or 10, guidance=guidance
+        )
     with terminal.loading(model):
         loaded = load(model, config=config, device=device, dtype=dtype, low_memory=low_memory)
     photo = open_image(picture, loaded, fit=fit)
