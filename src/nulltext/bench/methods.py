@@ -88,6 +88,7 @@ def compare_inverters(model: Model, setting: Setting) -> Report:
         columns=COLUMNS,
         rows=counted,
         plots={"pareto": plot(counted)},
+        remarks=("DDIM inversion is reconstructed at w=1, where its pivot leads; all edits are at the same guidance.",),
     )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nulltext import __version__
 from nulltext.bench.cases import Case
-from nulltext.bench.cost import measured, measured_together
+from nulltext.bench.cost import Cost, measured, measured_together
 from nulltext.bench.each import each
 from nulltext.bench.extras import extra
 from nulltext.editing.base import Editor
@@ -25,7 +25,7 @@ from nulltext.editing.blend import HALF
 from nulltext.errors import OutputWriteError
 from nulltext.files import write_file
 from nulltext.inversion.base import Inversion, Inverter
-from nulltext.inversion.reconstruct import reconstruct
+from nulltext.inversion.reconstruct import reconstruct, reconstructing
 from nulltext.metrics import Missing
 from nulltext.models.base import Model
 from nulltext.pictures import Photo, open_image, to_image
@@ -130,8 +130,8 @@ def run(
             itself.
         samples: Of how many cases the pictures are kept, to look at.
         workers: How many pictures at a time; more than one needs a model on the CPU.
-        at_once: How many inversions of a picture share the network's batch. With more than one, the seconds of each
-            are its share by evaluations.
+        at_once: How many inversions and reconstructions of a picture share the network's batch. With more than one,
+            the seconds of each are its share by evaluations.
         on_progress: Told of every picture.
 
     Returns:
@@ -236,12 +236,16 @@ def _try(
     inverted = _inverted(
         model, group, [candidate for candidate, _ in tried], photo, at_once=at_once, on_progress=on_progress
     )
+    again = _drawn_again(model, group, [candidate for candidate, _ in tried], inverted, at_once)
     for candidate, path in tried:
         rows: list[Row] = []
         for case in group:
             settings = _settings(candidate, case)
             inversion, spent = inverted[settings["inverter"], settings["inverted_under"]]
-            drawn, cost = measured(model, partial(_draw, model, candidate, case, inversion))
+            if candidate.editor is None:
+                drawn, cost = again[candidate.name, case.name]
+            else:
+                drawn, cost = measured(model, partial(_edit, model, candidate.editor(case), case, inversion))
             outcome = Outcome(
                 case=case,
                 photo=photo,
@@ -321,10 +325,28 @@ def _inverted(
     }
 
 
-def _draw(model: Model, candidate: Candidate, case: Case, inversion: Inversion) -> OnePixels:
-    if candidate.editor is None:
-        return reconstruct(model, inversion, candidate.guidance)
-    return candidate.editor(case)(model, inversion, case.target).pixels
+def _drawn_again(
+    model: Model,
+    group: Sequence[Case],
+    candidates: Sequence[Candidate],
+    inverted: Mapping[tuple[Value, Value], tuple[Inversion, Row]],
+    at_once: int,
+) -> Mapping[tuple[str, str], tuple[OnePixels, Cost]]:
+    """What the candidates without an editor draw and what it costs, by the candidate's name and the case's."""
+    wanted: dict[tuple[str, str], tuple[Inversion, float | None]] = {}
+    for candidate in candidates:
+        for case in group if candidate.editor is None else ():
+            settings = _settings(candidate, case)
+            inversion, _ = inverted[settings["inverter"], settings["inverted_under"]]
+            wanted[candidate.name, case.name] = inversion, candidate.guidance
+    if at_once == 1:
+        return {key: measured(model, partial(reconstruct, model, *one)) for key, one in wanted.items()}
+    works = [reconstructing(model, *one) for one in wanted.values()]
+    return dict(zip(wanted, measured_together(model, works, at_once), strict=True))
+
+
+def _edit(model: Model, editor: Editor, case: Case, inversion: Inversion) -> OnePixels:
+    return editor(model, inversion, case.target).pixels
 
 
 def _keep_sample(folder: Path, case: Case, candidate: Candidate, photo: Photo, drawn: OnePixels) -> None:

@@ -7,7 +7,7 @@ at its own pace, one that is finished leaves, and one that waits takes its place
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any, Generic, Protocol, TypeVar, final, runtime_checkable
 
 import torch
@@ -97,8 +97,7 @@ def together(model: Denoiser, works: Iterable[Evaluations[Result]], at_once: int
     """The results of methods at work, up to so many of them at once, as they come.
 
     What a picture's result is does not depend on its neighbours, but for the rounding of the kernels that a batch's
-    size chooses. Evaluations without a gradient go first, so that those with one, which cost the most, fill their
-    batch. Latents of one size share a batch; any others have their own.
+    size chooses. Latents of one size share a batch; any others have their own.
 
     Args:
         model: What answers.
@@ -155,14 +154,19 @@ class _Lane(Generic[Result]):
 
 
 def _next_batch(lanes: Sequence[_Lane[Result]]) -> list[_Lane[Result]]:
-    """Whose questions are answered next: of one kind and one shape; none where all are done."""
+    """Whose questions are answered next: the most that are of one kind and one shape; none where all are done.
+
+    Small batches leave a device idle; so the few wait for more to ask the same. Of as many, those without a gradient go
+    first, so that those with one, which cost the most, fill their batch.
+    """
 
     def kind(lane: _Lane[Result]) -> tuple[bool, torch.Size, torch.Size]:
         question = lane.question
         return isinstance(question, Descend), question.x.shape[1:], question.text.shape[1:]
 
     asking = sorted((lane for lane in lanes if not lane.done), key=kind)
-    return [lane for lane in asking if kind(lane) == kind(asking[0])]
+    groups = [list(group) for _, group in groupby(asking, key=kind)]
+    return max(groups, key=len) if groups else []
 
 
 def _answer_if_it_fits(model: Denoiser, asked: Sequence[Question]) -> Sequence[object] | None:

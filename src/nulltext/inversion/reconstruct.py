@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import torch
 
+from nulltext.diffusion.evaluations import Evaluations, alone
 from nulltext.diffusion.guidance import Guided
-from nulltext.diffusion.sampling import sample
+from nulltext.diffusion.sampling import sampling
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_captions
 from nulltext.progress import OnProgress, silent
@@ -58,7 +59,15 @@ def reconstruct(
     Raises:
         MismatchError: Another model, schedule or guidance than the inversion's.
     """
+    return alone(model, reconstructing(model, inversion, guidance, on_progress))
+
+
+def reconstructing(
+    model: Model, inversion: Inversion, guidance: float | None = None, on_progress: OnProgress = silent
+) -> Evaluations[OnePixels]:
+    """The same as a coroutine, so that several can share the network's batch; see `reconstruct`."""
     w = inversion.check(model, guidance)
     guided = Guided(model, source_and_captions(model, inversion), w)
     start = inversion.pivot[:1].to(model.device)
-    return model.decode(sample(guided, inversion.schedule, start, step_nulls(model, inversion), on_progress)).cpu()
+    z0 = yield from sampling(guided, inversion.schedule, start, step_nulls(model, inversion), on_progress)
+    return model.decode(z0).cpu()
