@@ -94,3 +94,27 @@ def test_a_folder_without_captions(run, here: Path, study):
     assert result.exit_code == 2
     assert "empty" in result.output
     assert "Traceback" not in result.output
+
+
+def test_methods_of_inversion(run_json, here: Path):
+    record = run_json("bench", "methods", *QUICK, "--inner-steps", 1, "--guidance", 3)
+    assert (record["pictures"], record["edits"]) == (1, 5)
+    table = record["tables"]["overall"]
+    assert {"null-text", "fast", "solved pivot, source held"} <= table.keys()
+    assert table["null-text, N=1"]["evaluations"] == table["null-text"]["evaluations"]
+    assert table["caption's embedding"]["evaluations"]["mean"] < table["null-text"]["evaluations"]["mean"]
+    assert all(math.isfinite(figures["psnr_truth"]["mean"]) for figures in table.values())
+    assert "w=1" in record["remarks"][0]
+    assert "<svg" in (here / "nulltext-bench" / "methods" / "report.html").read_text()
+
+
+def test_speed(run, run_json, here: Path):
+    quick = ("--rounds", 1, "--batch", 2, "--steps", 2, "--inner-steps", 1, "--no-grow")
+    record = run_json("bench", "speed", *quick)
+    for name in ("parity_ratio", "batch2_ratio", "fast_ratio", "fast_batch2_ratio", "floor_share"):
+        assert record[name] > 0, name
+    assert abs(record["parity_psnr_delta_db"]) < 0.05
+    shown = run("bench", "speed", *quick)
+    assert shown.exit_code == 0, shown.output
+    assert "times faster" in shown.output
+    assert "of that rate is reached" in shown.output
