@@ -52,7 +52,9 @@ def test_the_transcription_leaves_the_model_alone_and_works_as_published(model):
 
 def test_every_figure_is_there_and_can_be_written(scenes):
     events = []
-    figures = measure_speed(scenes, rounds=1, batch=2, steps=3, inner_steps=1, guidance=7.5, on_progress=events.append)
+    figures = measure_speed(
+        scenes, rounds=1, batch=2, steps=3, inner_steps=1, guidance=7.5, grow=False, on_progress=events.append
+    )
     record = json.loads(json.dumps(figures.record()))
     assert all(isinstance(record[key], float) for key in KEYS)
     assert list(record)[: len(KEYS)] == list(KEYS)
