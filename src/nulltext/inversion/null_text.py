@@ -138,7 +138,8 @@ class NullText:
     def fast(cls, *, steps: int = 50, inner_steps: int = 10, guidance: float | None = None) -> "NullText":
         """A solved pivot, and the source caption's embedding to start from, optimised only where that is not enough.
 
-        At that embedding the guided step is the plain one, which on a solved pivot leads along it already.
+        At that embedding the guided step is the plain one, which on a solved pivot leads along it already. Edits are
+        stronger than from the published setting at the same w; take a lower one.
         """
         return cls(
             steps=steps,
