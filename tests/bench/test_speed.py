@@ -66,7 +66,7 @@ def test_every_figure_is_there_and_can_be_written(scenes):
     # 3 to invert, 3 for the caption, 3 forwards and 3 backwards, and of the last step 2 or, ours, 1
     assert record["ways"]["transcription"]["evaluations"] == 3 + 3 + 6 + 2 * 3
     assert record["ways"]["null-text"]["evaluations"] == 3 + 3 + 6 + 3
-    assert [event.step for event in events] == list(range(6))
+    assert [(event.step, event.total) for event in events] == [(done, 5) for done in range(6)]
     assert record["growth"] == []
 
 

@@ -17,6 +17,7 @@ def test_every_picture_of_a_page_is_there(page: Path):
     text = page.read_text(encoding="utf-8")
     shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
     assert len(shown) == text.count("![")
+    assert shown or page.name == "speed.md", "all pages but that one show what they speak of"
     for name in shown:
         Image.open(DOCS / name).load()
 

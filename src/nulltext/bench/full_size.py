@@ -8,7 +8,7 @@ import torch
 from nulltext.bench.cost import measured, measured_together
 from nulltext.bench.pictures import held_out_scenes, scene_photo
 from nulltext.bench.reconstruction import NO_EARLY_STOP
-from nulltext.bench.speed import flops, product_rate
+from nulltext.bench.speed import called, flops, product_rate
 from nulltext.diffusion.evaluations import alone, descend
 from nulltext.inversion.base import Inverter
 from nulltext.inversion.null_text import NullText
@@ -53,7 +53,7 @@ def measure_full_size(
         model = make(dtype)
         null_text = NullText(steps=steps, inner_steps=inner_steps, guidance=7.5, constants=NO_EARLY_STOP)
         fast = NullText.fast(steps=steps, inner_steps=0, guidance=7.5)
-        about: dict[str, Any] = {"device": _called(model.device), "product_tflops": product_rate(model)}
+        about: dict[str, Any] = {"device": called(model.device), "product_tflops": product_rate(model)}
         about["saved_bytes"], about["predicted_peak_bytes"] = saved_bytes(model), predicted_peak(model, 1)
         for name, inverter in (("null_text", null_text), ("fast", fast)):
             about[name] = _timed(model, inverter, batch, about["product_tflops"])
@@ -71,7 +71,8 @@ def measure_full_size(
 def _timed(model: Model, inverter: Inverter, batch: int, rate: float) -> Mapping[str, Any]:
     forward, backward = flops(model)
     scenes = [scene_photo(scene, model) for scene in held_out_scenes(batch)]
-    inverter(model, *scenes[0]) if model.device.type == "cuda" else None  # what the first use costs
+    if model.device.type == "cuda":  # what the first use costs
+        inverter(model, *scenes[0])
     _, one = measured(model, lambda: inverter(model, *scenes[0]))
     many = [cost for _, cost in measured_together(model, [inverter.inverting(model, *s) for s in scenes], batch)]
     each = sum(cost.seconds for cost in many) / batch
@@ -101,7 +102,3 @@ def _sdxl(denoiser: SDXLDenoiser, side: int) -> Mapping[str, Any]:
         "dtype": str(denoiser.dtype),
         "peak_bytes": torch.cuda.max_memory_allocated(denoiser.device) if cuda else None,
     }
-
-
-def _called(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from statistics import fmean, median
 from typing import Any, TypeVar, final
 
@@ -171,11 +172,11 @@ def measure_speed(
     constants: Constants = PUBLISHED if early_stop else NO_EARLY_STOP
     scenes = [scene_photo(scene, model) for scene in held_out_scenes(max(rounds, batch))]
     null_text = NullText(steps=steps, inner_steps=inner_steps, guidance=guidance, constants=constants)
-    fast = replace(NullText.fast(steps=steps, inner_steps=inner_steps, guidance=guidance), constants=PUBLISHED)
+    fast = NullText.fast(steps=steps, inner_steps=inner_steps, guidance=guidance)
     ours = {PARITY: null_text, FAST: fast}
     published = Transcription.of(model, steps=steps, inner_steps=inner_steps, guidance=guidance, constants=constants)
     runs: dict[str, list[tuple[Cost, float]]] = {}
-    total, done = 1 + rounds * (1 + 2 * len(ours)), 0
+    total, done = rounds * (1 + 2 * len(ours)), 0
 
     def record(way: str, cost: Cost, score: float) -> None:
         nonlocal done
@@ -193,7 +194,7 @@ def measure_speed(
         z, cost = _measured_network(model, published, photo, caption)
         record(TRANSCRIPTION, cost, psnr(model.decode(z).cpu(), photo.pixels))
         for way, inverter in ours.items():
-            inversion, cost = measured(model, lambda one=inverter: one(model, photo, caption))  # noqa: B023  called now
+            inversion, cost = measured(model, partial(inverter, model, photo, caption))
             record(way, cost, inversion.scores.psnr)
         for way, inverter in ours.items():
             works = [inverter.inverting(model, *scene) for scene in scenes[:batch]]
@@ -219,10 +220,15 @@ def measure_speed(
         floor_share=tera_flop / rate / median(ways[in_batches(PARITY, batch)].seconds),
         growth=growth(model, guidance) if grow else [],
         guidance=guidance,
-        device=str(model.device) if model.device.type == "cpu" else torch.cuda.get_device_name(model.device),
+        device=called(model.device),
         dtype=str(model.dtype),
         threads=torch.get_num_threads(),
     )
+
+
+def called(device: torch.device) -> str:
+    """What a device is called: the GPU's own name, or where it is."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def flops(model: Model) -> tuple[float, float]:

@@ -32,11 +32,15 @@ def compile_regions(model: Model, *, batch: int = 1, backend: str | Callable[...
         backend: See ``torch.compile``.
 
     Raises:
-        CompilationError: The gradient differs from the one before, or there is nothing that compiles; the model is
-            left as it was.
+        CompilationError: The gradient differs from the one before, or nothing compiles; the model is left as it was.
     """
     before = _gradient(model, batch)
     regions = [module for module in model.denoiser.modules() if isinstance(module, REGIONS)]
+    if not regions:
+        raise CompilationError(
+            f"{model.identity.id} has neither resnets nor transformer blocks of diffusers; expected some to compile. "
+            "Use it as it is: it gives the same results."
+        )
     dynamo: Any = getattr(torch, "_dynamo")  # noqa: B009  where torch documents its settings to be
     dynamo.config.recompile_limit = max(dynamo.config.recompile_limit, 8 * len(regions))  # they share their code
     for region in regions:
