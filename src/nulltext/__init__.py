@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nulltext.errors import NulltextError
     from nulltext.inversion.base import Inversion, Inverter, Scores
     from nulltext.inversion.ddim import DDIM
+    from nulltext.inversion.direct import DirectInversion
     from nulltext.inversion.global_null_text import GlobalNullText
     from nulltext.inversion.no_pivot import NoPivot
     from nulltext.inversion.null_text import Constants, NullText
@@ -51,6 +52,7 @@ _HOMES = {
     "CaptionSwap": "editing.caption_swap",
     "Constants": "inversion.null_text",
     "DDIM": "inversion.ddim",
+    "DirectInversion": "inversion.direct",
     "Edit": "editing.base",
     "Editor": "editing.base",
     "FixedPoint": "diffusion.fixed_point",
@@ -92,6 +94,7 @@ __all__ = [
     "Blend",
     "CaptionSwap",
     "Constants",
+    "DirectInversion",
     "Edit",
     "Editor",
     "FixedPoint",

@@ -61,7 +61,7 @@ def test_every_figure_is_there_and_can_be_written(scenes):
     assert abs(record["parity_psnr_delta_db"]) < 0.05
     assert 0 < record["floor_share"] < 1
     assert set(record["ways"]) == {
-        "transcription", "null-text", "fast", "null-text, batches of 2", "fast, batches of 2"
+        "transcription", "null-text", "direct inversion", "null-text, batches of 2", "direct inversion, batches of 2"
     }  # fmt: skip
     # 3 to invert, 3 for the caption, 3 forwards and 3 backwards, and of the last step 2 or, ours, 1
     assert record["ways"]["transcription"]["evaluations"] == 3 + 3 + 6 + 2 * 3

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from nulltext import DDIM, NullText, Progress, load
+from nulltext import DDIM, FixedPoint, NullText, Progress, load
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.errors import Cancelled, EmptyCaptionError, SettingError
@@ -211,10 +211,10 @@ def test_the_guidance_is_the_models_own_unless_it_is_given(model, photo):
         assert inversion.guidance == inversion.settings["guidance"] == w
 
 
-def test_fast_takes_the_captions_embedding_where_that_is_enough(any_model, photo, passes_with_gradient):
+def test_takes_the_captions_embedding_where_that_is_enough(any_model, photo, passes_with_gradient):
     """On a solved pivot the plain step leads along it already: nothing is left to optimise."""
     loose = Constants(learning_rate=1e-2, decay=0.0, tolerance=1.0, tolerance_growth=0.0)
-    method = dataclasses.replace(NullText.fast(steps=10, guidance=7.5), constants=loose)
+    method = NullText(steps=10, guidance=7.5, fixed_point=FixedPoint(), start=1.0, check_first=True, constants=loose)
     with passes_with_gradient(any_model) as batches:
         inversion = method(any_model, photo, CAPTION)
     assert batches == []

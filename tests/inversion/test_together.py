@@ -3,12 +3,23 @@ import pytest
 from PIL import Image
 
 import nulltext
-from nulltext import DDIM, GlobalNullText, NoPivot, NullText, OpenLoop, RandomPivot, TextualInversion, invert_together
+from nulltext import (
+    DDIM,
+    DirectInversion,
+    GlobalNullText,
+    NoPivot,
+    NullText,
+    OpenLoop,
+    RandomPivot,
+    TextualInversion,
+    invert_together,
+)
 from nulltext.errors import Cancelled, CaptionError, SettingError
 
 CAPTIONS = ("a red ball on grass", "a cat", "a photo of a dog on grass", "a blue ball", "grass")
 METHODS = (
     DDIM(steps=4),
+    DirectInversion(steps=4),
     NullText(steps=4, inner_steps=3, guidance=3.0),
     GlobalNullText(steps=4, inner_steps=2, guidance=3.0),
     RandomPivot(steps=4, inner_steps=2, guidance=3.0),

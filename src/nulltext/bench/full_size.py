@@ -11,6 +11,7 @@ from nulltext.bench.reconstruction import NO_EARLY_STOP
 from nulltext.bench.speed import called, flops, product_rate
 from nulltext.diffusion.evaluations import alone, descend
 from nulltext.inversion.base import Inverter
+from nulltext.inversion.direct import DirectInversion
 from nulltext.inversion.null_text import NullText
 from nulltext.metrics import Missing
 from nulltext.models.base import Model
@@ -32,7 +33,7 @@ def measure_full_size(
     sdxl_side: int = SDXL_SIDE,
     on_progress: OnProgress = silent,
 ) -> dict[str, Any]:
-    """Times null-text inversion without early stop, and the fast setting, of one picture and of many at once.
+    """Times null-text inversion without early stop, and direct inversion, of one picture and of many at once.
 
     Args:
         make: Makes the model in a precision.
@@ -52,10 +53,10 @@ def measure_full_size(
     for dtype in DTYPES:
         model = make(dtype)
         null_text = NullText(steps=steps, inner_steps=inner_steps, guidance=7.5, constants=NO_EARLY_STOP)
-        fast = NullText.fast(steps=steps, inner_steps=0, guidance=7.5)
+        fast = DirectInversion(steps=steps, guidance=7.5)
         about: dict[str, Any] = {"device": called(model.device), "product_tflops": product_rate(model)}
         about["saved_bytes"], about["predicted_peak_bytes"] = saved_bytes(model), predicted_peak(model, 1)
-        for name, inverter in (("null_text", null_text), ("fast", fast)):
+        for name, inverter in (("null_text", null_text), ("direct", fast)):
             about[name] = _timed(model, inverter, batch, about["product_tflops"])
             done += 1
             on_progress(Progress("measure", done, total))

@@ -15,6 +15,7 @@ from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.editing.prompt_to_prompt import PromptToPrompt
 from nulltext.inversion.base import Inverter
 from nulltext.inversion.ddim import DDIM
+from nulltext.inversion.direct import DirectInversion
 from nulltext.inversion.null_text import NullText
 from nulltext.inversion.open_loop import OpenLoop
 from nulltext.judges import Judges
@@ -35,23 +36,21 @@ COLUMNS = (
 
 def inverters(steps: int, inner_steps: int, w: float) -> Mapping[str, tuple[Inverter, PromptToPrompt]]:
     """The methods compared, by name, each with the editor that goes with it."""
-    edit, hold = PromptToPrompt(guidance=w), PromptToPrompt(guidance=w, hold_source=True)
-    solved = FixedPoint()
+    edit = PromptToPrompt(guidance=w)
     null_text = NullText(steps=steps, inner_steps=inner_steps, guidance=w)
     return {
         "DDIM inversion": (DDIM(steps=steps), edit),
-        "DDIM inversion, source held": (DDIM(steps=steps), hold),
-        "solved pivot, source held": (DDIM(steps=steps, fixed_point=solved), hold),
+        "direct inversion": (DirectInversion(steps=steps, guidance=w), edit),
+        "direct inversion, plain pivot": (DirectInversion(steps=steps, guidance=w, fixed_point=None), edit),
         "null-text": (null_text, edit),
-        "null-text, source held": (null_text, hold),
         "null-text, N=1": (replace(null_text, inner_steps=1), edit),
         "null-text, L-BFGS, N=5": (replace(null_text, inner_steps=5, solver="lbfgs"), edit),
-        "null-text, solved pivot": (replace(null_text, fixed_point=solved, check_first=True), edit),
         "open loop": (OpenLoop(steps=steps, inner_steps=inner_steps, guidance=w), edit),
         "caption's embedding": (replace(null_text, inner_steps=0, start=1.0), edit),
-        "from the caption's embedding, N=1": (replace(null_text, inner_steps=1, start=1.0), edit),
-        "from halfway, solved pivot": (replace(null_text, start=0.5, fixed_point=solved, check_first=True), edit),
-        "fast": (NullText.fast(steps=steps, inner_steps=inner_steps, guidance=w), edit),
+        "caption's embedding, solved pivot": (
+            replace(null_text, start=1.0, fixed_point=FixedPoint(), check_first=True),
+            edit,
+        ),
     }
 
 

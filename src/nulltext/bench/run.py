@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TypeVar, final
 
+import torch
 from jaxtyping import Bool
 from torch import Tensor
 
@@ -238,14 +239,15 @@ def _try(
     )
     again = _drawn_again(model, group, [candidate for candidate, _ in tried], inverted, at_once)
     for candidate, path in tried:
+        if candidate.editor is None:
+            pictures = {case.name: again[candidate.name, case.name] for case in group}
+        else:
+            pictures = _edited(model, group, candidate, candidate.editor, inverted)
         rows: list[Row] = []
         for case in group:
             settings = _settings(candidate, case)
             inversion, spent = inverted[settings["inverter"], settings["inverted_under"]]
-            if candidate.editor is None:
-                drawn, cost = again[candidate.name, case.name]
-            else:
-                drawn, cost = measured(model, partial(_edit, model, candidate.editor(case), case, inversion))
+            drawn, cost = pictures[case.name]
             outcome = Outcome(
                 case=case,
                 photo=photo,
@@ -345,8 +347,36 @@ def _drawn_again(
     return dict(zip(wanted, measured_together(model, works, at_once), strict=True))
 
 
-def _edit(model: Model, editor: Editor, case: Case, inversion: Inversion) -> OnePixels:
-    return editor(model, inversion, case.target).pixels
+def _edited(
+    model: Model,
+    group: Sequence[Case],
+    candidate: Candidate,
+    editor: Callable[[Case], Editor],
+    inverted: Mapping[tuple[Value, Value], tuple[Inversion, Row]],
+) -> dict[str, tuple[OnePixels, Cost]]:
+    """What an editor draws and what it costs, by the case's name.
+
+    Cases of one inversion with an equal editor are drawn side by side, as one would draw several captions, and each
+    costs its share.
+    """
+    alike: dict[tuple[Value, Value, Value], list[Case]] = {}
+    for case in group:
+        settings = _settings(candidate, case)
+        alike.setdefault((settings["inverter"], settings["inverted_under"], settings["editor"]), []).append(case)
+    edited: dict[str, tuple[OnePixels, Cost]] = {}
+    for (inverter, caption, _), cases in alike.items():
+        inversion, _ = inverted[inverter, caption]
+        work = partial(editor(cases[0]), model, inversion, [case.target for case in cases])
+        edit, cost = measured(model, work)
+        share = Cost(
+            forwards=round(cost.forwards / len(cases)),
+            backwards=round(cost.backwards / len(cases)),
+            seconds=cost.seconds / len(cases),
+            peak_bytes=cost.peak_bytes,
+        )
+        drawn = torch.split(edit.pixels, 1)
+        edited |= {case.name: (pixels, share) for case, pixels in zip(cases, drawn, strict=True)}
+    return edited
 
 
 def _keep_sample(folder: Path, case: Case, candidate: Candidate, photo: Photo, drawn: OnePixels) -> None:

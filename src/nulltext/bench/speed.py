@@ -17,6 +17,7 @@ from nulltext.bench.reconstruction import NO_EARLY_STOP
 from nulltext.bench.report import svg
 from nulltext.bench.transcription import Transcription
 from nulltext.inversion.base import Inverter
+from nulltext.inversion.direct import DirectInversion
 from nulltext.inversion.null_text import PUBLISHED, Constants, NullText
 from nulltext.metrics import Missing, psnr
 from nulltext.models.base import Model
@@ -25,7 +26,7 @@ from nulltext.progress import OnProgress, Progress, silent
 
 Result = TypeVar("Result")
 
-TRANSCRIPTION, PARITY, FAST = "transcription", "null-text", "fast"
+TRANSCRIPTION, PARITY, FAST = "transcription", "null-text", "direct inversion"
 BASE = (10, 5, 1, 1)
 GROWTH = (
     BASE,
@@ -98,7 +99,7 @@ class SpeedFigures:
     """What `nulltext bench speed` measures.
 
     Attributes:
-        ways: By name: the transcription, null-text inversion, fast, and the last two in batches.
+        ways: By name: the transcription, null-text inversion, direct inversion, and the last two in batches.
         ratios: Of each way but the transcription.
         batch: How many pictures a batch has.
         tera_flop: What null-text inversion of one picture needs, from the evaluations that it made.
@@ -172,7 +173,7 @@ def measure_speed(
     constants: Constants = PUBLISHED if early_stop else NO_EARLY_STOP
     scenes = [scene_photo(scene, model) for scene in held_out_scenes(max(rounds, batch))]
     null_text = NullText(steps=steps, inner_steps=inner_steps, guidance=guidance, constants=constants)
-    fast = NullText.fast(steps=steps, inner_steps=inner_steps, guidance=guidance)
+    fast = DirectInversion(steps=steps, guidance=guidance)
     ours = {PARITY: null_text, FAST: fast}
     published = Transcription.of(model, steps=steps, inner_steps=inner_steps, guidance=guidance, constants=constants)
     runs: dict[str, list[tuple[Cost, float]]] = {}

@@ -26,7 +26,11 @@ def invert(
         ),
     ] = None,
     method: Annotated[
-        Literal["null-text", "ddim"], typer.Option(help="ddim is quick, but drifts away under guidance.")
+        Literal["direct", "null-text", "ddim"],
+        typer.Option(
+            help="direct keeps the pivot itself, quick and exact; null-text optimises, as in the paper; ddim alone "
+            "drifts away under guidance."
+        ),
     ] = "null-text",
     steps: options.Steps = 50,
     inner_steps: Annotated[
@@ -35,16 +39,11 @@ def invert(
     ] = None,
     guidance: Annotated[
         float | None,
-        typer.Option(
-            help="The weight w that edits will use; the model's own for null-text and 1 for ddim if not given."
-        ),
+        typer.Option(help="The weight w that edits will use; the model's own, and for ddim 1, if not given."),
     ] = None,
     preset: Annotated[
-        Literal["published", "paper", "fast"] | None,
-        typer.Option(
-            help="null-text: constants of the authors' code, or of their paper; or fast, which seldom needs to "
-            "optimise anything. published if not given."
-        ),
+        Literal["published", "paper"] | None,
+        typer.Option(help="null-text: constants of the authors' code, or of their paper; published if not given."),
     ] = None,
     fit: Annotated[
         Literal["crop", "pad"], typer.Option(help="How the picture is brought to the model's size.")
@@ -66,18 +65,20 @@ def invert(
     destination = check_output(output or Path(f"{picture.stem}.safetensors"), overwrite=force)
     if destination.suffix != ".safetensors":
         raise SettingError(f"got the output {destination}; expected a name that ends in .safetensors.")
-    if method == "ddim" and (inner_steps is not None or preset is not None):
-        raise SettingError("got --inner-steps or --preset with --method ddim, which optimises nothing. Leave them out.")
+    if method != "null-text" and (inner_steps is not None or preset is not None):
+        raise SettingError(
+            f"got --inner-steps or --preset with --method {method}, which optimises nothing. Leave them out."
+        )
 
-    from nulltext import DDIM, NullText, load, open_image
+    from nulltext import DDIM, DirectInversion, NullText, load, open_image
 
     if method == "ddim":
         inverter = DDIM(steps=steps, guidance=1.0 if guidance is None else guidance)
+    elif method == "direct":
+        inverter = DirectInversion(steps=steps, guidance=guidance)
     else:
-        kinds = {"paper": NullText.paper, "fast": NullText.fast}
-        inverter = kinds.get(preset or "", NullText.published)(
-            steps=steps, inner_steps=inner_steps or 10, guidance=guidance
-        )
+        kind = NullText.paper if preset == "paper" else NullText.published
+        inverter = kind(steps=steps, inner_steps=inner_steps or 10, guidance=guidance)
     with terminal.loading(model):
         loaded = load(model, config=config, device=device, dtype=dtype, low_memory=low_memory)
     photo = open_image(picture, loaded, fit=fit)

@@ -51,7 +51,7 @@ def speed(
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """The published code, null-text inversion, batches of it, and the fast setting: seconds, memory, PSNR, ratios."""
+    """The published code, null-text inversion, batches of it, and direct inversion: seconds, memory, PSNR, ratios."""
     from nulltext import load
     from nulltext.bench.speed import measure_speed, plot
 

@@ -9,7 +9,7 @@ from nulltext.diffusion.sampling import sample
 from nulltext.editing.base import Edit
 from nulltext.errors import EmptyCaptionError
 from nulltext.inversion.base import Inversion
-from nulltext.inversion.reconstruct import source_and_captions, step_nulls
+from nulltext.inversion.reconstruct import holding, source_and_captions, step_nulls
 from nulltext.models.base import Model
 from nulltext.progress import OnProgress, silent
 
@@ -42,5 +42,7 @@ class CaptionSwap:
         cond = source_and_captions(model, inversion, wanted)
         start = inversion.pivot[:1].to(model.device).expand(len(cond), -1, -1, -1)
         nulls = step_nulls(model, inversion)
-        drawn = model.decode(sample(Guided(model, cond, w), inversion.schedule, start, nulls, on_progress)).cpu()
+        hold = holding(model, inversion) if inversion.held else None
+        latents = sample(Guided(model, cond, w), inversion.schedule, start, nulls, on_progress, after=hold)
+        drawn = model.decode(latents).cpu()
         return Edit(captions=wanted, pixels=drawn[1:], source=drawn[:1], frame=inversion.frame)

@@ -16,7 +16,7 @@ from nulltext.contact_sheet import Cell, contact_sheet
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.inversion.base import Inversion
-from nulltext.inversion.reconstruct import source_and_captions, step_nulls
+from nulltext.inversion.reconstruct import holding, source_and_captions, step_nulls
 from nulltext.models.base import Model
 from nulltext.pictures import to_image
 from nulltext.progress import OnProgress, silent
@@ -103,8 +103,9 @@ def attention_maps(model: Model, inversion: Inversion, on_progress: OnProgress =
 
         def after(done: int, x: Latents) -> Latents:
             session.at(done)
-            return x
+            return x if hold is None else hold(done, x)
 
+        hold = holding(model, inversion) if inversion.held else None
         start = inversion.pivot[:1].to(model.device)
         nulls = step_nulls(model, inversion)
         latents = sample(Guided(model, cond, w), inversion.schedule, start, nulls, on_progress, after=after)

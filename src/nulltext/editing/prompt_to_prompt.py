@@ -23,7 +23,7 @@ from nulltext.editing.blend import Blend, Blender
 from nulltext.editing.maps import AttentionMaps
 from nulltext.errors import EmptyCaptionError, SettingError
 from nulltext.inversion.base import Inversion
-from nulltext.inversion.reconstruct import source_and_captions, step_nulls
+from nulltext.inversion.reconstruct import holding, source_and_captions, step_nulls
 from nulltext.models.base import Model
 from nulltext.progress import OnProgress, silent
 from nulltext.text.alignment import pair_words
@@ -53,8 +53,8 @@ class PromptToPrompt:
         blend: Where the picture may change; None for everywhere.
         chain: Whether each caption edits the result of the one before instead of the source.
         most_tokens: The layout is kept at self-attention sites up to so many tokens.
-        hold_source: Whether the source is put back on the pivot after every step, as if what it is off were stored
-            with the inversion (Ju et al., arXiv 2310.01506): exact for any inversion, and what edits follow is exact.
+        hold_source: Whether the source of any inversion is put back on the pivot after every step, as that of
+            `DirectInversion` is: it is exact, and so is what edits follow.
         maps: Whether to keep the attention maps, to look at.
         guidance: The weight w; None is the inversion's own. Another is an error if the inversion has null embeddings.
 
@@ -197,12 +197,10 @@ def draw(
         def after(done: int, x: Latents) -> Latents:
             if session is not None:
                 session.at(done)
-            if first.hold_source:
-                x = torch.cat([pivot[done : done + 1], x[1:]])
-            return blender(done - 1, x)
+            return blender(done - 1, x if hold is None else hold(done, x))
 
-        pivot = inversion.pivot.to(model.device)
-        start = pivot[:1].expand(len(cond), -1, -1, -1)
+        hold = holding(model, inversion) if inversion.held or first.hold_source else None
+        start = inversion.pivot[:1].to(model.device).expand(len(cond), -1, -1, -1)
         nulls = step_nulls(model, inversion)
         latents = sample(Guided(model, cond, w), inversion.schedule, start, nulls, on_progress, after=after)
     drawn = blender.finish(model.decode(latents).cpu())

@@ -48,6 +48,7 @@ class Inversion:
             null caption is meant. On the CPU, float32.
         cond: [L, D] the conditional embedding that stands in the source caption's place; None for the caption's own.
             On the CPU, float32.
+        held: Whether the source is put back on the pivot after every step wherever it is drawn, see `DirectInversion`.
         guidance: The weight w that it was made for.
         method: The method's name.
         settings: The method's settings.
@@ -64,6 +65,7 @@ class Inversion:
     pivot: Trajectory
     nulls: Nulls | None
     cond: Embedding | None = None
+    held: bool = False
     guidance: float
     method: str
     settings: Mapping[str, Any]
@@ -134,6 +136,7 @@ class Inversion:
             tensors["surroundings"] = torch.frombuffer(bytearray(self.frame.surroundings), dtype=torch.uint8)
         record = {
             "caption": self.caption,
+            "held": self.held,
             "guidance": self.guidance,
             "method": self.method,
             "settings": dict(self.settings),
@@ -164,6 +167,7 @@ class Inversion:
                 pivot=tensors["pivot"],
                 nulls=tensors.get("nulls"),
                 cond=tensors.get("cond"),
+                held=bool(record.get("held", False)),  # files of before held none
                 guidance=float(record["guidance"]),
                 method=str(record["method"]),
                 settings=dict(record["settings"]),
@@ -236,6 +240,7 @@ def finish(
     pivot: Trajectory,
     nulls: Nulls | None,
     cond: Embedding | None = None,
+    held: bool = False,
     reconstruction: Latents,
 ) -> Inversion:
     """What every method does last: checks the numbers, measures the losses, and puts the record together.
@@ -250,6 +255,7 @@ def finish(
         pivot: [T+1, C, h, w].
         nulls: [T, L, D] or None.
         cond: [L, D] what stands in the source caption's place, or None.
+        held: Whether the source is held on the pivot.
         reconstruction: [1, C, h, w] z_0 as sampled from the inversion at that guidance.
 
     Raises:
@@ -268,6 +274,7 @@ def finish(
         pivot=pivot.cpu(),
         nulls=None if nulls is None else nulls.cpu(),
         cond=None if cond is None else cond.cpu(),
+        held=held,
         guidance=guidance,
         method=type(method).__name__,
         settings=asdict(method) | {"guidance": guidance},

@@ -134,22 +134,6 @@ class NullText:
         """With the constants of the authors' code: the default."""
         return cls(steps=steps, inner_steps=inner_steps, guidance=guidance, constants=PUBLISHED)
 
-    @classmethod
-    def fast(cls, *, steps: int = 50, inner_steps: int = 10, guidance: float | None = None) -> "NullText":
-        """A solved pivot, and the source caption's embedding to start from, optimised only where that is not enough.
-
-        At that embedding the guided step is the plain one, which on a solved pivot leads along it already. Edits are
-        stronger than from the published setting at the same w; take a lower one.
-        """
-        return cls(
-            steps=steps,
-            inner_steps=inner_steps,
-            guidance=guidance,
-            fixed_point=FixedPoint(),
-            start=1.0,
-            check_first=True,
-        )
-
     def __call__(self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent) -> Inversion:
         """Inverts a photograph; see `nulltext.inversion.base.Inverter`.
 

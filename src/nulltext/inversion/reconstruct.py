@@ -6,11 +6,11 @@ import torch
 
 from nulltext.diffusion.evaluations import Evaluations, alone
 from nulltext.diffusion.guidance import Guided
-from nulltext.diffusion.sampling import sampling
+from nulltext.diffusion.sampling import AfterStep, sampling
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_captions
 from nulltext.progress import OnProgress, silent
-from nulltext.types import Embeddings, Null, OnePixels
+from nulltext.types import Embeddings, Latents, Null, OnePixels
 
 
 def step_nulls(model: Model, inversion: Inversion) -> list[Null]:
@@ -41,10 +41,23 @@ def source_and_captions(model: Model, inversion: Inversion, captions: Sequence[s
     )
 
 
+def holding(model: Model, inversion: Inversion) -> AfterStep:
+    """What puts the source, the first of a batch, back on the pivot after every step.
+
+    What the step was off is what direct inversion stores: Ju et al., arXiv 2310.01506, algorithm 1.
+    """
+    pivot = inversion.pivot.to(model.device)
+
+    def after(done: int, x: Latents) -> Latents:
+        return torch.cat([pivot[done : done + 1], x[1:]])
+
+    return after
+
+
 def reconstruct(
     model: Model, inversion: Inversion, guidance: float | None = None, on_progress: OnProgress = silent
 ) -> OnePixels:
-    """Samples from z_T under the source caption.
+    """Samples from z_T under the source caption; a source that is held comes back without.
 
     Args:
         model: The model it was made with.
@@ -67,6 +80,8 @@ def reconstructing(
 ) -> Evaluations[OnePixels]:
     """The same as a coroutine, so that several can share the network's batch; see `reconstruct`."""
     w = inversion.check(model, guidance)
+    if inversion.held:
+        return model.decode(inversion.pivot[-1:].to(model.device)).cpu()
     guided = Guided(model, source_and_captions(model, inversion), w)
     start = inversion.pivot[:1].to(model.device)
     z0 = yield from sampling(guided, inversion.schedule, start, step_nulls(model, inversion), on_progress)
