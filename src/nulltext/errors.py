@@ -35,6 +35,11 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
     │   └── FileVersionError                          written in a format this package does not read
     ├── CaseError (ValueError)                        a set of cases, or an entry of one, that cannot be used
     │   └── CaseNotFoundError (FileNotFoundError)     no such set, or a picture of it is missing
+    ├── ServerError (Exception)
+    │   ├── JobNotFoundError (LookupError)            no such job, or another's
+    │   ├── KeptFileNotFoundError (LookupError)       no such file on the server, or another's
+    │   ├── UploadTooLargeError (ValueError)          a file larger than the server takes
+    │   └── TooManyJobsError (RuntimeError)           more at a time than one person may ask for
     └── OutputError (OSError)
         ├── OutputExistsError (FileExistsError)       would overwrite without having been asked to
         └── OutputWriteError                          disk full, no permission, no such folder
@@ -167,6 +172,26 @@ class CaseError(NulltextError, ValueError):
 
 class CaseNotFoundError(CaseError, FileNotFoundError):
     """There is no such set of cases, or a picture that it names is missing."""
+
+
+class ServerError(NulltextError):
+    """What the app was asked for cannot be done."""
+
+
+class JobNotFoundError(ServerError, LookupError):
+    """There is no job of that number, or it is another person's."""
+
+
+class KeptFileNotFoundError(ServerError, LookupError):
+    """There is no file of that number on the server, or it is another person's."""
+
+
+class UploadTooLargeError(ServerError, ValueError):
+    """A file is larger than the server takes."""
+
+
+class TooManyJobsError(ServerError, RuntimeError):
+    """A person has as many jobs waiting and under way as one may have."""
 
 
 class OutputError(NulltextError, OSError):

@@ -5,7 +5,11 @@ else) stops the work at that point.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # `import nulltext` does not wait for torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,7 @@ class Progress:
         loss: The objective's present value, where the phase has one.
         picture: Which picture it is about, from 1 to `pictures`, where several are done in turn.
         pictures: How many pictures are done in turn.
+        latents: [B, C, h, w] how far the picture is, where the phase draws one: for a preview.
     """
 
     phase: str
@@ -28,6 +33,7 @@ class Progress:
     loss: float | None = None
     picture: int | None = None
     pictures: int | None = None
+    latents: "Tensor | None" = field(default=None, repr=False, compare=False)
 
 
 OnProgress = Callable[[Progress], None]

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from nulltext import __version__
-from nulltext.cli import demo, edit, generate, invert, show, speed, sweep, train
+from nulltext.cli import demo, edit, generate, invert, show, speed, sweep, train, web
 from nulltext.cli.command import Command
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ for name, function in {
     "sweep": sweep.sweep,
     "show": show.show,
     "generate": generate.generate,
+    "web": web.web,
     "train": train.train,
 }.items():
     app.command(name, cls=Command)(function)

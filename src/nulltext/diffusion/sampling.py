@@ -54,7 +54,7 @@ def sampling(
     for step, (interval, null) in enumerate(zip(schedule, nulls, strict=True), start=1):
         x = denoise(x, (yield from guided.predict(x, interval.t, null)), interval, guided.model.prediction)
         x = x if after is None else after(step, x)
-        on_progress(Progress("sample", step, len(schedule)))
+        on_progress(Progress("sample", step, len(schedule), latents=x))
     return x
 
 
@@ -92,5 +92,5 @@ def inverting(
             x, eps = yield from fixed_point.solve(guided, x, interval, null, past)
             past = [*past[-1:], eps]
         trajectory.append(x)
-        on_progress(Progress("invert", step, len(schedule)))
+        on_progress(Progress("invert", step, len(schedule), latents=x))
     return torch.cat(trajectory[::-1])

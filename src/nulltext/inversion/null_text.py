@@ -222,5 +222,5 @@ class NullText:
             nulls.append(descent.embedding)
             z = step.land((yield from place.predict(nulls[-1])))
             null = 2 * nulls[-1] - nulls[-2] if self.extrapolate and i else nulls[-1]
-            on_progress(Progress("optimise", i + 1, len(schedule), loss.item()))
+            on_progress(Progress("optimise", i + 1, len(schedule), loss.item(), latents=z))
         return torch.cat(nulls), z

@@ -10,7 +10,7 @@ from torch import nn
 from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import EmptyCaptionError
-from nulltext.text.words import Tokens
+from nulltext.text.words import Span, Tokens
 from nulltext.types import Embeddings, Latents, Pixels, Times
 
 
@@ -96,6 +96,15 @@ class Model(Protocol):
     @property
     def quantised(self) -> Autoencoder | None:
         """The autoencoder with a codebook that the checkpoint holds besides its own, if it holds one."""
+        ...
+
+    @property
+    def words(self) -> frozenset[str] | None:
+        """The words the model was taught, in lower case, if it was taught so few; None for one that takes any."""
+        ...
+
+    def unknown(self, caption: str) -> tuple[Span, ...]:
+        """Where in a caption words stand that the model was not taught, [start, end) each."""
         ...
 
     def schedule(self, steps: int) -> Schedule:

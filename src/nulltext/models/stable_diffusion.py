@@ -25,7 +25,7 @@ from nulltext.models.gradients import ScaledGradient, clamp
 from nulltext.models.layout import quickest_layout
 from nulltext.models.quiet import quiet
 from nulltext.models.weights import GUIDANCE
-from nulltext.text.words import Tokens
+from nulltext.text.words import Span, Tokens
 from nulltext.types import Embeddings, Latents, Pixels, Times
 
 
@@ -258,14 +258,24 @@ class StableDiffusion:
     def _shift(self) -> float:
         return self.vae.config.shift_factor or 0.0
 
+    def unknown(self, caption: str) -> tuple[Span, ...]:
+        """Where in a caption words stand that the model was not taught; nowhere for a model that takes any."""
+        if self.words is None:
+            return ()
+        spans: list[Span] = []
+        for match in re.finditer(r"[^\W\d_]+|\d|[^\w\s]|_", caption):
+            word = match[0].lower()
+            ids: list[int] = self.tokenizer(word, add_special_tokens=False).input_ids
+            spelled = not word.isalnum() and self.tokenizer.unk_token_id not in ids  # punctuation needs no listing
+            if word not in self.words and not spelled:
+                spans.append(match.span())
+        return tuple(spans)
+
     def _check_words(self, caption: str) -> None:
         if self.words is None:
             return
-        for word in re.findall(r"[^\W\d_]+|\d|[^\w\s]|_", caption.lower()):
-            ids: list[int] = self.tokenizer(word, add_special_tokens=False).input_ids
-            spelled = not word.isalnum() and self.tokenizer.unk_token_id not in ids  # punctuation needs no listing
-            if word in self.words or spelled:
-                continue
+        for start, end in self.unknown(caption):
+            word = caption[start:end].lower()
             near = difflib.get_close_matches(word, self.words, n=3, cutoff=0.5)
             hint = f" Nearest known: {', '.join(near)}." if near else ""
             raise UnknownWordError(

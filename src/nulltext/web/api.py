@@ -1,0 +1,196 @@
+"""The HTTP API: what the page can do, for other programs."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi.responses import FileResponse, JSONResponse
+from PIL import Image
+from pydantic import BaseModel, Field
+
+from nulltext.decoding import decode
+from nulltext.editing.prompt_to_prompt import CROSS_ATTENTION, SELF_ATTENTION
+from nulltext.errors import (
+    ImageDecodeError,
+    ImageTooLargeError,
+    JobNotFoundError,
+    KeptFileNotFoundError,
+    NulltextError,
+    SettingError,
+    TooManyJobsError,
+    UploadTooLargeError,
+)
+from nulltext.pictures import open_mask
+from nulltext.web.jobs import Job
+from nulltext.web.requests import EditRequest, InversionRequest, Method, Vary
+from nulltext.web.results import Edited, Inverted
+from nulltext.web.workshop import Workshop
+
+STATUS: Mapping[type[NulltextError], HTTPStatus] = {
+    JobNotFoundError: HTTPStatus.NOT_FOUND,
+    KeptFileNotFoundError: HTTPStatus.NOT_FOUND,
+    UploadTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ImageTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    TooManyJobsError: HTTPStatus.TOO_MANY_REQUESTS,
+}
+"""Which status an error has; 400 for all others."""
+
+
+class Started(BaseModel):
+    """A job that was started.
+
+    Attributes:
+        job: Its number, to ask by.
+    """
+
+    job: str
+
+
+class JobStatus(BaseModel):
+    """How far a job is.
+
+    Attributes:
+        state: waiting, running, done, failed or cancelled.
+        position: How many jobs are before it.
+        phase, step, total, loss: Its last progress.
+        seconds_left: How long it will still take, if that can be told.
+        message: What went wrong, if it failed.
+        result: What it made, if it is done.
+    """
+
+    state: str
+    position: int
+    phase: str | None = None
+    step: int | None = None
+    total: int | None = None
+    loss: float | None = None
+    seconds_left: float | None = None
+    message: str | None = None
+    result: dict[str, Any] | None = None
+
+
+class EditBody(BaseModel):
+    """An edit.
+
+    Attributes:
+        job: The inversion's job.
+        caption: The new caption.
+        before: Captions of edits that this one goes on from.
+        cross: How much of the composition to keep, 0 to 1.
+        self_share: How much of the layout to keep, 0 to 1.
+        weights: Factors by word, -4 to 10.
+        places: Words where the picture may change; none for everywhere.
+        mask: A picture as base64, white where it may change.
+        vary: composition, layout or strength: four pictures side by side.
+    """
+
+    job: str
+    caption: str
+    before: list[str] = Field(default_factory=list)
+    cross: float = CROSS_ATTENTION
+    self_share: float = SELF_ATTENTION
+    weights: dict[str, float] = Field(default_factory=dict)
+    places: list[str] = Field(default_factory=list)
+    mask: str | None = None
+    vary: Vary = ""
+
+
+def router(workshop: Workshop) -> APIRouter:
+    """The API's routes."""
+    api = APIRouter(prefix="/api", tags=["nulltext"])
+
+    @api.post("/inversions", status_code=HTTPStatus.ACCEPTED, summary="Invert a picture")
+    def invert(
+        request: Request,
+        picture: Annotated[UploadFile, File(description="The picture, or an inversion file.")],
+        caption: Annotated[str, Form(description="What it shows; not needed for an inversion file.")] = "",
+        model: Annotated[str, Form()] = workshop.models[0],
+        method: Annotated[Method, Form()] = "direct",
+        steps: Annotated[int, Form()] = 50,
+        inner_steps: Annotated[int, Form()] = 10,
+        guidance: Annotated[float | None, Form()] = None,
+    ) -> Started:
+        """Starts an inversion, or opens one that was kept; ask for the job until it is done."""
+        data, name = picture.file.read(4 * workshop.limits.upload_bytes + 1), picture.filename or "picture.png"
+        person: str = request.state.person
+        if name.lower().endswith(".safetensors"):
+            return Started(job=workshop.open_inversion(person, data, name).number)
+        asked = InversionRequest(
+            caption=caption, model=model, method=method, steps=steps, inner_steps=inner_steps, guidance=guidance
+        )
+        return Started(job=workshop.invert(person, data, name, asked).number)
+
+    @api.post("/edits", status_code=HTTPStatus.ACCEPTED, summary="Edit a picture that was inverted")
+    def edit(request: Request, body: EditBody) -> Started:
+        """Starts an edit; ask for the job until it is done."""
+        person: str = request.state.person
+        inverted = workshop.jobs.get(person, body.job).result
+        if not isinstance(inverted, Inverted):
+            raise SettingError("the job is no inversion, or is not done; expected the number of one that is. Wait.")
+        fields = body.model_dump(exclude={"job", "mask", "before", "places"})
+        asked = EditRequest(
+            **fields, before=tuple(body.before), places=tuple(body.places), mask=_mask(workshop, body.mask)
+        )
+        return Started(job=workshop.edit(person, inverted, asked).number)
+
+    @api.get("/jobs/{number}", summary="How far a job is")
+    def status(request: Request, number: str) -> JobStatus:
+        """Progress while it waits and runs, then its result or what went wrong."""
+        return job_status(workshop, workshop.jobs.get(request.state.person, number))
+
+    @api.delete("/jobs/{number}", summary="Cancel a job")
+    def cancel(request: Request, number: str) -> JobStatus:
+        """Stops it at once."""
+        job = workshop.jobs.get(request.state.person, number)
+        job.stop()
+        return job_status(workshop, job)
+
+    @api.get("/files/{number}", summary="A picture or an inversion file")
+    def file(request: Request, number: str) -> FileResponse:
+        """A file that a job of yours has made."""
+        path = workshop.people.path(request.state.person, number)
+        kind = "image/png" if path.suffix == ".png" else "application/octet-stream"
+        return FileResponse(path, media_type=kind, filename=path.name, headers={"Cache-Control": "private, no-store"})
+
+    @api.get("/models", summary="The models that may be chosen")
+    def models() -> list[str]:
+        """Their names."""
+        return list(workshop.models)
+
+    return api
+
+
+def job_status(workshop: Workshop, job: Job[Any]) -> JobStatus:
+    """How far a job is, for JSON."""
+    told, result = job.progress, job.result
+    return JobStatus(
+        state=job.state,
+        position=workshop.jobs.position(job),
+        phase=None if told is None else told.phase,
+        step=None if told is None else told.step,
+        total=None if told is None else told.total,
+        loss=None if told is None else told.loss,
+        seconds_left=job.seconds_left,
+        message=job.message,
+        result=dict(result.record()) if isinstance(result, Inverted | Edited) else None,
+    )
+
+
+def error_response(_: Request, error: Exception) -> JSONResponse:
+    """An error of the package as JSON, with the status that fits."""
+    status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), HTTPStatus.BAD_REQUEST)
+    return JSONResponse({"detail": str(error)}, status_code=status)
+
+
+def _mask(workshop: Workshop, text: str | None) -> Image.Image | None:
+    if text is None:
+        return None
+    try:
+        data = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ImageDecodeError("the mask is no base64; expected a picture's file as base64.") from error
+    workshop.limits.check_picture(data)
+    return open_mask(decode("the mask", data))

@@ -1,0 +1,220 @@
+"""Which button of the page calls which function, and how its answer becomes the fields' values."""
+
+from collections.abc import Iterator
+from typing import Any, cast, final
+
+import gradio as gr
+import pandas as pd
+
+from nulltext.web import views, words
+from nulltext.web.handlers import MOST_WORDS, Handlers, Table, edit_request
+from nulltext.web.page import Page
+from nulltext.web.requests import EditRequest, InversionRequest
+from nulltext.web.results import Inverted
+
+Values = list[Any]
+"""Values or updates of fields, in the order of an event's outputs."""
+
+_PRIVATE: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
+"""Jobs have a queue, a bar and an API of their own."""
+
+
+def connect(page: Page, handlers: Handlers) -> None:
+    """Connects a page's fields and buttons with its functions."""
+    events, first, second, third = Events(handlers), page.open, page.edit, page.inside
+    opened = [
+        page.below, first.pair, first.verdict, second.target, second.lit, second.paint, second.gallery, second.result,
+        second.downloads, second.places, *second.strengths,
+    ]  # fmt: skip
+    looked = [first.preview, first.message, first.caption]
+    shown = [second.result, second.downloads, second.python, second.shell, second.gallery]
+    settings = [second.target, second.places, second.cross, second.self_share, *second.strengths]
+    with page.blocks:
+        first.upload.change(events.open_picture, [first.upload], [page.table, *looked, *opened], **_PRIVATE)
+        first.samples.select(events.take_sample, None, [page.table, *looked, *opened], **_PRIVATE)
+        gr.on(
+            [first.caption.change, first.model.change],
+            handlers.check_caption,
+            [first.model, first.caption],
+            [first.checked],
+            trigger_mode="always_last",
+            **_PRIVATE,
+        )
+        first.model.change(handlers.word_list, [first.model], [first.known], **_PRIVATE)
+        first.invert.click(
+            events.invert,
+            [page.table, first.caption, first.model, first.method, first.steps, first.inner, first.fit],
+            [page.table, first.progress, first.preview, first.message, *opened],
+            **_PRIVATE,
+        )
+        second.target.change(
+            events.change_target,
+            [page.table, second.target],
+            [second.lit, second.places, *second.strengths],
+            trigger_mode="always_last",
+            **_PRIVATE,
+        )
+        second.edit.click(
+            events.edit,
+            [
+                page.table, second.target, second.cross, second.self_share, second.places, second.paint, second.vary,
+                second.go_on, *second.strengths,
+            ],
+            [page.table, second.progress, second.preview, second.message, *shown],
+            **_PRIVATE,
+        )  # fmt: skip
+        second.gallery.select(events.choose, [page.table], [page.table, *shown, *settings], **_PRIVATE)
+        third.look.click(
+            events.look_inside,
+            [page.table],
+            [third.progress, third.message, third.maps, third.strip, third.losses],
+            **_PRIVATE,
+        )
+        for stop, message in ((first.stop, first.message), (second.stop, second.message)):
+            stop.click(events.cancel, None, [message], queue=False, **_PRIVATE)
+
+
+@final
+class Events:
+    """The page's functions, as its library calls them."""
+
+    def __init__(self, handlers: Handlers) -> None:
+        """Over plain functions."""
+        self._handlers = handlers
+
+    def open_picture(self, path: str | None, request: gr.Request) -> Values:
+        """A file was given, or taken away."""
+        view = self._handlers.open_picture(_person(request), path)
+        looked: Values = [gr.update(value=view.picture, visible=True), view.message]
+        looked.append(gr.skip() if view.inverted is None else view.inverted.request.caption)
+        return [view.table, *looked, *_opened(view.inverted)]
+
+    def take_sample(self, event: gr.SelectData) -> Values:
+        """A sample was chosen."""
+        view, said = self._handlers.take_sample(int(event.index))
+        return [view.table, gr.update(value=view.picture, visible=True), view.message, said, *_opened(None)]
+
+    def invert(self, request: gr.Request, table: Table, caption: str, model: str, *settings: Any) -> Iterator[Values]:
+        """The picture is to be inverted; the settings are method, steps, inner steps and fit."""
+        method, steps, inner, fit = settings
+        asked = InversionRequest(
+            caption=caption, model=model, method=method, steps=int(steps), inner_steps=int(inner), fit=fit
+        )
+        for view in self._handlers.invert(_person(request), _tab(request), table, asked):
+            if not view.done:
+                preview: Values = [gr.skip() if view.preview is None else view.preview]
+                yield [view.table, view.progress, *preview, view.message, *[gr.skip()] * _OPENED]
+            elif view.message:
+                yield [view.table, "", gr.skip(), view.message, *[gr.skip()] * _OPENED]
+            else:
+                yield [view.table, "", gr.update(visible=False), "", *_opened(view.table.inverted)]
+
+    def change_target(self, table: Table, caption: str) -> Values:
+        """The new caption was changed."""
+        if table.inverted is None:
+            return [gr.skip()] * (2 + MOST_WORDS)
+        source = table.inverted.request.caption
+        return [words.lit(source, caption), *_words_of(source, caption)]
+
+    def edit(
+        self, request: gr.Request, table: Table, caption: str, cross: float, self_share: float, *rest: Any
+    ) -> Iterator[Values]:
+        """The picture is to be edited; the rest are places, paint, what varies, whether to go on, and strengths."""
+        places, painted, vary, go_on, *strengths = rest
+        layers = cast("dict[str, Any]", painted or {}).get("layers") or [None]
+        asked = edit_request(
+            table=table,
+            caption=caption,
+            cross=cross,
+            self_share=self_share,
+            strengths=strengths,
+            places=places,
+            painted=layers[0],
+            vary=vary,
+            go_on=go_on,
+        )
+        for view in self._handlers.edit(_person(request), _tab(request), table, asked):
+            preview = gr.update(visible=view.preview is not None, value=view.preview)
+            shown: Values = self._shown(view.table) if view.done and not view.message else [gr.skip()] * 5
+            yield [view.table, view.progress, preview, view.message, *shown]
+
+    def choose(self, table: Table, event: gr.SelectData) -> Values:
+        """An earlier edit was chosen."""
+        chosen, asked = self._handlers.choose(table, int(event.index))
+        return [chosen, *self._shown(chosen), *_settings(asked)]
+
+    def look_inside(self, table: Table, request: gr.Request) -> Iterator[Values]:
+        """What goes on inside is to be seen."""
+        for view, insight in self._handlers.look_inside(_person(request), _tab(request), table):
+            if insight is None:
+                yield [view.progress, view.message, *[gr.skip()] * 3]
+            else:
+                maps = [(picture, word) for word, picture in insight.maps.items()]
+                losses = pd.DataFrame({"step": range(1, len(insight.losses) + 1), "loss": insight.losses})
+                yield [view.progress, view.message, maps, insight.strip, losses]
+
+    def cancel(self, request: gr.Request) -> str:
+        """What is under way is to stop."""
+        return self._handlers.cancel(_tab(request))
+
+    def _shown(self, table: Table) -> Values:
+        """The edit that is shown, and the gallery of all."""
+        view = self._handlers.show(table)
+        if view is None:
+            return [gr.skip()] * 5
+        return [view.pair, view.links, view.python, view.shell, table.gallery]
+
+
+_OPENED = 10 + MOST_WORDS
+"""How many fields an inversion changes."""
+
+
+def _person(request: gr.Request) -> str:
+    asked: Any = request.request  # the page's own request, which the gate has let through
+    return asked.state.person
+
+
+def _tab(request: gr.Request) -> str:
+    return request.session_hash or ""
+
+
+def _opened(inverted: Inverted | None) -> Values:
+    """What an inversion changes on the page: there is one to edit, or none."""
+    nothing: Values = [None, [], None, ""]  # paint, gallery, result, downloads
+    if inverted is None:
+        hidden: Values = [gr.update(visible=False), gr.update(visible=False, value=None), "", gr.skip(), ""]
+        return [*hidden, *nothing, *[gr.skip()] * (1 + MOST_WORDS)]
+    said, stem = inverted.request.caption, inverted.name.rsplit(".", 1)[0]
+    kept = views.links([(inverted.number, f"{stem}.safetensors", "Keep the inversion, to go on another day")])
+    nothing[0] = {"background": inverted.source, "layers": [], "composite": None}
+    places, *strengths = _words_of(said, said)
+    return [
+        gr.update(visible=True),
+        gr.update(visible=True, value=(inverted.source, inverted.reconstruction)),
+        views.note(inverted.verdict) + kept,
+        said,
+        words.lit(said, said),
+        *nothing,
+        places | {"value": []},
+        *(slider | {"value": 1} for slider in strengths),
+    ]
+
+
+def _words_of(source: str, target: str) -> list[dict[str, Any]]:
+    """The words that may be ticked, and a slider for each word of the caption."""
+    own = words.words(target)
+    both = list(dict.fromkeys(word.lower() for word in (*words.words(source), *own)))
+    return [
+        gr.update(choices=both),
+        *(
+            gr.update(visible=place < len(own), label=(own[place : place + 1] or [""])[0])
+            for place in range(MOST_WORDS)
+        ),
+    ]
+
+
+def _settings(asked: EditRequest) -> Values:
+    """The fields as an edit had them."""
+    own = words.words(asked.caption)
+    factors = [asked.weights.get(word, 1) for word in own] + [1] * MOST_WORDS
+    return [asked.caption, list(asked.places), asked.cross, asked.self_share, *factors[:MOST_WORDS]]

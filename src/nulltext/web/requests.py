@@ -1,0 +1,254 @@
+"""What people ask for: inversions and edits as plain values, and the code that does the same without the app."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from typing import Literal, final, get_args
+
+from PIL import Image
+
+from nulltext.editing.blend import Blend
+from nulltext.editing.prompt_to_prompt import CROSS_ATTENTION, SELF_ATTENTION, WEIGHTS, PromptToPrompt
+from nulltext.errors import EmptyCaptionError, SettingError
+from nulltext.inversion.base import Inverter
+from nulltext.inversion.ddim import DDIM
+from nulltext.inversion.direct import DirectInversion
+from nulltext.inversion.null_text import NullText
+from nulltext.text.words import Tokens
+from nulltext.web.limits import Limits
+
+Method = Literal["direct", "null-text", "ddim"]
+Vary = Literal["", "composition", "layout", "strength"]
+SHARES = (0.0, 0.4, 0.8, 1.0)
+"""What is tried where a share of the steps is varied."""
+STRENGTHS = (0.5, 1.0, 2.0, 4.0)
+"""What is tried where the strength of the new words is varied."""
+_MASK_FILE = "mask.png"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class InversionRequest:
+    """An inversion that somebody asks for.
+
+    Attributes:
+        caption: What the picture shows.
+        model: The model's name.
+        method: "direct", "null-text" or "ddim".
+        steps: T.
+        inner_steps: N, of null-text.
+        guidance: The weight w; None is the model's own, and for "ddim" 1.
+        fit: How the picture is brought to the model's size.
+    """
+
+    caption: str
+    model: str = "scenes"
+    method: Method = "direct"
+    steps: int = 50
+    inner_steps: int = 10
+    guidance: float | None = None
+    fit: Literal["crop", "pad"] = "crop"
+
+    def check(self, limits: Limits) -> None:
+        """Refuses what is out of bounds.
+
+        Raises:
+            NulltextError: Something is.
+        """
+        if not self.caption.strip():
+            raise EmptyCaptionError("the caption is empty; expected at least one word. Say what is in the picture.")
+        limits.check_caption(self.caption)
+        limits.check_steps(self.steps, self.inner_steps)
+        if self.method not in get_args(Method):
+            raise SettingError(f"got the method {self.method!r}; expected {', '.join(get_args(Method))}.")
+        _check_guidance(self.guidance)
+
+    @property
+    def inverter(self) -> Inverter:
+        """The method."""
+        if self.method == "ddim":
+            return DDIM(steps=self.steps, guidance=1.0 if self.guidance is None else self.guidance)
+        if self.method == "direct":
+            return DirectInversion(steps=self.steps, guidance=self.guidance)
+        return NullText(steps=self.steps, inner_steps=self.inner_steps, guidance=self.guidance)
+
+    @property
+    def plan(self) -> Mapping[str, float]:
+        """The phases of the work and their evaluations of the network, a backward pass counting as one."""
+        if self.method == "null-text":
+            return {"invert": self.steps, "optimise": self.steps * (2 + 2 * self.inner_steps)}
+        return {"invert": self.steps} | ({"sample": self.steps} if self.method == "ddim" else {})
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class EditRequest:
+    """An edit that somebody asks for.
+
+    Attributes:
+        caption: The new caption.
+        before: New captions of edits that this one goes on from, in their order.
+        cross: In which share of the steps words look where those of the source look, 0 to 1.
+        self_share: In which share of the steps shapes and places are the source's, 0 to 1.
+        weights: Factors by word of the new caption, -4 to 10.
+        places: Words of either caption where the picture may change; none for everywhere.
+        mask: A picture drawn over the photograph, white where it may change.
+        vary: What is drawn in several strengths side by side; "" for one picture.
+    """
+
+    caption: str
+    before: tuple[str, ...] = ()
+    cross: float = CROSS_ATTENTION
+    self_share: float = SELF_ATTENTION
+    weights: Mapping[str, float] = field(default_factory=dict[str, float])
+    places: tuple[str, ...] = ()
+    mask: Image.Image | None = None
+    vary: Vary = ""
+
+    def check(self, limits: Limits) -> None:
+        """Refuses what is out of bounds.
+
+        Raises:
+            NulltextError: Something is.
+        """
+        for caption in self.captions:
+            if not caption.strip():
+                raise EmptyCaptionError("the new caption is empty; expected at least one word. Say what shall be seen.")
+            limits.check_caption(caption)
+        if len(self.captions) > limits.captions:
+            raise SettingError(
+                f"got {len(self.captions)} edits on top of each other; expected at most {limits.captions}. Begin "
+                "again from the source."
+            )
+        for name, share in (("composition", self.cross), ("layout", self.self_share)):
+            if not 0 <= share <= 1:
+                raise SettingError(f"got {share:g} for how much of the {name} to keep; expected 0 to 1.")
+        low, high = WEIGHTS
+        for word, factor in self.weights.items():
+            if not low <= factor <= high:
+                raise SettingError(f"got the strength {factor:g} for {word!r}; expected {low:g} to {high:g}.")
+        if self.vary not in get_args(Vary):
+            raise SettingError(f"got {self.vary!r} to vary; expected {', '.join(filter(None, get_args(Vary)))}.")
+        if self.vary and self.before:
+            raise SettingError("got an edit that goes on from another, in several strengths; expected one of the two.")
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """All new captions, in the order in which they build on each other."""
+        return (*self.before, self.caption)
+
+    def editor(self, source: Tokens, targets: Sequence[Tokens]) -> PromptToPrompt:
+        """The editor with these settings.
+
+        Args:
+            source: The source caption's words.
+            targets: Those of `captions`.
+        """
+        old = [word for word in self.places if source.has(word)]
+        new = [word for word in self.places if any(target.has(word) for target in targets)]
+        blend = None if not old and not new and self.mask is None else Blend(old, new, mask=self.mask)
+        return PromptToPrompt(
+            cross_attention=self.cross,
+            self_attention=self.self_share,
+            reweight={word: factor for word, factor in self.weights.items() if factor != 1},
+            blend=blend,
+            chain=bool(self.before),
+        )
+
+    def variants(self, new_words: Sequence[str]) -> list["EditRequest"]:
+        """This edit in several strengths, or itself alone.
+
+        Args:
+            new_words: The words of the new caption that the source's lacks.
+
+        Raises:
+            SettingError: The strength of new words is to be varied, and there are none.
+        """
+        one = replace(self, vary="")
+        if self.vary == "composition":
+            return [replace(one, cross=share) for share in SHARES]
+        if self.vary == "layout":
+            return [replace(one, self_share=share) for share in SHARES]
+        if self.vary == "strength":
+            if not new_words:
+                raise SettingError("there is no new word whose strength could be varied. Change the caption first.")
+            return [replace(one, weights={**self.weights, **dict.fromkeys(new_words, factor)}) for factor in STRENGTHS]
+        return [self]
+
+    @property
+    def summary(self) -> str:
+        """The settings in a line, for a gallery."""
+        parts = [f"composition {self.cross:g}", f"layout {self.self_share:g}"]
+        parts += [f"{word} x{factor:g}" for word, factor in self.weights.items() if factor != 1]
+        parts += [f"only where {', '.join(self.places)}"] if self.places else []
+        parts += ["only inside the mask"] if self.mask is not None else []
+        return f"{self.caption} ({'; '.join(parts)})"
+
+
+def python_code(inversion: InversionRequest, picture: str, edit: EditRequest, editor: PromptToPrompt) -> str:
+    """A script that does the same.
+
+    Args:
+        inversion: How the picture was inverted.
+        picture: The picture's file name.
+        edit: The edit.
+        editor: Its settings as the editor has them.
+    """
+    captions = repr(edit.captions[0]) if len(edit.captions) == 1 else repr(list(edit.captions))
+    size = "" if inversion.fit == "crop" else f", fit={inversion.fit!r}"
+    last = "edit.image" if len(edit.captions) == 1 else "edit.images[-1]"
+    return "\n".join(
+        [
+            "import nulltext",
+            "",
+            f"model = nulltext.load({inversion.model!r})",
+            f"photo = nulltext.open_image({picture!r}, model{size})",
+            f"inversion = {_call(inversion.inverter)}(model, photo, {inversion.caption!r})",
+            f"edit = {_call(editor)}(model, inversion, {captions})",
+            f'{last}.save("edited.png")',
+        ]
+    )
+
+
+def command_line(inversion: InversionRequest, picture: str, edit: EditRequest, editor: PromptToPrompt) -> str:
+    """Commands that do the same; see `python_code`."""
+    stem = picture.rsplit(".", 1)[0] or "picture"
+    invert = ["nulltext", "invert", picture, inversion.caption, "--output", f"{stem}.safetensors"]
+    invert += [] if inversion.model == "scenes" else ["--model", inversion.model]
+    invert += ["--method", inversion.method, "--steps", str(inversion.steps)]
+    invert += ["--inner-steps", str(inversion.inner_steps)] if inversion.method == "null-text" else []
+    invert += [] if inversion.guidance is None else ["--guidance", f"{inversion.guidance:g}"]
+    invert += [] if inversion.fit == "crop" else ["--fit", inversion.fit]
+    draw = ["nulltext", "edit", f"{stem}.safetensors", *edit.captions]
+    draw += ["--cross", f"{edit.cross:g}", "--self", f"{edit.self_share:g}"]
+    for word, factor in editor.reweight.items():
+        draw += ["--weight", f"{word}={factor:g}"]
+    if editor.blend is not None:
+        words = ",".join(editor.blend.source_words), ",".join(editor.blend.target_words)
+        draw += ["--blend", ":".join(words)] if any(words) else []
+        draw += [] if editor.blend.mask is None else ["--mask", _MASK_FILE]
+    draw += ["--chain"] if editor.chain else []
+    draw += ["--output", "edited.png" if len(edit.captions) == 1 else "edited"]
+    return f"{shlex.join(invert)}\n{shlex.join(draw)}"
+
+
+def _call(value: object) -> str:
+    """A value of the package as code: its class, and the settings that are not the defaults."""
+    if isinstance(value, Image.Image):
+        return json.dumps(_MASK_FILE)
+    if not is_dataclass(value) or isinstance(value, type):
+        return repr(value)
+    given: list[str] = []
+    for own in fields(value):
+        at, default = getattr(value, own.name), own.default
+        if default is MISSING and own.default_factory is not MISSING:
+            default = own.default_factory()
+        if at != default and own.name != "constants":
+            given.append(f"{own.name}={_call(at)}")
+    return f"nulltext.{type(value).__name__}({', '.join(given)})"
+
+
+def _check_guidance(guidance: float | None) -> None:
+    if guidance is not None and not 0 < guidance <= 30:  # noqa: PLR2004  far beyond what any model was trained for
+        raise SettingError(f"got the guidance {guidance:g}; expected more than 0, up to 30. 4 to 8 are usual.")

@@ -1,0 +1,105 @@
+"""What the work makes, as the page and the API show it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+from PIL import Image
+
+from nulltext.web.requests import EditRequest, InversionRequest
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inverted:
+    """An inversion, for the person who asked for it.
+
+    Attributes:
+        number: The inversion file's.
+        request: What was asked for.
+        name: What the picture's file was called.
+        source: The fitted photograph, at its own size.
+        reconstruction: Drawn again from the inversion, likewise.
+        psnr: Of the reconstruction, decibels.
+        vae_psnr: Of the autoencoder alone, the bound.
+        losses: The objective at each step, where the method has one.
+        seconds: What it took; 0 if it was here already.
+    """
+
+    number: str
+    request: InversionRequest
+    name: str
+    source: Image.Image
+    reconstruction: Image.Image
+    psnr: float
+    vae_psnr: float
+    losses: tuple[float, ...]
+    seconds: float
+
+    @property
+    def verdict(self) -> str:
+        """Whether it is good enough to edit, in a sentence."""
+        gap = self.vae_psnr - self.psnr
+        figures = f"{self.psnr:.1f} dB of at most {self.vae_psnr:.1f} dB that this model's autoencoder allows"
+        if gap <= 1:
+            return f"Very good: the picture comes back as well as it can ({figures}). Edit away."
+        if gap <= 3:  # noqa: PLR2004  where a difference begins to be seen
+            return f"Good enough to edit: small details are lost ({figures})."
+        return (
+            f"Not good enough: the picture drifts when it is drawn again ({figures}). Take the method direct or "
+            "null-text, or a caption that describes the picture better."
+        )
+
+    def record(self) -> Mapping[str, object]:
+        """The result for JSON."""
+        return {
+            "inversion": self.number, "psnr": self.psnr, "vae_psnr": self.vae_psnr, "seconds": self.seconds,
+            "verdict": self.verdict,
+        }  # fmt: skip
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Edited:
+    """An edit, or one in several strengths.
+
+    Attributes:
+        requests: What was asked for, one for every picture.
+        pictures: The pictures, of the photograph's size.
+        numbers: The pictures' files.
+        source: The source beside them.
+        python: A script that makes the first of them.
+        shell: Commands that do.
+        seconds: What it took.
+    """
+
+    requests: tuple[EditRequest, ...]
+    pictures: tuple[Image.Image, ...]
+    numbers: tuple[str, ...]
+    source: Image.Image
+    python: tuple[str, ...]
+    shell: tuple[str, ...]
+    seconds: float
+
+    def record(self) -> Mapping[str, object]:
+        """The result for JSON."""
+        return {
+            "pictures": list(self.numbers), "python": list(self.python), "shell": list(self.shell),
+            "seconds": self.seconds,
+        }  # fmt: skip
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Insight:
+    """What can be seen inside of an inversion.
+
+    Attributes:
+        maps: Where each word of the caption looks, over the picture.
+        strip: The trajectory from noise to picture.
+        losses: The objective at each step of the optimisation; empty if the method has none, or the file does not say.
+    """
+
+    maps: Mapping[str, Image.Image]
+    strip: Image.Image
+    losses: tuple[float, ...]

@@ -1,0 +1,148 @@
+"""The server: the page and the API behind one gate, and an orderly end."""
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from nulltext import __version__
+from nulltext.errors import NulltextError, SettingError
+from nulltext.web.people import People
+from nulltext.web.workshop import Workshop
+
+SWEEP_EVERY = 3600.0
+"""Seconds between two sweeps of old files."""
+GRACE = 1
+"""Seconds that open connections get when the server ends."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def build(workshop: Workshop, *, auth: tuple[str, str] | None = None) -> Any:  # noqa: ANN401  an ASGI app
+    """The page and the API over a workshop.
+
+    Args:
+        workshop: What does the work.
+        auth: The name and password that everybody has to know.
+
+    Returns:
+        An ASGI app.
+
+    Raises:
+        SettingError: The libraries of the page are not installed.
+    """
+    uploads = workshop.people.root / "uploads"
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    try:
+        import fastapi
+        import gradio
+    except ImportError as error:
+        raise SettingError(
+            f"the page needs {error.name}, which is not installed. Run: pip install 'nulltext[web]'."
+        ) from error
+    from nulltext.web import api, events, page
+    from nulltext.web.gate import Gate, Told
+    from nulltext.web.handlers import Handlers
+
+    told = Told(uploads)
+    handlers = Handlers(workshop, told)
+    laid_out = page.lay_out(handlers)
+    events.connect(laid_out, handlers)
+    stopped = threading.Event()
+
+    @asynccontextmanager
+    async def life(_: fastapi.FastAPI) -> AsyncGenerator[None]:
+        sweeper = threading.Thread(target=_sweep, args=(workshop.people, told, stopped), daemon=True)
+        sweeper.start()
+        yield
+        stopped.set()
+        workshop.close()
+
+    app = fastapi.FastAPI(
+        title="nulltext",
+        description="Edit real photographs by changing words.",
+        version=__version__,
+        docs_url="/api/docs",
+        openapi_url="/api/openapi.json",
+        redoc_url=None,
+        lifespan=life,
+    )
+    app.add_exception_handler(NulltextError, api.error_response)
+    app.include_router(api.router(workshop))
+    app = gradio.mount_gradio_app(
+        app,
+        laid_out.blocks,
+        path="/",
+        show_error=False,
+        max_file_size=4 * workshop.limits.upload_bytes,
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        theme=page.THEME,
+        css=page.CSS,
+    )
+    return Gate(app, told=told, auth=auth)
+
+
+def serve(app: Any, host: str, port: int) -> None:  # noqa: ANN401  an ASGI app
+    """Serves until it is told to stop.
+
+    Raises:
+        SettingError: Nothing can listen there.
+    """
+    import uvicorn
+
+    check_port(host, port)
+    config = uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=GRACE)
+    uvicorn.Server(config).run()
+
+
+def check_port(host: str, port: int) -> None:
+    """Makes sure that a server can listen there.
+
+    Raises:
+        SettingError: It cannot.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            raise SettingError(
+                f"cannot listen on {host}, port {port}: {error}. Choose another with --host and --port."
+            ) from error
+
+
+def public_address(port: int) -> str:
+    """A public address that leads to a port of this machine.
+
+    Raises:
+        SettingError: There is none to be had.
+    """
+    from gradio.networking import setup_tunnel
+
+    try:
+        return setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None)
+    except Exception as error:
+        raise SettingError(
+            f"cannot open a public address: {error}. Connect to the network, or leave --share out."
+        ) from error
+
+
+def default_folder() -> Path:
+    """Where the server keeps files unless it is told: the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "nulltext" / "web"
+
+
+def _sweep(people: People, told: Any, stopped: threading.Event) -> None:  # noqa: ANN401
+    while True:
+        people.sweep()
+        told.forget()
+        if stopped.wait(SWEEP_EVERY):
+            return

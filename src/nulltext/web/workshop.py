@@ -1,0 +1,339 @@
+"""The work behind the page and the API: pictures opened, inverted, edited and looked into, for one person at a time."""
+
+import io
+import json
+import re
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import final
+
+import torch
+from PIL import Image
+
+from nulltext.decoding import read
+from nulltext.editing.maps import AttentionMaps, attention_maps
+from nulltext.editing.prompt_to_prompt import draw
+from nulltext.errors import (
+    InversionFileError,
+    MismatchError,
+    ModelNotFoundError,
+    UnknownWordError,
+    UploadTooLargeError,
+)
+from nulltext.files import write_file
+from nulltext.inversion.base import Inversion
+from nulltext.inversion.reconstruct import reconstruct
+from nulltext.models.base import Model
+from nulltext.models.loading import EMBEDDED, load
+from nulltext.pictures import open_image, to_image, to_pixels
+from nulltext.web.jobs import Job, Jobs
+from nulltext.web.limits import Limits
+from nulltext.web.people import People
+from nulltext.web.requests import EditRequest, InversionRequest, command_line, python_code
+from nulltext.web.results import Edited, Insight, Inverted
+from nulltext.web.running import previewing, stopping
+from nulltext.web.words import changed_words
+
+STRIP = 8
+"""Pictures in the strip of a trajectory."""
+
+
+@final
+class Workshop:
+    """Everything that the app does, without a page.
+
+    Attributes:
+        models: The models' names that may be chosen.
+        any_model: Whether any other hub id or folder may be.
+        limits: What one person may ask for.
+        people: Their files.
+        jobs: What is under way.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        models: Sequence[str] = (EMBEDDED,),
+        any_model: bool = False,
+        limits: Limits | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        """Makes the folder for files; models are loaded when they are first used.
+
+        Raises:
+            OutputWriteError: The folder cannot be made.
+        """
+        self.models, self.any_model = tuple(models), any_model
+        self.limits = limits or Limits()
+        self.people = People(folder, most=self.limits.files, kept_seconds=self.limits.kept_seconds)
+        self.jobs = Jobs(self.limits.jobs)
+        self._device, self._dtype = device, dtype
+        self._loaded: dict[str, Model] = {}
+        self._loading = threading.Lock()
+
+    def model(self, name: str) -> Model:
+        """A model that may be chosen. One is kept loaded; the embedded one always.
+
+        Raises:
+            ModelNotFoundError: It may not be, or is not there.
+            ModelError: It cannot be loaded.
+        """
+        if name not in self.models and not self.any_model:
+            raise ModelNotFoundError(
+                f"this server does not offer the model {name[:100]!r}; expected {' or '.join(self.models)}. Choose one "
+                "of these."
+            )
+        with self._loading:
+            if name not in self._loaded:
+                for other in [other for other in self._loaded if other != EMBEDDED]:
+                    del self._loaded[other]
+                self._loaded[name] = load(name, device=self._device, dtype=self._dtype)
+            return self._loaded[name]
+
+    def invert(self, person: str, data: bytes, name: str, request: InversionRequest) -> Job[Inverted]:
+        """Inverts a picture; at once if the same was inverted before.
+
+        Args:
+            person: Who asks.
+            data: The picture's file.
+            name: What that was called.
+            request: How.
+
+        Raises:
+            NulltextError: Picture, caption or settings are out of bounds, or there are too many jobs.
+        """
+        self.limits.check_picture(data)
+        request.check(self.limits)
+        if request.model in self._loaded or request.model == EMBEDDED:
+            self.check_words(request.model, request.caption)
+        work = partial(self._invert, data, name, request)
+        return self.jobs.submit(person, work, request.plan)
+
+    def check_words(self, model: str, caption: str) -> None:
+        """Refuses a caption with a word that a model was not taught.
+
+        Raises:
+            UnknownWordError: There is one.
+        """
+        loaded = self.model(model)
+        if spans := loaded.unknown(caption):
+            words = ", ".join(repr(caption[start:end]) for start, end in spans)
+            raise UnknownWordError(
+                f"this model does not know {words}; expected only words of its list, which stands below the caption. "
+                "Say it in these."
+            )
+
+    def open_inversion(self, person: str, data: bytes, name: str) -> Job[Inverted]:
+        """Takes an inversion file that somebody has kept.
+
+        Raises:
+            UploadTooLargeError: It is too large.
+            TooManyJobsError: There are too many jobs.
+        """
+        most = 4 * self.limits.upload_bytes  # a trajectory, embeddings and the surroundings of a large photograph
+        if len(data) > most:
+            raise UploadTooLargeError(
+                f"the file has {len(data) / 2**20:.1f} MB; expected at most {most / 2**20:g} MB. Is it an inversion?"
+            )
+        return self.jobs.submit(person, partial(self._open, data, name))
+
+    def edit(self, person: str, inverted: Inverted, request: EditRequest) -> Job[Edited]:
+        """Edits a picture that was inverted.
+
+        Raises:
+            NulltextError: Captions or settings are out of bounds, the inversion was swept, or there are too many jobs.
+        """
+        request.check(self.limits)
+        for caption in request.captions:
+            self.check_words(inverted.request.model, caption)
+        path = self.people.path(person, inverted.number)
+        return self.jobs.submit(person, partial(self._edit, path, inverted, request), {"sample": 1.0})
+
+    def look_inside(self, person: str, inverted: Inverted) -> Job[Insight]:
+        """Draws an inversion again and looks at the attention.
+
+        Raises:
+            NulltextError: The inversion was swept, or there are too many jobs.
+        """
+        path = self.people.path(person, inverted.number)
+        return self.jobs.submit(person, partial(self._look_inside, path, inverted), {"sample": 1.0})
+
+    @staticmethod
+    def thumbnail(data: bytes) -> Image.Image:
+        """A picture to look at, upright, of at most 1024 pixels on a side.
+
+        Raises:
+            ImageError: It is no picture, or damaged.
+        """
+        image, _ = read(data)
+        image.thumbnail((1024, 1024))
+        return image
+
+    def close(self) -> None:
+        """Stops all jobs."""
+        self.jobs.close()
+
+    def _invert(self, data: bytes, name: str, request: InversionRequest, job: Job[Inverted]) -> Inverted:
+        start, model = time.perf_counter(), self.model(request.model)
+        self.check_words(request.model, request.caption)
+        photo = open_image(data, model, fit=request.fit)
+        what = photo.sha256, request.caption, asdict(model.identity), repr(request.inverter), request.fit
+        path = self.people.cached(*what, str(model.dtype), torch.get_num_threads())
+        try:
+            inversion = Inversion.load(path)
+            path.touch()
+            seconds = 0.0
+        except InversionFileError:  # not there, or not whole
+            with stopping(model, job.check):
+                inversion = request.inverter(model, photo, request.caption, previewing(model, job))
+            # First what may be missing, so that a file that is there is complete.
+            write_file(_losses_of(path), json.dumps(job.losses).encode(), overwrite=True)
+            inversion.save(path, overwrite=True)
+            seconds = time.perf_counter() - start
+        job.check()
+        own = self.people.keep_link(job.person, path)
+        return _inverted(model, inversion, request, number=own, name=name, losses=_read_losses(path), seconds=seconds)
+
+    def _open(self, data: bytes, name: str, job: Job[Inverted]) -> Inverted:
+        path = self.people.cached("opened", job.number)
+        write_file(path, data, overwrite=True)
+        try:
+            inversion = Inversion.load(path)
+            self.limits.check_size(*reversed(inversion.frame.size))
+            model = self._model_of(inversion)
+        except InversionFileError as error:
+            raise type(error)(str(error).replace(str(path), name)) from error
+        finally:
+            number = self.people.keep_link(job.person, path)
+            path.unlink()
+        request = InversionRequest(
+            caption=inversion.caption,
+            model=self._name_of(inversion),
+            steps=len(inversion.schedule),
+            method="direct" if inversion.held else "ddim" if inversion.nulls is None else "null-text",
+            guidance=inversion.guidance,
+            inner_steps=int(inversion.settings.get("inner_steps", 10)),
+        )
+        return _inverted(model, inversion, request, number=number, name=f"{Path(name).stem}.png")
+
+    def _name_of(self, inversion: Inversion) -> str:
+        """Which of the models that may be chosen an inversion was made with.
+
+        Raises:
+            MismatchError: None.
+        """
+        for name in self.models:
+            if self.model(name).identity.same_weights(inversion.model):
+                return name
+        if self.any_model and re.fullmatch(r"\w[\w.-]*/[\w.-]+", inversion.model.id):
+            return inversion.model.id
+        raise MismatchError(
+            f"this inversion was made with the model {inversion.model.id!r}, which this server does not offer; "
+            f"expected {' or '.join(self.models)}. Invert the picture again here."
+        )
+
+    def _model_of(self, inversion: Inversion) -> Model:
+        model = self.model(self._name_of(inversion))
+        inversion.check(model)
+        return model
+
+    def _edit(self, path: Path, inverted: Inverted, request: EditRequest, job: Job[Edited]) -> Edited:
+        start, model = time.perf_counter(), self.model(inverted.request.model)
+        inversion = Inversion.load(path)
+        source, targets = model.tokenize(inversion.caption), [model.tokenize(one) for one in request.captions]
+        requests = request.variants(changed_words(inversion.caption, request.caption))
+        editors = [one.editor(source, targets) for one in requests]
+        chained = len(request.captions) > 1
+        captions = request.captions if chained else [request.caption] * len(editors)
+        with stopping(model, job.check):
+            edit = draw(
+                model,
+                inversion,
+                captions,
+                editors * len(captions) if chained else editors,
+                previewing(model, job, inversion.restore),
+            )
+        job.check()
+        pictures = edit.images[-1:] if chained else edit.images
+        asked = inverted.request
+        return Edited(
+            requests=tuple(requests),
+            pictures=tuple(pictures),
+            numbers=tuple(self.people.keep(job.person, png(picture), "png") for picture in pictures),
+            source=edit.reconstruction,
+            python=tuple(
+                python_code(asked, inverted.name, one, editor) for one, editor in zip(requests, editors, strict=True)
+            ),
+            shell=tuple(
+                command_line(asked, inverted.name, one, editor) for one, editor in zip(requests, editors, strict=True)
+            ),
+            seconds=time.perf_counter() - start,
+        )
+
+    def _look_inside(self, path: Path, inverted: Inverted, job: Job[Insight]) -> Insight:
+        model, inversion = self.model(inverted.request.model), Inversion.load(path)
+        with stopping(model, job.check):
+            maps = attention_maps(model, inversion, job.tell)
+        steps = torch.linspace(0, len(inversion.schedule), STRIP).round().long()
+        pictures = [to_image(model.decode(inversion.pivot[step : step + 1].to(model.device)).cpu()) for step in steps]
+        strip = Image.new("RGB", (sum(one.width for one in pictures), pictures[0].height))
+        for place, picture in enumerate(pictures):
+            strip.paste(picture, (place * picture.width, 0))
+        return Insight(
+            maps={word: _lit(maps, word, inversion) for word in maps.words()}, strip=strip, losses=inverted.losses
+        )
+
+
+def png(picture: Image.Image) -> bytes:
+    """A picture as a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def _inverted(
+    model: Model,
+    inversion: Inversion,
+    request: InversionRequest,
+    *,
+    number: str,
+    name: str,
+    losses: Sequence[float] = (),
+    seconds: float = 0.0,
+) -> Inverted:
+    """An inversion with what is shown of it."""
+    return Inverted(
+        number=number,
+        request=request,
+        name=name,
+        source=inversion.restore(to_pixels(inversion.picture)),
+        reconstruction=inversion.restore(reconstruct(model, inversion)),
+        psnr=inversion.scores.psnr,
+        vae_psnr=inversion.scores.vae_psnr,
+        losses=tuple(losses),
+        seconds=seconds,
+    )
+
+
+def _losses_of(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _read_losses(path: Path) -> list[float]:
+    """The losses kept beside a cached inversion; none where the sweep has taken them."""
+    try:
+        return json.loads(_losses_of(path).read_text())
+    except FileNotFoundError:
+        return []
+
+
+def _lit(maps: AttentionMaps, word: str, inversion: Inversion) -> Image.Image:
+    """The picture, bright where a word looks."""
+    bright = (maps.pixels[:1] + 1) * (0.15 + 0.85 * maps.over(word)) - 1
+    return inversion.restore(bright)
