@@ -1,6 +1,7 @@
 # Everything a person or the CI runs. A fresh machine needs Python >= 3.11 and make; the rest lands in .venv.
 #
 #   make demo     install, invert and edit four held-out pictures, write one contact sheet
+#   make web      install, open the app in a browser
 #   make test     install what is missing, run the tests
 #   make check    format, lint, types, layers
 #
@@ -11,11 +12,12 @@
 PYTHON   ?= python3
 PIP_ARGS ?=
 ARGS     ?=
+WORKERS  ?= 2
 VENV     := .venv
 BIN      := $(VENV)/bin
 RECIPE   := pyproject.toml constraints.txt
 
-.PHONY: help venv install install-dev demo test test-slow check format docs build wheel-test clean
+.PHONY: help venv install install-dev browser demo web test test-slow check format docs build wheel-test clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -40,14 +42,22 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
+browser: ## install Chromium, for the tests of the page (Debian, as root)
+	@for name in chromium-headless-shell chromium google-chrome; do command -v $$name && exit; done; \
+	apt-get update -qq && apt-get install -y -qq chromium-headless-shell
+
 demo: install ## invert and edit held-out pictures; writes nulltext-demo/contact-sheet.png
 	$(BIN)/nulltext demo --force $(ARGS)
+
+web: install ## open the app at http://127.0.0.1:7860
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --constraint constraints.txt --editable ".[web]"
+	$(BIN)/nulltext web $(ARGS)
 
 # The tests compute with tiny tensors, for which more threads only get in each other's way.
 test test-slow: export OMP_NUM_THREADS ?= 1
 
 test: install-dev ## run the tests (ARGS="-k inversion" for some of them)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test-slow: install-dev ## run the slow tests as well: full-size architectures, the wheel in an empty environment
 	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)

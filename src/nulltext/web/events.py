@@ -151,7 +151,11 @@ class Events:
             else:
                 maps = [(picture, word) for word, picture in insight.maps.items()]
                 losses = pd.DataFrame({"step": range(1, len(insight.losses) + 1), "loss": insight.losses})
-                yield [view.progress, view.message, maps, insight.strip, losses]
+                plot = gr.update(value=losses, visible=bool(insight.losses))
+                said = (
+                    "" if insight.losses else views.note("No losses are known: this inversion optimised nothing here.")
+                )
+                yield [view.progress, view.message + said, maps, insight.strip, plot]
 
     def cancel(self, request: gr.Request) -> str:
         """What is under way is to stop."""

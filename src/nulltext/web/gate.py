@@ -2,10 +2,10 @@
 
 import base64
 import json
+import os
 import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any, final
 
@@ -19,10 +19,13 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "nulltext_person"
-_PERSON = re.compile(r"[A-Za-z0-9_-]{43}")
+_PERSON = re.compile(rf"(?:^|;)\s*{COOKIE}=([A-Za-z0-9_-]{{43}})\s*(?:;|$)")
+"""Only this is looked for, as other servers of the same machine give cookies that no parser takes."""
 _FILES, _PAGE = "/gradio_api/file", "/gradio_api/"
 _CLOSED = ("/gradio_api/proxy", "/gradio_api/stream", "/gradio_api/deep_link", "/gradio_api/runs", "/proxy=", "/file")
 """What the page does not need and others could misuse."""
+_REFUSED = 400
+"""From this status on an answer is none."""
 _SCANNED = (b"application/json", b"text/event-stream", b"text/html")
 
 
@@ -41,7 +44,7 @@ class Told:
             root: The folder of the files.
         """
         self._root = str(root.resolve())
-        self._pattern = re.compile(re.escape(json.dumps(self._root)[1:-1].encode()) + rb'(?:[^"\\]|\\.)*')
+        self._pattern = re.compile(rb'"' + re.escape(json.dumps(self._root)[1:-1].encode()) + rb'(?:[^"\\]|\\.)*"')
         self._to: dict[str, set[str]] = {}
 
     def note(self, person: str, said: bytes) -> None:
@@ -52,7 +55,9 @@ class Told:
             said: A piece of JSON.
         """
         for match in self._pattern.finditer(said):
-            self._to.setdefault(json.loads(b'"' + match[0] + b'"'), set()).add(person)
+            path: str = json.loads(match[0])
+            if os.path.normpath(path) == path and path.startswith(self._root + os.sep):
+                self._to.setdefault(path, set()).add(person)
 
     def knows(self, person: str, path: str) -> bool:
         """Whether a person was told of a file."""
@@ -91,6 +96,9 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        if scope["type"] == "websocket":  # nothing here has one
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -111,21 +119,24 @@ class Gate:
             await _refuse(send, 404, "There is nothing here.")
             return
         scope = {**scope, "state": {**scope.get("state", {}), "person": person}}
-        if path == "/" or path.startswith(_PAGE):  # so that what is said to the page can be read on its way
+        page = path == "/" or path.startswith(_PAGE)
+        if page:  # so that what is said to the page can be read on its way
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() != b"accept-encoding"]
-        await self.app(scope, receive, self._noting(send, person, new=known is None, https=scope["scheme"] == "https"))
+        extra = [*_HEADERS, *([] if known else [_cookie(person, https=scope["scheme"] == "https")])]
+        await self.app(scope, receive, self._noting(send, person, extra, page=page))
 
-    def _noting(self, send: Send, person: str, *, new: bool, https: bool) -> Send:
-        """Sends on, gives a new person a cookie, and notes which files are named."""
+    def _noting(self, send: Send, person: str, extra: list[tuple[bytes, bytes]], *, page: bool) -> Send:
+        """Sends on with more headers, and notes which files the page names.
+
+        The API names no such file, and an answer that refuses something may repeat what it was asked.
+        """
         scanned = False
 
         async def noting(message: Message) -> None:
             nonlocal scanned
             if message["type"] == "http.response.start":
-                scanned = any(
-                    name.lower() == b"content-type" and value.startswith(_SCANNED) for name, value in message["headers"]
-                )
-                extra = [*_HEADERS, *([_cookie(person, https=https)] if new else [])]
+                kinds = [value for name, value in message["headers"] if name.lower() == b"content-type"]
+                scanned = page and message["status"] < _REFUSED and any(kind.startswith(_SCANNED) for kind in kinds)
                 message = {**message, "headers": [*message["headers"], *extra]}
             elif scanned:
                 self.told.note(person, message.get("body", b""))
@@ -136,11 +147,8 @@ class Gate:
 
 def person_in(cookies: str) -> str | None:
     """The person that a request's cookies name, if they name one."""
-    try:
-        found = SimpleCookie(cookies).get(COOKIE)
-    except CookieError:
-        return None
-    return found.value if found is not None and _PERSON.fullmatch(found.value) else None
+    found = _PERSON.search(cookies)
+    return found[1] if found else None
 
 
 def read_auth(text: str | None) -> tuple[str, str] | None:

@@ -56,8 +56,8 @@ class Job(Generic[Result]):
         self.message: str | None = None
         self.ended: float | None = None
         self._work, self._plan = work, dict(plan or {})
-        self._began: float | None = None
-        self._stop, self._over = threading.Event(), threading.Event()
+        self._began: tuple[float, float] | None = None
+        self._stop, self._over, self._changing = threading.Event(), threading.Event(), threading.Lock()
 
     @property
     def over(self) -> bool:
@@ -69,11 +69,11 @@ class Job(Generic[Result]):
         """How long it will take from here, by what it has taken so far; None if that cannot be told yet."""
         if self.over or self.progress is None or self._began is None or self.progress.phase not in self._plan:
             return None
-        phases = list(self._plan)
-        now = phases.index(self.progress.phase)
-        share = self.progress.step / max(1, self.progress.total)
-        done = sum(self._plan[phase] for phase in phases[:now]) + share * self._plan[phases[now]]
-        return (sum(self._plan.values()) - done) * (time.monotonic() - self._began) / done if done else None
+        then, before = self._began
+        done = self._done(self.progress)
+        if done <= before:
+            return None
+        return (sum(self._plan.values()) - done) * (time.monotonic() - then) / (done - before)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until it is over; false if that takes longer."""
@@ -96,36 +96,45 @@ class Job(Generic[Result]):
             Cancelled: The job was stopped.
         """
         self.check()
-        self._began = self._began or time.monotonic()
+        # What was done before the first event took an unknown time.
+        self._began = self._began or (time.monotonic(), self._done(event))
         self.progress = event
         if event.phase == "optimise" and event.loss is not None:
             self.losses.append(event.loss)
 
     def run(self) -> None:
         """Does the work; never raises."""
-        if self.over:
-            return
-        self.state = "running"
+        with self._changing:
+            if self.over:
+                return
+            self.state = "running"
         try:
             result = self._work(self)
-            self.check()
         except Cancelled:
             self._end("cancelled")
         except NulltextError as error:
-            self.message = str(error)
-            self._end("failed")
+            self._end("failed", message=str(error))
         except Exception:  # noqa: BLE001  nobody waits for this thread: the log and a sentence are all there is
             _log.exception("a job failed")
-            self.message = UNFORESEEN
-            self._end("failed")
+            self._end("failed", message=UNFORESEEN)
         else:
-            self.result = result
-            self._end("done")
+            self._end("done", result)
 
-    def _end(self, state: State) -> None:
-        if not self.over:
-            self.state, self.ended = state, time.monotonic()
-            self._over.set()
+    def _end(self, state: State, result: Result | None = None, message: str | None = None) -> None:
+        """Ends it in one way, whoever comes first: its work, or who stops it."""
+        with self._changing:
+            if not self.over:
+                self.state, self.result, self.message, self.ended = state, result, message, time.monotonic()
+                self._over.set()
+
+    def _done(self, event: Progress) -> float:
+        """How much of the plan is done by an event."""
+        if event.phase not in self._plan:
+            return 0.0
+        phases = list(self._plan)
+        now = phases.index(event.phase)
+        share = event.step / max(1, event.total)
+        return sum(self._plan[phase] for phase in phases[:now]) + share * self._plan[phases[now]]
 
 
 @final
@@ -181,8 +190,8 @@ class Jobs:
             job = self._jobs.get(number)
         if job is None or job.person != person:
             raise JobNotFoundError(
-                f"there is no job {number!r} of yours; expected the number of one that you started within the last "
-                "hour. Start it again."
+                f"there is no job {number[:64]!r} of yours; expected the number of one that you started within the "
+                "last hour. Start it again."
             )
         return job
 

@@ -18,6 +18,7 @@ CSS = """
 .progress progress { width: 100%; height: 1rem; }
 .caption { font-size: 1.05em; }
 mark { background: #ffd54a; color: #222; border-radius: 3px; padding: 0 .2em; }
+.grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
 .downloads { list-style: none; padding: 0; margin: .3em 0; }
 .downloads a { text-decoration: underline; }
 footer { display: none !important; }
@@ -35,6 +36,7 @@ LAYOUT = (
     "How long shapes and places stay the source's. Lower it to change a shape, raise it to keep everything in place."
 )
 METHODS = [("direct: quick and exact", "direct"), ("null-text, as in the paper", "null-text"), ("ddim alone", "ddim")]
+FITS = [("is edited as a whole", "pad"), ("is edited in its middle, in more detail", "crop")]
 VARY = [
     ("one picture", ""),
     ("four, by how much of the composition is kept", "composition"),
@@ -146,9 +148,7 @@ def _open_part(handlers: Handlers) -> OpenPart:
     gr.Markdown("## 1. Open")
     with gr.Row():
         with gr.Column(min_width=NARROW):
-            upload = gr.File(
-                label="A picture, or an inversion that you kept", type="filepath", height=120, elem_id="upload"
-            )
+            upload = gr.File(label="A picture, or a kept inversion", type="filepath", height=120, elem_id="upload")
             samples = gr.Gallery(
                 value=handlers.samples(),
                 label="Or take one of these",
@@ -169,16 +169,14 @@ def _open_part(handlers: Handlers) -> OpenPart:
                 method = gr.Radio(METHODS, value="direct", label="Method")
                 steps = gr.Slider(5, limits.steps, 50, step=1, label="Steps")
                 inner = gr.Slider(1, limits.inner_steps, 10, step=1, label="Optimiser steps (null-text)")
-                fit = gr.Radio(["crop", "pad"], value="crop", label="A picture that does not fit is")
+                fit = gr.Radio(FITS, value="pad", label="A picture that is not square")
             with gr.Row():
                 invert = gr.Button("Invert", variant="primary", elem_id="invert")
                 stop = gr.Button("Cancel", variant="stop", elem_id="cancel")
             message, progress = gr.HTML(elem_id="message"), gr.HTML(elem_id="progress")
         with gr.Column(min_width=NARROW):
             preview = gr.Image(label="The picture", interactive=False, elem_id="preview", buttons=[])
-            pair = gr.ImageSlider(
-                label="Left the source, right drawn again", visible=False, elem_id="pair", buttons=["fullscreen"]
-            )
+            pair = gr.ImageSlider(label="Source | drawn again", visible=False, elem_id="pair", buttons=["fullscreen"])
             verdict = gr.HTML(elem_id="verdict")
     return OpenPart(
         upload=upload,
@@ -237,13 +235,13 @@ def _edit_part() -> EditPart:
             message, progress = gr.HTML(elem_id="edit-message"), gr.HTML(elem_id="edit-progress")
         with gr.Column(min_width=NARROW):
             preview = gr.Image(label="So far", interactive=False, visible=False, elem_id="edit-preview", buttons=[])
-            result = gr.ImageSlider(label="Left the source, right the edit", elem_id="result", buttons=["fullscreen"])
+            result = gr.ImageSlider(label="Source | edit", elem_id="result", buttons=["fullscreen"])
             downloads = gr.HTML(elem_id="downloads")
             gallery = gr.Gallery(
                 label="Your edits; choose one to go back to it",
                 object_fit="contain",
                 columns=4,
-                height=180,
+                height=190,
                 allow_preview=False,
                 elem_id="edits",
             )
@@ -284,5 +282,7 @@ def _inside_part() -> InsidePart:
             )
         with gr.Column(min_width=NARROW):
             strip = gr.Image(label="From noise to picture", interactive=False, elem_id="strip", buttons=[])
-            losses = gr.LinePlot(x="step", y="loss", label="Null-text loss at each step", elem_id="losses")
+            losses = gr.LinePlot(
+                x="step", y="loss", label="Null-text loss at each step", visible=False, elem_id="losses"
+            )
     return InsidePart(look=look, message=message, progress=progress, maps=maps, strip=strip, losses=losses)
