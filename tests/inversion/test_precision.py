@@ -7,6 +7,7 @@ import torch
 
 import nulltext
 from nulltext import Constants, NullText
+from nulltext.bench.pictures import held_out_scenes, scene_photo
 from nulltext.diffusion.evaluations import alone
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.inversion.descent import rounding_noise
@@ -66,3 +67,17 @@ def test_the_noise_measured_is_that_of_the_rounding(folder, dtype):
     with torch.no_grad():
         true = rounded.predict(z, 500, text) - exact.predict(z, 500, text)
     assert 1 / 3 < noise.square().mean() / true.square().mean() < 3
+
+
+@pytest.mark.slow
+def test_all_precisions_agree_on_64_pictures():
+    """On the embedded model, whose pictures say more than those of random weights."""
+    method, scores = NullText(steps=10, inner_steps=2, guidance=7.5), {}
+    for dtype in ("float32", "bfloat16", "float16"):
+        model = nulltext.load(device="cpu", dtype=dtype)
+        photos = (scene_photo(scene, model) for scene in held_out_scenes(64))
+        made = dict(nulltext.invert_together(model, method, photos, at_once=8))
+        assert all(one.nulls.isfinite().all() and one.pivot.isfinite().all() for one in made.values())
+        scores[dtype] = [made[index].scores.psnr for index in range(64)]
+    for dtype in ("bfloat16", "float16"):
+        assert scores[dtype] == pytest.approx(scores["float32"], abs=0.3), dtype

@@ -1,7 +1,6 @@
 """The HTTP API: what the page can do, for other programs."""
 
 import base64
-import binascii
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -23,7 +22,7 @@ from nulltext.errors import (
     TooManyJobsError,
     UploadTooLargeError,
 )
-from nulltext.pictures import open_mask
+from nulltext.pictures import Fit, open_mask
 from nulltext.web.jobs import Job
 from nulltext.web.requests import EditRequest, InversionRequest, Method, Vary
 from nulltext.web.results import Edited, Inverted
@@ -112,6 +111,7 @@ def router(workshop: Workshop) -> APIRouter:
         steps: Annotated[int, Form()] = 50,
         inner_steps: Annotated[int, Form()] = 10,
         guidance: Annotated[float | None, Form()] = None,
+        fit: Annotated[Fit, Form(description="How the picture is brought to the model's size.")] = "crop",
     ) -> Started:
         """Starts an inversion, or opens one that was kept; ask for the job until it is done."""
         data, name = picture.file.read(4 * workshop.limits.upload_bytes + 1), picture.filename or "picture.png"
@@ -119,7 +119,13 @@ def router(workshop: Workshop) -> APIRouter:
         if name.lower().endswith(".safetensors"):
             return Started(job=workshop.open_inversion(person, data, name).number)
         asked = InversionRequest(
-            caption=caption, model=model, method=method, steps=steps, inner_steps=inner_steps, guidance=guidance
+            caption=caption,
+            model=model,
+            method=method,
+            steps=steps,
+            inner_steps=inner_steps,
+            guidance=guidance,
+            fit=fit,
         )
         return Started(job=workshop.invert(person, data, name, asked).number)
 
@@ -190,7 +196,7 @@ def _mask(workshop: Workshop, text: str | None) -> Image.Image | None:
         return None
     try:
         data = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii's own, or of text that is not ASCII
         raise ImageDecodeError("the mask is no base64; expected a picture's file as base64.") from error
     workshop.limits.check_picture(data)
     return open_mask(decode("the mask", data))

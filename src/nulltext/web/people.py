@@ -5,7 +5,7 @@ import json
 import os
 import re
 import secrets
-import shutil
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -39,6 +39,7 @@ class People:
             OutputWriteError: They cannot be made.
         """
         self.root, self.most, self.kept_seconds = root, most, kept_seconds
+        self._tidying = threading.Lock()
         try:
             for part in ("people", "inversions", "uploads"):
                 (root / part).mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -61,17 +62,20 @@ class People:
         Returns:
             The number to ask for it by.
         """
-        folder, number = self._room(person), f"{secrets.token_urlsafe(16)}.{suffix}"
-        write_file(folder / number, data)
+        number = f"{secrets.token_urlsafe(16)}.{suffix}"
+        with self._tidying:
+            write_file(self._room(person) / number, data)
         return number
 
     def keep_link(self, person: str, path: Path) -> str:
         """Gives a person a file that is already here, without a second copy of it where the system allows."""
-        folder, number = self._room(person), f"{secrets.token_urlsafe(16)}{path.suffix}"
-        try:
-            os.link(path, folder / number)
-        except OSError:  # another file system, or one without links
-            write_file(folder / number, path.read_bytes())
+        number = f"{secrets.token_urlsafe(16)}{path.suffix}"
+        with self._tidying:
+            folder = self._room(person)
+            try:
+                os.link(path, folder / number)
+            except OSError:  # another file system, or one without links
+                write_file(folder / number, path.read_bytes())
         return number
 
     def path(self, person: str, number: str) -> Path:
@@ -97,16 +101,18 @@ class People:
         """Removes what was not used for long, and what a killed server left half-written; says how many files."""
         swept = 0
         for part in ("people", "inversions", "uploads"):
-            for path in (self.root / part).rglob("*"):
-                with suppress(FileNotFoundError):  # somebody else swept it
-                    unused = time.time() - path.stat().st_mtime
-                    if path.is_file() and unused > (_HALF_WRITTEN if path.suffix == ".part" else self.kept_seconds):
-                        path.unlink()
-                        swept += 1
-        for part in ("people", "uploads"):
-            for folder in (self.root / part).iterdir():
-                if folder.is_dir() and not any(folder.iterdir()):
-                    shutil.rmtree(folder, ignore_errors=True)
+            for folder, _, names in os.walk(self.root / part):  # passes over what goes away meanwhile
+                for path in (Path(folder) / name for name in names):
+                    with suppress(FileNotFoundError):  # somebody else swept it
+                        unused = time.time() - path.lstat().st_mtime
+                        if unused > (_HALF_WRITTEN if path.suffix == ".part" else self.kept_seconds):
+                            path.unlink()
+                            swept += 1
+        with self._tidying:
+            for part in ("people", "uploads"):
+                for folder in (self.root / part).iterdir():
+                    with suppress(OSError):  # it is a file, or not empty
+                        folder.rmdir()
         return swept
 
     def _room(self, person: str) -> Path:

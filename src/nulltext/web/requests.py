@@ -15,6 +15,7 @@ from nulltext.inversion.base import Inverter
 from nulltext.inversion.ddim import DDIM
 from nulltext.inversion.direct import DirectInversion
 from nulltext.inversion.null_text import NullText
+from nulltext.pictures import Fit
 from nulltext.text.words import Tokens
 from nulltext.web.limits import Limits
 
@@ -48,7 +49,7 @@ class InversionRequest:
     steps: int = 50
     inner_steps: int = 10
     guidance: float | None = None
-    fit: Literal["crop", "pad"] = "crop"
+    fit: Fit = "crop"
 
     def check(self, limits: Limits) -> None:
         """Refuses what is out of bounds.
@@ -62,6 +63,8 @@ class InversionRequest:
         limits.check_steps(self.steps, self.inner_steps)
         if self.method not in get_args(Method):
             raise SettingError(f"got the method {self.method!r}; expected {', '.join(get_args(Method))}.")
+        if self.fit not in get_args(Fit):
+            raise SettingError(f"got fit={self.fit!r}; expected {' or '.join(get_args(Fit))}.")
         _check_guidance(self.guidance)
 
     @property
@@ -213,6 +216,7 @@ def python_code(inversion: InversionRequest, picture: str, edit: EditRequest, ed
 
 def command_line(inversion: InversionRequest, picture: str, edit: EditRequest, editor: PromptToPrompt) -> str:
     """Commands that do the same; see `python_code`."""
+    picture = f"./{picture}" if picture.startswith("-") else picture  # which would be taken for an option
     stem = picture.rsplit(".", 1)[0] or "picture"
     invert = ["nulltext", "invert", picture, inversion.caption, "--output", f"{stem}.safetensors"]
     invert += [] if inversion.model == "scenes" else ["--model", inversion.model]
