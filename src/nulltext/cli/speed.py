@@ -1,16 +1,19 @@
 """`nulltext bench speed`: seconds, memory, and what of them the arithmetic needs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
 from nulltext.cli import options, terminal
+from nulltext.cli.bench import Limit
 from nulltext.cli.command import Command
 from nulltext.cli.studies import app
 from nulltext.files import write_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from rich.table import Table
 
     from nulltext.bench.speed import SpeedFigures
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 @app.command("speed", cls=Command)
 def speed(
+    limit: Limit = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each way is timed, in turn.")] = 5,
     batch: Annotated[int, typer.Option(min=1, help="Pictures that share the network's batch.")] = 8,
     steps: options.Steps = 50,
@@ -65,8 +69,8 @@ def speed(
     with terminal.progress() as on_progress:
         figures = measure_speed(
             loaded,
-            rounds=rounds,
-            batch=batch,
+            rounds=min(rounds, limit or rounds),
+            batch=min(batch, limit or batch),
             steps=steps,
             inner_steps=inner_steps,
             guidance=guidance,
@@ -91,14 +95,16 @@ def speed(
 
 @app.command("full-size", cls=Command)
 def full_size(
+    limit: Limit = None,
     family: Annotated[Literal["sd15", "sd21"], typer.Option(help="Which architecture.")] = "sd15",
     steps: options.Steps = 50,
     inner_steps: options.InnerSteps = 10,
     batch: Annotated[int, typer.Option(min=1, help="Pictures that share the network's batch.")] = 16,
     device: options.Device = None,
+    json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Seconds and memory of full-size architectures with random weights, for a GPU: one JSON object."""
+    """Seconds and memory of full-size architectures with random weights, for a GPU."""
     import torch
 
     from nulltext.bench.full_size import measure_full_size
@@ -112,10 +118,23 @@ def full_size(
             lambda: SDXLDenoiser(device=place, dtype=torch.bfloat16),
             steps=steps,
             inner_steps=inner_steps,
-            batch=batch,
+            batch=min(batch, limit or batch),
             on_progress=on_progress,
         )
-    terminal.print_json(found)
+    if json:
+        terminal.print_json(found)
+        return
+    for name, value in _flat(found):
+        terminal.show(f"{name}: {value}")
+
+
+def _flat(record: "Mapping[str, Any]", prefix: str = "") -> "Iterator[tuple[str, Any]]":
+    """A record within records as one list, its names joined."""
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from _flat(cast("dict[str, Any]", value), f"{prefix}{name}, ")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _table(figures: "SpeedFigures") -> "Table":
