@@ -157,11 +157,18 @@ class Frame:
             surroundings=surroundings,
         )
         if surroundings is not None:
-            with header(surroundings, ("PNG",)) as image:
+            with _opened(surroundings) as image:
                 if image.size != (width, height):
                     raise SettingError(f"the surroundings are {image.size}, expected {(width, height)}.")
                 image.verify()
         return frame
+
+
+def _opened(data: bytes) -> Image.Image:
+    try:
+        return header(data, ("PNG",))
+    except Image.DecompressionBombError as error:  # which is no OSError
+        raise SettingError(f"the surroundings are {len(data)} bytes that unpack to far more.") from error
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

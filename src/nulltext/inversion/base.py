@@ -100,6 +100,12 @@ class Inversion:
                 f"the schedule of {model.identity.id} in {len(self.schedule)} steps is not the one this inversion was "
                 "made with. Give the model back its scheduler config, or invert the picture again."
             )
+        cells = tuple(side // model.scale for side in self.frame.fitted)
+        if self.pivot.shape[1:] != (model.latent_channels, *cells):
+            raise MismatchError(
+                f"the latents of this inversion are {list(self.pivot.shape[1:])}; expected "
+                f"{[model.latent_channels, *cells]} for its picture. Invert the picture again."
+            )
         if guidance is None:
             return self.guidance
         if guidance != self.guidance and not (self.nulls is None and self.cond is None):

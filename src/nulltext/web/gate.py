@@ -21,8 +21,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 COOKIE = "nulltext_person"
 _PERSON = re.compile(rf"(?:^|;)\s*{COOKIE}=([A-Za-z0-9_-]{{43}})\s*(?:;|$)")
 """Only this is looked for, as other servers of the same machine give cookies that no parser takes."""
-_FILES, _PAGE = "/gradio_api/file", "/gradio_api/"
-_CLOSED = ("/gradio_api/proxy", "/gradio_api/stream", "/gradio_api/deep_link", "/gradio_api/runs", "/proxy=", "/file")
+_FILES, _PAGE = "/gradio_api/file", ("/gradio_api/", "/config")
+_CLOSED = (
+    "/gradio_api/proxy", "/gradio_api/stream", "/gradio_api/deep_link", "/gradio_api/runs", "/proxy=", "/file",
+    "/monitoring",
+)  # fmt: skip
 """What the page does not need and others could misuse."""
 _REFUSED = 400
 """From this status on an answer is none."""
@@ -55,7 +58,10 @@ class Told:
             said: A piece of JSON.
         """
         for match in self._pattern.finditer(said):
-            path: str = json.loads(match[0])
+            try:
+                path: str = json.loads(match[0])
+            except ValueError:  # it only looks like JSON
+                continue
             if os.path.normpath(path) == path and path.startswith(self._root + os.sep):
                 self._to.setdefault(path, set()).add(person)
 
@@ -83,15 +89,18 @@ class Told:
 class Gate:
     """Lets requests through to an app, each with the person it comes from as ``request.state.person``."""
 
-    def __init__(self, app: App, *, told: Told, auth: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self, app: App, *, told: Told, auth: tuple[str, str] | None = None, most_bytes: float = float("inf")
+    ) -> None:
         """Stands before an app.
 
         Args:
             app: The app.
             told: Which files the page has told whom of.
             auth: The name and password that everybody has to know, if there is one.
+            most_bytes: The largest body of a request that is let through; the app writes it to the disk first.
         """
-        self.app, self.told = app, told
+        self.app, self.told, self.most_bytes = app, told, most_bytes
         self._auth = None if auth is None else "Basic " + base64.b64encode(":".join(auth).encode()).decode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,6 +117,10 @@ class Gate:
         ):
             await _refuse(send, 401, "This server asks for a name and a password.", _ASK)
             return
+        said = headers.get("content-length", "")
+        if said.isdecimal() and int(said[:20]) > self.most_bytes:
+            await _refuse(send, 413, "This is larger than the server takes.")
+            return
         known = person_in(headers.get("cookie", ""))
         person = known or People.new()
         path: str = scope["path"]
@@ -123,7 +136,19 @@ class Gate:
         if page:  # so that what is said to the page can be read on its way
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() != b"accept-encoding"]
         extra = [*_HEADERS, *([] if known else [_cookie(person, https=scope["scheme"] == "https")])]
-        await self.app(scope, receive, self._noting(send, person, extra, page=page))
+        await self.app(scope, self._bounded(receive), self._noting(send, person, extra, page=page))
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """Receives no more than is let through; who sends more without saying so is taken for gone."""
+        got = 0
+
+        async def bounded() -> Message:
+            nonlocal got
+            message = await receive()
+            got += len(message.get("body", b""))
+            return message if got <= self.most_bytes else {"type": "http.disconnect"}
+
+        return bounded
 
     def _noting(self, send: Send, person: str, extra: list[tuple[bytes, bytes]], *, page: bool) -> Send:
         """Sends on with more headers, and notes which files the page names.

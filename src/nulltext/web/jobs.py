@@ -1,6 +1,7 @@
 """A queue: one job at a time on the device, the others wait in the order they came."""
 
 import logging
+import re
 import secrets
 import threading
 import time
@@ -38,7 +39,11 @@ class Job(Generic[Result]):
     """
 
     def __init__(
-        self, person: str, work: Callable[["Job[Result]"], Result], plan: Mapping[str, float] | None = None
+        self,
+        person: str,
+        work: Callable[["Job[Result]"], Result],
+        plan: Mapping[str, float] | None = None,
+        private: str = "",
     ) -> None:
         """Prepares it.
 
@@ -46,6 +51,7 @@ class Job(Generic[Result]):
             person: Whose it is.
             work: What to do; it is given the job, to tell of its progress.
             plan: The phases to come, with what each costs altogether, in any one unit.
+            private: The folder of all files; a message names none in it.
         """
         self.number, self.person = secrets.token_urlsafe(16), person
         self.state: State = "waiting"
@@ -56,6 +62,7 @@ class Job(Generic[Result]):
         self.message: str | None = None
         self.ended: float | None = None
         self._work, self._plan = work, dict(plan or {})
+        self._private = re.compile(re.escape(private) + r"(?:[^\s:;,]*[^\s:;,.])?") if private else None
         self._began: tuple[float, float] | None = None
         self._stop, self._over, self._changing = threading.Event(), threading.Event(), threading.Lock()
 
@@ -113,7 +120,8 @@ class Job(Generic[Result]):
         except Cancelled:
             self._end("cancelled")
         except NulltextError as error:
-            self._end("failed", message=str(error))
+            said = str(error)
+            self._end("failed", message=said if self._private is None else self._private.sub("the file", said))
         except Exception:  # noqa: BLE001  nobody waits for this thread: the log and a sentence are all there is
             _log.exception("a job failed")
             self._end("failed", message=UNFORESEEN)
@@ -145,8 +153,8 @@ class Jobs:
         most: How many jobs a person may have waiting and under way.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, most: int, *, private: str = "") -> None:
+        self.most, self._private = most, private
         self._jobs: dict[str, Job[Any]] = {}
         self._waiting: list[Job[Any]] = []
         self._running: Job[Any] | None = None
@@ -163,7 +171,7 @@ class Jobs:
         Raises:
             TooManyJobsError: The person has as many jobs as one may have.
         """
-        job = Job(person, work, plan)
+        job = Job(person, work, plan, self._private)
         with self._changed:
             now = time.monotonic()
             self._jobs = {

@@ -30,6 +30,7 @@ class People:
         root: Where all is kept.
         most: How many files a person may keep; the oldest go first.
         kept_seconds: How long a file is kept after it was last used.
+        spared: Files that the sweep leaves alone.
     """
 
     def __init__(self, root: Path, *, most: int, kept_seconds: float) -> None:
@@ -39,6 +40,7 @@ class People:
             OutputWriteError: They cannot be made.
         """
         self.root, self.most, self.kept_seconds = root, most, kept_seconds
+        self.spared: frozenset[Path] = frozenset()
         self._tidying = threading.Lock()
         try:
             for part in ("people", "inversions", "uploads"):
@@ -105,7 +107,8 @@ class People:
                 for path in (Path(folder) / name for name in names):
                     with suppress(FileNotFoundError):  # somebody else swept it
                         unused = time.time() - path.lstat().st_mtime
-                        if unused > (_HALF_WRITTEN if path.suffix == ".part" else self.kept_seconds):
+                        kept = _HALF_WRITTEN if path.suffix == ".part" else self.kept_seconds
+                        if unused > kept and path not in self.spared:
                             path.unlink()
                             swept += 1
         with self._tidying:

@@ -150,6 +150,13 @@ class EditRequest:
         """
         old = [word for word in self.places if source.has(word)]
         new = [word for word in self.places if any(target.has(word) for target in targets)]
+        if not all(any(target.has(word) for word in new) for target in targets):
+            if new and not old:
+                raise SettingError(
+                    f"got {', '.join(new)} as the only place to change, which the edit that this one goes on from does "
+                    "not have; expected a word of the source as well. Tick one, or begin again from the source."
+                )
+            new = []
         blend = None if not old and not new and self.mask is None else Blend(old, new, mask=self.mask)
         return PromptToPrompt(
             cross_attention=self.cross,

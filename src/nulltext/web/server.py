@@ -52,6 +52,8 @@ def build(workshop: Workshop, *, auth: tuple[str, str] | None = None) -> Any:  #
     handlers = Handlers(workshop, told)
     laid_out = page.lay_out(handlers)
     events.connect(laid_out, handlers)
+    samples: Any = laid_out.open.samples.value
+    workshop.people.spared = frozenset(Path(sample["image"]["path"]) for sample in samples)
     stopped = threading.Event()
 
     @asynccontextmanager
@@ -85,7 +87,7 @@ def build(workshop: Workshop, *, auth: tuple[str, str] | None = None) -> Any:  #
         theme=page.THEME,
         css=page.CSS,
     )
-    return Gate(app, told=told, auth=auth)
+    return Gate(app, told=told, auth=auth, most_bytes=5 * workshop.limits.upload_bytes)
 
 
 def serve(app: Any, host: str, port: int) -> None:  # noqa: ANN401  an ASGI app

@@ -72,7 +72,7 @@ class Workshop:
         self.models, self.any_model = tuple(models), any_model
         self.limits = limits or Limits()
         self.people = People(folder, most=self.limits.files, kept_seconds=self.limits.kept_seconds)
-        self.jobs = Jobs(self.limits.jobs)
+        self.jobs = Jobs(self.limits.jobs, private=str(folder))
         self._device, self._dtype = device, dtype
         self._loaded: dict[str, Model] = {}
         self._loading = threading.Lock()
@@ -205,22 +205,48 @@ class Workshop:
         write_file(path, data, overwrite=True)
         try:
             inversion = Inversion.load(path)
-            self.limits.check_size(*reversed(inversion.frame.size))
-            model = self._model_of(inversion)
-        except InversionFileError as error:
-            raise type(error)(str(error).replace(str(path), name)) from error
-        finally:
+            request = self._request_of(inversion)
+            model = self.model(request.model)
+            self._check_inversion(inversion, model)
             number = self.people.keep_link(job.person, path)
+        finally:
             path.unlink()
+        with stopping(model, job.check):
+            return _inverted(model, inversion, request, number=number, name=f"{Path(name).stem}.png")
+
+    def _request_of(self, inversion: Inversion) -> InversionRequest:
+        """How an inversion was made, if that could be asked for here.
+
+        Raises:
+            MismatchError: With another model.
+            NulltextError: It is out of bounds.
+        """
+        inner = inversion.settings.get("inner_steps")
         request = InversionRequest(
             caption=inversion.caption,
             model=self._name_of(inversion),
             steps=len(inversion.schedule),
             method="direct" if inversion.held else "ddim" if inversion.nulls is None else "null-text",
             guidance=inversion.guidance,
-            inner_steps=int(inversion.settings.get("inner_steps", 10)),
+            inner_steps=inner if isinstance(inner, int) else 10,
         )
-        return _inverted(model, inversion, request, number=number, name=f"{Path(name).stem}.png")
+        request.check(self.limits)
+        return request
+
+    def _check_inversion(self, inversion: Inversion, model: Model) -> None:
+        """Refuses one of another model, or whose pictures are larger than is taken.
+
+        Raises:
+            NulltextError: It is.
+        """
+        self.limits.check_size(*reversed(inversion.frame.size))
+        inversion.check(model)
+        if inversion.frame.fitted != model.default_size:
+            height, width = inversion.frame.fitted
+            raise MismatchError(
+                f"this inversion is of {width} x {height} pixels; expected {model.default_size[1]} x "
+                f"{model.default_size[0]}, the model's own. Invert the picture again here."
+            )
 
     def _name_of(self, inversion: Inversion) -> str:
         """Which of the models that may be chosen an inversion was made with.
@@ -237,11 +263,6 @@ class Workshop:
             f"this inversion was made with the model {inversion.model.id!r}, which this server does not offer; "
             f"expected {' or '.join(self.models)}. Invert the picture again here."
         )
-
-    def _model_of(self, inversion: Inversion) -> Model:
-        model = self.model(self._name_of(inversion))
-        inversion.check(model)
-        return model
 
     def _edit(self, path: Path, inverted: Inverted, request: EditRequest, job: Job[Edited]) -> Edited:
         start, model = time.perf_counter(), self.model(inverted.request.model)

@@ -1,0 +1,99 @@
+"""The app on the embedded model, a folder for each module: quick enough for the real thing."""
+
+import io
+from collections.abc import Callable, Iterator
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from nulltext.pictures import to_image
+from nulltext.scenes.captions import caption
+from nulltext.scenes.renderer import render
+from nulltext.scenes.world import HELD_OUT_SEEDS, Scene, sample_scene
+from nulltext.web.gate import Told
+from nulltext.web.handlers import Handlers
+from nulltext.web.limits import Limits
+from nulltext.web.people import People
+from nulltext.web.server import build
+from nulltext.web.workshop import Workshop
+
+
+@pytest.fixture(scope="session")
+def scene() -> Scene:
+    return sample_scene(HELD_OUT_SEEDS[50_014])
+
+
+@pytest.fixture(scope="session")
+def said(scene: Scene) -> str:
+    """What the sample shows: a cartoon of a spotted white cube on grass at sunset."""
+    return caption(scene)
+
+
+@pytest.fixture(scope="session")
+def sample(scene: Scene) -> bytes:
+    """A PNG, 160 wide and 128 high."""
+    buffer = io.BytesIO()
+    to_image(render([scene], height=128, width=160).pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def encode() -> Callable[..., bytes]:
+    """A picture as a file of a format."""
+
+    def call(image: Image.Image, kind: str, **options: object) -> bytes:
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **options)
+        return buffer.getvalue()
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def limits() -> Limits:
+    """Small files, so that one that is too large is quickly made."""
+    return Limits(upload_bytes=300_000)
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory, limits: Limits) -> Iterator[Workshop]:
+    made = Workshop(tmp_path_factory.mktemp("web"), limits=limits, device="cpu")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def told(workshop: Workshop) -> Told:
+    return Told(workshop.people.root / "uploads")
+
+
+@pytest.fixture(scope="module")
+def handlers(workshop: Workshop, told: Told) -> Handlers:
+    return Handlers(workshop, told)
+
+
+@pytest.fixture
+def person() -> str:
+    return People.new()
+
+
+@pytest.fixture(scope="module")
+def app(workshop: Workshop) -> Iterator[object]:
+    """Page and API behind the gate; what it sets in the environment is put back."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
+            environment.setenv(name, "")
+        yield build(workshop)
+
+
+@pytest.fixture(scope="module")
+def new_client(app: object) -> Iterator[Callable[[], TestClient]]:
+    """Another browser; a failure of the server is an answer of status 500."""
+    with TestClient(app, raise_server_exceptions=False):  # begins and ends the app
+        yield lambda: TestClient(app, raise_server_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def client(new_client: Callable[[], TestClient]) -> TestClient:
+    return new_client()

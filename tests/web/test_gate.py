@@ -1,0 +1,359 @@
+import asyncio
+import base64
+import json
+import re
+
+import pytest
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from nulltext.errors import KeptFileNotFoundError, SettingError
+from nulltext.web.gate import COOKIE, Gate, Told, person_in, read_auth
+from nulltext.web.people import People
+
+
+@pytest.fixture
+def told(tmp_path):
+    (tmp_path / "uploads").mkdir()
+    return Told(tmp_path / "uploads")
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "uploads" / 'some "good" café.png'
+    path.write_bytes(b"a picture")
+    return path
+
+
+def add_what_could_be_misused(app):
+    @app.get("/gradio_api/proxy={url:path}")
+    @app.get("/gradio_api/deep_link")
+    @app.get("/monitoring/summary")
+    @app.get("/proxy={url:path}")
+    @app.get("/file={url:path}")
+    def closed(url: str = ""):
+        return PlainTextResponse("open")
+
+    @app.get("/api/repeat")
+    def repeat(what: str):
+        return {"said": what}
+
+    @app.get("/gradio_api/refused", status_code=422)
+    def refused(what: str):
+        return {"said": what}
+
+
+@pytest.fixture
+def gated(told, file):
+    """A small app behind the gate, which tells of a file in several ways."""
+    app = FastAPI()
+
+    @app.get("/who")
+    def who(request: Request):
+        return request.state.person
+
+    @app.get("/gradio_api/json")
+    def tell_json():
+        return {"data": [{"path": str(file)}]}
+
+    @app.get("/gradio_api/html")
+    def tell_html():
+        return HTMLResponse(f"<script>window.config = {json.dumps({'path': str(file)})}</script>")
+
+    @app.get("/gradio_api/events")
+    def tell_events():
+        lines = ("data: {}\n\n", f"data: {json.dumps({'path': str(file)})}\n\n")
+        return StreamingResponse(iter(lines), media_type="text/event-stream")
+
+    @app.get("/gradio_api/text")
+    def tell_text():
+        return PlainTextResponse(json.dumps(str(file)))
+
+    @app.get("/gradio_api/file={path:path}")
+    def give(path: str):
+        return PlainTextResponse(f"here is {path}")
+
+    add_what_could_be_misused(app)
+
+    @app.websocket("/socket")
+    async def socket(socket: WebSocket):
+        await socket.accept()
+        await socket.close()
+
+    @app.post("/body")
+    async def body(request: Request):
+        return len(await request.body())
+
+    def build(auth=None, **bounds):
+        return Gate(app, told=told, auth=auth, **bounds)
+
+    return build
+
+
+@pytest.fixture
+def browser(gated):
+    return lambda auth=None: TestClient(gated(auth), raise_server_exceptions=False)
+
+
+def test_a_cookie_is_given_once_and_no_script_reads_it(browser):
+    someone = browser()
+    first, second = someone.get("/who"), someone.get("/who")
+    given = first.headers["set-cookie"]
+    assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(given.split("; "))
+    assert "Secure" not in given
+    assert "set-cookie" not in second.headers
+    assert first.json() == second.json() == someone.cookies[COOKIE]
+
+
+def test_the_cookie_of_a_secure_page_is_secure(gated):
+    assert "; Secure" in TestClient(gated(), base_url="https://testserver").get("/who").headers["set-cookie"]
+
+
+def test_everybody_is_somebody_else(browser):
+    people = {browser().get("/who").json() for _ in range(20)}
+    assert len(people) == 20
+    assert all(re.fullmatch(r"[\w-]{43}", person) for person in people)
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        "",
+        "nulltext_person",
+        "nulltext_person=",
+        "nulltext_person=short",
+        "nulltext_person=" + "a" * 44,
+        "nulltext_person=" + "a" * 100_000,
+        "nulltext_person=../../../../etc/passwd",
+        'nulltext_person="' + "a" * 43,
+        ";;;=;",
+        "\x01=\x7f; =",
+        "nulltext_person=" + "é" * 43,
+    ],
+)
+def test_a_malformed_cookie_makes_a_new_person(browser, cookie):
+    answer = browser().get("/who", headers={"cookie": cookie.encode("latin-1")})
+    assert answer.status_code == 200
+    assert f"{COOKIE}={answer.json()};" in answer.headers["set-cookie"]
+    assert answer.json() not in cookie
+
+
+@pytest.mark.parametrize("other", ['a={"b": 1, "c": [2]}', "a b c", "é=ü", "=", "a@b=c", 'x="'])
+def test_the_cookies_of_other_servers_on_the_same_machine_do_no_harm(browser, other):
+    person = People.new()
+    for cookies in (f"{other}; {COOKIE}={person}", f"{COOKIE}={person}; {other}"):
+        assert browser().get("/who", headers={"cookie": cookies.encode()}).json() == person
+        assert person_in(cookies) == person
+
+
+def test_another_cookie_whose_name_ends_alike_is_another(browser):
+    assert person_in(f"my{COOKIE}={People.new()}") is None
+
+
+def basic(name, password, encoding="utf-8"):
+    return {"authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode(encoding)).decode()}
+
+
+def test_name_and_password(browser):
+    someone = browser(("ann", "correct horse"))
+    refused = someone.get("/who")
+    assert refused.status_code == 401
+    assert refused.headers["www-authenticate"].startswith("Basic ")
+    assert "password" in refused.json()["detail"]
+    assert "set-cookie" not in refused.headers
+    assert someone.get("/who", headers=basic("ann", "correct horse")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        basic("ann", "wrong"),
+        basic("", ""),
+        basic("ann", "correct horse "),
+        {"authorization": "Basic"},
+        {"authorization": "Bearer abc"},
+        {"authorization": "é".encode()},
+        {"authorization": b"Basic \xff\xfe"},
+        {"authorization": ""},
+    ],
+)
+def test_a_wrong_password(browser, headers):
+    someone = browser(("ann", "correct horse"))
+    for path in ("/who", "/", "/gradio_api/file=/x", "/gradio_api/proxy=http://x"):
+        assert someone.get(path, headers=headers).status_code == 401
+
+
+def test_a_password_that_is_not_ascii(browser):
+    someone = browser(("zoë", "größe"))
+    assert someone.get("/who", headers=basic("zoë", "größe")).status_code == 200
+    assert someone.get("/who", headers=basic("zoe", "grosse")).status_code == 401
+
+
+def test_a_socket_asks_for_the_password_too(browser):
+    with pytest.raises(WebSocketDisconnect), browser(("ann", "correct horse")).websocket_connect("/socket"):
+        pass
+
+
+def test_read_auth():
+    assert read_auth(None) is None
+    assert read_auth("ann:a:b") == ("ann", "a:b")
+    for text in ("", "ann", "ann:", ":secret", ":"):
+        with pytest.raises(SettingError, match="NAME:PASSWORD") as error:
+            read_auth(text)
+        assert "secret" not in str(error.value)
+
+
+def fetch(browser, path):
+    return browser.get(f"/gradio_api/file={path}").status_code
+
+
+@pytest.mark.parametrize("way", ["/gradio_api/json", "/gradio_api/html", "/gradio_api/events"])
+def test_a_file_is_for_those_who_were_told_of_it(browser, file, way):
+    ann, ben = browser(), browser()
+    assert fetch(ann, file) == 403
+    ann.get(way)
+    assert fetch(ann, file) == 200
+    ben.get("/who")
+    assert fetch(ben, file) == 403
+    assert fetch(browser(), file) == 403
+    ben.get(way)
+    assert fetch(ben, file) == fetch(ann, file) == 200
+
+
+def test_what_a_file_says_tells_nobody_of_another(browser, file):
+    ann = browser()
+    ann.get("/gradio_api/text")
+    assert fetch(ann, file) == 403
+
+
+def test_no_other_file(browser, file, tmp_path):
+    ann = browser()
+    ann.get("/gradio_api/json")
+    folder = file.parent
+    for path in (
+        folder / "guessed.png",
+        folder,
+        f"{folder}/%2e%2e/secret",
+        f"{folder}/x/%2e%2e/{file.name}",
+        f"/{file}",
+        f"{file}/",
+        f"{file}%00",
+        "/etc/passwd",
+        "%2e%2e/%2e%2e/etc/passwd",
+        "..%2f..%2fetc/passwd",
+        "http://example.com/a.png",
+        "https://example.com/a.png",
+        "",
+    ):
+        assert fetch(ann, path) == 403, path
+    for path in ("/gradio_api/file", "/gradio_api/file/", "/gradio_api/file//etc/passwd"):
+        assert ann.get(path).status_code == 403, path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/proxy=http://example.com",
+        "/gradio_api/proxy=",
+        "/gradio_api/deep_link",
+        "/proxy=http://example.com",
+        "/monitoring/summary",
+        "/file=/etc/passwd",
+        "/gradio_api/%70roxy=http://example.com",
+    ],
+)
+def test_what_could_be_misused_is_closed(browser, path):
+    assert browser().get(path).status_code == 404
+
+
+def test_a_body_that_is_too_large(gated):
+    browser = TestClient(gated(most_bytes=1000), raise_server_exceptions=False)
+    assert browser.post("/body", content=b"x" * 1000).json() == 1000
+    refused = browser.post("/body", content=b"x" * 1001)
+    assert refused.status_code == 413
+    assert "larger" in refused.json()["detail"]
+    assert browser.post("/body", headers={"content-length": "9" * 10_000}).status_code == 413
+
+
+def test_a_body_that_does_not_say_how_large_it_is(gated):
+    """Such a one comes in pieces; what is behind the gate may fail on it, but it does not get it all."""
+    taken = []
+
+    async def app(scope, receive, send):
+        while (message := await receive())["type"] == "http.request":
+            taken.append(message["body"])
+
+    gate, told = gated(most_bytes=1000), []
+    gate.app = app
+    pieces = iter([{"type": "http.request", "body": b"x" * 400, "more_body": True}] * 10)
+
+    async def receive():
+        return next(pieces)
+
+    async def send(message):
+        told.append(message)
+
+    asyncio.run(gate({"type": "http", "path": "/body", "scheme": "http", "headers": []}, receive, send))
+    assert sum(map(len, taken)) == 800
+
+
+def test_nothing_is_guessed_from_content(browser):
+    assert browser().get("/who").headers["x-content-type-options"] == "nosniff"
+    assert fetch(browser(), "/etc/passwd") == 403
+
+
+def test_a_file_that_json_names(told, file):
+    said = json.dumps({"path": str(file)}).encode()
+    told.note("ann", said)
+    assert told.knows("ann", str(file))
+    assert not told.knows("ben", str(file))
+
+
+def test_a_file_is_read_by_who_was_told(told, file, tmp_path):
+    told.note("ann", json.dumps(str(file)).encode())
+    assert told.read("ann", str(file)) == b"a picture"
+    (tmp_path / "secret").write_bytes(b"secret")
+    for person, path in (
+        ("ben", file),
+        ("ann", tmp_path / "secret"),
+        ("ann", f"{file.parent}/../secret"),
+        ("ann", file.parent),
+    ):
+        with pytest.raises(KeptFileNotFoundError):
+            told.read(person, str(path))
+
+
+def test_who_says_a_path_that_leads_out_is_told_of_nothing(told, tmp_path):
+    """What somebody sends may come back in an answer to them."""
+    (tmp_path / "secret").write_bytes(b"secret")
+    for path in (f"{tmp_path}/uploads/../secret", str(tmp_path / "secret"), f"{tmp_path}/uploads2"):
+        told.note("ann", json.dumps(path).encode())
+        with pytest.raises(KeptFileNotFoundError):
+            told.read("ann", path)
+
+
+@pytest.mark.parametrize("path", ["/api/repeat", "/gradio_api/refused"])
+def test_who_makes_the_server_repeat_a_name_is_told_of_nothing(browser, file, path):
+    """FastAPI says back what it does not take."""
+    ben = browser()
+    assert str(file) in ben.get(path, params={"what": str(file)}).json()["said"]
+    assert fetch(ben, file) == 403
+
+
+@pytest.mark.parametrize("end", [b'\\x"', b'\n"', b'\xff"', b"", b"\\"])
+def test_what_only_looks_like_json_is_passed_over(told, file, end):
+    told.note("ann", b'"' + str(file.parent).encode() + b"/a" + end)
+    assert told._to == {}
+
+
+def test_files_that_are_gone_are_forgotten(told, file):
+    told.note("ann", json.dumps(str(file)).encode())
+    told.forget()
+    assert told.knows("ann", str(file))
+    file.unlink()
+    with pytest.raises(KeptFileNotFoundError):
+        told.read("ann", str(file))
+    told.forget()
+    assert not told.knows("ann", str(file))

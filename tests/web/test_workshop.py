@@ -1,0 +1,386 @@
+import dataclasses
+import errno
+import io
+import os
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nulltext import DDIM, DirectInversion, Inversion, PromptToPrompt, open_image
+from nulltext.bench.cost import measured
+from nulltext.errors import (
+    EmptyCaptionError,
+    ImageDecodeError,
+    KeptFileNotFoundError,
+    ModelNotFoundError,
+    SettingError,
+    TooManyJobsError,
+    UnknownWordError,
+    UploadTooLargeError,
+)
+from nulltext.progress import Progress
+from nulltext.web.jobs import UNFORESEEN, Job
+from nulltext.web.people import People
+from nulltext.web.requests import EditRequest, InversionRequest
+from nulltext.web.running import previewing, stopping
+from nulltext.web.workshop import STRIP, Workshop, png
+
+SOON = 60.0
+STEPS = 5
+
+
+def done(job):
+    assert job.wait(SOON)
+    assert job.state == "done", job.message
+    return job.result
+
+
+@pytest.fixture
+def asked(said):
+    return InversionRequest(caption=said, steps=STEPS)
+
+
+@pytest.fixture
+def blue(said):
+    return said.replace("white", "blue")
+
+
+@pytest.fixture
+def inverted(workshop, person, sample, asked):
+    """From the cache in all tests but the first."""
+    return done(workshop.invert(person, sample, "photo.png", asked))
+
+
+@pytest.fixture
+def embedded(workshop):
+    return workshop.model("scenes")
+
+
+def waiting(gate):
+    gate.wait(SOON)  # and return nothing, which a hook of torch's would take for the input
+
+
+def levels(a, b):
+    return np.abs(np.asarray(a).astype(int) - np.asarray(b)).max()
+
+
+def test_invert_edit_and_look_inside(workshop, person, sample, asked, inverted, blue, embedded):
+    source = Image.open(io.BytesIO(sample))
+    assert inverted.source.size == inverted.reconstruction.size == source.size == (160, 128)
+    assert inverted.psnr == pytest.approx(inverted.vae_psnr)
+    assert "Very good" in inverted.verdict
+    direct = DirectInversion(steps=STEPS)(embedded, open_image(sample, embedded), asked.caption)
+    assert inverted.psnr == pytest.approx(direct.scores.psnr, abs=1e-3)
+
+    edited = done(workshop.edit(person, inverted, EditRequest(caption=blue)))
+    expected = PromptToPrompt()(embedded, direct, blue).image
+    (picture,) = edited.pictures
+    assert levels(picture, expected) <= 2
+    assert levels(picture, inverted.source) > 30
+    assert levels(edited.source, inverted.reconstruction) <= 2
+    kept = Image.open(workshop.people.path(person, edited.numbers[0]))
+    assert np.array_equal(np.asarray(kept), np.asarray(picture))
+    assert edited.seconds > 0
+
+    insight = done(workshop.look_inside(person, inverted))
+    assert {"cartoon", "cube", "grass"} <= insight.maps.keys()
+    assert {picture.size for picture in insight.maps.values()} == {source.size}
+    assert insight.strip.size == (STRIP * 128, 128)
+    assert insight.losses == ()
+
+
+def test_the_same_again_costs_nothing(workshop, person, sample, inverted, asked, embedded):
+    again, cost = measured(embedded, lambda: done(workshop.invert(People.new(), sample, "other.png", asked)))
+    assert (again.seconds, again.name, again.psnr) == (0, "other.png", inverted.psnr)
+    assert (cost.forwards, cost.backwards) == (0, 0)
+    assert again.number != inverted.number
+    with pytest.raises(KeptFileNotFoundError):
+        workshop.people.path(person, again.number)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"steps": 4}, {"caption": "a photo of a cube"}, {"method": "ddim"}, {"fit": "pad"}, {"guidance": 3.0}],
+    ids=str,
+)
+def test_anything_else_is_another_inversion(workshop, person, sample, inverted, asked, other):
+    assert done(workshop.invert(person, sample, "a.png", dataclasses.replace(asked, **other))).seconds > 0
+
+
+def test_another_picture_is_another_inversion(workshop, person, sample, inverted, asked):
+    turned = png(Image.open(io.BytesIO(sample)).rotate(180))
+    assert done(workshop.invert(person, turned, "a.png", asked)).seconds > 0
+
+
+def test_a_restarted_server_finds_what_was_inverted(workshop, person, sample, inverted, asked):
+    restarted = Workshop(workshop.people.root, limits=workshop.limits, device="cpu")
+    try:
+        again = done(restarted.invert(person, sample, "photo.png", asked))
+        assert again.seconds == 0
+        assert restarted.people.path(person, inverted.number).is_file()
+    finally:
+        restarted.close()
+
+
+def test_a_damaged_file_in_the_cache_is_made_again(workshop, person, sample, asked):
+    request = dataclasses.replace(asked, steps=2)
+    first = done(workshop.invert(person, sample, "a.png", request))
+    assert first.seconds > 0
+    for path in (workshop.people.root / "inversions").glob("*.safetensors"):
+        if len(Inversion.load(path).schedule) == 2:
+            path.write_bytes(path.read_bytes()[:1000])
+    assert done(workshop.invert(person, sample, "a.png", request)).seconds > 0
+    assert done(workshop.invert(person, sample, "a.png", request)).seconds == 0
+
+
+def test_null_text_keeps_its_losses(workshop, person, sample, asked):
+    request = dataclasses.replace(asked, method="null-text", steps=2, inner_steps=2)
+    first = done(workshop.invert(person, sample, "a.png", request))
+    again = done(workshop.invert(person, sample, "a.png", request))
+    assert len(first.losses) >= 2
+    assert (again.losses, again.seconds) == (first.losses, 0)
+    assert done(workshop.look_inside(person, again)).losses == first.losses
+
+
+def test_an_edit_that_goes_on_from_another(workshop, person, inverted, said, blue, embedded):
+    snow = blue.replace("grass", "snow")
+    edited = done(workshop.edit(person, inverted, EditRequest(caption=snow, before=(blue,))))
+    inversion = Inversion.load(workshop.people.path(person, inverted.number))
+    expected = PromptToPrompt(chain=True)(embedded, inversion, [blue, snow]).images[-1]
+    assert len(edited.pictures) == len(edited.numbers) == 1
+    assert levels(edited.pictures[0], expected) <= 2
+
+
+def test_going_on_with_a_strength_for_a_word_that_is_new(workshop, person, inverted, blue):
+    request = EditRequest(caption=blue.replace("grass", "snow"), before=(blue,), weights={"snow": 2.0})
+    done(workshop.edit(person, inverted, request))
+
+
+@pytest.mark.parametrize("vary", ["composition", "layout", "strength"])
+def test_an_edit_in_several_strengths(workshop, person, inverted, blue, vary):
+    edited = done(workshop.edit(person, inverted, EditRequest(caption=blue, vary=vary)))
+    assert {len(each) for each in (edited.pictures, edited.numbers, edited.python, edited.shell)} == {4}
+    one = done(workshop.edit(person, inverted, edited.requests[2]))
+    assert levels(one.pictures[0], edited.pictures[2]) <= 2
+    assert levels(edited.pictures[0], edited.pictures[3]) > 2
+
+
+def test_nothing_new_to_vary(workshop, person, inverted, said):
+    job = workshop.edit(person, inverted, EditRequest(caption=said, vary="strength"))
+    assert job.wait(SOON)
+    assert "no new word" in job.message
+
+
+def test_a_mask_and_words_keep_the_rest_as_it_was(workshop, person, inverted, blue):
+    mask = Image.new("L", inverted.source.size)
+    mask.paste(255, (40, 40, 120, 100))
+    edited = done(workshop.edit(person, inverted, EditRequest(caption=blue, mask=mask, places=("cube",))))
+    outside = [np.asarray(picture)[:20, :30] for picture in (edited.pictures[0], inverted.reconstruction)]
+    assert levels(*outside) <= 2
+
+
+def test_a_mask_of_another_shape_or_with_nothing_in_it(workshop, person, inverted, blue):
+    for mask in (Image.new("L", (10, 100), 255), Image.new("L", inverted.source.size)):
+        job = workshop.edit(person, inverted, EditRequest(caption=blue, mask=mask))
+        assert job.wait(SOON)
+        assert job.state == "failed"
+        assert UNFORESEEN not in job.message
+
+
+def test_a_kept_inversion_is_opened_and_edited(workshop, person, inverted, said, blue):
+    data = workshop.people.path(person, inverted.number).read_bytes()
+    opened = done(workshop.open_inversion(person, data, "my photo.safetensors"))
+    assert (opened.name, opened.request.caption, opened.request.method) == ("my photo.png", said, "direct")
+    assert opened.request.steps == STEPS
+    assert workshop.people.path(person, opened.number).read_bytes() == data
+    before = done(workshop.edit(person, inverted, EditRequest(caption=blue)))
+    after = done(workshop.edit(person, opened, EditRequest(caption=blue)))
+    assert levels(before.pictures[0], after.pictures[0]) <= 2
+    with pytest.raises(KeptFileNotFoundError):
+        workshop.edit(People.new(), opened, EditRequest(caption=blue))
+
+
+def test_an_inversion_of_another_model_is_not_kept(workshop, person, model, photo, tmp_path):
+    path = DDIM(steps=1)(model, photo, "a cat").save(tmp_path / "a.safetensors")
+    job = workshop.open_inversion(person, path.read_bytes(), "a.safetensors")
+    assert job.wait(SOON)
+    assert "this server does not offer" in job.message
+    assert str(tmp_path.parent) not in job.message
+    assert files_of(workshop, person) == []
+    assert not [*(workshop.people.root / "inversions").glob("*.part")]
+
+
+def files_of(workshop, person):
+    folder = workshop.people._folder(person)
+    return [*folder.iterdir()] if folder.is_dir() else []
+
+
+def test_another_model_that_is_offered(tmp_path, person, picture, folder, model, photo):
+    name = str(folder("epsilon"))
+    workshop = Workshop(tmp_path, models=("scenes", name), device="cpu")
+    try:
+        inverted = done(workshop.invert(person, png(picture), "a.png", InversionRequest(caption="a cat", model=name)))
+        done(workshop.edit(person, inverted, EditRequest(caption="a dog")))
+        kept = DDIM(steps=1)(model, photo, "a cat").save(tmp_path / "a.safetensors").read_bytes()
+        assert done(workshop.open_inversion(person, kept, "a.safetensors")).request.model == name
+    finally:
+        workshop.close()
+
+
+def test_a_model_that_is_not_offered(workshop, person, sample, said, folder):
+    for name in ("other/model", str(folder("epsilon")), "../scenes", "", "x" * 10_000):
+        with pytest.raises(ModelNotFoundError) as error:
+            workshop.model(name)
+        assert len(str(error.value)) < 300
+    job = workshop.invert(person, sample, "a.png", InversionRequest(caption=said, model="other/model"))
+    assert job.wait(SOON)
+    assert "does not offer" in job.message
+
+
+def test_a_running_inversion_is_cancelled_and_leaves_nothing(workshop, person, sample, embedded, said):
+    hooks = dict(embedded.denoiser._forward_pre_hooks)
+    before = {*(workshop.people.root / "inversions").iterdir()}
+    begun = threading.Event()
+    handle = embedded.denoiser.register_forward_hook(lambda *_: begun.set())
+    request = InversionRequest(caption=said, method="null-text", steps=100, inner_steps=50)
+    job = workshop.invert(person, sample, "a.png", request)
+    assert begun.wait(SOON)
+    job.stop()
+    assert job.wait(0.5)
+    assert job.state == "cancelled"
+    handle.remove()
+    following = workshop.invert(person, sample, "a.png", InversionRequest(caption=said, steps=3))
+    done(following)
+    assert dict(embedded.denoiser._forward_pre_hooks) == hooks
+    new = {*(workshop.people.root / "inversions").iterdir()} - before
+    assert sorted(path.suffix for path in new) == [".json", ".safetensors"]  # the following one's
+    assert len(files_of(workshop, person)) == 1
+
+
+def test_a_running_edit_is_cancelled_and_leaves_nothing(workshop, person, inverted, blue, embedded):
+    hooks = dict(embedded.denoiser._forward_pre_hooks)
+    begun = threading.Event()
+    handle = embedded.denoiser.register_forward_hook(lambda *_: begun.set())
+    job = workshop.edit(person, inverted, EditRequest(caption=blue))
+    assert begun.wait(SOON)
+    job.stop()
+    handle.remove()
+    done(workshop.edit(person, inverted, EditRequest(caption=blue)))
+    assert job.result is None
+    assert dict(embedded.denoiser._forward_pre_hooks) == hooks
+    assert len(files_of(workshop, person)) == 2  # the inversion, and the second edit
+
+
+def test_what_is_refused_before_it_waits(workshop, person, sample, said):
+    for error, data, request in (
+        (ImageDecodeError, b"no picture", InversionRequest(caption=said)),
+        (UploadTooLargeError, b"\0" * 300_001, InversionRequest(caption=said)),
+        (EmptyCaptionError, sample, InversionRequest(caption="")),
+        (UnknownWordError, sample, InversionRequest(caption="a zebra")),
+        (SettingError, sample, InversionRequest(caption=said, steps=0)),
+    ):
+        with pytest.raises(error):
+            workshop.invert(person, data, "a.png", request)
+
+
+def test_an_edit_is_refused_before_it_waits(workshop, person, inverted, blue):
+    with pytest.raises(UnknownWordError, match="zebra"):
+        workshop.edit(person, inverted, EditRequest(caption="a zebra"))
+    with pytest.raises(UnknownWordError, match="zebra"):
+        workshop.edit(person, inverted, EditRequest(caption=blue, before=("a zebra",)))
+    with pytest.raises(SettingError):
+        workshop.edit(person, inverted, EditRequest(caption=blue, cross=2))
+    workshop.people.path(person, inverted.number).unlink()
+    with pytest.raises(KeptFileNotFoundError, match="Make it again"):
+        workshop.edit(person, inverted, EditRequest(caption=blue))
+
+
+def test_a_file_that_is_swept_while_its_edit_waits(workshop, person, inverted, blue):
+    gate, begun = threading.Event(), threading.Event()
+
+    def hold(job):
+        begun.set()
+        gate.wait(SOON)
+
+    workshop.jobs.submit("somebody", hold)
+    assert begun.wait(SOON)
+    job = workshop.edit(person, inverted, EditRequest(caption=blue))
+    workshop.people.path(person, inverted.number).unlink()
+    gate.set()
+    assert job.wait(SOON)
+    assert job.state == "failed"
+    assert UNFORESEEN not in job.message
+    assert str(workshop.people.root) not in job.message
+
+
+def test_a_full_disk(workshop, person, sample, said, inverted, blue, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = {*workshop.people.root.rglob("*")}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        jobs = [
+            workshop.invert(person, sample, "a.png", InversionRequest(caption=said, steps=4, guidance=2.5)),
+            workshop.edit(person, inverted, EditRequest(caption=blue)),
+        ]
+        assert all(job.wait(SOON) for job in jobs)
+    for job in jobs:
+        assert job.state == "failed"
+        assert "No space left" in job.message
+        assert str(workshop.people.root) not in job.message
+    assert {*workshop.people.root.rglob("*")} == before
+
+
+def test_another_persons_inversion_is_neither_edited_nor_looked_into(workshop, inverted, blue):
+    with pytest.raises(KeptFileNotFoundError):
+        workshop.edit(People.new(), inverted, EditRequest(caption=blue))
+    with pytest.raises(KeptFileNotFoundError):
+        workshop.look_inside(People.new(), inverted)
+
+
+def test_nobody_waits_for_more_than_they_may(workshop, person, sample, asked, embedded):
+    gate = threading.Event()
+    handle = embedded.denoiser.register_forward_pre_hook(lambda *_: waiting(gate))
+    try:
+        requests = [dataclasses.replace(asked, steps=6, guidance=float(w)) for w in range(2, 6)]
+        jobs = [workshop.invert(person, sample, "a.png", request) for request in requests[:3]]
+        with pytest.raises(TooManyJobsError):
+            workshop.invert(person, sample, "a.png", requests[3])
+        for job in jobs:
+            job.stop()
+    finally:
+        gate.set()
+        handle.remove()
+    assert done(workshop.invert(person, sample, "a.png", asked))
+
+
+def test_a_thumbnail(workshop, encode):
+    large = encode(Image.new("RGB", (2000, 500), "red"), "PNG")
+    assert workshop.thumbnail(large).size == (1024, 256)
+    with pytest.raises(ImageDecodeError):
+        workshop.thumbnail(large[: len(large) // 2])
+
+
+def test_a_preview_is_the_picture_so_far(embedded, person):
+    job = Job(person, done)
+    tell = previewing(embedded, job)
+    tell(Progress("sample", 0, 3))
+    assert job.preview is None
+    tell(Progress("sample", 1, 3, latents=torch.zeros(2, 4, 16, 16)))
+    assert job.preview.size == (128, 128)
+    job.stop()
+
+
+def test_stopping_stops_and_takes_its_hook_away(embedded, sample, said):
+    hooks, photo = dict(embedded.denoiser._forward_pre_hooks), open_image(sample, embedded)
+
+    def refuse():
+        raise SettingError("stop")
+
+    with stopping(embedded, refuse), pytest.raises(SettingError, match="stop"):
+        DDIM(steps=1)(embedded, photo, said)
+    assert dict(embedded.denoiser._forward_pre_hooks) == hooks
