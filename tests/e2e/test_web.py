@@ -1,6 +1,7 @@
 """The app as people meet it: a server of its own, and a real browser before it."""
 
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -189,6 +190,40 @@ def test_a_whole_visit(server, browser, held_out, size, tmp_path):
         page.set_input_files("#upload input[type=file]", kept)
         expect(page.locator("#below")).to_be_visible()
         expect(page.locator("#caption textarea")).to_have_value(said)
+
+
+@needs_browser
+def test_the_first_page_load(server, browser):
+    start = time.monotonic()
+    with visit(browser, server, WIDE):
+        assert time.monotonic() - start <= 3
+
+
+BAD = {
+    "text.png": b"no picture at all",
+    "script.svg": b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+    "wide.png": Image.new("L", (30_000, 1)),
+    "bomb.png": Image.new("L", (10_000, 9_000)),
+    "code.safetensors": pickle.dumps({"a": 1}),
+}
+
+
+@needs_browser
+def test_bad_files_get_a_sentence_each(server, browser, held_out, tmp_path):
+    with visit(browser, server, WIDE) as page:
+        for name, content in BAD.items():
+            if isinstance(content, bytes):
+                (tmp_path / name).write_bytes(content)
+            else:
+                content.save(tmp_path / name)
+            page.set_input_files("#upload input[type=file]", tmp_path / name)
+            alert = page.locator("#message [role=alert]")
+            expect(alert).to_have_text(re.compile(r"\w.+\.\s*$"))
+            assert "Traceback" not in page.content()
+            page.click("#upload button[aria-label*=Clear], #upload button[aria-label*=emove]")
+            expect(alert).to_have_count(0)
+        open_picture(page, *held_out)  # the server lives
+        invert(page)
 
 
 @needs_browser

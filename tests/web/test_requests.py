@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from nulltext import DDIM, DirectInversion, NullText, PromptToPrompt
+from nulltext import DDIM, Blend, DirectInversion, NullText, PromptToPrompt
 from nulltext.cli.app import app as command
 from nulltext.errors import CaptionTooLongError, EmptyCaptionError, SettingError
 from nulltext.web.limits import Limits
@@ -101,6 +101,17 @@ def test_the_editor(tokens):
     mask = Image.new("L", (8, 8), 255)
     assert editor(mask=mask).blend.mask is mask
     assert editor(mask=mask).blend.source_words == ()
+
+
+def test_places_of_an_edit_that_goes_on(tokens):
+    """A word that the edits before lack cannot say where they may change."""
+    source, before, after = tokens("a red ball on grass"), tokens("a blue ball on grass"), tokens("a blue cat on grass")
+    asked = EditRequest(caption=after.caption, before=(before.caption,), places=("ball", "cat"))
+    assert asked.editor(source, [before, after]).blend == Blend(["ball"], ["ball", "cat"])
+    asked = EditRequest(caption=after.caption, before=(before.caption,), places=("red", "cat"))
+    assert asked.editor(source, [before, after]).blend == Blend(["red"], [])
+    with pytest.raises(SettingError, match="cat"):
+        EditRequest(caption=after.caption, before=(before.caption,), places=("cat",)).editor(source, [before, after])
 
 
 def test_variants():

@@ -21,6 +21,8 @@ UNFORESEEN = "Something unforeseen went wrong; the server's log says what. Try a
 _log = logging.getLogger(__name__)
 _KEPT = 3600.0
 """For how many seconds a job that is over can still be asked about."""
+_MOST_KEPT = 50
+"""Of how many jobs that are over the results are held, pictures in memory."""
 
 
 @final
@@ -174,9 +176,9 @@ class Jobs:
         job = Job(person, work, plan, self._private)
         with self._changed:
             now = time.monotonic()
-            self._jobs = {
-                number: old for number, old in self._jobs.items() if old.ended is None or now - old.ended < _KEPT
-            }
+            recent = [old.number for old in self._jobs.values() if old.ended is not None and now - old.ended < _KEPT]
+            kept = set(recent[-_MOST_KEPT:])
+            self._jobs = {number: old for number, old in self._jobs.items() if not old.over or number in kept}
             own = [other for other in self._jobs.values() if other.person == person and not other.over]
             if len(own) >= self.most:
                 raise TooManyJobsError(
