@@ -65,7 +65,8 @@ def photo(tmp_path_factory: pytest.TempPathFactory, picture: Image.Image) -> Pat
 def inverted(tmp_path_factory: pytest.TempPathFactory, photo: Path, tiny: Path) -> Path:
     """An inversion file of the photo by the tiny pipeline."""
     path = tmp_path_factory.mktemp("inverted") / "photo.safetensors"
-    args = ["invert", photo, "a red ball", "-o", path, "--model", tiny, "--steps", 2, "--inner-steps", 1]
+    args = ["invert", photo, "a red ball", "-o", path, "--model", tiny, "--method", "null-text"]
+    args += ["--steps", 2, "--inner-steps", 1]
     result = CliRunner().invoke(app, [str(arg) for arg in args])
     assert result.exit_code == 0, result.output
     return path

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-QUICK = ("--steps", 2, "--inner-steps", 1)
+QUICK = ("--method", "null-text", "--steps", 2, "--inner-steps", 1)
 LONG = "x" * 300
 
 

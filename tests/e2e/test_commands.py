@@ -13,7 +13,7 @@ from nulltext import Inversion
 from nulltext.cli.outputs import edit_paths, picture_path, slug, write_picture
 from nulltext.errors import OutputWriteError
 
-QUICK = ("--steps", 2, "--inner-steps", 1)
+QUICK = ("--method", "null-text", "--steps", 2, "--inner-steps", 1)
 
 
 def test_invert_writes_a_file_and_says_what_to_do_next(run, here, photo, tiny):
@@ -48,12 +48,12 @@ def test_the_models_own_guidance_is_taken_where_none_is_given(run_json, here, ph
     for model, args, guidance in (
         (tiny, (), 7.5),
         (recommending, (), 4),
-        (recommending, ("--preset", "paper"), 4),
+        (recommending, ("--method", "null-text", "--inner-steps", 1), 4),
+        (recommending, ("--method", "null-text", "--inner-steps", 1, "--preset", "paper"), 4),
         (recommending, ("--guidance", 3), 3),
         (recommending, ("--method", "ddim"), 1),
     ):
-        steps = ("--steps", 1) if "ddim" in args else ("--steps", 1, "--inner-steps", 1)
-        record = run_json("invert", photo, "a red ball", "--model", model, *steps, *args, "--force")
+        record = run_json("invert", photo, "a red ball", "--model", model, "--steps", 1, *args, "--force")
         assert record["guidance"] == guidance
     assert run_json("generate", "a red ball", "--model", recommending, "--steps", 1)["guidance"] == 4
 
@@ -208,9 +208,7 @@ def test_json_has_no_infinity(capsys):
 
 
 def test_a_direct_inversion_in_low_memory(run_json, photo, tiny, here):
-    record = run_json(
-        "invert", photo, "a red ball", "--model", tiny, "--steps", 3, "--method", "direct", "--low-memory"
-    )
+    record = run_json("invert", photo, "a red ball", "--model", tiny, "--steps", 3, "--low-memory")
     assert record["psnr"] == record["vae_psnr"]
     assert record["settings"]["fixed_point"] == {"iterations": 1, "tolerance": 0.0}
     edited = run_json("edit", record["file"], "a blue ball", "--model", tiny, "--low-memory")

@@ -17,7 +17,7 @@ from nulltext.errors import SettingError
 
 @pytest.fixture
 def inverted(run, photo, tiny):
-    assert run("invert", photo, "a red cat", "--model", tiny, "--steps", 3, "--inner-steps", 1).exit_code == 0
+    assert run("invert", photo, "a red cat", "--model", tiny, "--steps", 3).exit_code == 0
     return "photo.safetensors"
 
 

@@ -31,7 +31,7 @@ def invert(
             help="direct keeps the pivot itself, quick and exact; null-text optimises, as in the paper; ddim alone "
             "drifts away under guidance."
         ),
-    ] = "null-text",
+    ] = "direct",
     steps: options.Steps = 50,
     inner_steps: Annotated[
         int | None,
@@ -67,7 +67,8 @@ def invert(
         raise SettingError(f"got the output {destination}; expected a name that ends in .safetensors.")
     if method != "null-text" and (inner_steps is not None or preset is not None):
         raise SettingError(
-            f"got --inner-steps or --preset with --method {method}, which optimises nothing. Leave them out."
+            f"got --inner-steps or --preset with --method {method}, which optimises nothing. Leave them out, or ask "
+            "for --method null-text."
         )
 
     from nulltext import DDIM, DirectInversion, NullText, load, open_image
