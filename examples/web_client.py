@@ -22,31 +22,39 @@ def main() -> None:
     parser.add_argument("caption", help="what the picture shows")
     parser.add_argument("target", help="what it shall show")
     parser.add_argument("--server", default="http://127.0.0.1:7860")
+    parser.add_argument("--auth", metavar="NAME:PASSWORD", help="if the server asks for them")
     parser.add_argument("--steps", type=int, default=50, help="steps of the sampler")
     parser.add_argument("--output", type=Path, default=Path("edited.png"))
     arguments = parser.parse_args()
 
-    with httpx.Client(base_url=arguments.server, timeout=60) as client:  # which keeps the cookie that says who we are
+    auth = None if arguments.auth is None else tuple(arguments.auth.split(":", 1))
+    try:
         picture = {"picture": (arguments.picture.name, arguments.picture.read_bytes())}
-        asked = {"caption": arguments.caption, "steps": str(arguments.steps)}
-        inversion = started(client.post("/api/inversions", files=picture, data=asked))
-        print(wait(client, inversion)["verdict"])
-        edit = started(client.post("/api/edits", json={"job": inversion, "caption": arguments.target}))
-        (number,) = wait(client, edit)["pictures"]
-        arguments.output.write_bytes(client.get(f"/api/files/{number}").content)
+        # The client keeps the cookie that says who we are.
+        with httpx.Client(base_url=arguments.server, auth=auth, timeout=60) as client:
+            asked = {"caption": arguments.caption, "steps": str(arguments.steps)}
+            inversion = checked(client.post("/api/inversions", files=picture, data=asked)).json()["job"]
+            print(wait(client, inversion)["verdict"])
+            body = {"job": inversion, "caption": arguments.target}
+            edit = checked(client.post("/api/edits", json=body)).json()["job"]
+            (number,) = wait(client, edit)["pictures"]
+            arguments.output.write_bytes(checked(client.get(f"/api/files/{number}")).content)
+    except (OSError, httpx.HTTPError) as error:
+        sys.exit(f"{arguments.server}: {error}")
     print(arguments.output)
 
 
-def started(response: httpx.Response) -> str:
-    """The number of the job that was started; ends with the server's sentence if there is none."""
+def checked(response: httpx.Response) -> httpx.Response:
+    """A good answer; ends with the server's sentence if it is none."""
     if response.is_error:
-        sys.exit(response.json()["detail"])
-    return response.json()["job"]
+        said = response.json()["detail"] if "json" in response.headers.get("content-type", "") else response.text
+        sys.exit(str(said))
+    return response
 
 
 def wait(client: httpx.Client, job: str) -> dict[str, Any]:
     """The result of a job, once it is done."""
-    while (status := client.get(f"/api/jobs/{job}").json())["state"] in ("waiting", "running"):
+    while (status := checked(client.get(f"/api/jobs/{job}")).json())["state"] in ("waiting", "running"):
         time.sleep(0.5)
     if status["state"] != "done":
         sys.exit(status["message"] or status["state"])

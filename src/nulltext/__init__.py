@@ -4,7 +4,7 @@
 
     model = nulltext.load()
     photo = nulltext.open_image("cat.jpg", model)
-    inversion = nulltext.NullText()(model, photo, "a cat sitting next to a mirror")
+    inversion = nulltext.DirectInversion()(model, photo, "a cat sitting next to a mirror")
     edit = nulltext.PromptToPrompt()(model, inversion, "a tiger sitting next to a mirror")
     edit.image.save("tiger.png")
 

@@ -64,7 +64,7 @@ def test_own_photo_stable_diffusion_keeps_to_the_picture_and_caption_it_inverted
 
 def test_the_six_lines_of_the_readme(red_ball, here):
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    exec(code.replace("NullText()", "NullText(steps=2)"), {})  # noqa: S102  our own page
+    exec(code.replace("DirectInversion()", "DirectInversion(steps=2)"), {})  # noqa: S102  our own page
     assert Image.open("edited.png").size == (128, 128)
 
 

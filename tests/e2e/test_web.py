@@ -25,6 +25,8 @@ from nulltext.scenes.captions import caption
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, Scene, Thing, sample_scene
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
 BALL = Scene(things=(Thing(shape="ball", color="red"),), ground="grass", time="sunny")
@@ -119,15 +121,16 @@ def edit(page: Page, said: str | None = None) -> tuple[Image.Image, float]:
     if said is not None:
         page.fill("#target textarea", said)
         expect(page.locator("#lit mark")).to_be_visible()
-    before = page.locator("#downloads a").get_attribute("href") if page.locator("#downloads a").count() else ""
+    link = page.locator("#downloads a").first
+    before = link.get_attribute("href") if link.count() else ""
     start = time.monotonic()
     page.click("#edit")
-    link = page.locator("#downloads a")
     expect(link).to_be_visible()
     expect(link).not_to_have_attribute("href", before or "none yet")
     seconds = time.monotonic() - start
     with page.expect_download() as download:
         link.click()
+    assert download.value.suggested_filename.endswith("-edited.png")
     return Image.open(download.value.path()).convert("RGB"), seconds
 
 
@@ -287,7 +290,7 @@ def test_two_people_at_once(server, browser, held_out, tmp_path):
         edited, _ = edit(other, BLUE)
         assert edited.size == (128, 128)
         for mine in (
-            other.locator("#downloads a").get_attribute("href"),
+            other.locator("#downloads a").first.get_attribute("href"),
             other.locator("#verdict a").get_attribute("href"),
             other.locator("#result img").first.get_attribute("src"),
         ):

@@ -63,6 +63,7 @@ def test_there_and_back(client, sample, said, inverted, blue):
     file = client.get(f"/api/files/{number}")
     assert file.headers["content-type"] == "image/png"
     assert "no-store" in file.headers["cache-control"]
+    assert "content-disposition" not in file.headers  # who fetches it names it
     picture = Image.open(io.BytesIO(file.content))
     assert (picture.format, picture.size) == ("PNG", (160, 128))
     source = Image.open(io.BytesIO(sample))
@@ -98,6 +99,13 @@ def test_the_whole_edit(client, inverted, sample, blue, encode):
     assert len(four["result"]["pictures"]) == 4
     chained = wait(client, edit(client, inverted, blue.replace("grass", "snow"), before=[blue]).json()["job"])
     assert "--chain" in chained["result"]["shell"][0]
+
+
+def test_a_kept_inversion_is_known_by_its_content(client, inverted):
+    number = client.get(f"/api/jobs/{inverted}").json()["result"]["inversion"]
+    file = client.get(f"/api/files/{number}").content
+    answer = client.post("/api/inversions", files={"picture": ("kept.png", file)})
+    assert wait(client, answer.json()["job"])["state"] == "done"
 
 
 def test_nobody_elses(client, new_client, inverted, blue):

@@ -89,8 +89,8 @@ def give(workshop, handlers, told, client, person, said):
         folder.mkdir()
         path = folder / name
         path.write_bytes(data)
-        told.note(person, json.dumps(str(path)).encode())
-        view = handlers.open_picture(person, str(path))
+        told.note(person, json.dumps([str(path)]).encode(), listed=True)
+        *_, view = handlers.open_picture(person, "tab", str(path))
         if view.message or view.inverted is not None:
             return view.message
         return [*handlers.invert(person, "tab", view.table, InversionRequest(caption=caption, steps=1))][-1].message
@@ -289,9 +289,34 @@ def test_an_inversion_with_settings_that_make_no_sense(give, kept, tmp_path):
         assert UNFORESEEN not in sentence
 
 
-def test_a_wrong_extension_does_not_matter(give, sample):
+@pytest.mark.parametrize(
+    "scores",
+    [
+        '{"psnr": "many", "vae_psnr": 30.0}',
+        '{"psnr": null, "vae_psnr": 30.0}',
+        '{"psnr": [1], "vae_psnr": 30.0}',
+        '{"psnr": 30.0}',
+        '{"psnr": 1, "vae_psnr": 1, "other": 1}',
+        pytest.param('{"psnr": 1' + "0" * 400 + ', "vae_psnr": 30.0}', id="overflow"),
+        "[]",
+        "5",
+    ],
+)
+def test_an_inversion_with_bad_scores(refuse, kept, tmp_path, scores):
+    assert "altered" in refuse("a.safetensors", altered(kept, tmp_path / "a.safetensors", scores=scores))
+
+
+@pytest.mark.parametrize("score", ["NaN", "Infinity"])
+def test_an_inversion_with_a_score_that_is_not_finite(give, kept, tmp_path, score):
+    """Equal pictures have an infinite one."""
+    data = altered(kept, tmp_path / "a.safetensors", scores=f'{{"psnr": {score}, "vae_psnr": 30}}')
+    assert give("a.safetensors", data) == ("", "")
+
+
+def test_a_wrong_extension_does_not_matter(give, sample, kept):
     assert give("a.jpg", sample) == ("", "")
     assert give("a", sample) == ("", "")
+    assert give("a.png", kept.read_bytes()) == ("", "")
 
 
 def test_a_wrong_checksum_is_taken_or_refused(give, encode):

@@ -12,6 +12,7 @@ from starlette.websockets import WebSocketDisconnect
 from nulltext.errors import KeptFileNotFoundError, SettingError
 from nulltext.web.gate import COOKIE, Gate, Told, person_in, read_auth
 from nulltext.web.people import People
+from nulltext.web.server import LOOPBACK
 
 
 @pytest.fixture
@@ -38,11 +39,19 @@ def add_what_could_be_misused(app):
 
     @app.get("/api/repeat")
     def repeat(what: str):
-        return {"said": what}
+        return {"path": what}
 
     @app.get("/gradio_api/refused", status_code=422)
     def refused(what: str):
-        return {"said": what}
+        return {"path": what}
+
+    @app.get("/session")
+    def session(session_hash: str):
+        return session_hash
+
+    @app.get("/gradio_api/caption")
+    def say(what: str):
+        return {"data": [what], "caption": what}
 
 
 @pytest.fixture
@@ -69,7 +78,7 @@ def gated(told, file):
 
     @app.get("/gradio_api/text")
     def tell_text():
-        return PlainTextResponse(json.dumps(str(file)))
+        return PlainTextResponse(json.dumps({"path": str(file)}))
 
     @app.get("/gradio_api/file={path:path}")
     def give(path: str):
@@ -295,7 +304,8 @@ def test_a_body_that_does_not_say_how_large_it_is(gated):
     async def send(message):
         told.append(message)
 
-    asyncio.run(gate({"type": "http", "path": "/body", "scheme": "http", "headers": []}, receive, send))
+    scope = {"type": "http", "method": "POST", "path": "/body", "scheme": "http", "headers": []}
+    asyncio.run(gate(scope, receive, send))
     assert sum(map(len, taken)) == 800
 
 
@@ -304,15 +314,41 @@ def test_nothing_is_guessed_from_content(browser):
     assert fetch(browser(), "/etc/passwd") == 403
 
 
+def naming(path):
+    return json.dumps({"path": str(path)}).encode()
+
+
 def test_a_file_that_json_names(told, file):
-    said = json.dumps({"path": str(file)}).encode()
-    told.note("ann", said)
+    told.note("ann", naming(file))
     assert told.knows("ann", str(file))
     assert not told.knows("ben", str(file))
 
 
+def test_files_that_an_upload_lists(told, file):
+    other = file.with_name("other.png")
+    told.note("ann", json.dumps([str(file), str(other)]).encode(), listed=True)
+    assert told.knows("ann", str(file))
+    assert told.knows("ann", str(other))
+
+
+def test_a_text_that_reads_like_a_files_name_tells_nobody_of_it(told, file):
+    for text in (str(file), f'"path": "{file}"', f'", "path": "{file}"', f'", "{file}"'):
+        for said in (text, [text], {"caption": text}, {"data": ["", text]}, {"data": [json.dumps({"path": text})]}):
+            told.note("ann", json.dumps(said).encode())
+    told.note("ann", json.dumps([f'/elsewhere/a", "{file}']).encode(), listed=True)
+    assert told._to == {}
+
+
+def test_a_caption_that_names_anothers_file(browser, file):
+    ann, ben = browser(), browser()
+    ann.get("/gradio_api/json")
+    for caption in (str(file), json.dumps({"path": str(file)}), json.dumps([str(file)])):
+        ben.get("/gradio_api/caption", params={"what": caption})
+    assert (fetch(ann, file), fetch(ben, file)) == (200, 403)
+
+
 def test_a_file_is_read_by_who_was_told(told, file, tmp_path):
-    told.note("ann", json.dumps(str(file)).encode())
+    told.note("ann", naming(file))
     assert told.read("ann", str(file)) == b"a picture"
     (tmp_path / "secret").write_bytes(b"secret")
     for person, path in (
@@ -329,7 +365,8 @@ def test_who_says_a_path_that_leads_out_is_told_of_nothing(told, tmp_path):
     """What somebody sends may come back in an answer to them."""
     (tmp_path / "secret").write_bytes(b"secret")
     for path in (f"{tmp_path}/uploads/../secret", str(tmp_path / "secret"), f"{tmp_path}/uploads2"):
-        told.note("ann", json.dumps(path).encode())
+        told.note("ann", naming(path))
+        told.note("ann", json.dumps([path]).encode(), listed=True)
         with pytest.raises(KeptFileNotFoundError):
             told.read("ann", path)
 
@@ -338,18 +375,19 @@ def test_who_says_a_path_that_leads_out_is_told_of_nothing(told, tmp_path):
 def test_who_makes_the_server_repeat_a_name_is_told_of_nothing(browser, file, path):
     """FastAPI says back what it does not take."""
     ben = browser()
-    assert str(file) in ben.get(path, params={"what": str(file)}).json()["said"]
+    assert str(file) in ben.get(path, params={"what": str(file)}).json()["path"]
     assert fetch(ben, file) == 403
 
 
 @pytest.mark.parametrize("end", [b'\\x"', b'\n"', b'\xff"', b"", b"\\"])
 def test_what_only_looks_like_json_is_passed_over(told, file, end):
-    told.note("ann", b'"' + str(file.parent).encode() + b"/a" + end)
+    told.note("ann", b'{"path": "' + str(file.parent).encode() + b"/a" + end)
+    told.note("ann", b'["' + str(file.parent).encode() + b"/a" + end, listed=True)
     assert told._to == {}
 
 
 def test_files_that_are_gone_are_forgotten(told, file):
-    told.note("ann", json.dumps(str(file)).encode())
+    told.note("ann", naming(file))
     told.forget()
     assert told.knows("ann", str(file))
     file.unlink()
@@ -357,3 +395,69 @@ def test_files_that_are_gone_are_forgotten(told, file):
         told.read("ann", str(file))
     told.forget()
     assert not told.knows("ann", str(file))
+
+
+@pytest.fixture
+def two(gated):
+    """The browsers of two people at one server."""
+    gate = gated()
+    return TestClient(gate), TestClient(gate)
+
+
+def test_the_session_of_anothers_page(two):
+    ann, ben = two
+    assert ann.get("/who", params={"session_hash": "tab"}).status_code == 200
+    refused = ben.get("/who", params={"session_hash": "tab"})
+    assert refused.status_code == 403
+    assert "not yours" in refused.json()["detail"]
+    assert ann.get("/who", params={"session_hash": "tab"}).status_code == 200
+    assert ben.get("/who", params={"session_hash": "another tab"}).status_code == 200
+
+
+def test_the_session_of_anothers_page_behind_ones_own(two):
+    ann, ben = two
+    assert ann.get("/session", params={"session_hash": "tab"}).json() == "tab"
+    answer = ben.get("/session", params={"session_hash": ["another tab", "tab"]})
+    assert answer.status_code == 403, answer.json()
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://example.com", "https://testserver.example.com", "http://testserver:81", "null"]
+)
+def test_what_another_sites_page_asks_for(browser, origin):
+    someone, headers = browser(), {"origin": origin}
+    refused = someone.post("/body", content=b"x", headers=headers)
+    assert refused.status_code == 403
+    assert "another site" in refused.json()["detail"]
+    for method in ("PUT", "DELETE", "PATCH"):
+        assert someone.request(method, "/body", headers=headers).status_code == 403
+    assert someone.get("/who", headers=headers).status_code == 200  # the browser keeps the answer from that page
+
+
+def test_what_our_own_page_asks_for(browser):
+    someone = browser()
+    for headers in (
+        {},
+        {"origin": "http://testserver"},
+        {"origin": "https://testserver"},
+        {"origin": "https://public.example.com", "x-forwarded-host": "public.example.com"},
+    ):
+        assert someone.post("/body", content=b"x", headers=headers).json() == 1
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:7860", "LOCALHOST", "127.0.0.1:7860", "[::1]:7860"])
+def test_a_host_that_is_ours(gated, host):
+    assert TestClient(gated(hosts=LOOPBACK)).get("/who", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["example.com", "localhost.example.com:7860", "127.0.0.1.example.com", "", "a@b", ":"])
+def test_a_host_that_is_not_ours(gated, host):
+    """A page elsewhere that gives its name to this machine."""
+    refused = TestClient(gated(hosts=LOOPBACK)).get("/who", headers={"host": host})
+    assert refused.status_code == 403
+    assert "127.0.0.1" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("headers", [{"host": "[::1"}, {"host": "localhost", "origin": "http://["}])
+def test_a_host_or_origin_that_makes_no_sense(gated, headers):
+    assert TestClient(gated(hosts=LOOPBACK)).post("/body", headers=headers).status_code == 403

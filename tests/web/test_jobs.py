@@ -229,6 +229,32 @@ def test_a_job_that_is_over_is_kept_for_an_hour(jobs, monkeypatch):
         jobs.get("ann", old.number)
 
 
+def test_the_last_twenty_jobs_of_a_person_are_kept(jobs):
+    other = jobs.submit("ben", one)
+    given = []
+    for _ in range(22):
+        given.append(jobs.submit("ann", one))
+        assert given[-1].wait(SOON)
+    jobs.submit("ann", one)
+    for old in given[:2]:
+        with pytest.raises(JobNotFoundError):
+            jobs.get("ann", old.number)
+    assert [jobs.get("ann", job.number) for job in given[2:]] == given[2:]
+    assert jobs.get("ben", other.number) is other
+
+
+def test_no_more_than_a_hundred_jobs_wait(jobs, busy):
+    waiting = [jobs.submit(f"person {number}", one) for number in range(100)]
+    with pytest.raises(TooManyJobsError, match="100 jobs are waiting"):
+        jobs.submit("ann", one)
+    waiting[7].stop()
+    last = jobs.submit("ann", one)
+    assert waiting[7] not in jobs._waiting
+    assert jobs.position(last) == 100
+    with pytest.raises(TooManyJobsError):
+        jobs.submit("ben", one)
+
+
 @pytest.mark.parametrize("kind", [Work, Deaf])
 def test_closing_takes_no_longer_than_it_may(kind):
     jobs, work = Jobs(most=3), kind()

@@ -1,18 +1,22 @@
 import shlex
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from typer.testing import CliRunner
 
 from nulltext import DDIM, Blend, DirectInversion, NullText, PromptToPrompt
 from nulltext.cli.app import app as command
-from nulltext.errors import CaptionTooLongError, EmptyCaptionError, SettingError
+from nulltext.errors import CaptionTooLongError, EmptyCaptionError, SettingError, WordNotFoundError
 from nulltext.web.limits import Limits
 from nulltext.web.requests import SHARES, STRENGTHS, EditRequest, InversionRequest, command_line, python_code
 
 LIMITS = Limits(characters=60, captions=3, steps=50, inner_steps=20)
 SAID = "a red ball on grass"
+MASK = Image.new("L", (160, 128))
+MASK.paste(255, (30, 20, 120, 110))
 
 
 def test_the_inverter():
@@ -52,9 +56,9 @@ def test_an_inversion_out_of_bounds(settings, error, named):
 
 def test_the_plan_counts_evaluations():
     assert InversionRequest(caption=SAID, steps=10).plan == {"invert": 10}
-    assert sum(InversionRequest(caption=SAID, method="ddim", steps=10).plan.values()) == 20
+    assert sum(InversionRequest(caption=SAID, method="ddim", steps=10).plan.values()) == 30
     plan = InversionRequest(caption=SAID, method="null-text", steps=10, inner_steps=5).plan
-    assert list(plan) == ["invert", "optimise"]
+    assert list(plan) == ["invert", "optimise", "sample"]
     assert plan["optimise"] > 5 * plan["invert"]
 
 
@@ -62,10 +66,12 @@ def test_the_plan_counts_evaluations():
     ("settings", "error", "named"),
     [
         ({"caption": " "}, EmptyCaptionError, "empty"),
-        ({"before": ("",)}, EmptyCaptionError, "empty"),
+        ({"before": (EditRequest(caption=""),)}, EmptyCaptionError, "empty"),
         ({"caption": "a" * 61}, CaptionTooLongError, "61"),
-        ({"before": ("a" * 61,)}, CaptionTooLongError, "61"),
-        ({"before": ("a",) * 3}, SettingError, "4 edits"),
+        ({"before": (EditRequest(caption="a" * 61),)}, CaptionTooLongError, "61"),
+        ({"before": (EditRequest(caption="a"),) * 3}, SettingError, "4 edits"),
+        ({"before": (EditRequest(caption="a", cross=2),)}, SettingError, "composition"),
+        ({"before": (EditRequest(caption="a", weights={"a": 11.0}),)}, SettingError, "'a'"),
         ({"cross": 1.01}, SettingError, "composition"),
         ({"cross": float("nan")}, SettingError, "composition"),
         ({"self_share": -0.01}, SettingError, "layout"),
@@ -73,7 +79,7 @@ def test_the_plan_counts_evaluations():
         ({"weights": {"ball": -5.0}}, SettingError, "'ball'"),
         ({"weights": {"ball": float("nan")}}, SettingError, "'ball'"),
         ({"vary": "colour"}, SettingError, "colour"),
-        ({"vary": "layout", "before": ("a",)}, SettingError, "one of the two"),
+        ({"vary": "layout", "before": (EditRequest(caption="a"),)}, SettingError, "one of the two"),
     ],
 )
 def test_an_edit_out_of_bounds(settings, error, named):
@@ -89,29 +95,33 @@ def tokens(model):
 
 def test_the_editor(tokens):
     def editor(**settings):
-        return EditRequest(caption="a blue cat", **settings).editor(tokens("a red dog"), [tokens("a blue cat")])
+        return EditRequest(caption="a blue cat", **settings).editor(tokens("a red dog"), tokens("a blue cat"))
 
     assert editor() == PromptToPrompt()
     assert (editor(cross=0.2, self_share=0.3).cross_attention, editor(self_share=0.3).self_attention) == (0.2, 0.3)
     assert editor(weights={"cat": 2.0, "blue": 1}).reweight == {"cat": 2.0}
-    assert editor(before=("a cat",)).chain
-    blend = editor(places=("dog", "cat", "a", "zebra")).blend
+    blend = editor(places=("dog", "cat", "a")).blend
     assert (blend.source_words, blend.target_words, blend.mask) == (("dog", "a"), ("cat", "a"), None)
-    assert editor(places=("zebra",)).blend is None
+    with pytest.raises(WordNotFoundError, match="zebra"):
+        editor(places=("dog", "zebra"))
     mask = Image.new("L", (8, 8), 255)
     assert editor(mask=mask).blend.mask is mask
     assert editor(mask=mask).blend.source_words == ()
 
 
-def test_places_of_an_edit_that_goes_on(tokens):
-    """A word that the edits before lack cannot say where they may change."""
-    source, before, after = tokens("a red ball on grass"), tokens("a blue ball on grass"), tokens("a blue cat on grass")
-    asked = EditRequest(caption=after.caption, before=(before.caption,), places=("ball", "cat"))
-    assert asked.editor(source, [before, after]).blend == Blend(["ball"], ["ball", "cat"])
-    asked = EditRequest(caption=after.caption, before=(before.caption,), places=("red", "cat"))
-    assert asked.editor(source, [before, after]).blend == Blend(["red"], [])
-    with pytest.raises(SettingError, match="cat"):
-        EditRequest(caption=after.caption, before=(before.caption,), places=("cat",)).editor(source, [before, after])
+def test_each_edit_of_a_chain_has_settings_of_its_own(tokens):
+    source, *targets = map(tokens, ("a red ball on grass", "a blue ball on grass", "a blue cat on grass"))
+    first = EditRequest(caption=targets[0].caption, cross=0.2, places=("red", "blue"), weights={"blue": 2.0})
+    asked = EditRequest(caption=targets[1].caption, before=(first,), places=("ball", "cat"), mask=MASK)
+    assert asked.chain == (first, replace(asked, before=()))
+    assert asked.captions == tuple(target.caption for target in targets)
+    assert asked.editors(source, targets) == [
+        PromptToPrompt(cross_attention=0.2, reweight={"blue": 2.0}, blend=Blend(["red"], ["blue"]), chain=True),
+        PromptToPrompt(blend=Blend(["ball"], ["cat"], mask=MASK), chain=True),
+    ]
+    assert first.editors(source, targets[:1]) == [first.editor(source, targets[0])]
+    with pytest.raises(WordNotFoundError, match="cat"):
+        replace(asked, before=(replace(first, places=("cat",)),)).editors(source, targets)
 
 
 def test_variants():
@@ -137,8 +147,6 @@ def test_the_summary():
     assert EditRequest(caption="a cat").summary == "a cat (composition 0.8; layout 0.8)"
 
 
-MASK = Image.new("L", (160, 128))
-MASK.paste(255, (30, 20, 120, 110))
 CASES = {
     "words": ("photo.png", {}, {"places": ("cube", "blue")}),
     "new words": ("photo", {}, {"places": ("blue",)}),
@@ -151,39 +159,97 @@ CASES = {
             "places": ("cube",),
         },
     ),
-    "chain": ("photo.png", {"method": "ddim"}, {"before": True, "mask": MASK, "places": ("cube", "snow")}),
+    "chain": ("photo.png", {"method": "ddim"}, {"before": {"places": ("cube",)}, "places": ("cube",)}),
+    "chain of settings": (
+        "photo.png",
+        {},
+        {"before": {"cross": 0.3, "places": ("blue",), "mask": MASK}, "mask": ImageOps.mirror(MASK)},
+    ),
     "null-text": ("photo.png", {"method": "null-text", "inner_steps": 2, "guidance": 3.5}, {}),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_the_code_and_the_commands_make_the_same_picture(workshop, person, sample, said, tmp_path, monkeypatch, case):
-    name, inversion, edit = CASES[case]
-    blue = said.replace("white", "blue")
-    if "before" in edit:
-        edit = {**edit, "before": (blue,), "caption": blue.replace("grass", "snow")}
-    job = workshop.invert(person, sample, name, InversionRequest(caption=said, steps=2, **inversion))
+@pytest.fixture
+def make(workshop, person, sample, said):
+    """Inverts and edits as the page does."""
+
+    def call(name, inversion, edit):
+        blue, rest = said.replace("white", "blue"), dict(edit)
+        before, caption = rest.pop("before", None), blue
+        if before is not None:
+            rest["before"], caption = (EditRequest(caption=blue, **before),), blue.replace("grass", "snow")
+        job = workshop.invert(person, sample, name, InversionRequest(caption=said, steps=2, **inversion))
+        assert job.wait(60)
+        assert job.state == "done", job.message
+        return made(workshop.edit(person, job.result, EditRequest(caption=caption, **rest)))
+
+    return call
+
+
+def made(job):
     assert job.wait(60)
-    made = workshop.edit(person, job.result, EditRequest(**{"caption": blue, **edit}))
-    assert made.wait(60)
-    assert made.state == "done", made.message
-    expected = made.result.pictures[0]
+    assert job.state == "done", job.message
+    return job.result
 
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / name).write_bytes(sample)
-    if "mask" in edit:
-        edit["mask"].save("mask.png")
-    exec(compile(made.result.python[0], "code", "exec"), {})  # noqa: S102  what the page shows to be run
-    assert difference("edited.png", expected) <= 2
-    (tmp_path / "edited.png").unlink()
 
-    for line in made.result.shell[0].splitlines():
+@pytest.fixture
+def fetch_masks(workshop, person):
+    """Puts the masks where the page's downloads go."""
+
+    def call(edited):
+        for number, name in edited.masks:
+            Path(name).write_bytes(workshop.people.path(person, number).read_bytes())
+
+    return call
+
+
+def run(shell):
+    for line in shell.splitlines():
         program, *arguments = shlex.split(line)
         assert program == "nulltext"
         result = CliRunner().invoke(command, arguments, env={"COLUMNS": "120"})
         assert result.exit_code == 0, f"{line}\n{result.output}"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_code_and_the_commands_make_the_same_picture(make, fetch_masks, sample, tmp_path, monkeypatch, case):
+    name, *settings = CASES[case]
+    edited = make(name, *settings)
+    expected = edited.pictures[0]
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(sample)
+    fetch_masks(edited)
+    exec(compile(edited.python[0], "code", "exec"), {})  # noqa: S102  what the page shows to be run
+    assert difference("edited.png", expected) <= 2
+    if edited.shell[0].startswith("#"):
+        assert case == "chain of settings"
+        return
+    Path("edited.png").unlink()
+    run(edited.shell[0])
     written = sorted(tmp_path.glob("edited/*.png"), key=lambda path: path.stat().st_mtime_ns)
     assert difference(written[-1] if written else "edited.png", expected) <= 2
+
+
+def test_the_command_of_a_chain_names_a_mask_that_can_be_had(make):
+    edited = make("photo.png", {}, {"before": {"mask": MASK}, "mask": MASK})
+    words = shlex.split(edited.shell[0])
+    assert words[words.index("--mask") + 1] in [name for _, name in edited.masks]
+
+
+def test_the_code_of_an_inversion_that_was_kept(workshop, person, sample, said, tmp_path, monkeypatch):
+    """Who gives one may not have the picture."""
+    job = workshop.invert(person, sample, "photo.png", InversionRequest(caption=said, steps=2))
+    data = workshop.people.path(person, made(job).number).read_bytes()
+    opened = made(workshop.open_inversion(person, data, "-my photo.safetensors"))
+    edited = made(workshop.edit(person, opened, EditRequest(caption=said.replace("white", "blue"))))
+    monkeypatch.chdir(tmp_path)
+    Path("-my photo.safetensors").write_bytes(data)
+    exec(compile(edited.python[0], "code", "exec"), {})  # noqa: S102  what the page shows to be run
+    assert difference("edited.png", edited.pictures[0]) <= 2
+    Path("edited.png").unlink()
+    assert len(edited.shell[0].splitlines()) == 1
+    run(edited.shell[0])
+    assert difference("edited.png", edited.pictures[0]) <= 2
 
 
 def difference(path, picture):
@@ -193,11 +259,11 @@ def difference(path, picture):
 def test_names_and_captions_cannot_leave_their_quotes():
     name, caption = "a'; import os #\n.png", 'x" && rm -rf ~; `b` $(c)\n'
     asked, edit = InversionRequest(caption=caption), EditRequest(caption=caption)
-    code = python_code(asked, name, edit, PromptToPrompt())
+    code = python_code(asked, name, edit, [PromptToPrompt()], opened=False)
     assert compile(code, "code", "exec")
     assert "\nimport os" not in code
     assert repr(name) in code
-    lines = command_line(asked, name, edit, PromptToPrompt())
+    lines = command_line(asked, name, edit, [PromptToPrompt()], opened=False)
     words = shlex.split(lines)
     assert name in words
     assert words.count(caption) == 2

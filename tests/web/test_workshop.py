@@ -26,7 +26,7 @@ from nulltext.web.jobs import UNFORESEEN, Job
 from nulltext.web.people import People
 from nulltext.web.requests import EditRequest, InversionRequest
 from nulltext.web.running import previewing, stopping
-from nulltext.web.workshop import STRIP, Workshop, png
+from nulltext.web.workshop import STRIP, Workshop, png, thumbnail
 
 SOON = 60.0
 STEPS = 5
@@ -147,7 +147,7 @@ def test_null_text_keeps_its_losses(workshop, person, sample, asked):
 
 def test_an_edit_that_goes_on_from_another(workshop, person, inverted, said, blue, embedded):
     snow = blue.replace("grass", "snow")
-    edited = done(workshop.edit(person, inverted, EditRequest(caption=snow, before=(blue,))))
+    edited = done(workshop.edit(person, inverted, EditRequest(caption=snow, before=(EditRequest(caption=blue),))))
     inversion = Inversion.load(workshop.people.path(person, inverted.number))
     expected = PromptToPrompt(chain=True)(embedded, inversion, [blue, snow]).images[-1]
     assert len(edited.pictures) == len(edited.numbers) == 1
@@ -155,8 +155,32 @@ def test_an_edit_that_goes_on_from_another(workshop, person, inverted, said, blu
 
 
 def test_going_on_with_a_strength_for_a_word_that_is_new(workshop, person, inverted, blue):
-    request = EditRequest(caption=blue.replace("grass", "snow"), before=(blue,), weights={"snow": 2.0})
+    request = EditRequest(
+        caption=blue.replace("grass", "snow"), before=(EditRequest(caption=blue),), weights={"snow": 2.0}
+    )
     done(workshop.edit(person, inverted, request))
+
+
+def test_every_step_of_a_chain_keeps_its_own_mask(workshop, person, inverted, blue):
+    left, right = Image.new("L", inverted.source.size), Image.new("L", inverted.source.size)
+    left.paste(255, (30, 20, 80, 110))
+    right.paste(255, (80, 20, 130, 110))
+    first = EditRequest(caption=blue, mask=left)
+    one = done(workshop.edit(person, inverted, first))
+    second = EditRequest(caption=blue.replace("grass", "snow"), before=(first,), mask=right)
+    two = done(workshop.edit(person, inverted, second))
+    assert [name for _, name in one.masks] == ["mask.png"]
+    assert [name for _, name in two.masks] == ["mask-1.png", "mask-2.png"]
+    for (number, _), mask in zip(two.masks, (left, right), strict=True):
+        assert levels(Image.open(workshop.people.path(person, number)), mask) == 0
+    edges = [(0, 0, 20, 128), (140, 0, 160, 128), (30, 118, 130, 128)]
+    free, later = (30, 20, 70, 110), (90, 20, 130, 110)
+    source = inverted.reconstruction
+    for box in edges:
+        assert levels(two.pictures[0].crop(box), source.crop(box)) <= 2
+    assert levels(one.pictures[0].crop(free), source.crop(free)) > 30
+    assert levels(one.pictures[0].crop(later), source.crop(later)) <= 2
+    assert levels(two.pictures[0].crop(later), source.crop(later)) > 30
 
 
 @pytest.mark.parametrize("vary", ["composition", "layout", "strength"])
@@ -235,9 +259,8 @@ def test_a_model_that_is_not_offered(workshop, person, sample, said, folder):
         with pytest.raises(ModelNotFoundError) as error:
             workshop.model(name)
         assert len(str(error.value)) < 300
-    job = workshop.invert(person, sample, "a.png", InversionRequest(caption=said, model="other/model"))
-    assert job.wait(SOON)
-    assert "does not offer" in job.message
+    with pytest.raises(ModelNotFoundError, match="does not offer"):
+        workshop.invert(person, sample, "a.png", InversionRequest(caption=said, model="other/model"))
 
 
 def test_a_running_inversion_is_cancelled_and_leaves_nothing(workshop, person, sample, embedded, said):
@@ -290,7 +313,7 @@ def test_an_edit_is_refused_before_it_waits(workshop, person, inverted, blue):
     with pytest.raises(UnknownWordError, match="zebra"):
         workshop.edit(person, inverted, EditRequest(caption="a zebra"))
     with pytest.raises(UnknownWordError, match="zebra"):
-        workshop.edit(person, inverted, EditRequest(caption=blue, before=("a zebra",)))
+        workshop.edit(person, inverted, EditRequest(caption=blue, before=(EditRequest(caption="a zebra"),)))
     with pytest.raises(SettingError):
         workshop.edit(person, inverted, EditRequest(caption=blue, cross=2))
     workshop.people.path(person, inverted.number).unlink()
@@ -358,11 +381,38 @@ def test_nobody_waits_for_more_than_they_may(workshop, person, sample, asked, em
     assert done(workshop.invert(person, sample, "a.png", asked))
 
 
-def test_a_thumbnail(workshop, encode):
-    large = encode(Image.new("RGB", (2000, 500), "red"), "PNG")
-    assert workshop.thumbnail(large).size == (1024, 256)
-    with pytest.raises(ImageDecodeError):
-        workshop.thumbnail(large[: len(large) // 2])
+def test_files_keep_the_full_size_of_what_is_shown_small(workshop, person, encode, said):
+    large = encode(Image.new("RGB", (1500, 1200), "red"), "PNG")
+    inverted = done(workshop.invert(person, large, "a.png", InversionRequest(caption=said, steps=1)))
+    edited = done(workshop.edit(person, inverted, EditRequest(caption=said)))
+    shown = inverted.source, inverted.reconstruction, edited.source, edited.pictures[0]
+    assert {picture.size for picture in shown} == {(1024, 819)}
+    assert Image.open(workshop.people.path(person, edited.numbers[0])).size == (1500, 1200)
+
+
+def test_only_jobs_wait_for_a_model(tmp_path, person, folder, sample):
+    """Whether a word is known is told at once only where the model is at hand."""
+    name = str(folder("epsilon"))
+    workshop = Workshop(tmp_path, models=("scenes", name), device="cpu")
+    try:
+        assert workshop.at_hand(name) is None
+        workshop.check_words(name, "a zebra")
+        assert workshop.at_hand("scenes") is workshop.model("scenes")
+        with pytest.raises(UnknownWordError):
+            workshop.check_words("scenes", "a zebra")
+        with pytest.raises(ModelNotFoundError):
+            workshop.at_hand("other/model")
+        loaded = workshop.model(name)
+        assert workshop.at_hand(name) is loaded
+    finally:
+        workshop.close()
+
+
+def test_a_thumbnail():
+    large, small = Image.new("RGB", (2000, 500), "red"), Image.new("L", (9, 5))
+    assert thumbnail(large).size == (1024, 256)
+    assert large.size == (2000, 500)
+    assert thumbnail(small).size == (9, 5)
 
 
 def test_a_preview_is_the_picture_so_far(embedded, person):

@@ -53,10 +53,10 @@ def measure_full_size(
     for dtype in DTYPES:
         model = make(dtype)
         null_text = NullText(steps=steps, inner_steps=inner_steps, guidance=7.5, constants=NO_EARLY_STOP)
-        fast = DirectInversion(steps=steps, guidance=7.5)
+        direct = DirectInversion(steps=steps, guidance=7.5)
         about: dict[str, Any] = {"device": called(model.device), "product_tflops": product_rate(model)}
         about["saved_bytes"], about["predicted_peak_bytes"] = saved_bytes(model), predicted_peak(model, 1)
-        for name, inverter in (("null_text", null_text), ("direct", fast)):
+        for name, inverter in (("null_text", null_text), ("direct", direct)):
             about[name] = _timed(model, inverter, batch, about["product_tflops"])
             done += 1
             on_progress(Progress("measure", done, total))

@@ -26,7 +26,7 @@ from nulltext.progress import OnProgress, Progress, silent
 
 Result = TypeVar("Result")
 
-TRANSCRIPTION, PARITY, FAST = "transcription", "null-text", "direct inversion"
+TRANSCRIPTION, PARITY, DIRECT = "transcription", "null-text", "direct inversion"
 BASE = (10, 5, 1, 1)
 GROWTH = (
     BASE,
@@ -132,9 +132,9 @@ class SpeedFigures:
             "parity_ratio": self.ratios[PARITY].ratio,
             "parity_psnr_delta_db": self.ways[PARITY].psnr - published,
             f"{batched}_ratio": self.ratios[in_batches(PARITY, self.batch)].ratio,
-            "fast_ratio": self.ratios[FAST].ratio,
-            f"fast_{batched}_ratio": self.ratios[in_batches(FAST, self.batch)].ratio,
-            "fast_psnr_delta_db": self.ways[FAST].psnr - published,
+            "fast_ratio": self.ratios[DIRECT].ratio,
+            f"fast_{batched}_ratio": self.ratios[in_batches(DIRECT, self.batch)].ratio,
+            "fast_psnr_delta_db": self.ways[DIRECT].psnr - published,
             "floor_share": self.floor_share,
             **asdict(self),
         }
@@ -173,8 +173,8 @@ def measure_speed(
     constants: Constants = PUBLISHED if early_stop else NO_EARLY_STOP
     scenes = [scene_photo(scene, model) for scene in held_out_scenes(max(rounds, batch))]
     null_text = NullText(steps=steps, inner_steps=inner_steps, guidance=guidance, constants=constants)
-    fast = DirectInversion(steps=steps, guidance=guidance)
-    ours = {PARITY: null_text, FAST: fast}
+    direct = DirectInversion(steps=steps, guidance=guidance)
+    ours = {PARITY: null_text, DIRECT: direct}
     published = Transcription.of(model, steps=steps, inner_steps=inner_steps, guidance=guidance, constants=constants)
     runs: dict[str, list[tuple[Cost, float]]] = {}
     total, done = rounds * (1 + 2 * len(ours)), 0
@@ -186,7 +186,7 @@ def measure_speed(
         on_progress(Progress("measure", done, total))
 
     on_progress(Progress("measure", done, total))
-    for inverter in (replace(null_text, steps=2, inner_steps=1), replace(fast, steps=2)):  # what the first use costs
+    for inverter in (replace(null_text, steps=2, inner_steps=1), replace(direct, steps=2)):  # what the first use costs
         inverter(model, *scenes[0])
         measured_together(model, [inverter.inverting(model, *scene) for scene in scenes[:batch]], batch)
     replace(published, steps=2, inner_steps=1)(*scenes[0])

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nulltext.cli import options, terminal
+from nulltext.errors import SettingError
 
 
 def web(
@@ -42,14 +43,18 @@ def web(
     from nulltext.web.server import LOOPBACK, build, check_port, default_folder, public_address, serve
     from nulltext.web.workshop import Workshop
 
+    if share and host not in LOOPBACK:
+        raise SettingError(f"got --share with --host {host}; expected one of them. The public address leads here.")
     own = host in LOOPBACK and not share
     check_port(host, port)
     names = model or ["scenes"]
     workshop = Workshop((folder or default_folder()).resolve(), models=names, any_model=own, device=device, dtype=dtype)
     with terminal.loading(names[0]):
         workshop.model(names[0])
-        app = build(workshop, auth=read_auth(auth))
-    terminal.show(f"nulltext is open at http://{host}:{port} (API: /api/docs). Ctrl-C closes it.")
+        app = build(workshop, auth=read_auth(auth), hosts=LOOPBACK if own else None)
+    terminal.show(
+        f"nulltext is open at http://{f'[{host}]' if ':' in host else host}:{port} (API: /api/docs). Ctrl-C closes it."
+    )
     if share:
         terminal.show(f"and for everybody at {public_address(port)}")
     serve(app, host, port)

@@ -1,6 +1,5 @@
 """Attention maps to look at: which word looks where."""
 
-import re
 from dataclasses import dataclass
 from typing import final
 
@@ -20,7 +19,7 @@ from nulltext.inversion.reconstruct import holding, source_and_captions, step_nu
 from nulltext.models.base import Model
 from nulltext.pictures import to_image
 from nulltext.progress import OnProgress, silent
-from nulltext.text.words import Tokens
+from nulltext.text.words import Tokens, different_words
 from nulltext.types import Latents, Pixels
 
 
@@ -41,10 +40,7 @@ class AttentionMaps:
 
     def words(self, prompt: int = 0) -> list[str]:
         """The different words of a caption, in order; capitals make no difference."""
-        words: dict[str, str] = {}
-        for word in re.findall(r"\w+", self.captions[prompt].caption):
-            words.setdefault(word.lower(), word)
-        return list(words.values())
+        return different_words(self.captions[prompt].caption)
 
     def of(self, word: str, prompt: int = 0) -> Float[Tensor, "row column"]:
         """Where a word looks, all its tokens together, [rows, columns], each from 0 to 1.

@@ -187,10 +187,10 @@ class Inversion:
                 picture=tensors["picture"],
                 frame=Frame.read(record["frame"], None if surroundings is None else surroundings.numpy().tobytes()),
                 sha256=str(record["sha256"]),
-                scores=Scores(**record["scores"]),
+                scores=Scores(**{name: float(score) for name, score in record["scores"].items()}),
                 version=str(record["version"]),
             )
-        except (KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError, SyntaxError) as error:
             raise storage.damaged(path, f"its record is incomplete or altered ({error!r})") from error
         steps, (height, width) = len(inversion.schedule), inversion.frame.fitted
         sound = (

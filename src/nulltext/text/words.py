@@ -10,6 +10,14 @@ Span = tuple[int, int]
 """[start, end) characters of a caption."""
 
 
+def different_words(caption: str) -> list[str]:
+    """The different words of a caption, in order; capitals make no difference."""
+    words: dict[str, str] = {}
+    for word in re.findall(r"\w+", caption):
+        words.setdefault(word.lower(), word)
+    return list(words.values())
+
+
 @dataclass(frozen=True)
 class Tokens:
     """A caption as a tokenizer cuts it, its start and end marks included, padding left out.
@@ -51,9 +59,7 @@ class Tokens:
         positions = self._places(word)
         if positions:
             return positions
-        known: dict[str, str] = {}
-        for own in re.findall(r"\w+", self.caption):
-            known.setdefault(own.lower(), own)
+        known = {own.lower(): own for own in different_words(self.caption)}
         near = [known[match] for match in difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)]
         raise WordNotFoundError(
             f"the word {word!r} is not in the caption {self.caption!r}. "

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from nulltext.errors import (
     UploadTooLargeError,
 )
 from nulltext.pictures import Fit, open_mask
+from nulltext.web.handlers import is_inversion
 from nulltext.web.jobs import Job
 from nulltext.web.requests import EditRequest, InversionRequest, Method, Vary
 from nulltext.web.results import Edited, Inverted
@@ -77,7 +79,7 @@ class EditBody(BaseModel):
     Attributes:
         job: The inversion's job.
         caption: The new caption.
-        before: Captions of edits that this one goes on from.
+        before: Captions of edits that this one goes on from, drawn with the same settings, but everywhere.
         cross: How much of the composition to keep, 0 to 1.
         self_share: How much of the layout to keep, 0 to 1.
         weights: Factors by word, -4 to 10.
@@ -116,7 +118,7 @@ def router(workshop: Workshop) -> APIRouter:
         """Starts an inversion, or opens one that was kept; ask for the job until it is done."""
         data, name = picture.file.read(4 * workshop.limits.upload_bytes + 1), picture.filename or "picture.png"
         person: str = request.state.person
-        if name.lower().endswith(".safetensors"):
+        if is_inversion(data, name):
             return Started(job=workshop.open_inversion(person, data, name).number)
         asked = InversionRequest(
             caption=caption,
@@ -137,9 +139,9 @@ def router(workshop: Workshop) -> APIRouter:
         if not isinstance(inverted, Inverted):
             raise SettingError("the job is no inversion, or is not done; expected the number of one that is. Wait.")
         fields = body.model_dump(exclude={"job", "mask", "before", "places"})
-        asked = EditRequest(
-            **fields, before=tuple(body.before), places=tuple(body.places), mask=_mask(workshop, body.mask)
-        )
+        one = EditRequest(**fields, places=tuple(body.places), mask=_mask(workshop, body.mask))
+        before = [replace(one, caption=caption, places=(), mask=None, vary="") for caption in body.before]
+        asked = replace(one, before=tuple(before))
         return Started(job=workshop.edit(person, inverted, asked).number)
 
     @api.get("/jobs/{number}", summary="How far a job is")
@@ -159,7 +161,7 @@ def router(workshop: Workshop) -> APIRouter:
         """A file that a job of yours has made."""
         path = workshop.people.path(request.state.person, number)
         kind = "image/png" if path.suffix == ".png" else "application/octet-stream"
-        return FileResponse(path, media_type=kind, filename=path.name, headers={"Cache-Control": "private, no-store"})
+        return FileResponse(path, media_type=kind, headers={"Cache-Control": "private, no-store"})
 
     @api.get("/models", summary="The models that may be chosen")
     def models() -> list[str]:

@@ -1,15 +1,16 @@
 """Which button of the page calls which function, and how its answer becomes the fields' values."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast, final
 
 import gradio as gr
 import pandas as pd
 
+from nulltext.text.words import different_words
 from nulltext.web import views, words
 from nulltext.web.handlers import MOST_WORDS, Handlers, Table, edit_request
 from nulltext.web.page import Page
-from nulltext.web.requests import EditRequest, InversionRequest
+from nulltext.web.requests import InversionRequest
 from nulltext.web.results import Inverted
 
 Values = list[Any]
@@ -24,11 +25,11 @@ def connect(page: Page, handlers: Handlers) -> None:
     events, first, second, third = Events(handlers), page.open, page.edit, page.inside
     opened = [
         page.below, first.pair, first.verdict, second.target, second.lit, second.paint, second.gallery, second.result,
-        second.downloads, second.places, *second.strengths,
+        second.downloads, second.places, second.of_words, *second.strengths,
     ]  # fmt: skip
-    looked = [first.preview, first.message, first.caption]
+    looked = [first.progress, first.preview, first.message, first.caption]
     shown = [second.result, second.downloads, second.python, second.shell, second.gallery]
-    settings = [second.target, second.places, second.cross, second.self_share, *second.strengths]
+    settings = [second.target, second.cross, second.self_share, second.places, second.of_words, *second.strengths]
     with page.blocks:
         first.upload.change(events.open_picture, [first.upload], [page.table, *looked, *opened], **_PRIVATE)
         first.samples.select(events.take_sample, None, [page.table, *looked, *opened], **_PRIVATE)
@@ -49,8 +50,8 @@ def connect(page: Page, handlers: Handlers) -> None:
         )
         second.target.change(
             events.change_target,
-            [page.table, second.target],
-            [second.lit, second.places, *second.strengths],
+            [page.table, second.target, second.places, second.of_words, *second.strengths],
+            [second.lit, second.places, second.of_words, *second.strengths],
             trigger_mode="always_last",
             **_PRIVATE,
         )
@@ -70,7 +71,7 @@ def connect(page: Page, handlers: Handlers) -> None:
             [third.progress, third.message, third.maps, third.strip, third.losses],
             **_PRIVATE,
         )
-        for stop, message in ((first.stop, first.message), (second.stop, second.message)):
+        for stop, message in ((first.stop, first.message), (second.stop, second.message), (third.stop, third.message)):
             stop.click(events.cancel, None, [message], queue=False, **_PRIVATE)
 
 
@@ -82,17 +83,17 @@ class Events:
         """Over plain functions."""
         self._handlers = handlers
 
-    def open_picture(self, path: str | None, request: gr.Request) -> Values:
+    def open_picture(self, path: str | None, request: gr.Request) -> Iterator[Values]:
         """A file was given, or taken away."""
-        view = self._handlers.open_picture(_person(request), path)
-        looked: Values = [gr.update(value=view.picture, visible=True), view.message]
-        looked.append(gr.skip() if view.inverted is None else view.inverted.request.caption)
-        return [view.table, *looked, *_opened(view.inverted)]
+        for view in self._handlers.open_picture(_person(request), _tab(request), path):
+            picture: Values = [gr.update(value=view.picture, visible=True) if view.done else gr.skip()]
+            said: Values = [gr.skip() if view.inverted is None else view.inverted.request.caption]
+            yield [view.table, view.progress, *picture, view.message, *said, *_opened(view.inverted)]
 
-    def take_sample(self, event: gr.SelectData) -> Values:
+    def take_sample(self, request: gr.Request, event: gr.SelectData) -> Values:
         """A sample was chosen."""
-        view, said = self._handlers.take_sample(int(event.index))
-        return [view.table, gr.update(value=view.picture, visible=True), view.message, said, *_opened(None)]
+        view, said = self._handlers.take_sample(_person(request), _tab(request), int(event.index))
+        return [view.table, "", gr.update(value=view.picture, visible=True), view.message, said, *_opened(None)]
 
     def invert(self, request: gr.Request, table: Table, caption: str, model: str, *settings: Any) -> Iterator[Values]:
         """The picture is to be inverted; the settings are method, steps, inner steps and fit."""
@@ -101,20 +102,20 @@ class Events:
             caption=caption, model=model, method=method, steps=int(steps), inner_steps=int(inner), fit=fit
         )
         for view in self._handlers.invert(_person(request), _tab(request), table, asked):
-            if not view.done:
+            if view.table is None:
                 preview: Values = [gr.skip() if view.preview is None else view.preview]
-                yield [view.table, view.progress, *preview, view.message, *[gr.skip()] * _OPENED]
-            elif view.message:
-                yield [view.table, "", gr.skip(), view.message, *[gr.skip()] * _OPENED]
+                yield [gr.skip(), view.progress, *preview, view.message, *[gr.skip()] * _OPENED]
             else:
                 yield [view.table, "", gr.update(visible=False), "", *_opened(view.table.inverted)]
 
-    def change_target(self, table: Table, caption: str) -> Values:
-        """The new caption was changed."""
+    def change_target(
+        self, table: Table, caption: str, places: list[str], of_words: list[str], *strengths: float
+    ) -> Values:
+        """The new caption was changed: strengths and ticks stay with their words."""
         if table.inverted is None:
-            return [gr.skip()] * (2 + MOST_WORDS)
-        source = table.inverted.request.caption
-        return [words.lit(source, caption), *_words_of(source, caption)]
+            return [gr.skip()] * (3 + MOST_WORDS)
+        source, factors = table.inverted.request.caption, dict(zip(of_words, strengths, strict=False))
+        return [words.lit(source, caption), *_words_of(source, caption, places, factors)]
 
     def edit(
         self, request: gr.Request, table: Table, caption: str, cross: float, self_share: float, *rest: Any
@@ -134,14 +135,20 @@ class Events:
             go_on=go_on,
         )
         for view in self._handlers.edit(_person(request), _tab(request), table, asked):
-            preview = gr.update(visible=view.preview is not None, value=view.preview)
-            shown: Values = self._shown(view.table) if view.done and not view.message else [gr.skip()] * 5
-            yield [view.table, view.progress, preview, view.message, *shown]
+            if view.table is not None:
+                yield [view.table, "", gr.update(visible=False), "", *self._shown(view.table)]
+                continue
+            preview: Values = [gr.skip() if view.preview is None else gr.update(visible=True, value=view.preview)]
+            preview = [gr.update(visible=False)] if view.done else preview
+            yield [gr.skip(), view.progress, *preview, view.message, *[gr.skip()] * 5]
 
-    def choose(self, table: Table, event: gr.SelectData) -> Values:
+    def choose(self, table: Table, request: gr.Request, event: gr.SelectData) -> Values:
         """An earlier edit was chosen."""
+        if table.person != _person(request) or table.inverted is None:
+            return [gr.skip()] * (11 + MOST_WORDS)
         chosen, asked = self._handlers.choose(table, int(event.index))
-        return [chosen, *self._shown(chosen), *_settings(asked)]
+        fields = _words_of(table.inverted.request.caption, asked.caption, asked.places, asked.weights)
+        return [chosen, *self._shown(chosen), asked.caption, asked.cross, asked.self_share, *fields]
 
     def look_inside(self, table: Table, request: gr.Request) -> Iterator[Values]:
         """What goes on inside is to be seen."""
@@ -159,7 +166,7 @@ class Events:
 
     def cancel(self, request: gr.Request) -> str:
         """What is under way is to stop."""
-        return self._handlers.cancel(_tab(request))
+        return self._handlers.cancel(_person(request), _tab(request))
 
     def _shown(self, table: Table) -> Values:
         """The edit that is shown, and the gallery of all."""
@@ -169,7 +176,7 @@ class Events:
         return [view.pair, view.links, view.python, view.shell, table.gallery]
 
 
-_OPENED = 10 + MOST_WORDS
+_OPENED = 11 + MOST_WORDS
 """How many fields an inversion changes."""
 
 
@@ -187,11 +194,10 @@ def _opened(inverted: Inverted | None) -> Values:
     nothing: Values = [None, [], None, ""]  # paint, gallery, result, downloads
     if inverted is None:
         hidden: Values = [gr.update(visible=False), gr.update(visible=False, value=None), "", gr.skip(), ""]
-        return [*hidden, *nothing, *[gr.skip()] * (1 + MOST_WORDS)]
+        return [*hidden, *nothing, *[gr.skip()] * (2 + MOST_WORDS)]
     said, stem = inverted.request.caption, inverted.name.rsplit(".", 1)[0]
     kept = views.links([(inverted.number, f"{stem}.safetensors", "Keep the inversion, to go on another day")])
     nothing[0] = {"background": inverted.source, "layers": [], "composite": None}
-    places, *strengths = _words_of(said, said)
     return [
         gr.update(visible=True),
         gr.update(visible=True, value=(inverted.source, inverted.reconstruction)),
@@ -199,26 +205,14 @@ def _opened(inverted: Inverted | None) -> Values:
         said,
         words.lit(said, said),
         *nothing,
-        places | {"value": []},
-        *(slider | {"value": 1} for slider in strengths),
+        *_words_of(said, said, [], {}),
     ]
 
 
-def _words_of(source: str, target: str) -> list[dict[str, Any]]:
-    """The words that may be ticked, and a slider for each word of the caption."""
-    own = words.words(target)
-    both = list(dict.fromkeys(word.lower() for word in (*words.words(source), *own)))
-    return [
-        gr.update(choices=both),
-        *(
-            gr.update(visible=place < len(own), label=(own[place : place + 1] or [""])[0])
-            for place in range(MOST_WORDS)
-        ),
-    ]
-
-
-def _settings(asked: EditRequest) -> Values:
-    """The fields as an edit had them."""
-    own = words.words(asked.caption)
-    factors = [asked.weights.get(word, 1) for word in own] + [1] * MOST_WORDS
-    return [asked.caption, list(asked.places), asked.cross, asked.self_share, *factors[:MOST_WORDS]]
+def _words_of(source: str, target: str, places: Sequence[str], factors: Mapping[str, float]) -> Values:
+    """The words that may be ticked, those that sliders show, and a slider for each, as far as there are so many."""
+    own = different_words(target)[:MOST_WORDS]
+    both = list(dict.fromkeys(word.lower() for word in (*different_words(source), *own)))
+    sliders = [gr.update(visible=True, label=word, value=factors.get(word, 1)) for word in own]
+    rest = [gr.update(visible=False, value=1)] * (MOST_WORDS - len(own))
+    return [gr.update(choices=both, value=[word for word in places if word in both]), own, *sliders, *rest]

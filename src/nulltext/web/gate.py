@@ -5,9 +5,11 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+import threading
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, final
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from nulltext.errors import KeptFileNotFoundError, SettingError
 from nulltext.web.people import People
@@ -27,6 +29,10 @@ _CLOSED = (
     "/monitoring",
 )  # fmt: skip
 """What the page does not need and others could misuse."""
+_ASKING = ("GET", "HEAD", "OPTIONS")
+"""Methods that change nothing."""
+_SESSIONS = 100_000
+"""So many tabs are remembered."""
 _REFUSED = 400
 """From this status on an answer is none."""
 _SCANNED = (b"application/json", b"text/event-stream", b"text/html")
@@ -47,23 +53,29 @@ class Told:
             root: The folder of the files.
         """
         self._root = str(root.resolve())
-        self._pattern = re.compile(rb'"' + re.escape(json.dumps(self._root)[1:-1].encode()) + rb'(?:[^"\\]|\\.)*"')
+        within = re.escape(json.dumps(self._root)[1:-1].encode()) + rb'(?:[^"\\]|\\.)*'
+        self._named = re.compile(rb'"path"(?:\s*:|\s*\]\s*,)\s*("' + within + rb'")')
+        self._listed = re.compile(rb'[\[,]\s*("' + within + rb'")')
         self._to: dict[str, set[str]] = {}
+        self._lock = threading.Lock()
 
-    def note(self, person: str, said: bytes) -> None:
+    def note(self, person: str, said: bytes, *, listed: bool = False) -> None:
         """Remembers the files that something said to a person names.
 
         Args:
             person: To whom.
             said: A piece of JSON.
+            listed: Whether it is a list of files, as an upload is answered; else only what is said to be a path, or to
+                have become one, counts: nobody is told of a file by a text of their own that reads like its name.
         """
-        for match in self._pattern.finditer(said):
+        for match in (self._listed if listed else self._named).finditer(said):
             try:
-                path: str = json.loads(match[0])
+                path: str = json.loads(match[1])
             except ValueError:  # it only looks like JSON
                 continue
             if os.path.normpath(path) == path and path.startswith(self._root + os.sep):
-                self._to.setdefault(path, set()).add(person)
+                with self._lock:
+                    self._to.setdefault(path, set()).add(person)
 
     def knows(self, person: str, path: str) -> bool:
         """Whether a person was told of a file."""
@@ -82,7 +94,9 @@ class Told:
 
     def forget(self) -> None:
         """Forgets the files that are gone."""
-        self._to = {path: persons for path, persons in self._to.items() if Path(path).exists()}
+        with self._lock:
+            for path in [path for path in self._to if not Path(path).exists()]:
+                del self._to[path]
 
 
 @final
@@ -90,7 +104,13 @@ class Gate:
     """Lets requests through to an app, each with the person it comes from as ``request.state.person``."""
 
     def __init__(
-        self, app: App, *, told: Told, auth: tuple[str, str] | None = None, most_bytes: float = float("inf")
+        self,
+        app: App,
+        *,
+        told: Told,
+        auth: tuple[str, str] | None = None,
+        most_bytes: float = float("inf"),
+        hosts: Sequence[str] | None = None,
     ) -> None:
         """Stands before an app.
 
@@ -99,8 +119,11 @@ class Gate:
             told: Which files the page has told whom of.
             auth: The name and password that everybody has to know, if there is one.
             most_bytes: The largest body of a request that is let through; the app writes it to the disk first.
+            hosts: Under which names it may be asked; None for any. A page elsewhere could give a name of its own to
+                this machine, and ask in its visitor's place.
         """
-        self.app, self.told, self.most_bytes = app, told, most_bytes
+        self.app, self.told, self.most_bytes, self._hosts = app, told, most_bytes, hosts
+        self._sessions: dict[str, str] = {}
         self._auth = None if auth is None else "Basic " + base64.b64encode(":".join(auth).encode()).decode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,31 +135,51 @@ class Gate:
             await self.app(scope, receive, send)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        if self._auth is not None and not secrets.compare_digest(
-            headers.get("authorization", "").encode(), self._auth.encode()
-        ):
-            await _refuse(send, 401, "This server asks for a name and a password.", _ASK)
-            return
-        said = headers.get("content-length", "")
-        if said.isdecimal() and int(said[:20]) > self.most_bytes:
-            await _refuse(send, 413, "This is larger than the server takes.")
-            return
         known = person_in(headers.get("cookie", ""))
         person = known or People.new()
+        if (refusal := self._refusal(scope, headers, person)) is not None:
+            await _refuse(send, *refusal)
+            return
         path: str = scope["path"]
-        named = path.removeprefix(_FILES).removeprefix("=")
-        if path.startswith(_FILES) and not self.told.knows(person, named):
-            await _refuse(send, 403, "This file is not yours, or is gone.")
-            return
-        if not path.startswith(_FILES) and path.startswith(_CLOSED):
-            await _refuse(send, 404, "There is nothing here.")
-            return
         scope = {**scope, "state": {**scope.get("state", {}), "person": person}}
         page = path == "/" or path.startswith(_PAGE)
         if page:  # so that what is said to the page can be read on its way
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() != b"accept-encoding"]
         extra = [*_HEADERS, *([] if known else [_cookie(person, https=scope["scheme"] == "https")])]
-        await self.app(scope, self._bounded(receive), self._noting(send, person, extra, page=page))
+        await self.app(
+            scope, self._bounded(receive), self._noting(send, person, extra, page=page, listed=path.endswith("/upload"))
+        )
+
+    def _refusal(  # noqa: PLR0911  a list of reasons, each with its sentence
+        self, scope: Scope, headers: Mapping[str, str], person: str
+    ) -> tuple[int, str] | None:
+        """Why a request is not let through, as a status and a sentence; None if it is."""
+        path, host, origin = scope["path"], headers.get("host", ""), headers.get("origin")
+        if self._auth is not None and not secrets.compare_digest(
+            headers.get("authorization", "").encode(), self._auth.encode()
+        ):
+            return _WHO, "This server asks for a name and a password."
+        if self._hosts is not None and _split(f"//{host}").hostname not in self._hosts:
+            return 403, f"This server is not called that. Ask it as {self._hosts[0]}."
+        ours = (host, headers.get("x-forwarded-host", host))
+        if scope["method"] not in _ASKING and origin is not None and _split(origin).netloc not in ours:
+            return 403, "This was asked by another site's page."
+        said = headers.get("content-length", "")
+        if said.isdecimal() and int(said[:20]) > self.most_bytes:
+            return 413, "This is larger than the server takes."
+        sessions = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_hash", [])
+        if any(self._whose(session, person) != person for session in sessions):
+            return 403, "This page is not yours."
+        if path.startswith(_FILES):
+            theirs = self.told.knows(person, path.removeprefix(_FILES).removeprefix("="))
+            return None if theirs else (403, "This file is not yours, or is gone.")
+        return (404, "There is nothing here.") if path.startswith(_CLOSED) else None
+
+    def _whose(self, session: str, person: str) -> str:
+        """Whose a tab of the page is: the first person's that spoke of it, as long as it is remembered."""
+        while len(self._sessions) > _SESSIONS:
+            del self._sessions[next(iter(self._sessions))]
+        return self._sessions.setdefault(session, person)
 
     def _bounded(self, receive: Receive) -> Receive:
         """Receives no more than is let through; who sends more without saying so is taken for gone."""
@@ -150,7 +193,7 @@ class Gate:
 
         return bounded
 
-    def _noting(self, send: Send, person: str, extra: list[tuple[bytes, bytes]], *, page: bool) -> Send:
+    def _noting(self, send: Send, person: str, extra: list[tuple[bytes, bytes]], *, page: bool, listed: bool) -> Send:
         """Sends on with more headers, and notes which files the page names.
 
         The API names no such file, and an answer that refuses something may repeat what it was asked.
@@ -164,10 +207,18 @@ class Gate:
                 scanned = page and message["status"] < _REFUSED and any(kind.startswith(_SCANNED) for kind in kinds)
                 message = {**message, "headers": [*message["headers"], *extra]}
             elif scanned:
-                self.told.note(person, message.get("body", b""))
+                self.told.note(person, message.get("body", b""), listed=listed)
             await send(message)
 
         return noting
+
+
+def _split(address: str) -> SplitResult:
+    """An address in its parts, all empty if it is none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
 
 
 def person_in(cookies: str) -> str | None:
@@ -190,6 +241,7 @@ def read_auth(text: str | None) -> tuple[str, str] | None:
     return name, password
 
 
+_WHO = 401
 _ASK = (b"www-authenticate", b'Basic realm="nulltext", charset="UTF-8"')
 _HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin"))
 
@@ -199,7 +251,8 @@ def _cookie(person: str, *, https: bool) -> tuple[bytes, bytes]:
     return b"set-cookie", f"{COOKIE}={person}; Path=/; HttpOnly; SameSite=Lax; Max-Age=2592000{secure}".encode()
 
 
-async def _refuse(send: Send, status: int, sentence: str, *headers: tuple[bytes, bytes]) -> None:
+async def _refuse(send: Send, status: int, sentence: str) -> None:
+    headers = [_ASK] if status == _WHO else []
     body = json.dumps({"detail": sentence}).encode()
     await send(
         {

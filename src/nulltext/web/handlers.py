@@ -10,17 +10,19 @@ from typing import Any, NamedTuple, TypeVar, final
 import numpy as np
 from PIL import Image
 
+from nulltext.decoding import read
 from nulltext.errors import NulltextError
 from nulltext.pictures import to_image
 from nulltext.scenes.captions import caption as caption_of
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
+from nulltext.text.words import different_words
 from nulltext.web import views, words
 from nulltext.web.gate import Told
 from nulltext.web.jobs import Job
 from nulltext.web.requests import EditRequest, InversionRequest
 from nulltext.web.results import Edited, Insight, Inverted
-from nulltext.web.workshop import Workshop, png
+from nulltext.web.workshop import Workshop, png, thumbnail
 
 Result = TypeVar("Result")
 
@@ -28,6 +30,9 @@ POLL = 0.25
 """Seconds between two looks at a job."""
 MOST_WORDS = 24
 """So many words of a caption have a slider of their own."""
+MOST_EDITS = 40
+"""Earlier ones are forgotten; their files stay a day."""
+NOT_YET = "Invert the picture first."
 SAMPLES = (50_003, 50_014, 50_021, 50_033)
 """Held-out scenes to begin with."""
 
@@ -42,7 +47,8 @@ class Table:
         name: What that was called.
         inverted: Its inversion, once there is one.
         edits: The edits made of it, oldest first.
-        shown: Which of them is shown, from 0; None for none.
+        shown: Which of them is shown, from 0, and which of its pictures; None for none.
+        person: Whose it is: what a tab is called is no secret.
     """
 
     picture: bytes | None = None
@@ -50,6 +56,7 @@ class Table:
     inverted: Inverted | None = None
     edits: tuple[Edited, ...] = ()
     shown: tuple[int, int] | None = None
+    person: str = ""
 
     @property
     def gallery(self) -> list[tuple[Image.Image, str]]:
@@ -70,18 +77,20 @@ class Table:
 
 
 class OpenView(NamedTuple):
-    """What the page shows once a picture was opened."""
+    """What the page shows while a picture is opened and when it is."""
 
     table: Table
-    picture: Image.Image | None
-    message: str
-    inverted: Inverted | None
+    picture: Image.Image | None = None
+    message: str = ""
+    inverted: Inverted | None = None
+    progress: str = ""
+    done: bool = True
 
 
 class WorkView(NamedTuple):
-    """What the page shows while a job runs and when it is over."""
+    """What the page shows while a job runs and when it is over; a table only if there is a new one."""
 
-    table: Table
+    table: Table | None = None
     progress: str = ""
     preview: Image.Image | None = None
     message: str = ""
@@ -109,7 +118,7 @@ class Handlers:
     def __init__(self, workshop: Workshop, told: Told) -> None:
         """Begins with nothing under way."""
         self.workshop, self.told = workshop, told
-        self._current: dict[str, Job[Any]] = {}
+        self._current: dict[tuple[str, str], Job[Any]] = {}
         self._lock = threading.Lock()
 
     def samples(self) -> list[tuple[Image.Image, str]]:
@@ -118,39 +127,53 @@ class Handlers:
         pixels = render(scenes, height=256, width=256).pixels
         return [(to_image(one[None]), caption_of(scene)) for one, scene in zip(pixels, scenes, strict=True)]
 
-    def open_picture(self, person: str, path: str | None) -> OpenView:
+    def open_picture(self, person: str, tab: str, path: str | None) -> Iterator[OpenView]:
         """Takes a picture, or opens an inversion that was kept.
 
         Args:
             person: Who gives it.
+            tab: In which tab.
             path: Where the page's library has put it; None if it was taken away.
         """
+        self.cancel(person, tab)
+        nothing = Table(person=person)
         if path is None:
-            return OpenView(Table(), None, "", None)
+            yield OpenView(nothing)
+            return
         try:
             data, name = self.told.read(person, path), PurePath(path).name
-            if name.lower().endswith(".safetensors"):
-                job = self.workshop.open_inversion(person, data, name)
-                job.wait()
-                if job.result is None:
-                    return OpenView(Table(), None, views.alert(job.message or "It was stopped."), None)
-                table = Table(png(job.result.source), job.result.name, job.result)
-                return OpenView(table, job.result.source, "", job.result)
-            self.workshop.limits.check_picture(data)
-            return OpenView(Table(data, name), self.workshop.thumbnail(data), "", None)
+            if not is_inversion(data, name):
+                self.workshop.limits.check_picture(data)
+                yield OpenView(Table(data, name, person=person), thumbnail(read(data)[0]))
+                return
         except NulltextError as error:
-            return OpenView(Table(), None, views.alert(str(error)), None)
+            yield OpenView(nothing, message=views.alert(str(error)))
+            return
 
-    def take_sample(self, index: int) -> tuple[OpenView, str]:
+        def lay_down(inverted: Inverted) -> Table:
+            return Table(png(inverted.source), inverted.name, inverted, person=person)
+
+        submit = partial(self.workshop.open_inversion, person, data, name)
+        for view in self._work(person, tab, submit, lay_down):
+            if not view.done:
+                yield OpenView(nothing, progress=view.progress, done=False)
+            elif view.table is None or view.table.inverted is None:
+                yield OpenView(nothing, message=view.message)
+            else:
+                yield OpenView(view.table, view.table.inverted.source, "", view.table.inverted)
+
+    def take_sample(self, person: str, tab: str, index: int) -> tuple[OpenView, str]:
         """One of the samples, and its caption."""
+        self.cancel(person, tab)
         picture, said = self.samples()[index]
-        return OpenView(Table(png(picture), f"sample-{index + 1}.png"), picture, "", None), said
+        return OpenView(Table(png(picture), f"sample-{index + 1}.png", person=person), picture), said
 
     def check_caption(self, model: str, caption: str) -> str:
         """A caption with the words marked that a model does not know; empty if all is well."""
         try:
             self.workshop.limits.check_caption(caption)
-            spans = self.workshop.model(model).unknown(caption)
+            loaded = self.workshop.at_hand(model)
+            spans = () if loaded is None else loaded.unknown(caption)
         except NulltextError as error:
             return views.alert(str(error))
         return words.marked(caption, spans, "not known to this model") if spans else ""
@@ -158,39 +181,43 @@ class Handlers:
     def word_list(self, model: str) -> str:
         """The words that a model knows, as HTML."""
         try:
-            return views.word_list(self.workshop.model(model).words)
+            loaded = self.workshop.at_hand(model)
+            return (
+                views.note("It is loaded with the first picture.") if loaded is None else views.word_list(loaded.words)
+            )
         except NulltextError as error:
             return views.alert(str(error))
 
     def invert(self, person: str, tab: str, table: Table, request: InversionRequest) -> Iterator[WorkView]:
         """Inverts the picture on the table, telling how far it is."""
-        if table.picture is None:
-            yield WorkView(table, message=views.alert("There is no picture yet. Drop one, or take a sample."))
+        if table.picture is None or table.person != person:
+            yield WorkView(message=views.alert("There is no picture yet. Drop one, or take a sample."))
             return
         submit = partial(self.workshop.invert, person, table.picture, table.name, request)
 
         def lay_down(inverted: Inverted) -> Table:
             return replace(table, inverted=inverted, edits=(), shown=None)
 
-        yield from self._work(tab, table, submit, lay_down)
+        yield from self._work(person, tab, submit, lay_down)
 
     def edit(self, person: str, tab: str, table: Table, request: EditRequest) -> Iterator[WorkView]:
         """Edits what is on the table, telling how far it is."""
         inverted = table.inverted
-        if inverted is None:
-            yield WorkView(table, message=views.alert("Invert the picture first."))
+        if inverted is None or table.person != person:
+            yield WorkView(message=views.alert(NOT_YET))
             return
 
         def lay_down(edited: Edited) -> Table:
-            return replace(table, edits=(*table.edits, edited), shown=(len(table.edits), 0))
+            edits = (*table.edits, edited)[-MOST_EDITS:]
+            return replace(table, edits=edits, shown=(len(edits) - 1, 0))
 
-        yield from self._work(tab, table, partial(self.workshop.edit, person, inverted, request), lay_down)
+        yield from self._work(person, tab, partial(self.workshop.edit, person, inverted, request), lay_down)
 
     def look_inside(self, person: str, tab: str, table: Table) -> Iterator[tuple[WorkView, Insight | None]]:
         """Looks into the inversion on the table."""
         inverted = table.inverted
-        if inverted is None:
-            yield WorkView(table, message=views.alert("Invert the picture first.")), None
+        if inverted is None or table.person != person:
+            yield WorkView(message=views.alert(NOT_YET)), None
             return
         seen: list[Insight] = []
 
@@ -198,13 +225,13 @@ class Handlers:
             seen.append(insight)
             return table
 
-        for view in self._work(tab, table, partial(self.workshop.look_inside, person, inverted), see):
+        for view in self._work(person, tab, partial(self.workshop.look_inside, person, inverted), see):
             yield view, seen[0] if seen else None
 
-    def cancel(self, tab: str) -> str:
-        """Stops what a tab has under way; says so."""
+    def cancel(self, person: str, tab: str) -> str:
+        """Stops what a person's tab has under way; says so."""
         with self._lock:
-            job = self._current.pop(tab, None)
+            job = self._current.pop((person, tab), None)
         if job is None:
             return ""
         job.stop()
@@ -216,16 +243,10 @@ class Handlers:
             return None
         number, which = table.shown
         edited, stem = table.edits[number], PurePath(table.name).stem
-        names = [
-            (file, f"{stem}-edited{'' if len(edited.numbers) == 1 else f'-{place + 1}'}.png", "Download the picture")
-            for place, file in enumerate(edited.numbers)
-        ]
-        return EditView(
-            (edited.source, edited.pictures[which]),
-            views.links([names[which]]),
-            edited.python[which],
-            edited.shell[which],
-        )
+        files = [(edited.numbers[which], f"{stem}-edited.png", "Download the picture")]
+        files += [(mask, name, f"The painted mask, {name} in the code") for mask, name in edited.masks]
+        pair = edited.source, edited.pictures[which]
+        return EditView(pair, views.links(files), edited.python[which], edited.shell[which])
 
     def choose(self, table: Table, index: int) -> tuple[Table, EditRequest]:
         """Goes back to a picture of the gallery, and to its settings."""
@@ -233,29 +254,34 @@ class Handlers:
         return replace(table, shown=(number, which)), table.edits[number].requests[which]
 
     def _work(
-        self, tab: str, table: Table, submit: Callable[[], Job[Result]], finish: Callable[[Result], Table]
+        self, person: str, tab: str, submit: Callable[[], Job[Result]], finish: Callable[[Result], Table]
     ) -> Iterator[WorkView]:
+        """A job followed to its end; what it makes is laid down only if the tab has begun nothing else meanwhile."""
+        self.cancel(person, tab)
         try:
             job = submit()
         except NulltextError as error:
-            yield WorkView(table, message=views.alert(str(error)))
+            yield WorkView(message=views.alert(str(error)))
             return
         with self._lock:
-            self._current[tab] = job
+            self._current[person, tab] = job
+        seen: Image.Image | None = None
         try:
             while not job.wait(POLL):
-                yield WorkView(table, views.progress(self.workshop.jobs, job), job.preview, done=False)
+                preview, seen = (None if job.preview is seen else job.preview), job.preview
+                yield WorkView(progress=views.progress(self.workshop.jobs, job), preview=preview, done=False)
         finally:
             job.stop()  # the tab was closed; without effect on one that is over
             with self._lock:
-                if self._current.get(tab) is job:
-                    del self._current[tab]
-        if job.result is not None:
+                mine = self._current.get((person, tab)) is job
+                if mine:
+                    del self._current[person, tab]
+        if job.result is not None and mine:
             yield WorkView(finish(job.result))
         elif job.state == "failed":
-            yield WorkView(table, message=views.alert(job.message or ""))
+            yield WorkView(message=views.alert(job.message or ""))
         else:
-            yield WorkView(table, message=views.note("Cancelled."))
+            yield WorkView(message=views.note("Cancelled."))
 
 
 def edit_request(
@@ -284,8 +310,8 @@ def edit_request(
         go_on: Whether the edit goes on from the one that is shown.
     """
     shown = table.edits[table.shown[0]].requests[table.shown[1]] if table.shown is not None else None
-    before = shown.captions if go_on and shown is not None else ()
-    known = words.words(caption)
+    before = shown.chain if go_on and shown is not None else ()
+    known = different_words(caption)
     return EditRequest(
         caption=caption,
         before=before,
@@ -296,6 +322,11 @@ def edit_request(
         mask=painted_mask(painted),
         vary=vary,  # type: ignore[arg-type]  # checked with all else
     )
+
+
+def is_inversion(data: bytes, name: str) -> bool:
+    """Whether a file is meant as an inversion: by its content, a length and then JSON, or, damaged, by its name."""
+    return data[8:9] == b"{" or name.lower().endswith(".safetensors")
 
 
 def painted_mask(painted: Image.Image | None) -> Image.Image | None:

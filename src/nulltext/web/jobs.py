@@ -21,8 +21,10 @@ UNFORESEEN = "Something unforeseen went wrong; the server's log says what. Try a
 _log = logging.getLogger(__name__)
 _KEPT = 3600.0
 """For how many seconds a job that is over can still be asked about."""
-_MOST_KEPT = 50
-"""Of how many jobs that are over the results are held, pictures in memory."""
+_MOST_KEPT = 20
+"""Of how many of a person's jobs that are over the results are held, pictures in memory."""
+_MOST_WAITING = 100
+"""So many jobs of all people may wait."""
 
 
 @final
@@ -176,9 +178,22 @@ class Jobs:
         job = Job(person, work, plan, self._private)
         with self._changed:
             now = time.monotonic()
-            recent = [old.number for old in self._jobs.values() if old.ended is not None and now - old.ended < _KEPT]
+            recent = [
+                old.number
+                for old in self._jobs.values()
+                if old.person == person and old.ended is not None and now - old.ended < _KEPT
+            ]
             kept = set(recent[-_MOST_KEPT:])
-            self._jobs = {number: old for number, old in self._jobs.items() if not old.over or number in kept}
+            self._jobs = {
+                number: old
+                for number, old in self._jobs.items()
+                if not old.over or number in kept or (old.person != person and now - (old.ended or now) < _KEPT)
+            }
+            self._waiting = [waiting for waiting in self._waiting if not waiting.over]
+            if len(self._waiting) >= _MOST_WAITING:
+                raise TooManyJobsError(
+                    f"{len(self._waiting)} jobs are waiting; expected fewer than {_MOST_WAITING}. Try again in a while."
+                )
             own = [other for other in self._jobs.values() if other.person == person and not other.over]
             if len(own) >= self.most:
                 raise TooManyJobsError(

@@ -74,7 +74,7 @@ class OpenPart:
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EditPart:
-    """The second part's: it is edited."""
+    """The second part's: it is edited; `of_words` are the words whose strengths the sliders show."""
 
     target: gr.Textbox
     lit: gr.HTML
@@ -82,6 +82,7 @@ class EditPart:
     self_share: gr.Slider
     places: gr.CheckboxGroup
     strengths: list[gr.Slider]
+    of_words: gr.State
     paint: gr.ImageEditor
     vary: gr.Dropdown
     go_on: gr.Checkbox
@@ -103,6 +104,7 @@ class InsidePart:
     """The third part's: what goes on inside is looked at."""
 
     look: gr.Button
+    stop: gr.Button
     message: gr.HTML
     progress: gr.HTML
     maps: gr.Gallery
@@ -217,6 +219,7 @@ def _edit_part() -> EditPart:
                     gr.Slider(-4, 10, 1, step=0.25, label="", visible=False, elem_id=f"strength-{place}")
                     for place in range(MOST_WORDS)
                 ]
+            of_words = gr.State([])
             with gr.Accordion("Paint where the picture may change", open=False, elem_id="paint-part"):
                 paint = gr.ImageEditor(
                     label="Paint over what may change",
@@ -255,6 +258,7 @@ def _edit_part() -> EditPart:
         self_share=self_share,
         places=places,
         strengths=strengths,
+        of_words=of_words,
         paint=paint,
         vary=vary,
         go_on=go_on,
@@ -275,7 +279,9 @@ def _inside_part() -> InsidePart:
     gr.Markdown("## 3. Look inside")
     with gr.Row():
         with gr.Column(min_width=NARROW):
-            look = gr.Button("Look inside", elem_id="look")
+            with gr.Row():
+                look = gr.Button("Look inside", elem_id="look")
+                stop = gr.Button("Cancel", variant="stop", elem_id="cancel-look")
             message, progress = gr.HTML(elem_id="look-message"), gr.HTML(elem_id="look-progress")
             maps = gr.Gallery(
                 label="Where each word looks", columns=4, height=260, elem_id="maps", object_fit="contain"
@@ -285,4 +291,4 @@ def _inside_part() -> InsidePart:
             losses = gr.LinePlot(
                 x="step", y="loss", label="Null-text loss at each step", visible=False, elem_id="losses"
             )
-    return InsidePart(look=look, message=message, progress=progress, maps=maps, strip=strip, losses=losses)
+    return InsidePart(look=look, stop=stop, message=message, progress=progress, maps=maps, strip=strip, losses=losses)

@@ -1,6 +1,5 @@
 """What people ask for: inversions and edits as plain values, and the code that does the same without the app."""
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
@@ -25,7 +24,6 @@ SHARES = (0.0, 0.4, 0.8, 1.0)
 """What is tried where a share of the steps is varied."""
 STRENGTHS = (0.5, 1.0, 2.0, 4.0)
 """What is tried where the strength of the new words is varied."""
-_MASK_FILE = "mask.png"
 
 
 @final
@@ -79,9 +77,10 @@ class InversionRequest:
     @property
     def plan(self) -> Mapping[str, float]:
         """The phases of the work and their evaluations of the network, a backward pass counting as one."""
-        if self.method == "null-text":
-            return {"invert": self.steps, "optimise": self.steps * (2 + 2 * self.inner_steps)}
-        return {"invert": self.steps} | ({"sample": self.steps} if self.method == "ddim" else {})
+        if self.method == "direct":
+            return {"invert": self.steps}
+        optimise = {"optimise": self.steps * (2 + 2 * self.inner_steps)} if self.method == "null-text" else {}
+        return {"invert": self.steps, **optimise, "sample": 2 * self.steps}
 
 
 @final
@@ -91,7 +90,7 @@ class EditRequest:
 
     Attributes:
         caption: The new caption.
-        before: New captions of edits that this one goes on from, in their order.
+        before: Edits that this one goes on from, in their order, each with settings of its own.
         cross: In which share of the steps words look where those of the source look, 0 to 1.
         self_share: In which share of the steps shapes and places are the source's, 0 to 1.
         weights: Factors by word of the new caption, -4 to 10.
@@ -101,7 +100,7 @@ class EditRequest:
     """
 
     caption: str
-    before: tuple[str, ...] = ()
+    before: tuple["EditRequest", ...] = ()
     cross: float = CROSS_ATTENTION
     self_share: float = SELF_ATTENTION
     weights: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -115,15 +114,27 @@ class EditRequest:
         Raises:
             NulltextError: Something is.
         """
-        for caption in self.captions:
-            if not caption.strip():
-                raise EmptyCaptionError("the new caption is empty; expected at least one word. Say what shall be seen.")
-            limits.check_caption(caption)
-        if len(self.captions) > limits.captions:
+        if len(self.chain) > limits.captions:
             raise SettingError(
-                f"got {len(self.captions)} edits on top of each other; expected at most {limits.captions}. Begin "
-                "again from the source."
+                f"got {len(self.chain)} edits on top of each other; expected at most {limits.captions}. Begin again "
+                "from the source."
             )
+        if self.vary and self.before:
+            raise SettingError("got an edit that goes on from another, in several strengths; expected one of the two.")
+        if self.vary not in get_args(Vary):
+            raise SettingError(f"got {self.vary!r} to vary; expected {', '.join(filter(None, get_args(Vary)))}.")
+        for one in self.chain:
+            one.check_alone(limits)
+
+    def check_alone(self, limits: Limits) -> None:
+        """Refuses what is out of bounds in this edit, whatever it goes on from.
+
+        Raises:
+            NulltextError: Something is.
+        """
+        if not self.caption.strip():
+            raise EmptyCaptionError("the new caption is empty; expected at least one word. Say what shall be seen.")
+        limits.check_caption(self.caption)
         for name, share in (("composition", self.cross), ("layout", self.self_share)):
             if not 0 <= share <= 1:
                 raise SettingError(f"got {share:g} for how much of the {name} to keep; expected 0 to 1.")
@@ -131,39 +142,46 @@ class EditRequest:
         for word, factor in self.weights.items():
             if not low <= factor <= high:
                 raise SettingError(f"got the strength {factor:g} for {word!r}; expected {low:g} to {high:g}.")
-        if self.vary not in get_args(Vary):
-            raise SettingError(f"got {self.vary!r} to vary; expected {', '.join(filter(None, get_args(Vary)))}.")
-        if self.vary and self.before:
-            raise SettingError("got an edit that goes on from another, in several strengths; expected one of the two.")
+
+    @property
+    def chain(self) -> tuple["EditRequest", ...]:
+        """All edits, in the order in which they build on each other, this one last."""
+        return (*self.before, replace(self, before=()))
 
     @property
     def captions(self) -> tuple[str, ...]:
-        """All new captions, in the order in which they build on each other."""
-        return (*self.before, self.caption)
+        """Their captions."""
+        return tuple(one.caption for one in self.chain)
 
-    def editor(self, source: Tokens, targets: Sequence[Tokens]) -> PromptToPrompt:
-        """The editor with these settings.
+    def editors(self, source: Tokens, targets: Sequence[Tokens]) -> list[PromptToPrompt]:
+        """The editor with the settings of each edit of the chain.
 
         Args:
             source: The source caption's words.
             targets: Those of `captions`.
+
+        Raises:
+            WordNotFoundError: A place is a word of neither the source nor the edit's own caption.
+        """
+        chained = len(targets) > 1
+        return [
+            replace(one.editor(source, target), chain=chained) for one, target in zip(self.chain, targets, strict=True)
+        ]
+
+    def editor(self, source: Tokens, target: Tokens) -> PromptToPrompt:
+        """The editor with the settings of this edit alone.
+
+        Raises:
+            WordNotFoundError: A place is a word of neither caption.
         """
         old = [word for word in self.places if source.has(word)]
-        new = [word for word in self.places if any(target.has(word) for target in targets)]
-        if not all(any(target.has(word) for word in new) for target in targets):
-            if new and not old:
-                raise SettingError(
-                    f"got {', '.join(new)} as the only place to change, which the edit that this one goes on from does "
-                    "not have; expected a word of the source as well. Tick one, or begin again from the source."
-                )
-            new = []
+        new = [word for word in self.places if target.has(word) or (word not in old and target.find(word))]
         blend = None if not old and not new and self.mask is None else Blend(old, new, mask=self.mask)
         return PromptToPrompt(
             cross_attention=self.cross,
             self_attention=self.self_share,
             reweight={word: factor for word, factor in self.weights.items() if factor != 1},
             blend=blend,
-            chain=bool(self.before),
         )
 
     def variants(self, new_words: Sequence[str]) -> list["EditRequest"]:
@@ -183,7 +201,8 @@ class EditRequest:
         if self.vary == "strength":
             if not new_words:
                 raise SettingError("there is no new word whose strength could be varied. Change the caption first.")
-            return [replace(one, weights={**self.weights, **dict.fromkeys(new_words, factor)}) for factor in STRENGTHS]
+            others = {word: factor for word, factor in self.weights.items() if word.lower() not in new_words}
+            return [replace(one, weights={**others, **dict.fromkeys(new_words, factor)}) for factor in STRENGTHS]
         return [self]
 
     @property
@@ -196,58 +215,77 @@ class EditRequest:
         return f"{self.caption} ({'; '.join(parts)})"
 
 
-def python_code(inversion: InversionRequest, picture: str, edit: EditRequest, editor: PromptToPrompt) -> str:
+def python_code(
+    inversion: InversionRequest, picture: str, edit: EditRequest, editors: Sequence[PromptToPrompt], *, opened: bool
+) -> str:
     """A script that does the same.
 
     Args:
         inversion: How the picture was inverted.
         picture: The picture's file name.
         edit: The edit.
-        editor: Its settings as the editor has them.
+        editors: For each edit of its chain the settings.
+        opened: Whether the inversion is one that was kept: who knows how it was made.
     """
-    captions = repr(edit.captions[0]) if len(edit.captions) == 1 else repr(list(edit.captions))
     size = "" if inversion.fit == "crop" else f", fit={inversion.fit!r}"
-    last = "edit.image" if len(edit.captions) == 1 else "edit.images[-1]"
-    return "\n".join(
-        [
-            "import nulltext",
-            "",
-            f"model = nulltext.load({inversion.model!r})",
-            f"photo = nulltext.open_image({picture!r}, model{size})",
-            f"inversion = {_call(inversion.inverter)}(model, photo, {inversion.caption!r})",
-            f"edit = {_call(editor)}(model, inversion, {captions})",
-            f'{last}.save("edited.png")',
-        ]
-    )
+    lines = ["import nulltext"]
+    lines += ["from nulltext.editing.prompt_to_prompt import draw"] if len(editors) > 1 else []
+    lines += ["", f"model = nulltext.load({inversion.model!r})"]
+    if opened:
+        lines.append(f"inversion = nulltext.Inversion.load({_kept(picture)!r})")
+    else:
+        lines.append(f"photo = nulltext.open_image({picture!r}, model{size})")
+        lines.append(f"inversion = {_call(inversion.inverter)}(model, photo, {inversion.caption!r})")
+    if len(editors) == 1:
+        lines.append(f"edit = {_call(editors[0])}(model, inversion, {edit.caption!r})")
+    else:
+        calls = [_call(editor, mask_name(step, len(editors))) for step, editor in enumerate(editors)]
+        lines.append(f"edit = draw(model, inversion, {list(edit.captions)!r}, [{', '.join(calls)}])")
+    lines.append('edit.images[-1].save("edited.png")')
+    return "\n".join(lines)
 
 
-def command_line(inversion: InversionRequest, picture: str, edit: EditRequest, editor: PromptToPrompt) -> str:
+def command_line(
+    inversion: InversionRequest, picture: str, edit: EditRequest, editors: Sequence[PromptToPrompt], *, opened: bool
+) -> str:
     """Commands that do the same; see `python_code`."""
+    if any(editor != editors[0] for editor in editors):
+        return "# The edits of this chain have different settings, which one command cannot say; see the Python."
+    editor, last = editors[0], edit.chain[-1]
     picture = f"./{picture}" if picture.startswith("-") else picture  # which would be taken for an option
-    stem = picture.rsplit(".", 1)[0] or "picture"
-    invert = ["nulltext", "invert", picture, inversion.caption, "--output", f"{stem}.safetensors"]
+    kept = _kept(picture)
+    invert = ["nulltext", "invert", "--output", kept]
     invert += [] if inversion.model == "scenes" else ["--model", inversion.model]
     invert += ["--method", inversion.method, "--steps", str(inversion.steps)]
     invert += ["--inner-steps", str(inversion.inner_steps)] if inversion.method == "null-text" else []
     invert += [] if inversion.guidance is None else ["--guidance", f"{inversion.guidance:g}"]
     invert += [] if inversion.fit == "crop" else ["--fit", inversion.fit]
-    draw = ["nulltext", "edit", f"{stem}.safetensors", *edit.captions]
-    draw += ["--cross", f"{edit.cross:g}", "--self", f"{edit.self_share:g}"]
+    draw = ["nulltext", "edit", "--cross", f"{last.cross:g}", "--self", f"{last.self_share:g}"]
     for word, factor in editor.reweight.items():
         draw += ["--weight", f"{word}={factor:g}"]
     if editor.blend is not None:
         words = ",".join(editor.blend.source_words), ",".join(editor.blend.target_words)
         draw += ["--blend", ":".join(words)] if any(words) else []
-        draw += [] if editor.blend.mask is None else ["--mask", _MASK_FILE]
-    draw += ["--chain"] if editor.chain else []
-    draw += ["--output", "edited.png" if len(edit.captions) == 1 else "edited"]
-    return f"{shlex.join(invert)}\n{shlex.join(draw)}"
+        draw += [] if editor.blend.mask is None else ["--mask", mask_name(0, len(editors))]
+    draw += ["--chain", "--output", "edited"] if len(editors) > 1 else ["--output", "edited.png"]
+    lines = [] if opened else [shlex.join([*invert, "--", picture, inversion.caption])]
+    return "\n".join([*lines, shlex.join([*draw, "--", kept, *edit.captions])])
 
 
-def _call(value: object) -> str:
-    """A value of the package as code: its class, and the settings that are not the defaults."""
+def mask_name(step: int, steps: int) -> str:
+    """What the file is called in which the code expects the mask of a step of a chain of so many."""
+    return "mask.png" if steps == 1 else f"mask-{step + 1}.png"
+
+
+def _kept(picture: str) -> str:
+    """What the inversion of a picture's file is called."""
+    return f"{picture.rsplit('.', 1)[0] or 'picture'}.safetensors"
+
+
+def _call(value: object, mask: str = "mask.png") -> str:
+    """A value of the package as code: its class and the settings that are not the defaults; a mask as a file's name."""
     if isinstance(value, Image.Image):
-        return json.dumps(_MASK_FILE)
+        return repr(mask)
     if not is_dataclass(value) or isinstance(value, type):
         return repr(value)
     given: list[str] = []
@@ -256,7 +294,7 @@ def _call(value: object) -> str:
         if default is MISSING and own.default_factory is not MISSING:
             default = own.default_factory()
         if at != default and own.name != "constants":
-            given.append(f"{own.name}={_call(at)}")
+            given.append(f"{own.name}={_call(at, mask)}")
     return f"nulltext.{type(value).__name__}({', '.join(given)})"
 
 

@@ -18,7 +18,8 @@ class Inverted:
         number: The inversion file's.
         request: What was asked for.
         name: What the picture's file was called.
-        source: The fitted photograph, at its own size.
+        opened: Whether it is an inversion that was kept, and not one made here.
+        source: The fitted photograph in its surroundings, to look at.
         reconstruction: Drawn again from the inversion, likewise.
         psnr: Of the reconstruction, decibels.
         vae_psnr: Of the autoencoder alone, the bound.
@@ -29,6 +30,7 @@ class Inverted:
     number: str
     request: InversionRequest
     name: str
+    opened: bool
     source: Image.Image
     reconstruction: Image.Image
     psnr: float
@@ -65,10 +67,11 @@ class Edited:
 
     Attributes:
         requests: What was asked for, one for every picture.
-        pictures: The pictures, of the photograph's size.
-        numbers: The pictures' files.
-        source: The source beside them.
-        python: A script that makes the first of them.
+        pictures: The pictures, to look at.
+        numbers: Their files, of the photograph's size.
+        masks: The files of painted masks, each with the name that the code calls it by.
+        source: The source beside them, to look at.
+        python: For each of them a script that makes it.
         shell: Commands that do.
         seconds: What it took.
     """
@@ -76,6 +79,7 @@ class Edited:
     requests: tuple[EditRequest, ...]
     pictures: tuple[Image.Image, ...]
     numbers: tuple[str, ...]
+    masks: tuple[tuple[str, str], ...]
     source: Image.Image
     python: tuple[str, ...]
     shell: tuple[str, ...]

@@ -16,6 +16,8 @@ from nulltext.web.jobs import Job
 
 Result = TypeVar("Result")
 
+PREVIEW_SIDE = 512
+"""The longest side of a preview, in pixels."""
 PREVIEW_SHARE = 10
 """A preview is made once so many times its own cost has been spent on the work."""
 
@@ -46,7 +48,9 @@ def previewing(model: Model, job: Job[Result], restore: Callable[[OnePixels], Im
         if latents is None or now - last < PREVIEW_SHARE * cost:
             return
         with torch.no_grad():
-            job.preview = restore(model.decode(latents[-1:]).cpu())
+            shown = restore(model.decode(latents[-1:]).cpu())
+        shown.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+        job.preview = shown
         last = time.perf_counter()
         cost = last - now
 

@@ -1,10 +1,11 @@
 """The server: the page and the API behind one gate, and an orderly end."""
 
+import logging
 import os
 import secrets
 import socket
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,18 @@ SWEEP_EVERY = 3600.0
 """Seconds between two sweeps of old files."""
 GRACE = 1
 """Seconds that open connections get when the server ends."""
+_log = logging.getLogger(__name__)
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def build(workshop: Workshop, *, auth: tuple[str, str] | None = None) -> Any:  # noqa: ANN401  an ASGI app
+def build(workshop: Workshop, *, auth: tuple[str, str] | None = None, hosts: Sequence[str] | None = None) -> Any:  # noqa: ANN401  an ASGI app
     """The page and the API over a workshop.
 
     Args:
         workshop: What does the work.
         auth: The name and password that everybody has to know.
+        hosts: Under which names it may be asked; None for any.
 
     Returns:
         An ASGI app.
@@ -87,7 +91,7 @@ def build(workshop: Workshop, *, auth: tuple[str, str] | None = None) -> Any:  #
         theme=page.THEME,
         css=page.CSS,
     )
-    return Gate(app, told=told, auth=auth, most_bytes=5 * workshop.limits.upload_bytes)
+    return Gate(app, told=told, auth=auth, most_bytes=5 * workshop.limits.upload_bytes, hosts=hosts)
 
 
 def serve(app: Any, host: str, port: int) -> None:  # noqa: ANN401  an ASGI app
@@ -144,7 +148,10 @@ def default_folder() -> Path:
 
 def _sweep(people: People, told: Any, stopped: threading.Event) -> None:  # noqa: ANN401
     while True:
-        people.sweep()
-        told.forget()
+        try:
+            people.sweep()
+            told.forget()
+        except OSError:  # a file that cannot be looked at now may be next time
+            _log.exception("old files could not be swept")
         if stopped.wait(SWEEP_EVERY):
             return

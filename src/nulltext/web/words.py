@@ -8,14 +8,6 @@ from html import escape
 from nulltext.text.words import Span
 
 
-def words(caption: str) -> list[str]:
-    """The different words of a caption, in order; capitals make no difference."""
-    found: dict[str, str] = {}
-    for word in re.findall(r"\w+", caption):
-        found.setdefault(word.lower(), word)
-    return list(found.values())
-
-
 def changed_words(source: str, target: str) -> list[str]:
     """The words of a new caption that are not where the source's were: replaced or added."""
     old, new = (re.findall(r"\w+", caption.lower()) for caption in (source, target))

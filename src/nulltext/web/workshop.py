@@ -14,7 +14,6 @@ from typing import final
 import torch
 from PIL import Image
 
-from nulltext.decoding import read
 from nulltext.editing.maps import AttentionMaps, attention_maps
 from nulltext.editing.prompt_to_prompt import draw
 from nulltext.errors import (
@@ -30,10 +29,11 @@ from nulltext.inversion.reconstruct import reconstruct
 from nulltext.models.base import Model
 from nulltext.models.loading import EMBEDDED, load
 from nulltext.pictures import open_image, to_image, to_pixels
+from nulltext.types import OnePixels
 from nulltext.web.jobs import Job, Jobs
 from nulltext.web.limits import Limits
 from nulltext.web.people import People
-from nulltext.web.requests import EditRequest, InversionRequest, command_line, python_code
+from nulltext.web.requests import EditRequest, InversionRequest, command_line, mask_name, python_code
 from nulltext.web.results import Edited, Insight, Inverted
 from nulltext.web.running import previewing, stopping
 from nulltext.web.words import changed_words
@@ -84,11 +84,13 @@ class Workshop:
             ModelNotFoundError: It may not be, or is not there.
             ModelError: It cannot be loaded.
         """
-        if name not in self.models and not self.any_model:
+        if not self._offers(name):
             raise ModelNotFoundError(
                 f"this server does not offer the model {name[:100]!r}; expected {' or '.join(self.models)}. Choose one "
                 "of these."
             )
+        if (loaded := self._loaded.get(name)) is not None:  # without waiting for another that is being loaded
+            return loaded
         with self._loading:
             if name not in self._loaded:
                 for other in [other for other in self._loaded if other != EMBEDDED]:
@@ -110,19 +112,26 @@ class Workshop:
         """
         self.limits.check_picture(data)
         request.check(self.limits)
-        if request.model in self._loaded or request.model == EMBEDDED:
-            self.check_words(request.model, request.caption)
+        self.check_words(request.model, request.caption)
         work = partial(self._invert, data, name, request)
         return self.jobs.submit(person, work, request.plan)
 
+    def at_hand(self, name: str) -> Model | None:
+        """A model that needs no loading, which only jobs may wait for.
+
+        Raises:
+            ModelNotFoundError: It may not be chosen.
+        """
+        return self.model(name) if name in self._loaded or name == EMBEDDED or not self._offers(name) else None
+
     def check_words(self, model: str, caption: str) -> None:
-        """Refuses a caption with a word that a model was not taught.
+        """Refuses a caption with a word that a model was not taught, as far as that can be told without loading it.
 
         Raises:
             UnknownWordError: There is one.
         """
-        loaded = self.model(model)
-        if spans := loaded.unknown(caption):
+        loaded = self.at_hand(model)
+        if loaded is not None and (spans := loaded.unknown(caption)):
             words = ", ".join(repr(caption[start:end]) for start, end in spans)
             raise UnknownWordError(
                 f"this model does not know {words}; expected only words of its list, which stands below the caption. "
@@ -164,20 +173,12 @@ class Workshop:
         path = self.people.path(person, inverted.number)
         return self.jobs.submit(person, partial(self._look_inside, path, inverted), {"sample": 1.0})
 
-    @staticmethod
-    def thumbnail(data: bytes) -> Image.Image:
-        """A picture to look at, upright, of at most 1024 pixels on a side.
-
-        Raises:
-            ImageError: It is no picture, or damaged.
-        """
-        image, _ = read(data)
-        image.thumbnail((1024, 1024))
-        return image
-
     def close(self) -> None:
         """Stops all jobs."""
         self.jobs.close()
+
+    def _offers(self, name: str) -> bool:
+        return name in self.models or self.any_model
 
     def _invert(self, data: bytes, name: str, request: InversionRequest, job: Job[Inverted]) -> Inverted:
         start, model = time.perf_counter(), self.model(request.model)
@@ -196,9 +197,17 @@ class Workshop:
             write_file(_losses_of(path), json.dumps(job.losses).encode(), overwrite=True)
             inversion.save(path, overwrite=True)
             seconds = time.perf_counter() - start
-        job.check()
-        own = self.people.keep_link(job.person, path)
-        return _inverted(model, inversion, request, number=own, name=name, losses=_read_losses(path), seconds=seconds)
+        with stopping(model, job.check):
+            again = reconstruct(model, inversion, on_progress=job.tell)
+        return _inverted(
+            inversion,
+            again,
+            request,
+            number=self.people.keep_link(job.person, path),
+            name=name,
+            losses=_read_losses(path),
+            seconds=seconds,
+        )
 
     def _open(self, data: bytes, name: str, job: Job[Inverted]) -> Inverted:
         path = self.people.cached("opened", job.number)
@@ -212,7 +221,8 @@ class Workshop:
         finally:
             path.unlink()
         with stopping(model, job.check):
-            return _inverted(model, inversion, request, number=number, name=f"{Path(name).stem}.png")
+            again = reconstruct(model, inversion, on_progress=job.tell)
+        return _inverted(inversion, again, request, number=number, name=f"{Path(name).stem}.png", opened=True)
 
     def _request_of(self, inversion: Inversion) -> InversionRequest:
         """How an inversion was made, if that could be asked for here.
@@ -231,6 +241,7 @@ class Workshop:
             inner_steps=inner if isinstance(inner, int) else 10,
         )
         request.check(self.limits)
+        self.check_words(request.model, request.caption)
         return request
 
     def _check_inversion(self, inversion: Inversion, model: Model) -> None:
@@ -269,30 +280,32 @@ class Workshop:
         inversion = Inversion.load(path)
         source, targets = model.tokenize(inversion.caption), [model.tokenize(one) for one in request.captions]
         requests = request.variants(changed_words(inversion.caption, request.caption))
-        editors = [one.editor(source, targets) for one in requests]
-        chained = len(request.captions) > 1
-        captions = request.captions if chained else [request.caption] * len(editors)
+        editors = [one.editors(source, targets) for one in requests]
         with stopping(model, job.check):
             edit = draw(
                 model,
                 inversion,
-                captions,
-                editors * len(captions) if chained else editors,
+                [caption for one in requests for caption in one.captions],
+                [editor for its in editors for editor in its],
                 previewing(model, job, inversion.restore),
             )
         job.check()
-        pictures = edit.images[-1:] if chained else edit.images
-        asked = inverted.request
+        pictures = edit.images[-len(requests) :]
+        steps = request.chain
+        masks = [(mask_name(at, len(steps)), one.mask) for at, one in enumerate(steps) if one.mask is not None]
+        code = {"opened": inverted.opened}
+        asked, name = inverted.request, inverted.name
         return Edited(
             requests=tuple(requests),
-            pictures=tuple(pictures),
+            pictures=tuple(thumbnail(picture) for picture in pictures),
             numbers=tuple(self.people.keep(job.person, png(picture), "png") for picture in pictures),
-            source=edit.reconstruction,
+            masks=tuple((self.people.keep(job.person, png(mask), "png"), name) for name, mask in masks),
+            source=thumbnail(edit.reconstruction),
             python=tuple(
-                python_code(asked, inverted.name, one, editor) for one, editor in zip(requests, editors, strict=True)
+                python_code(asked, name, one, its, **code) for one, its in zip(requests, editors, strict=True)
             ),
             shell=tuple(
-                command_line(asked, inverted.name, one, editor) for one, editor in zip(requests, editors, strict=True)
+                command_line(asked, name, one, its, **code) for one, its in zip(requests, editors, strict=True)
             ),
             seconds=time.perf_counter() - start,
         )
@@ -318,23 +331,32 @@ def png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def thumbnail(picture: Image.Image) -> Image.Image:
+    """A picture to look at, of at most 1024 pixels on a side."""
+    small = picture.copy()
+    small.thumbnail((1024, 1024))
+    return small
+
+
 def _inverted(
-    model: Model,
     inversion: Inversion,
+    again: OnePixels,
     request: InversionRequest,
     *,
     number: str,
     name: str,
+    opened: bool = False,
     losses: Sequence[float] = (),
     seconds: float = 0.0,
 ) -> Inverted:
-    """An inversion with what is shown of it."""
+    """An inversion with what is shown of it, the picture drawn again among that."""
     return Inverted(
         number=number,
         request=request,
         name=name,
-        source=inversion.restore(to_pixels(inversion.picture)),
-        reconstruction=inversion.restore(reconstruct(model, inversion)),
+        opened=opened,
+        source=thumbnail(inversion.restore(to_pixels(inversion.picture))),
+        reconstruction=thumbnail(inversion.restore(again)),
         psnr=inversion.scores.psnr,
         vae_psnr=inversion.scores.vae_psnr,
         losses=tuple(losses),
@@ -357,4 +379,4 @@ def _read_losses(path: Path) -> list[float]:
 def _lit(maps: AttentionMaps, word: str, inversion: Inversion) -> Image.Image:
     """The picture, bright where a word looks."""
     bright = (maps.pixels[:1] + 1) * (0.15 + 0.85 * maps.over(word)) - 1
-    return inversion.restore(bright)
+    return thumbnail(inversion.restore(bright))
