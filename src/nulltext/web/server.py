@@ -12,6 +12,7 @@ from typing import Any
 
 from nulltext import __version__
 from nulltext.errors import NulltextError, SettingError
+from nulltext.web.gate import Gate, Told
 from nulltext.web.people import People
 from nulltext.web.workshop import Workshop
 
@@ -49,7 +50,6 @@ def build(workshop: Workshop, *, auth: tuple[str, str] | None = None, hosts: Seq
             f"the page needs {error.name}, which is not installed. Run: pip install 'nulltext[web]'."
         ) from error
     from nulltext.web import api, events, page
-    from nulltext.web.gate import Gate, Told
     from nulltext.web.handlers import Handlers
 
     told = Told(uploads)
@@ -146,7 +146,7 @@ def default_folder() -> Path:
     return Path(cache) / "nulltext" / "web"
 
 
-def _sweep(people: People, told: Any, stopped: threading.Event) -> None:  # noqa: ANN401
+def _sweep(people: People, told: Told, stopped: threading.Event) -> None:
     while True:
         try:
             people.sweep()
