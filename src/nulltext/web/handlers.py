@@ -20,7 +20,7 @@ from nulltext.text.words import different_words
 from nulltext.web import views, words
 from nulltext.web.gate import Told
 from nulltext.web.jobs import Job
-from nulltext.web.requests import EditRequest, InversionRequest
+from nulltext.web.requests import EditRequest, InversionRequest, Vary
 from nulltext.web.results import Edited, Insight, Inverted
 from nulltext.web.workshop import Workshop, png, thumbnail
 
@@ -293,7 +293,7 @@ def edit_request(
     strengths: Sequence[float],
     places: Sequence[str],
     painted: Image.Image | None,
-    vary: str,
+    vary: Vary,
     go_on: bool,
 ) -> EditRequest:
     """What the page's fields ask for.
@@ -320,7 +320,7 @@ def edit_request(
         weights={word: factor for word, factor in zip(known, strengths, strict=False) if factor != 1},
         places=tuple(places),
         mask=painted_mask(painted),
-        vary=vary,  # type: ignore[arg-type]  # checked with all else
+        vary=vary,
     )
 
 

@@ -22,6 +22,8 @@ Method = Literal["direct", "null-text", "ddim"]
 Vary = Literal["", "composition", "layout", "strength"]
 SHARES = (0.0, 0.4, 0.8, 1.0)
 """What is tried where a share of the steps is varied."""
+MOST_GUIDANCE = 30.0
+"""Far beyond what any model was trained for."""
 STRENGTHS = (0.5, 1.0, 2.0, 4.0)
 """What is tried where the strength of the new words is varied."""
 
@@ -299,5 +301,7 @@ def _call(value: object, mask: str = "mask.png") -> str:
 
 
 def _check_guidance(guidance: float | None) -> None:
-    if guidance is not None and not 0 < guidance <= 30:  # noqa: PLR2004  far beyond what any model was trained for
-        raise SettingError(f"got the guidance {guidance:g}; expected more than 0, up to 30. 4 to 8 are usual.")
+    if guidance is not None and not 0 < guidance <= MOST_GUIDANCE:
+        raise SettingError(
+            f"got the guidance {guidance:g}; expected more than 0, up to {MOST_GUIDANCE:g}. 4 to 8 are usual."
+        )

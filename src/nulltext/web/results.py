@@ -8,6 +8,9 @@ from PIL import Image
 
 from nulltext.web.requests import EditRequest, InversionRequest
 
+UNSEEN, SMALL = 1.0, 3.0
+"""Up to so many decibels below the autoencoder alone a loss is not seen, or only in small details."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,9 +46,9 @@ class Inverted:
         """Whether it is good enough to edit, in a sentence."""
         gap = self.vae_psnr - self.psnr
         figures = f"{self.psnr:.1f} dB of at most {self.vae_psnr:.1f} dB that this model's autoencoder allows"
-        if gap <= 1:
+        if gap <= UNSEEN:
             return f"Very good: the picture comes back as well as it can ({figures}). Edit away."
-        if gap <= 3:  # noqa: PLR2004  where a difference begins to be seen
+        if gap <= SMALL:
             return f"Good enough to edit: small details are lost ({figures})."
         return (
             f"Not good enough: the picture drifts when it is drawn again ({figures}). Take the method direct or "

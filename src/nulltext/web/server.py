@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def build(workshop: Workshop, *, auth: tuple[str, str] | None = None, hosts: Sequence[str] | None = None) -> Any:  # noqa: ANN401  an ASGI app
+def build(workshop: Workshop, *, auth: tuple[str, str] | None = None, hosts: Sequence[str] | None = None) -> Gate:
     """The page and the API over a workshop.
 
     Args:
@@ -94,7 +94,7 @@ def build(workshop: Workshop, *, auth: tuple[str, str] | None = None, hosts: Seq
     return Gate(app, told=told, auth=auth, most_bytes=5 * workshop.limits.upload_bytes, hosts=hosts)
 
 
-def serve(app: Any, host: str, port: int) -> None:  # noqa: ANN401  an ASGI app
+def serve(app: Gate, host: str, port: int) -> None:
     """Serves until it is told to stop.
 
     Raises:
