@@ -2,65 +2,178 @@ import shutil
 
 import pytest
 import torch
+from diffusers.models.upsampling import Upsample2D
 
 import nulltext
+from nulltext.attention.control import Control
+from nulltext.attention.session import controlled
 from nulltext.errors import CompilationError
-from nulltext.models.compiling import REGIONS, compile_regions
+from nulltext.models.compiling import compile_denoiser, is_compiled
+from nulltext.models.unoptimised import unoptimised
 
 
-def gradient(model):
-    text = model.embed(["a red ball"]).requires_grad_()
-    x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    (found,) = torch.autograd.grad(model.predict(x, 500, text).square().mean(), text)
+def question(model, batch=1, seed=0):
+    x = torch.randn(batch, 4, 8, 8, generator=torch.Generator().manual_seed(seed))
+    return x, 500, model.embed(["a red ball"] * batch)
+
+
+def gradient(model, batch=1):
+    x, t, text = question(model, batch)
+    text.requires_grad_()
+    (found,) = torch.autograd.grad(model.predict(x, t, text).square().mean(), text)
     return found
 
 
-def compiled(model):
-    return [module for module in model.denoiser.modules() if module._compiled_call_impl is not None]
+@pytest.fixture
+def other(folder):
+    """A model of its own, to be compiled."""
+    return nulltext.load(folder("epsilon"), device="cpu")
 
 
-def traced(graph, inputs):
-    """A backend that runs the graph as it is."""
-    return graph.forward
+@pytest.fixture
+def compiler(monkeypatch):
+    """Puts something quick in the compiler's place: what it makes of a forward."""
+
+    def use(made):
+        monkeypatch.setattr(torch, "compile", lambda forward, **_: made(forward))
+
+    use(lambda forward: forward)
+    return use
 
 
-def wrong(graph, inputs):
-    """A backend whose results are a tenth too large."""
-
+def tenth_too_large(forward):
     def run(*args):
-        return tuple(out * 1.1 if isinstance(out, torch.Tensor) else out for out in graph.forward(*args))
+        output = forward(*args)
+        output.sample = output.sample * 1.1
+        return output
 
     return run
 
 
-def test_regions_are_compiled_and_the_gradient_stays(folder, model):
-    other = nulltext.load(folder("epsilon"), device="cpu")
-    compile_regions(other, backend=traced)
-    assert compiled(other)
-    assert all(isinstance(module, REGIONS) for module in compiled(other))
+def test_the_network_is_compiled_and_its_answers_stay(other, model):
+    graphs = []
+
+    def traced(graph, inputs):
+        """A backend that runs the graph as it is."""
+        graphs.append(graph)
+        return graph.forward
+
+    assert not is_compiled(other)
+    compile_denoiser(other, backend=traced)
+    assert is_compiled(other)
     torch.testing.assert_close(gradient(other), gradient(model), rtol=1e-4, atol=1e-9)
+    x, _, text = question(other)
+    counts = []
+    with torch.no_grad():
+        for t in (1, 2, 500):
+            torch.testing.assert_close(other.predict(x, t, text), model.predict(x, t, text))
+            counts.append(len(graphs))
+    assert len(set(counts)) == 1, "a time was compiled in"
 
 
-def test_a_wrong_gradient_is_found_and_nothing_is_left_compiled(folder, model):
-    other = nulltext.load(folder("epsilon"), device="cpu")
-    with pytest.raises(CompilationError, match=r"% off; expected at most"):
-        compile_regions(other, backend=wrong)
-    assert compiled(other) == []
-    torch.testing.assert_close(gradient(other), gradient(model), rtol=1e-4, atol=1e-9)
+def test_a_wrong_gradient_is_found_and_nothing_is_left_compiled(other, model, compiler):
+    compiler(tenth_too_large)
+    with pytest.raises(CompilationError, match=r"epsilon\d on cpu: .* gradient that is 10 % off .* Use it as it is"):
+        compile_denoiser(other)
+    assert not is_compiled(other)
+    assert all(module.interpolate for module in other.denoiser.modules() if isinstance(module, Upsample2D))
+    torch.testing.assert_close(gradient(other), gradient(model), rtol=0, atol=0)
 
 
-def test_what_does_not_compile_is_left_as_it_was(folder):
+def test_every_new_shape_is_compared(other, model, compiler):
+    compiler(lambda forward: lambda x, *more: (tenth_too_large(forward) if len(x) > 1 else forward)(x, *more))
+    compile_denoiser(other)
+    gradient(other)
+    with pytest.raises(CompilationError, match=r"for latents of \[3, 4, 8, 8\]"):
+        gradient(other, 3)
+    assert not is_compiled(other)
+    torch.testing.assert_close(gradient(other, 3), gradient(model, 3), rtol=0, atol=0)
+
+
+def test_what_does_not_compile_is_left_as_it_was(other):
     def broken(graph, inputs):
         raise ValueError("no compiler here")
 
-    other = nulltext.load(folder("epsilon"), device="cpu")
     with pytest.raises(CompilationError, match="no compiler here"):
-        compile_regions(other, backend=broken)
-    assert compiled(other) == []
+        compile_denoiser(other, backend=broken)
+    assert not is_compiled(other)
+
+
+def test_answers_are_not_overwritten_by_those_that_follow(other, compiler):
+    """A recorded graph writes into the same memory each time."""
+
+    def recorded(forward):
+        kept = {}
+
+        def run(*args):
+            output = forward(*args)
+            if not output.sample.requires_grad:
+                output.sample = kept.setdefault("sample", torch.empty_like(output.sample)).copy_(output.sample)
+            return output
+
+        return run
+
+    compiler(recorded)
+    compile_denoiser(other)
+    with torch.no_grad():
+        first = other.predict(*question(other, seed=1))
+        before = first.clone()
+        other.predict(*question(other, seed=2))
+    torch.testing.assert_close(first, before, rtol=0, atol=0)
+
+
+class Nothing(Control):
+    """Wants every site and changes none."""
+
+    def wants(self, site, step):
+        return True
+
+    def __call__(self, probs, site, step):
+        return probs
+
+
+def test_controlled_attention_runs_as_it_is_written(other, model, compiler):
+    compile_denoiser(other)
+    with controlled(other, Nothing(), prompts=1, latent_size=(8, 8)) as session:
+        session.at(0)
+        assert not is_compiled(other)
+        torch.testing.assert_close(other.predict(*question(other)), model.predict(*question(model)))
+    assert is_compiled(other)
+
+
+def test_the_plain_copy_is_not_compiled(other, model, compiler):
+    compile_denoiser(other)
+    plain = unoptimised(other.denoiser)
+    assert is_compiled(other)
+    assert "forward" not in plain.__dict__
+    x, t, text = question(model)
+    torch.testing.assert_close(plain(x, t, text).sample, model.predict(x, t, text))
+
+
+@pytest.mark.parametrize("size", [None, (7, 10), (8, 10)])
+def test_repeating_is_nearest_neighbour_upsampling(other, compiler, size):
+    (upsampler, *_) = [module for module in other.denoiser.modules() if isinstance(module, Upsample2D)]
+    x = torch.randn(2, upsampler.channels, 4, 5, generator=torch.Generator().manual_seed(0))
+    before = upsampler(x, size)
+    compile_denoiser(other)
+    torch.testing.assert_close(upsampler(x, size), before, rtol=0, atol=0)
+    torch.testing.assert_close(upsampler(x, output_size=size), before, rtol=0, atol=0)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a compiler")
 def test_with_the_real_compiler(folder, model):
     other = nulltext.load(folder("epsilon"), device="cpu", compiled=True)
-    torch.testing.assert_close(gradient(other), gradient(model), rtol=1e-3, atol=1e-9)
+    for batch in (1, 2):
+        torch.testing.assert_close(gradient(other, batch), gradient(model, batch), rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.cuda
+def test_recorded_on_a_gpu(folder):
+    plain = nulltext.load(folder("epsilon"), device="cuda", dtype="float32")
+    other = nulltext.load(folder("epsilon"), device="cuda", dtype="float32", compiled=True)
+    for batch in (1, 2):
+        torch.testing.assert_close(gradient(other, batch), gradient(plain, batch), rtol=1e-3, atol=1e-8)
+    first = other.predict(*question(other, seed=1))
+    other.predict(*question(other, seed=2))
+    torch.testing.assert_close(first, plain.predict(*question(plain, seed=1)), rtol=1e-3, atol=1e-4)

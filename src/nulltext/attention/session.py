@@ -7,6 +7,7 @@ from typing import Protocol, final, runtime_checkable
 from torch import nn
 
 from nulltext.attention.control import Control
+from nulltext.attention.plain import uncompiled
 from nulltext.attention.processors import Change, ControlledProcessor
 from nulltext.attention.sites import Kind, Site, attention_modules, map_size
 from nulltext.errors import SessionError
@@ -91,7 +92,8 @@ def controlled(
     try:
         for name, module in modules.items():
             module.set_processor(ControlledProcessor(name, originals[name], session))
-        yield session
+        with uncompiled(model.denoiser):
+            yield session
     finally:
         for name, module in modules.items():
             module.set_processor(originals[name])

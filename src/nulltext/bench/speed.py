@@ -21,6 +21,7 @@ from nulltext.inversion.direct import DirectInversion
 from nulltext.inversion.null_text import PUBLISHED, Constants, NullText
 from nulltext.metrics import Missing, psnr
 from nulltext.models.base import Model
+from nulltext.models.compiling import is_compiled
 from nulltext.pictures import Photo
 from nulltext.progress import OnProgress, Progress, silent
 
@@ -109,6 +110,7 @@ class SpeedFigures:
         guidance: The weight w.
         device: Where.
         dtype: The network's precision.
+        compiled: Whether the network is compiled; the transcription's never is.
         threads: Of the CPU.
     """
 
@@ -122,6 +124,7 @@ class SpeedFigures:
     guidance: float
     device: str
     dtype: str
+    compiled: bool
     threads: int
 
     def record(self) -> dict[str, Any]:
@@ -223,6 +226,7 @@ def measure_speed(
         guidance=guidance,
         device=called(model.device),
         dtype=str(model.dtype),
+        compiled=is_compiled(model),
         threads=torch.get_num_threads(),
     )
 

@@ -53,6 +53,7 @@ def invert(
     device: options.Device = None,
     dtype: options.Dtype = None,
     low_memory: options.LowMemory = False,
+    compiled: options.Compiled = False,
     force: options.Force = False,
     json: options.Json = False,
     debug: options.Debug = False,
@@ -81,7 +82,7 @@ def invert(
         kind = NullText.paper if preset == "paper" else NullText.published
         inverter = kind(steps=steps, inner_steps=inner_steps or 10, guidance=guidance)
     with terminal.loading(model):
-        loaded = load(model, config=config, device=device, dtype=dtype, low_memory=low_memory)
+        loaded = load(model, config=config, device=device, dtype=dtype, low_memory=low_memory, compiled=compiled)
     photo = open_image(picture, loaded, fit=fit)
     start = time.perf_counter()
     with terminal.progress() as on_progress:

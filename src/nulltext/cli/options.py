@@ -47,6 +47,14 @@ LowMemory = Annotated[
         "--low-memory", help="Slower, in less memory: for large models on small GPUs.", rich_help_panel="Model"
     ),
 ]
+Compiled = Annotated[
+    bool,
+    typer.Option(
+        "--compiled",
+        help="Compile the network and compare its gradient: minutes the first time, quicker from then on.",
+        rich_help_panel="Model",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything drawn at random.")]
 Steps = Annotated[int, typer.Option(min=1, help="Steps of the sampler, T.")]
 InnerSteps = Annotated[int, typer.Option(min=1, help="At most so many optimiser steps at each of them, N.")]

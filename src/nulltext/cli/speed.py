@@ -34,12 +34,13 @@ def speed(
     model: options.ModelName = "scenes",
     config: options.Config = None,
     random_weights: Annotated[
-        Literal["sd15", "sd21"] | None,
+        Literal["sd15", "sd21", "sdxl"] | None,
         typer.Option(help="A full-size architecture with random weights, in --model's place.", show_default=False),
     ] = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     low_memory: options.LowMemory = False,
+    compiled: options.Compiled = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -59,13 +60,14 @@ def speed(
     from nulltext import load
     from nulltext.bench.speed import measure_speed, plot
 
+    how: dict[str, Any] = {"device": device, "dtype": dtype, "low_memory": low_memory, "compiled": compiled}
     with terminal.loading(random_weights or model):
         if random_weights is None:
-            loaded = load(model, config=config, device=device, dtype=dtype, low_memory=low_memory)
+            loaded = load(model, config=config, **how)
         else:
             from nulltext.models.random_weights import random_model
 
-            loaded = random_model(random_weights, device=device, dtype=dtype, low_memory=low_memory)
+            loaded = random_model(random_weights, **how)
     with terminal.progress() as on_progress:
         figures = measure_speed(
             loaded,
@@ -90,7 +92,8 @@ def speed(
     )
     if figures.growth:
         terminal.show(_growth(figures))
-    terminal.show(f"{figures.device}, {figures.dtype.removeprefix('torch.')}, {figures.threads} threads")
+    how_run = "compiled" if figures.compiled else "not compiled"
+    terminal.show(f"{figures.device}, {figures.dtype.removeprefix('torch.')}, {figures.threads} threads, {how_run}")
 
 
 @app.command("full-size", cls=Command)
@@ -101,6 +104,7 @@ def full_size(
     inner_steps: options.InnerSteps = 10,
     batch: Annotated[int, typer.Option(min=1, help="Pictures that share the network's batch.")] = 16,
     device: options.Device = None,
+    compiled: options.Compiled = False,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -114,7 +118,7 @@ def full_size(
     place = choose_device(device)
     with terminal.progress() as on_progress:
         found = measure_full_size(
-            lambda dtype: random_model(family, device=place, dtype=dtype),
+            lambda dtype: random_model(family, device=place, dtype=dtype, compiled=compiled),
             lambda: SDXLDenoiser(device=place, dtype=torch.bfloat16),
             steps=steps,
             inner_steps=inner_steps,

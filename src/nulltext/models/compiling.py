@@ -1,79 +1,167 @@
-"""The denoiser compiled, region by region, and believed only after its gradient has been compared.
+"""The denoiser compiled as one graph, and believed only where its gradient has been compared.
 
-Compiled as a whole, a UNet can give gradients that are wrong by a tenth where its output is right to six digits (seen
-on a CPU with torch 2.13: the backward of an upsampling fused with what follows). Resnets and transformer blocks by
-themselves are right, and most of the time is spent in them.
+torch 2.13's compiler gives the nearest-neighbour upsampling between two levels a wrong gradient: that of the whole
+network is off by a tenth where its output is right to six digits. Doubling by repeating rows and columns is the same
+operation, and is compiled rightly. Resnets and transformer blocks compiled one by one would avoid it too, but save
+nothing on a CPU: calling them costs as much as what is saved inside.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 import torch
-from diffusers.models.attention import BasicTransformerBlock
-from diffusers.models.resnet import ResnetBlock2D
-from torch import Tensor
+from diffusers.models.upsampling import Upsample2D
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torch.utils.hooks import RemovableHandle
 
+from nulltext.attention.plain import uncompiled
 from nulltext.errors import CompilationError
 from nulltext.models.base import Model
 
-REGIONS = (ResnetBlock2D, BasicTransformerBlock)
 AGREEMENT = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 """By how much of its length the gradient may differ, by the network's precision."""
+RECOMPILATIONS = 64
+"""How often at most: twice, with and without a gradient, for each of batch, height, width and tokens that changes."""
 
 
-def compile_regions(model: Model, *, batch: int = 1, backend: str | Callable[..., Any] = "inductor") -> None:
-    """Compiles the resnets and transformer blocks of a model's denoiser, in place, and compares its gradient.
+def compile_denoiser(model: Model, *, backend: str | Callable[..., Any] = "inductor") -> None:
+    """Compiles a model's denoiser, in place; on CUDA its kernels are recorded and replayed as one (CUDA graphs).
 
-    The first evaluation at every new size is slow: minutes at full size.
+    It is compiled at its first evaluation, and again at the first of another size: minutes, kept by torch for the next
+    time. At every new shape its gradient is compared with that of the network as it is, before it is used.
 
     Args:
         model: The model; its denoiser is one of diffusers.
-        batch: At which batch size the gradient is compared.
         backend: See ``torch.compile``.
 
     Raises:
-        CompilationError: The gradient differs from the one before, or nothing compiles; the model is left as it was.
+        CompilationError: The gradient differs, or nothing compiles; the model is left as it was. Raised later, at the
+            first evaluation of another shape, it leaves the model as it was, too.
     """
-    before = _gradient(model, batch)
-    regions = [module for module in model.denoiser.modules() if isinstance(module, REGIONS)]
-    if not regions:
-        raise CompilationError(
-            f"{model.identity.id} has neither resnets nor transformer blocks of diffusers; expected some to compile. "
-            "Use it as it is: it gives the same results."
-        )
-    dynamo: Any = getattr(torch, "_dynamo")  # noqa: B009  where torch documents its settings to be
-    dynamo.config.recompile_limit = max(dynamo.config.recompile_limit, 8 * len(regions))  # they share their code
-    for region in regions:
-        region.compile(backend=backend)
-    try:
-        after = _gradient(model, batch)
-    except Exception as error:
-        _undo(model)
-        raise CompilationError(
-            f"{model.identity.id} could not be compiled on {model.device}: {error}. Use it as it is: it gives the same "
-            "results."
-        ) from error
-    off = ((after - before).norm() / before.norm()).item()
-    if not off <= AGREEMENT[model.dtype]:
-        _undo(model)
-        raise CompilationError(
-            f"compiled on {model.device}, {model.identity.id} gives a gradient that is {100 * off:.2g} % off; expected "
-            f"at most {100 * AGREEMENT[model.dtype]:g} %. Use it as it is: it gives the same results."
-        )
-
-
-def _gradient(model: Model, batch: int) -> Tensor:
-    """That of some error with respect to the embedding."""
+    compiled = _Compiled(model.denoiser, backend, model.device)
+    setattr(model.denoiser, "forward", compiled)  # noqa: B010  an attribute beside the class's method
     height, width = model.default_size
-    generator = torch.Generator().manual_seed(0)
-    shape = (batch, model.latent_channels, height // model.scale, width // model.scale)
-    x, noise = (torch.randn(shape, generator=generator).to(model.device) for _ in range(2))
-    with torch.enable_grad():
-        text = model.embed([""] * batch).requires_grad_()
-        (gradient,) = torch.autograd.grad((model.predict(x, 500, text) * noise).mean(), text)
-    return gradient
+    x = torch.zeros(1, model.latent_channels, height // model.scale, width // model.scale, device=model.device)
+    try:
+        with torch.no_grad():
+            model.predict(x, 500, model.embed([""]))
+    except CompilationError as error:
+        raise CompilationError(f"{model.identity.id} on {model.device}: {error}") from error
 
 
-def _undo(model: Model) -> None:
-    for module in model.denoiser.modules():
-        setattr(module, "_compiled_call_impl", None)  # noqa: B010  Module.compile has no inverse
+def is_compiled(model: Model) -> bool:
+    """Whether a model's denoiser is compiled."""
+    return isinstance(model.denoiser.__dict__.get("forward"), _Compiled)
+
+
+@final
+class _Compiled:
+    """A denoiser's forward, compiled."""
+
+    def __init__(self, network: nn.Module, backend: str | Callable[..., Any], device: torch.device) -> None:
+        self._network, self._plain = network, network.forward
+        options: dict[str, str | int | bool | Callable[..., Any]] = {}
+        if backend == "inductor":
+            options = {"triton.cudagraphs": True} if device.type == "cuda" else {"cpp_wrapper": True}
+        self._forward: Callable[..., Any] = torch.compile(
+            network.forward, backend=backend, options=options, recompile_limit=RECOMPILATIONS
+        )
+        self._believed = set[tuple[object, ...]]()
+        self._doublings = [
+            _double_by_repeating(module) for module in network.modules() if isinstance(module, Upsample2D)
+        ]
+
+    def __call__(self, sample: Tensor, timestep: int | Tensor, encoder_hidden_states: Tensor) -> Any:  # noqa: ANN401  what the network returns
+        if isinstance(timestep, int):  # a number would be compiled in
+            timestep = torch.full((len(sample),), timestep, device=sample.device)
+        given = sample, timestep, encoder_hidden_states
+        shape = *(x.shape for x in given), sample.dtype
+        if shape not in self._believed:
+            self._compare(*given)
+            self._believed.add(shape)
+        return self._run(*given)
+
+    def _run(self, sample: Tensor, timestep: Tensor, text: Tensor) -> Any:  # noqa: ANN401  what the network returns
+        """One evaluation. A recorded graph writes where it wrote before, so all that it returns is copied."""
+        torch.compiler.cudagraph_mark_step_begin()
+        text = text.clone()
+        if text.requires_grad:
+            text.register_hook(torch.clone)
+        output = self._forward(sample, timestep, text)
+        output.sample = output.sample.clone()
+        return output
+
+    def _compare(self, sample: Tensor, timestep: Tensor, text: Tensor) -> None:
+        """Makes sure that the gradient is that of the network as it is.
+
+        Raises:
+            CompilationError: It is not, or there is none; the network is left as it was.
+        """
+        generator = torch.Generator().manual_seed(0)
+        x, noise = (torch.empty_like(sample).copy_(torch.randn(sample.shape, generator=generator)) for _ in range(2))
+
+        def gradient(forward: Callable[..., Any]) -> Tensor:
+            with torch.enable_grad():
+                leaf = text.detach().clone().requires_grad_()
+                (found,) = torch.autograd.grad((forward(x, timestep, leaf).sample.float() * noise).sum(), leaf)
+            return found.float()
+
+        try:
+            with uncompiled(self._network):
+                before, after = gradient(self._plain), gradient(self._run)
+        except torch.OutOfMemoryError:  # says nothing of the compiler
+            raise
+        except Exception as error:  # a compiler raises whatever it likes
+            self._give_up()
+            raise CompilationError(
+                f"it could not be compiled: {error}. Use it as it is: it gives the same results."
+            ) from error
+        off = ((after - before).norm() / before.norm()).item()
+        if not off <= AGREEMENT[sample.dtype]:
+            self._give_up()
+            raise CompilationError(
+                f"compiled, it gives a gradient that is {100 * off:.2g} % off for latents of {list(sample.shape)}; "
+                f"expected at most {100 * AGREEMENT[sample.dtype]:g} %. Use it as it is: it gives the same results."
+            )
+
+    def _give_up(self) -> None:
+        self._network.__dict__.pop("forward", None)
+        for undo in self._doublings:
+            undo()
+
+
+def _double_by_repeating(upsampler: Upsample2D) -> Callable[[], None]:
+    """Makes an upsampling repeat rows and columns instead of interpolating; returns what takes that back."""
+
+    def double(_module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
+        x, *rest = given
+        size = rest[0] if rest else named.get("output_size")
+        return (_repeated(x) if size is None else _resized(x, size), *rest), named
+
+    if upsampler.use_conv_transpose or not upsampler.interpolate:
+        return lambda: None
+    upsampler.interpolate = False
+    hook: RemovableHandle = upsampler.register_forward_pre_hook(double, with_kwargs=True)
+
+    def undo() -> None:
+        hook.remove()
+        upsampler.interpolate = True
+
+    return undo
+
+
+def _repeated(x: Tensor) -> Tensor:
+    """Every row and column twice."""
+    batch, channels, height, width = x.shape
+    twice = x[:, :, :, None, :, None].expand(batch, channels, height, 2, width, 2)
+    return twice.reshape(batch, channels, 2 * height, 2 * width)
+
+
+def _nearest(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """The nearest pixels."""
+    return interpolate(x, size=size, mode="nearest")
+
+
+_resized: Any = torch.compiler.disable(_nearest)
+"""The same, not compiled: for latents whose sides cannot be halved evenly."""

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError, UnsupportedPipelineError
 from nulltext.models import embedded, weights
 from nulltext.models.base import Model, ModelIdentity
-from nulltext.models.compiling import compile_regions
+from nulltext.models.compiling import compile_denoiser
 from nulltext.models.quiet import quiet
 from nulltext.models.stable_diffusion import StableDiffusion
 from nulltext.models.vq import VQAutoencoder
@@ -53,8 +53,8 @@ def load(
             such a file lacks. Without it those of Stable Diffusion 1.5 are fetched; for 2.x it has to be given.
         low_memory: Slower, in less memory: activations are computed again for the gradient, the autoencoder works in
             tiles, and what is not used waits on the CPU.
-        compiled: Whether the network's blocks are compiled, and their gradient compared with that of the blocks as they
-            are: minutes at first, to save some of each evaluation on a GPU.
+        compiled: Whether the network is compiled, and its gradient compared with that of the network as it is: minutes
+            at first, to save a part of each evaluation. Attention that is controlled runs as it is.
 
     Returns:
         The model.
@@ -116,7 +116,7 @@ def load(
         low_memory=low_memory,
     )
     if compiled:
-        compile_regions(model)
+        compile_denoiser(model)
     return model
 
 

@@ -10,12 +10,13 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from nulltext.diffusion.levels import Prediction
 from nulltext.models.base import Model, ModelIdentity
+from nulltext.models.compiling import compile_denoiser
 from nulltext.models.loading import choose_device, choose_dtype
 from nulltext.models.quiet import quiet
 from nulltext.models.stable_diffusion import StableDiffusion
 from nulltext.types import Embeddings, Latents, Times
 
-Family = Literal["sd15", "sd21"]
+Family = Literal["sd15", "sd21", "sdxl"]
 
 TEXT_LENGTH = 77
 _LEVELS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
@@ -56,6 +57,22 @@ class Architecture:
     parameters: int
 
 
+SDXL_UNET: Mapping[str, Any] = {
+    "sample_size": 128,
+    "block_out_channels": (320, 640, 1280),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "layers_per_block": 2,
+    "transformer_layers_per_block": (1, 2, 10),
+    "attention_head_dim": (5, 10, 20),
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+_POOLED = ("addition_embed_type", "addition_time_embed_dim", "projection_class_embeddings_input_dim")
+
 ARCHITECTURES: Mapping[Family, Architecture] = {
     "sd15": Architecture(
         unet=_UNET | {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8},
@@ -89,23 +106,22 @@ ARCHITECTURES: Mapping[Family, Architecture] = {
         levels=_LEVELS | {"prediction_type": "v_prediction", "clip_sample": False, "set_alpha_to_one": False},
         parameters=865_910_724,
     ),
+    "sdxl": Architecture(
+        unet={name: value for name, value in SDXL_UNET.items() if name not in _POOLED},
+        text={
+            "hidden_size": 2048,
+            "intermediate_size": 8192,
+            "num_hidden_layers": 12,
+            "num_attention_heads": 32,
+            "hidden_act": "gelu",
+        },
+        scheduler=diffusers.DDIMScheduler,
+        levels=_LEVELS | {"clip_sample": False, "set_alpha_to_one": False},
+        parameters=2_562_218_244,
+    ),
 }
-
-
-SDXL_UNET: Mapping[str, Any] = {
-    "sample_size": 128,
-    "block_out_channels": (320, 640, 1280),
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    "layers_per_block": 2,
-    "transformer_layers_per_block": (1, 2, 10),
-    "attention_head_dim": (5, 10, 20),
-    "cross_attention_dim": 2048,
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
+"""SDXL is its UNet without the layer for pooled text and sizes (0.2 % of its weights), behind one text encoder, as wide
+as its two."""
 
 
 def random_model(
@@ -114,23 +130,29 @@ def random_model(
     device: str | torch.device | None = None,
     dtype: torch.dtype | str | None = None,
     low_memory: bool = False,
+    compiled: bool = False,
 ) -> Model:
     """A model of a family's full size with random weights; what it draws is noise.
 
     Args:
-        family: "sd15" for Stable Diffusion 1.5, 512 pixels on a side, "sd21" for 2.1, 768 pixels.
+        family: "sd15" for Stable Diffusion 1.5, 512 pixels on a side, "sd21" for 2.1, 768 pixels, "sdxl" for XL, 1024.
         device: Where to compute; a CUDA device if there is one, else the CPU.
         dtype: The denoiser's precision; float16 on CUDA, else float32.
         low_memory: See `nulltext.load`.
+        compiled: See `nulltext.load`.
 
     Raises:
         SettingError: A device or precision that does not exist here.
+        CompilationError: `compiled` is on, and the gradient would be another.
     """
     place = choose_device(device)
     identity = ModelIdentity(f"{family}, random weights", "random")
-    return StableDiffusion.from_pipeline(
+    model = StableDiffusion.from_pipeline(
         random_pipeline(family), identity, device=place, dtype=choose_dtype(dtype, place), low_memory=low_memory
     )
+    if compiled:
+        compile_denoiser(model)
+    return model
 
 
 def random_pipeline(family: Family) -> "diffusers.StableDiffusionPipeline":

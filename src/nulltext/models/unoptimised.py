@@ -7,6 +7,8 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 
+from nulltext.attention.plain import uncompiled
+
 
 def unoptimised(denoiser: nn.Module) -> nn.Module:
     """A copy whose weights ask for gradients too, are laid out as they were stored, and whose attention is unfused.
@@ -17,7 +19,8 @@ def unoptimised(denoiser: nn.Module) -> nn.Module:
     Returns:
         The copy, of the same size in memory.
     """
-    plain: Any = copy.deepcopy(denoiser)  # diffusers carries no types
+    with uncompiled(denoiser):
+        plain: Any = copy.deepcopy(denoiser)  # diffusers carries no types
     plain.to(memory_format=torch.contiguous_format).requires_grad_(requires_grad=True)
     plain.set_attn_processor(AttnProcessor())
     return plain
