@@ -61,12 +61,12 @@ class _Compiled:
 
     def __init__(self, network: nn.Module, backend: str | Callable[..., Any], device: torch.device) -> None:
         self._network, self._plain = network, network.forward
+        dynamo: Any = getattr(torch, "_dynamo")  # noqa: B009  where torch documents its settings to be
+        dynamo.config.recompile_limit = max(dynamo.config.recompile_limit, RECOMPILATIONS)
         options: dict[str, str | int | bool | Callable[..., Any]] = {}
         if backend == "inductor":
             options = {"triton.cudagraphs": True} if device.type == "cuda" else {"cpp_wrapper": True}
-        self._forward: Callable[..., Any] = torch.compile(
-            network.forward, backend=backend, options=options, recompile_limit=RECOMPILATIONS
-        )
+        self._forward: Callable[..., Any] = torch.compile(network.forward, backend=backend, options=options)
         self._believed = set[tuple[object, ...]]()
         self._doublings = [
             _double_by_repeating(module) for module in network.modules() if isinstance(module, Upsample2D)
