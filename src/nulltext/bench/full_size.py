@@ -1,6 +1,7 @@
 """The full-size architectures with random weights on a GPU: seconds and memory, in one call of some minutes."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,11 +11,11 @@ from nulltext.bench.pictures import held_out_scenes, scene_photo
 from nulltext.bench.reconstruction import NO_EARLY_STOP
 from nulltext.bench.speed import called, flops, product_rate
 from nulltext.diffusion.evaluations import alone, descend
-from nulltext.inversion.base import Inverter
 from nulltext.inversion.direct import DirectInversion
 from nulltext.inversion.null_text import NullText
 from nulltext.metrics import Missing
 from nulltext.models.base import Model
+from nulltext.models.compiling import is_compiled
 from nulltext.models.memory import predicted_peak, saved_bytes
 from nulltext.models.random_weights import SDXLDenoiser
 from nulltext.progress import OnProgress, Progress, silent
@@ -55,6 +56,7 @@ def measure_full_size(
         null_text = NullText(steps=steps, inner_steps=inner_steps, guidance=7.5, constants=NO_EARLY_STOP)
         direct = DirectInversion(steps=steps, guidance=7.5)
         about: dict[str, Any] = {"device": called(model.device), "product_tflops": product_rate(model)}
+        about["compiled"] = is_compiled(model)
         about["saved_bytes"], about["predicted_peak_bytes"] = saved_bytes(model), predicted_peak(model, 1)
         for name, inverter in (("null_text", null_text), ("direct", direct)):
             about[name] = _timed(model, inverter, batch, about["product_tflops"])
@@ -69,11 +71,13 @@ def measure_full_size(
     return found
 
 
-def _timed(model: Model, inverter: Inverter, batch: int, rate: float) -> Mapping[str, Any]:
+def _timed(model: Model, inverter: NullText | DirectInversion, batch: int, rate: float) -> Mapping[str, Any]:
     forward, backward = flops(model)
     scenes = [scene_photo(scene, model) for scene in held_out_scenes(batch)]
-    if model.device.type == "cuda":  # what the first use costs
-        inverter(model, *scenes[0])
+    if model.device.type == "cuda" or is_compiled(model):  # what the first use costs, of one and of many
+        short = replace(inverter, steps=2)
+        short(model, *scenes[0])
+        measured_together(model, [short.inverting(model, *scene) for scene in scenes], batch)
     _, one = measured(model, lambda: inverter(model, *scenes[0]))
     many = [cost for _, cost in measured_together(model, [inverter.inverting(model, *s) for s in scenes], batch)]
     each = sum(cost.seconds for cost in many) / batch

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, final
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from nulltext.attention.plain import uncompiled
 from nulltext.bench.cost import Cost, measured, measured_together
 from nulltext.bench.extras import extra
 from nulltext.bench.pictures import held_out_scenes, scene_photo
@@ -241,7 +242,7 @@ def flops(model: Model) -> tuple[float, float]:
     height, width = model.default_size
     x = torch.zeros(1, model.latent_channels, height // model.scale, width // model.scale, device=model.device)
     text = model.embed([""]).requires_grad_()
-    with FlopCounterMode(display=False) as counter:
+    with uncompiled(model.denoiser), FlopCounterMode(display=False) as counter:
         output = model.predict(x, 1, text)
         forward = counter.get_total_flops()
         output.sum().backward()

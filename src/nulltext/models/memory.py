@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from nulltext.attention.plain import uncompiled
 from nulltext.models.base import Model
 
 ON_A_CPU, MOST = 8, 64
@@ -14,7 +15,7 @@ _SHARE, _BESIDES = 0.8, 1.5
 def saved_bytes(model: Model, size: tuple[int, int] | None = None) -> int:
     """What the network keeps of one picture between its forward and its backward pass, in bytes.
 
-    One evaluation of the network: seconds on a CPU at full size.
+    One evaluation of the network, not compiled: seconds on a CPU at full size.
 
     Args:
         model: The model.
@@ -31,7 +32,8 @@ def saved_bytes(model: Model, size: tuple[int, int] | None = None) -> int:
         return tensor
 
     x = torch.zeros(1, model.latent_channels, height // model.scale, width // model.scale, device=model.device)
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with torch.enable_grad(), uncompiled(model.denoiser), hooks:
         output = model.predict(x, 1, model.embed([""]).requires_grad_())
     del output  # until here, so that no two of the storages had one address
     return sum(kept.values())
