@@ -119,7 +119,7 @@ class _Compiled:
             raise CompilationError(
                 f"it could not be compiled: {error}. Use it as it is: it gives the same results."
             ) from error
-        off = max(((after - before).norm() / before.norm()).item() for after in afters)
+        off = (torch.stack([(after - before).norm() for after in afters]).max() / before.norm()).item()
         if not off <= AGREEMENT[sample.dtype]:
             self._give_up()
             raise CompilationError(
