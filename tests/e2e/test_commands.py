@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, JpegImagePlugin
 from safetensors.torch import load_file, save_file
 
@@ -213,3 +214,11 @@ def test_a_direct_inversion_in_low_memory(run_json, photo, tiny, here):
     assert record["settings"]["fixed_point"] == {"iterations": 1, "tolerance": 0.0}
     edited = run_json("edit", record["file"], "a blue ball", "--model", tiny, "--low-memory")
     assert Path(edited["edits"][0]["path"]).is_file()
+
+
+def test_a_compiled_inversion(run_json, photo, tiny, here, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda forward, **_: compiled.append(forward) or forward)
+    record = run_json("invert", photo, "a red ball", "--model", tiny, "--steps", 3, "--compiled")
+    assert len(compiled) == 1
+    assert record["psnr"] == record["vae_psnr"]
