@@ -34,7 +34,7 @@ GROWTH = (
     BASE,
     *((t, 5, 1, 1) for t in (5, 20)),
     *((10, n, 1, 1) for n in (1, 10)),
-    (10, 5, 2, 1),
+    *((10, 5, side, 1) for side in (2, 3)),
     *((10, 5, 1, batch) for batch in (2, 4, 8, 16)),
 )
 """Where the cost is measured: T, N, the side as a multiple of the model's own, pictures at once."""
@@ -83,8 +83,8 @@ class Growth:
         inner_steps: N.
         side: Pixels on a side.
         batch: Pictures at once.
-        seconds: For a picture.
-        peak_bytes: See `nulltext.bench.cost.Cost`.
+        seconds: For a picture, the median of the rounds.
+        peak_bytes: The most of any round, see `nulltext.bench.cost.Cost`.
     """
 
     steps: int
@@ -264,33 +264,40 @@ def product_rate(model: Model, *, runs: int = 5) -> float:
     return median(rates[1:])
 
 
-def growth(model: Model, guidance: float, settings: Sequence[tuple[int, int, int, int]] = GROWTH) -> list[Growth]:
-    """The cost at several settings.
+def growth(
+    model: Model, guidance: float, settings: Sequence[tuple[int, int, int, int]] = GROWTH, rounds: int = 3
+) -> list[Growth]:
+    """The cost at several settings, one after another in each round.
 
     Args:
         model: The model.
         guidance: The weight w.
         settings: T, N, the side as a multiple of the model's own, and how many pictures at once.
+        rounds: How many.
     """
     height, width = model.default_size
-    found: list[Growth] = []
-    for t, n, times, batch in settings:
-        size = (height * times, width * times)
-        scenes = [scene_photo(scene, model, size=size) for scene in held_out_scenes(batch)]
-        inverter: Inverter = NullText(steps=t, inner_steps=n, guidance=guidance, constants=NO_EARLY_STOP)
-        works = [inverter.inverting(model, *scene) for scene in scenes]
-        (_, cost), *_ = made = measured_together(model, works, batch)
-        found.append(
-            Growth(
-                steps=t,
-                inner_steps=n,
-                side=size[0],
-                batch=batch,
-                seconds=sum(one.seconds for _, one in made) / batch,
-                peak_bytes=_known(cost.peak_bytes),
-            )
+    seconds = [list[float]() for _ in settings]
+    peaks = [list[int]() for _ in settings]
+    for _ in range(rounds):
+        for number, (t, n, times, batch) in enumerate(settings):
+            size = (height * times, width * times)
+            scenes = [scene_photo(scene, model, size=size) for scene in held_out_scenes(batch)]
+            inverter: Inverter = NullText(steps=t, inner_steps=n, guidance=guidance, constants=NO_EARLY_STOP)
+            works = [inverter.inverting(model, *scene) for scene in scenes]
+            costs = [cost for _, cost in measured_together(model, works, batch)]
+            seconds[number].append(sum(cost.seconds for cost in costs) / batch)
+            peaks[number] += [peak for cost in costs if (peak := _known(cost.peak_bytes)) is not None]
+    return [
+        Growth(
+            steps=t,
+            inner_steps=n,
+            side=height * times,
+            batch=batch,
+            seconds=median(seconds[number]),
+            peak_bytes=max(peaks[number], default=None),
         )
-    return found
+        for number, (t, n, times, batch) in enumerate(settings)
+    ]
 
 
 def plot(found: Sequence[Growth]) -> str:
@@ -307,9 +314,10 @@ def plot(found: Sequence[Growth]) -> str:
         line.sort(key=lambda one: getattr(one, name))
         axes.plot([getattr(one, name) for one in line], [one.seconds for one in line], marker="o")
         axes.set_xlabel(label)
-        axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    figure.axes[0].set_ylabel("seconds a picture")
+    first = figure.axes[0]  # all share its scale
+    first.set_ylim(0, 1.05 * max(one.seconds for one in found))
+    first.set_ylabel("seconds a picture")
     return svg(figure)
 
 
