@@ -73,11 +73,21 @@ def test_the_network_is_compiled_and_its_answers_stay(other, model):
 
 def test_a_wrong_gradient_is_found_and_nothing_is_left_compiled(other, model, compiler):
     compiler(tenth_too_large)
-    with pytest.raises(CompilationError, match=r"epsilon\d on cpu: .* gradient that is 10 % off .* Use it as it is"):
+    with pytest.raises(CompilationError, match=r"epsilon\d on cpu: .* a gradient 10 % off .* Use it as it is"):
         compile_denoiser(other)
     assert not is_compiled(other)
     assert all(module.interpolate for module in other.denoiser.modules() if isinstance(module, Upsample2D))
     torch.testing.assert_close(gradient(other), gradient(model), rtol=0, atol=0)
+
+
+def test_a_wrong_output_is_found_where_the_gradient_is_right(other, compiler):
+    def of_output(forward):
+        return lambda *given: forward(*given) if torch.is_grad_enabled() else tenth_too_large(forward)(*given)
+
+    compiler(of_output)
+    with pytest.raises(CompilationError, match=r"an output or a gradient 10 % off"):
+        compile_denoiser(other)
+    assert not is_compiled(other)
 
 
 def test_every_new_shape_is_compared(other, model, compiler):

@@ -51,7 +51,7 @@ Compiled = Annotated[
     bool,
     typer.Option(
         "--compiled",
-        help="Compile the network and compare its gradient: minutes the first time, quicker from then on.",
+        help="Compile the network and compare its answers: minutes the first time, quicker from then on.",
         rich_help_panel="Model",
     ),
 ]

@@ -53,7 +53,7 @@ def load(
             such a file lacks. Without it those of Stable Diffusion 1.5 are fetched; for 2.x it has to be given.
         low_memory: Slower, in less memory: activations are computed again for the gradient, the autoencoder works in
             tiles, and what is not used waits on the CPU.
-        compiled: Whether the network is compiled, and its gradient compared with that of the network as it is: minutes
+        compiled: Whether the network is compiled, and its answers compared with those of the network as it is: minutes
             at first, to save a part of each evaluation. Attention that is controlled runs as it is.
 
     Returns:
