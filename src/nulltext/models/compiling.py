@@ -129,8 +129,8 @@ class _Compiled:
             self._give_up()
             raise CompilationError(
                 f"compiled, it gives an output or a gradient {100 * off:.2g} % off for latents of "
-                f"{list(sample.shape)}; expected at most {100 * AGREEMENT[sample.dtype]:g} %. Use it as it is: it gives "
-                "the same results."
+                f"{list(sample.shape)}; expected at most {100 * AGREEMENT[sample.dtype]:g} %. Use it as it is: it "
+                "gives the same results."
             )
 
     def _give_up(self) -> None:
