@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 import torch
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -43,7 +44,7 @@ def compile_denoiser(model: Model, *, backend: str | Callable[..., Any] = "induc
             first evaluation of another shape, it leaves the model as it was, too.
     """
     compiled = _Compiled(model.denoiser, backend, model.device)
-    setattr(model.denoiser, "forward", compiled)  # noqa: B010  an attribute beside the class's method
+    model.denoiser.__dict__["forward"] = compiled  # beside its class's method
     height, width = model.default_size
     x = torch.zeros(1, model.latent_channels, height // model.scale, width // model.scale, device=model.device)
     try:
@@ -75,7 +76,7 @@ class _Compiled:
             _double_by_repeating(module) for module in network.modules() if isinstance(module, Upsample2D)
         ]
 
-    def __call__(self, sample: Tensor, timestep: int | Tensor, encoder_hidden_states: Tensor) -> Any:  # noqa: ANN401  what the network returns
+    def __call__(self, sample: Tensor, timestep: int | Tensor, encoder_hidden_states: Tensor) -> UNet2DConditionOutput:
         if isinstance(timestep, int):  # a number would be compiled in
             timestep = torch.full((len(sample),), timestep, device=sample.device)
         given = sample, timestep, encoder_hidden_states
@@ -85,7 +86,7 @@ class _Compiled:
             self._believed.add(shape)
         return self._run(*given)
 
-    def _run(self, sample: Tensor, timestep: Tensor, text: Tensor) -> Any:  # noqa: ANN401  what the network returns
+    def _run(self, sample: Tensor, timestep: Tensor, text: Tensor) -> UNet2DConditionOutput:
         """One evaluation. A recorded graph writes where it wrote before, so all that it returns is copied."""
         torch.compiler.cudagraph_mark_step_begin()
         text = text.clone()
