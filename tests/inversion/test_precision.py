@@ -11,6 +11,7 @@ from nulltext.bench.pictures import held_out_scenes, scene_photo
 from nulltext.diffusion.evaluations import alone
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.inversion.descent import rounding_noise
+from nulltext.models.precision import TF32_ROUNDING, rounding_of
 
 CAPTION = "a red ball on grass"
 
@@ -63,10 +64,52 @@ def test_the_noise_measured_is_that_of_the_rounding(folder, dtype):
     """Against the difference to float32."""
     exact, rounded = (nulltext.load(folder("epsilon"), device="cpu", dtype=each) for each in ("float32", dtype))
     z, text = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)), exact.embed([CAPTION])
-    noise = alone(rounded, rounding_noise(z, 500, text, rounded.dtype))
+    noise = alone(rounded, rounding_noise(z, 500, text, rounding_of(rounded)))
     with torch.no_grad():
         true = rounded.predict(z, 500, text) - exact.predict(z, 500, text)
     assert 1 / 3 < noise.square().mean() / true.square().mean() < 3
+
+
+def tf32(x):
+    """Numbers as tensor cores take them: a mantissa of 10 bits, rounded to nearest. Gradients pass as they are."""
+    with torch.no_grad():
+        rounded = ((x.contiguous().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+    return x + (rounded - x).detach()
+
+
+@pytest.fixture
+def in_tf32(folder, monkeypatch):
+    """A model of float32 weights that computes its products as a GPU would in TF32."""
+    monkeypatch.setattr("nulltext.models.precision._has_tf32", lambda _device: True)
+    model = nulltext.load(folder("epsilon"), device="cpu", dtype="float32")
+    for module in model.denoiser.modules():
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
+            module.weight.data = tf32(module.weight.data)
+            module.register_forward_pre_hook(lambda _module, given: tuple(map(tf32, given)))
+    return model
+
+
+def test_the_noise_of_tf32_is_measured_too(folder, in_tf32):
+    assert rounding_of(in_tf32) == TF32_ROUNDING
+    exact = nulltext.load(folder("epsilon"), device="cpu")
+    z, text = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)), exact.embed([CAPTION])
+    noise = alone(in_tf32, rounding_noise(z, 500, text, rounding_of(in_tf32)))
+    with torch.no_grad():
+        true = in_tf32.predict(z, 500, text) - exact.predict(z, 500, text)
+    assert 1 / 3 < noise.square().mean() / true.square().mean() < 3
+
+
+def test_tf32_stops_where_its_rounding_is_all_that_is_left(in_tf32, photo, passes_with_gradient, monkeypatch):
+    tight = Constants(learning_rate=1e-3, decay=0.0, tolerance=1e-14, tolerance_growth=0.0)
+    method = NullText(
+        steps=4, inner_steps=3, guidance=3.0, constants=tight, fixed_point=FixedPoint(iterations=20), start=1.0
+    )
+    with passes_with_gradient(in_tf32) as batches:
+        method(in_tf32, photo, CAPTION)
+    monkeypatch.setattr("nulltext.models.precision._has_tf32", lambda _device: False)
+    with passes_with_gradient(in_tf32) as unmeasured:
+        method(in_tf32, photo, CAPTION)
+    assert len(batches) < len(unmeasured) == 12
 
 
 @pytest.mark.slow

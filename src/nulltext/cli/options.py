@@ -34,9 +34,9 @@ Device = Annotated[
     typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, mps; a GPU if there is one.", rich_help_panel="Model"),
 ]
 Dtype = Annotated[
-    Literal["float32", "float16", "bfloat16"] | None,
+    Literal["float32", "tf32", "float16", "bfloat16"] | None,
     typer.Option(
-        help="Precision inside the denoiser; float16 on CUDA, else float32.",
+        help="Precision inside the denoiser; float16 on CUDA, else float32. tf32 is of NVIDIA GPUs.",
         show_default=False,
         rich_help_panel="Model",
     ),

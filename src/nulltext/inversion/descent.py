@@ -65,7 +65,7 @@ class Place:
         return output
 
 
-def rounding_noise(z: Latents, t: int, text: Embeddings, dtype: torch.dtype) -> Evaluations[Latents]:
+def rounding_noise(z: Latents, t: int, text: Embeddings, rounding: float) -> Evaluations[Latents]:
     """How the network's output differs by its rounding alone.
 
     The last bit of every latent is turned; what that changes in the output has the rounding of two evaluations in it,
@@ -76,13 +76,13 @@ def rounding_noise(z: Latents, t: int, text: Embeddings, dtype: torch.dtype) -> 
         z: [1, C, h, w] latents.
         t: The time the network is told.
         text: [1, L, D] embedding.
-        dtype: In which precision the network computes.
+        rounding: How much, relatively, the network rounds, see `nulltext.models.precision.rounding_of`.
 
     Returns:
         [1, C, h, w] the noise.
     """
     signs = 1 - 2 * (torch.arange(z.numel(), device=z.device) % 2).view_as(z)
-    turned = z * (1 + signs * torch.finfo(dtype).eps / 2)
+    turned = z * (1 + signs * rounding / 2)
     output = yield from predict(z, t, text)
     other = yield from predict(turned, t, text)
     return (other - output) / 2**0.5

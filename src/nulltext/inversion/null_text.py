@@ -23,6 +23,7 @@ from nulltext.inversion.base import Inversion, finish
 from nulltext.inversion.descent import Descent, GuidedStep, Place, check_descent, rounding_noise
 from nulltext.inversion.solvers import SOLVERS, Solver
 from nulltext.models.base import Model, embed_captions
+from nulltext.models.precision import FLOAT32_ROUNDING, rounding_of
 from nulltext.pictures import Photo
 from nulltext.progress import OnProgress, Progress, silent
 from nulltext.types import Latents, Null, Nulls, Trajectory
@@ -156,7 +157,7 @@ class NullText:
             Guided(model, cond, 1.0), schedule, z0, null, on_progress, fixed_point=self.fixed_point
         )
         nulls, drawn = yield from self.optimise(
-            Guided(model, cond, w), schedule, pivot, null, on_progress, dtype=model.dtype
+            Guided(model, cond, w), schedule, pivot, null, on_progress, rounding=rounding_of(model)
         )
         return finish(
             self,
@@ -178,7 +179,7 @@ class NullText:
         null: Null,
         on_progress: OnProgress = silent,
         *,
-        dtype: torch.dtype = torch.float32,
+        rounding: float = FLOAT32_ROUNDING,
         starts: Nulls | None = None,
     ) -> Evaluations[tuple[Nulls, Latents]]:
         """Algorithm 1. In its words: `pivot` is z*, `z` is z-bar, `null` is the empty-set sign, `cond` is C.
@@ -189,8 +190,8 @@ class NullText:
             pivot: [T+1, C, h, w] from z*_T to z*_0.
             null: [1, L, D] the null caption's embedding, where the optimisation starts.
             on_progress: Told of every step of the sampler, phase "optimise", with the last loss.
-            dtype: In which precision the network computes. Below float32 its rounding is measured at the first step,
-                and a step is done, too, where its error is no more than what that rounding makes.
+            rounding: How much, relatively, the network rounds. Where that is more than in float32, what it makes is
+                measured at the first step, and a step is done, too, where its error is no more than that.
             starts: [T, L, D] where the optimisation of each step starts; None is where the one before has ended.
 
         Returns:
@@ -199,7 +200,8 @@ class NullText:
         model, cond, w, constants = guided.model, guided.cond, guided.guidance, self.constants
         nulls: list[Null] = []
         z, null = pivot[:1], torch.lerp(null, cond, self.start)
-        noise = None if dtype == torch.float32 else (yield from rounding_noise(z, schedule[0].t, null, dtype))
+        exact = rounding <= FLOAT32_ROUNDING
+        noise = None if exact else (yield from rounding_noise(z, schedule[0].t, null, rounding))
         for i, interval in enumerate(schedule):
             t = interval.t
             place = Place(z, t)

@@ -21,6 +21,7 @@ from nulltext.inversion.base import Inversion, finish
 from nulltext.inversion.descent import Descent, GuidedStep, check_descent
 from nulltext.inversion.null_text import PUBLISHED, Constants, NullText, check_null_guidance
 from nulltext.models.base import Model, embed_captions
+from nulltext.models.precision import rounding_of
 from nulltext.pictures import Photo
 from nulltext.progress import OnProgress, Progress, silent
 from nulltext.types import Latents, Null, Nulls, Trajectory
@@ -79,7 +80,7 @@ class OpenLoop:
             steps=self.steps, inner_steps=self.closing_steps, guidance=w, constants=self.constants, check_first=True
         )
         nulls, drawn = yield from closing.optimise(
-            guided, schedule, pivot, null, on_progress, dtype=model.dtype, starts=nulls
+            guided, schedule, pivot, null, on_progress, rounding=rounding_of(model), starts=nulls
         )
         return finish(
             self,

@@ -17,6 +17,7 @@ from nulltext.inversion.base import Inversion, finish
 from nulltext.inversion.descent import check_descent
 from nulltext.inversion.null_text import PUBLISHED, Constants, NullText
 from nulltext.models.base import Model, embed_captions
+from nulltext.models.precision import rounding_of
 from nulltext.pictures import Photo
 from nulltext.progress import OnProgress, silent
 from nulltext.types import Latents, Trajectory
@@ -96,7 +97,7 @@ class RandomPivot:
         cond, null = embed_captions(model, [caption]), model.embed([""])
         pivot = random_trajectory(model.encode(photo.pixels), schedule, torch.Generator().manual_seed(self.seed))
         nulls, drawn = yield from self.null_text.optimise(
-            Guided(model, cond, w), schedule, pivot, null, on_progress, dtype=model.dtype
+            Guided(model, cond, w), schedule, pivot, null, on_progress, rounding=rounding_of(model)
         )
         return finish(
             self,

@@ -15,6 +15,7 @@ from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError, Un
 from nulltext.models import embedded, weights
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.models.compiling import compile_denoiser
+from nulltext.models.precision import choose_dtype
 from nulltext.models.quiet import quiet
 from nulltext.models.stable_diffusion import StableDiffusion
 from nulltext.models.vq import VQAutoencoder
@@ -47,7 +48,8 @@ def load(
             diffusers' format; or a single ``.safetensors`` or ``.ckpt`` file; or a hub id such as
             "stable-diffusion-v1-5/stable-diffusion-v1-5", fetched if it is not yet on this machine.
         device: Where to compute; a CUDA device if there is one, else the CPU.
-        dtype: The denoiser's precision: float32, float16 or bfloat16; float16 on CUDA, else float32.
+        dtype: The denoiser's precision: float32, "tf32" (see `choose_dtype`), float16 or bfloat16; float16 on CUDA,
+            else float32.
         revision: A hub id's branch, tag or commit.
         config: For a single file: a folder in diffusers' format, or a hub id, with the configs and the tokenizer which
             such a file lacks. Without it those of Stable Diffusion 1.5 are fetched; for 2.x it has to be given.
@@ -134,25 +136,6 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
         raise SettingError(f"got device {str(device)!r}, which is not here: {error}. Try 'cpu'.") from error
     return place
-
-
-def choose_dtype(dtype: torch.dtype | str | None, device: torch.device) -> torch.dtype:
-    """The precision asked for, or float16 on CUDA, else float32.
-
-    Raises:
-        SettingError: It is none that can be used.
-    """
-    if dtype is None:
-        return torch.float16 if device.type == "cuda" else torch.float32
-    names = {
-        "float32": torch.float32, "fp32": torch.float32,
-        "float16": torch.float16, "fp16": torch.float16,
-        "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
-    }  # fmt: skip
-    known = names.get(str(dtype).removeprefix("torch."))
-    if known is None:
-        raise SettingError(f"got dtype {dtype!s}; expected float32, float16 or bfloat16.")
-    return known
 
 
 def _check_kind(index: object, name: str) -> None:

@@ -11,7 +11,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from nulltext.diffusion.levels import Prediction
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.models.compiling import compile_denoiser
-from nulltext.models.loading import choose_device, choose_dtype
+from nulltext.models.loading import choose_device
+from nulltext.models.precision import choose_dtype
 from nulltext.models.quiet import quiet
 from nulltext.models.stable_diffusion import StableDiffusion
 from nulltext.types import Embeddings, Latents, Times
