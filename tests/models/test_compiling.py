@@ -80,6 +80,17 @@ def test_a_wrong_gradient_is_found_and_nothing_is_left_compiled(other, model, co
     torch.testing.assert_close(gradient(other), gradient(model), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_wrong_gradient_is_found_below_float32(folder, compiler, dtype):
+    rounded = nulltext.load(folder("epsilon"), device="cpu", dtype=dtype)
+    compile_denoiser(rounded)
+    gradient(rounded)
+    compiler(tenth_too_large)
+    rounded = nulltext.load(folder("epsilon"), device="cpu", dtype=dtype)
+    with pytest.raises(CompilationError, match=r"a gradient \d+(\.\d)? % off"):
+        compile_denoiser(rounded)
+
+
 def test_a_wrong_output_is_found_where_the_gradient_is_right(other, compiler):
     def of_output(forward):
         return lambda *given: forward(*given) if torch.is_grad_enabled() else tenth_too_large(forward)(*given)

@@ -19,9 +19,12 @@ from torch.utils.hooks import RemovableHandle
 from nulltext.attention.plain import uncompiled
 from nulltext.errors import CompilationError
 from nulltext.models.base import Model
+from nulltext.models.precision import rounding_of
 
-AGREEMENT = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 1e-1}
-"""By how much of their length output and gradient may differ, by the network's precision."""
+AGREEMENT = 1e-3
+"""By how much of their length output and gradient may differ."""
+ROUNDINGS = 6
+"""By how many roundings of the network they may, if that is more: below float32 its gradient is off by two as it is."""
 RUNS = 3
 """How often they are compared at a shape: a CUDA graph runs as it is at first, is recorded next, and then replayed."""
 RECOMPILATIONS = 64
@@ -43,7 +46,8 @@ def compile_denoiser(model: Model, *, backend: str | Callable[..., Any] = "induc
         CompilationError: They differ, or nothing compiles; the model is left as it was. Raised later, at the
             first evaluation of another shape, it leaves the model as it was, too.
     """
-    compiled = _Compiled(model.denoiser, backend, model.device)
+    agreement = max(AGREEMENT, ROUNDINGS * rounding_of(model))
+    compiled = _Compiled(model.denoiser, backend, model.device, agreement)
     model.denoiser.__dict__["forward"] = compiled  # beside its class's method
     height, width = model.default_size
     x = torch.zeros(1, model.latent_channels, height // model.scale, width // model.scale, device=model.device)
@@ -63,8 +67,10 @@ def is_compiled(model: Model) -> bool:
 class _Compiled:
     """A denoiser's forward, compiled."""
 
-    def __init__(self, network: nn.Module, backend: str | Callable[..., Any], device: torch.device) -> None:
-        self._network, self._plain = network, network.forward
+    def __init__(
+        self, network: nn.Module, backend: str | Callable[..., Any], device: torch.device, agreement: float
+    ) -> None:
+        self._network, self._plain, self._agreement = network, network.forward, agreement
         dynamo: Any = getattr(torch, "_dynamo")  # noqa: B009  where torch documents its settings to be
         dynamo.config.recompile_limit = max(dynamo.config.recompile_limit, RECOMPILATIONS)
         options: dict[str, str | int | bool | Callable[..., Any]] = {}
@@ -126,12 +132,12 @@ class _Compiled:
             ) from error
         differences = [(a - b).norm() / b.norm() for run in compiled for a, b in zip(run, plain, strict=True)]
         off = torch.stack(differences).max().item()
-        if not off <= AGREEMENT[sample.dtype]:
+        if not off <= self._agreement:
             self._give_up()
             raise CompilationError(
                 f"compiled, it gives an output or a gradient {100 * off:.2g} % off for latents of "
-                f"{list(sample.shape)}; expected at most {100 * AGREEMENT[sample.dtype]:g} %. Use it as it is: it "
-                "gives the same results."
+                f"{list(sample.shape)}; expected at most {100 * self._agreement:g} %. Use it as it is: it gives the "
+                "same results."
             )
 
     def _give_up(self) -> None:
