@@ -110,6 +110,9 @@ def test_one_picture_is_inverted_once(model, cases, tmp_path, monkeypatch):
     assert len(calls) == 5  # another one shares nothing
     run(model, [replace(cases[2], picture=cases[0].picture)], CANDIDATES, {}, tmp_path)
     assert len(calls) == 6  # nor does another picture of the same name
+    monkeypatch.setattr("nulltext.bench.run.precision_of", lambda _model: "tf32")
+    run(model, cases, CANDIDATES, {}, tmp_path)
+    assert len(calls) == 8  # nor another precision of the same weights
 
 
 def test_pictures_to_look_at(model, cases, tmp_path):

@@ -3,7 +3,7 @@ import torch
 
 import nulltext
 from nulltext.errors import SettingError
-from nulltext.models.precision import FLOAT32_ROUNDING, TF32_ROUNDING, choose_dtype, rounding_of
+from nulltext.models.precision import FLOAT32_ROUNDING, TF32_ROUNDING, choose_dtype, precision_of, rounding_of
 
 CPU = torch.device("cpu")
 
@@ -47,3 +47,10 @@ def test_float32_rounds_more_where_torch_is_set_to(model, with_tf32, monkeypatch
     torch.set_float32_matmul_precision("highest")
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     assert rounding_of(model) == TF32_ROUNDING, "convolutions alone"
+
+
+def test_records_tell_tf32_from_float32(folder, model, with_tf32):
+    half = nulltext.load(folder("epsilon"), device="cpu", dtype="bfloat16")
+    assert (precision_of(model), precision_of(half)) == ("torch.float32", "torch.bfloat16")
+    torch.set_float32_matmul_precision("high")
+    assert (precision_of(model), precision_of(half)) == ("tf32", "torch.bfloat16")

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -71,6 +72,15 @@ def told(workshop: Workshop) -> Told:
 @pytest.fixture(scope="module")
 def handlers(workshop: Workshop, told: Told) -> Handlers:
     return Handlers(workshop, told)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file that somebody uploaded, for tests of the gate alone."""
+    path = tmp_path / "uploads" / 'some "good" café.png'
+    path.parent.mkdir()
+    path.write_bytes(b"a picture")
+    return path
 
 
 @pytest.fixture

@@ -9,23 +9,15 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from nulltext.errors import KeptFileNotFoundError, SettingError
+from nulltext.errors import SettingError
 from nulltext.web.gate import COOKIE, Gate, Told, person_in, read_auth
 from nulltext.web.people import People
 from nulltext.web.server import LOOPBACK
 
 
 @pytest.fixture
-def told(tmp_path):
-    (tmp_path / "uploads").mkdir()
-    return Told(tmp_path / "uploads")
-
-
-@pytest.fixture
-def file(tmp_path):
-    path = tmp_path / "uploads" / 'some "good" café.png'
-    path.write_bytes(b"a picture")
-    return path
+def told(file):
+    return Told(file.parent)
 
 
 def add_what_could_be_misused(app):
@@ -314,31 +306,6 @@ def test_nothing_is_guessed_from_content(browser):
     assert fetch(browser(), "/etc/passwd") == 403
 
 
-def naming(path):
-    return json.dumps({"path": str(path)}).encode()
-
-
-def test_a_file_that_json_names(told, file):
-    told.note("ann", naming(file))
-    assert told.knows("ann", str(file))
-    assert not told.knows("ben", str(file))
-
-
-def test_files_that_an_upload_lists(told, file):
-    other = file.with_name("other.png")
-    told.note("ann", json.dumps([str(file), str(other)]).encode(), listed=True)
-    assert told.knows("ann", str(file))
-    assert told.knows("ann", str(other))
-
-
-def test_a_text_that_reads_like_a_files_name_tells_nobody_of_it(told, file):
-    for text in (str(file), f'"path": "{file}"', f'", "path": "{file}"', f'", "{file}"'):
-        for said in (text, [text], {"caption": text}, {"data": ["", text]}, {"data": [json.dumps({"path": text})]}):
-            told.note("ann", json.dumps(said).encode())
-    told.note("ann", json.dumps([f'/elsewhere/a", "{file}']).encode(), listed=True)
-    assert told._to == {}
-
-
 def test_a_caption_that_names_anothers_file(browser, file):
     ann, ben = browser(), browser()
     ann.get("/gradio_api/json")
@@ -347,54 +314,12 @@ def test_a_caption_that_names_anothers_file(browser, file):
     assert (fetch(ann, file), fetch(ben, file)) == (200, 403)
 
 
-def test_a_file_is_read_by_who_was_told(told, file, tmp_path):
-    told.note("ann", naming(file))
-    assert told.read("ann", str(file)) == b"a picture"
-    (tmp_path / "secret").write_bytes(b"secret")
-    for person, path in (
-        ("ben", file),
-        ("ann", tmp_path / "secret"),
-        ("ann", f"{file.parent}/../secret"),
-        ("ann", file.parent),
-    ):
-        with pytest.raises(KeptFileNotFoundError):
-            told.read(person, str(path))
-
-
-def test_who_says_a_path_that_leads_out_is_told_of_nothing(told, tmp_path):
-    """What somebody sends may come back in an answer to them."""
-    (tmp_path / "secret").write_bytes(b"secret")
-    for path in (f"{tmp_path}/uploads/../secret", str(tmp_path / "secret"), f"{tmp_path}/uploads2"):
-        told.note("ann", naming(path))
-        told.note("ann", json.dumps([path]).encode(), listed=True)
-        with pytest.raises(KeptFileNotFoundError):
-            told.read("ann", path)
-
-
 @pytest.mark.parametrize("path", ["/api/repeat", "/gradio_api/refused"])
 def test_who_makes_the_server_repeat_a_name_is_told_of_nothing(browser, file, path):
     """FastAPI says back what it does not take."""
     ben = browser()
     assert str(file) in ben.get(path, params={"what": str(file)}).json()["path"]
     assert fetch(ben, file) == 403
-
-
-@pytest.mark.parametrize("end", [b'\\x"', b'\n"', b'\xff"', b"", b"\\"])
-def test_what_only_looks_like_json_is_passed_over(told, file, end):
-    told.note("ann", b'{"path": "' + str(file.parent).encode() + b"/a" + end)
-    told.note("ann", b'["' + str(file.parent).encode() + b"/a" + end, listed=True)
-    assert told._to == {}
-
-
-def test_files_that_are_gone_are_forgotten(told, file):
-    told.note("ann", naming(file))
-    told.forget()
-    assert told.knows("ann", str(file))
-    file.unlink()
-    with pytest.raises(KeptFileNotFoundError):
-        told.read("ann", str(file))
-    told.forget()
-    assert not told.knows("ann", str(file))
 
 
 @pytest.fixture

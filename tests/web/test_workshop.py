@@ -110,6 +110,13 @@ def test_anything_else_is_another_inversion(workshop, person, sample, inverted, 
     assert done(workshop.invert(person, sample, "a.png", dataclasses.replace(asked, **other))).seconds > 0
 
 
+def test_another_precision_of_the_same_weights_is_another_inversion(
+    workshop, person, sample, inverted, asked, monkeypatch
+):
+    monkeypatch.setattr("nulltext.web.workshop.precision_of", lambda _model: "tf32")
+    assert done(workshop.invert(person, sample, "a.png", asked)).seconds > 0
+
+
 def test_another_picture_is_another_inversion(workshop, person, sample, inverted, asked):
     turned = png(Image.open(io.BytesIO(sample)).rotate(180))
     assert done(workshop.invert(person, turned, "a.png", asked)).seconds > 0

@@ -29,6 +29,7 @@ from nulltext.inversion.base import Inversion, Inverter
 from nulltext.inversion.reconstruct import reconstruct, reconstructing
 from nulltext.metrics import Missing
 from nulltext.models.base import Model
+from nulltext.models.precision import precision_of
 from nulltext.pictures import Photo, open_image, to_image
 from nulltext.progress import OnProgress, silent
 from nulltext.types import OnePixels
@@ -191,7 +192,7 @@ def _kept_at(model: Model, group: Sequence[Case], candidate: Candidate, measures
     record = {
         "version": __version__,
         "model": asdict(model.identity),
-        "dtype": str(model.dtype),
+        "dtype": precision_of(model),
         "measures": measures,
         "cases": [(case.name, case.kind, case.source, case.target, case.seed) for case in group],
         "picture": _digest(group[0]),
@@ -278,7 +279,7 @@ def _try(
                     "sha256": photo.sha256,
                     "model": model.identity.id,
                     "revision": model.identity.revision,
-                    "dtype": str(model.dtype),
+                    "dtype": precision_of(model),
                     "device": str(model.device),
                     "python": platform.python_version(),
                     "nulltext": __version__,

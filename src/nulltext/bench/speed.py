@@ -23,6 +23,7 @@ from nulltext.inversion.null_text import PUBLISHED, Constants, NullText
 from nulltext.metrics import Missing, psnr
 from nulltext.models.base import Model
 from nulltext.models.compiling import is_compiled
+from nulltext.models.precision import precision_of
 from nulltext.pictures import Photo
 from nulltext.progress import OnProgress, Progress, silent
 
@@ -110,7 +111,7 @@ class SpeedFigures:
         growth: The cost by T, N, side and batch.
         guidance: The weight w.
         device: Where.
-        dtype: The network's precision.
+        dtype: The network's precision, see `nulltext.models.precision.precision_of`.
         compiled: Whether the network is compiled; the transcription's never is.
         threads: Of the CPU.
     """
@@ -226,7 +227,7 @@ def measure_speed(
         growth=growth(model, guidance) if grow else [],
         guidance=guidance,
         device=called(model.device),
-        dtype=str(model.dtype),
+        dtype=precision_of(model),
         compiled=is_compiled(model),
         threads=torch.get_num_threads(),
     )

@@ -73,6 +73,7 @@ def invert(
         )
 
     from nulltext import DDIM, DirectInversion, NullText, load, open_image
+    from nulltext.models.precision import precision_of
 
     if method == "ddim":
         inverter = DDIM(steps=steps, guidance=1.0 if guidance is None else guidance)
@@ -106,7 +107,7 @@ def invert(
                 "gap_db": scores.vae_psnr - scores.psnr,
                 "seconds": seconds,
                 "device": str(loaded.device),
-                "dtype": str(loaded.dtype).removeprefix("torch."),
+                "dtype": precision_of(loaded).removeprefix("torch."),
             }
         )
         return

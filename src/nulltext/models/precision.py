@@ -45,15 +45,22 @@ def choose_dtype(dtype: torch.dtype | str | None, device: torch.device) -> torch
     return _NAMES[name]
 
 
+def precision_of(model: Model) -> str:
+    """What records call a denoiser's precision: "tf32" where matrices are multiplied so, else its weights' type."""
+    return TF32 if _takes_tf32(model, torch.backends.cuda.matmul.fp32_precision) else str(model.dtype)
+
+
 def rounding_of(model: Model) -> float:
     """The relative rounding of the products in a model's denoiser, from 2^-23 in float32 to 2^-7 in bfloat16.
 
     A float32 network on a GPU counts as TF32 where torch's switches say so, for matrices or for convolutions.
     """
-    if model.dtype == torch.float32 and _has_tf32(model.device):
-        switches = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision
-        return TF32_ROUNDING if TF32 in switches else FLOAT32_ROUNDING
-    return torch.finfo(model.dtype).eps
+    switches = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision
+    return TF32_ROUNDING if _takes_tf32(model, *switches) else torch.finfo(model.dtype).eps
+
+
+def _takes_tf32(model: Model, *switches: object) -> bool:
+    return model.dtype == torch.float32 and TF32 in switches and _has_tf32(model.device)
 
 
 def _has_tf32(device: torch.device) -> bool:

@@ -28,6 +28,7 @@ from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import reconstruct
 from nulltext.models.base import Model
 from nulltext.models.loading import EMBEDDED, load
+from nulltext.models.precision import precision_of
 from nulltext.pictures import open_image, to_image, to_pixels
 from nulltext.types import OnePixels
 from nulltext.web.jobs import Job, Jobs
@@ -185,7 +186,7 @@ class Workshop:
         self.check_words(request.model, request.caption)
         photo = open_image(data, model, fit=request.fit)
         what = photo.sha256, request.caption, asdict(model.identity), repr(request.inverter), request.fit
-        path = self.people.cached(*what, str(model.dtype), torch.get_num_threads())
+        path = self.people.cached(*what, precision_of(model), torch.get_num_threads())
         try:
             inversion = Inversion.load(path)
             path.touch()
