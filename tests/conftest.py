@@ -1,13 +1,16 @@
 """Tiny pipelines of the real classes, built on the spot: no download and no stand-ins."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 # Before torch looks for one: a GPU would be chosen by default, and float16 with it, on some machines and not on others.
 os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("NULLTEXT_CUDA", "")
 
+import greenlet
 import jaxtyping
+import jaxtyping._storage
 import numpy as np
 import pytest
 import torch
@@ -29,6 +32,18 @@ with jaxtyping.install_import_hook(CHECKED, "beartype.beartype"):
     from nulltext.models.base import Model
     from nulltext.models.loading import load
     from nulltext.pictures import Photo, open_image
+
+
+def _each_greenlet_its_own(event: str, moved: tuple[object, object]) -> None:
+    """Gives every greenlet a record of the shapes it is checking: jaxtyping keeps one a thread."""
+    if event in ("switch", "throw"):
+        left, entered = moved
+        _CHECKING[left] = getattr(jaxtyping._storage._shape_storage, "memo_stack", [])
+        jaxtyping._storage._shape_storage.memo_stack = _CHECKING.pop(entered, [])
+
+
+_CHECKING: MutableMapping[object, list[object]] = WeakKeyDictionary()
+greenlet.settrace(_each_greenlet_its_own)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -27,17 +27,19 @@ if TYPE_CHECKING:
     from nulltext.editing.text2live import Text2LIVE
     from nulltext.editing.vqgan_clip import VQGANCLIP
     from nulltext.errors import NulltextError
-    from nulltext.inversion.base import Inversion, Inverter, Scores
-    from nulltext.inversion.ddim import DDIM
-    from nulltext.inversion.direct import DirectInversion
-    from nulltext.inversion.global_null_text import GlobalNullText
-    from nulltext.inversion.no_pivot import NoPivot
-    from nulltext.inversion.null_text import Constants, NullText
-    from nulltext.inversion.open_loop import OpenLoop
-    from nulltext.inversion.random_pivot import RandomPivot
+    from nulltext.inversion.base import Inversion, Scores
+    from nulltext.inversion.invert import Inverter, invert_together
+    from nulltext.inversion.methods.ddim import DDIM
+    from nulltext.inversion.methods.direct import DirectInversion
+    from nulltext.inversion.methods.global_null_text import GlobalNullText
+    from nulltext.inversion.methods.negative_prompt import NegativePrompt
+    from nulltext.inversion.methods.no_pivot import NoPivot
+    from nulltext.inversion.methods.null_text import NullText
+    from nulltext.inversion.methods.open_loop import OpenLoop
+    from nulltext.inversion.methods.random_pivot import RandomPivot
+    from nulltext.inversion.methods.textual_inversion import TextualInversion
     from nulltext.inversion.reconstruct import reconstruct
-    from nulltext.inversion.textual_inversion import TextualInversion
-    from nulltext.inversion.together import invert_together
+    from nulltext.inversion.stopping import Constants
     from nulltext.metrics import psnr
     from nulltext.models.base import Model, ModelIdentity
     from nulltext.models.loading import load
@@ -50,36 +52,37 @@ _HOMES = {
     "AttentionMaps": "editing.maps",
     "Blend": "editing.blend",
     "CaptionSwap": "editing.caption_swap",
-    "Constants": "inversion.null_text",
-    "DDIM": "inversion.ddim",
-    "DirectInversion": "inversion.direct",
+    "Constants": "inversion.stopping",
+    "DDIM": "inversion.methods.ddim",
+    "DirectInversion": "inversion.methods.direct",
     "Edit": "editing.base",
     "Editor": "editing.base",
     "FixedPoint": "diffusion.fixed_point",
     "FromNoise": "editing.from_noise",
-    "GlobalNullText": "inversion.global_null_text",
+    "GlobalNullText": "inversion.methods.global_null_text",
     "Inversion": "inversion.base",
-    "Inverter": "inversion.base",
+    "Inverter": "inversion.invert",
     "Model": "models.base",
     "ModelIdentity": "models.base",
-    "NoPivot": "inversion.no_pivot",
-    "NullText": "inversion.null_text",
+    "NegativePrompt": "inversion.methods.negative_prompt",
+    "NoPivot": "inversion.methods.no_pivot",
+    "NullText": "inversion.methods.null_text",
     "NulltextError": "errors",
     "OnProgress": "progress",
     "Photo": "pictures",
     "Progress": "progress",
-    "OpenLoop": "inversion.open_loop",
+    "OpenLoop": "inversion.methods.open_loop",
     "PromptToPrompt": "editing.prompt_to_prompt",
-    "RandomPivot": "inversion.random_pivot",
+    "RandomPivot": "inversion.methods.random_pivot",
     "SDEdit": "editing.sdedit",
     "Scores": "inversion.base",
     "Text2LIVE": "editing.text2live",
-    "TextualInversion": "inversion.textual_inversion",
+    "TextualInversion": "inversion.methods.textual_inversion",
     "VQGANCLIP": "editing.vqgan_clip",
     "attention_maps": "editing.maps",
     "generate": "editing.generate",
     "generate_inversion": "editing.generate",
-    "invert_together": "inversion.together",
+    "invert_together": "inversion.invert",
     "load": "models.loading",
     "open_image": "pictures",
     "psnr": "metrics",
@@ -104,6 +107,7 @@ __all__ = [
     "Inverter",
     "Model",
     "ModelIdentity",
+    "NegativePrompt",
     "NoPivot",
     "NullText",
     "NulltextError",

@@ -6,7 +6,7 @@ import torch
 from nulltext import DDIM, NullText, reconstruct
 from nulltext.bench.cost import measured
 from nulltext.errors import Cancelled
-from nulltext.inversion.null_text import Constants
+from nulltext.inversion.stopping import Constants
 from nulltext.metrics import Missing
 
 CAPTION = "a red ball on grass"

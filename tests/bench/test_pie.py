@@ -14,7 +14,7 @@ from nulltext.bench.pie_scenes import write_pie_set
 from nulltext.bench.pie_study import spread
 from nulltext.bench.runs import cut_runs, decode_runs, encode_runs
 from nulltext.errors import CaseError, CaseNotFoundError, OutputExistsError, SettingError
-from nulltext.inversion.null_text import PUBLISHED
+from nulltext.inversion.stopping import PUBLISHED
 from nulltext.models.loading import load
 
 SHIPPED = Path(__file__).parent / "pie"

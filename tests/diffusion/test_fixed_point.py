@@ -4,11 +4,10 @@ import torch
 import nulltext
 from nulltext import DDIM
 from nulltext.bench.pictures import held_out_scenes, scene_photo
-from nulltext.diffusion.evaluations import alone
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import denoise
-from nulltext.diffusion.sampling import inverting, sample
+from nulltext.diffusion.sampling import ddim_inversion, sample
 from nulltext.errors import SettingError
 
 CAPTION = "a red ball on grass"
@@ -30,7 +29,7 @@ def inverted(model, photo, steps, fixed_point, guidance=1.0, caption=CAPTION):
     guided = Guided(counted, model.embed([caption]), guidance)
     schedule, null = model.schedule(steps), model.embed([""])
     z0 = model.encode(photo.pixels)
-    return alone(counted, inverting(guided, schedule, z0, null, fixed_point=fixed_point)), counted.evaluations
+    return ddim_inversion(guided, schedule, z0, null, fixed_point=fixed_point), counted.evaluations
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
@@ -39,7 +38,7 @@ def test_a_solved_step_is_the_samplers_step_inverted(any_model, photo, guidance)
     guided, null = Guided(any_model, any_model.embed([CAPTION]), guidance), any_model.embed([""])
     for z, cleaner, interval in zip(pivot[:-1], pivot[1:], any_model.schedule(10), strict=True):
         with torch.no_grad():
-            output = alone(any_model, guided.predict(z[None], interval.t, null))
+            output = guided.predict(z[None], interval.t, null)
         torch.testing.assert_close(
             denoise(z[None], output, interval, any_model.prediction)[0], cleaner, rtol=0, atol=1e-4
         )

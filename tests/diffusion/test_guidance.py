@@ -1,6 +1,5 @@
 import torch
 
-from nulltext.diffusion.evaluations import alone
 from nulltext.diffusion.guidance import Guided, guide
 
 
@@ -27,12 +26,12 @@ def test_the_equation():
 def test_one_pass_for_both_halves_and_each_caption_its_own():
     echo = Echo()
     cond = torch.tensor([1.0, 2.0])[:, None, None].expand(2, 3, 4)
-    out = alone(echo, Guided(echo, cond, 2.0).predict(torch.zeros(2, 1, 2, 2), 5, torch.zeros(1, 3, 4)))
+    out = Guided(echo, cond, 2.0).predict(torch.zeros(2, 1, 2, 2), 5, torch.zeros(1, 3, 4))
     assert echo.asked == [4]
     assert out[:, 0, 0, 0].tolist() == [2, 4]
 
 
 def test_at_weight_one_the_null_half_is_not_computed():
     echo = Echo()
-    alone(echo, Guided(echo, torch.ones(2, 3, 4), 1.0).predict(torch.zeros(2, 1, 2, 2), 5, torch.zeros(1, 3, 4)))
+    Guided(echo, torch.ones(2, 3, 4), 1.0).predict(torch.zeros(2, 1, 2, 2), 5, torch.zeros(1, 3, 4))
     assert echo.asked == [2]

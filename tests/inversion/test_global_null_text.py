@@ -4,7 +4,7 @@ from torch.nn import functional as F
 
 from nulltext import DDIM, Progress, psnr, reconstruct
 from nulltext.errors import CaptionError, SettingError
-from nulltext.inversion.global_null_text import GlobalNullText
+from nulltext.inversion.methods.global_null_text import GlobalNullText
 
 CAPTION = "a red ball on grass"
 

@@ -6,9 +6,9 @@ from torch.nn import functional as F
 
 from nulltext import Progress, psnr, reconstruct
 from nulltext.errors import CaptionError, DivergedError, SettingError
-from nulltext.inversion.no_pivot import NoPivot
-from nulltext.inversion.null_text import PUBLISHED
-from nulltext.inversion.random_pivot import RandomPivot
+from nulltext.inversion.methods.no_pivot import NoPivot
+from nulltext.inversion.methods.random_pivot import RandomPivot
+from nulltext.inversion.stopping import PUBLISHED
 
 CAPTION = "a red ball on grass"
 

@@ -8,10 +8,11 @@ import torch
 import nulltext
 from nulltext import Constants, NullText
 from nulltext.bench.pictures import held_out_scenes, scene_photo
-from nulltext.diffusion.evaluations import alone
 from nulltext.diffusion.fixed_point import FixedPoint
-from nulltext.inversion.descent import rounding_noise
+from nulltext.inversion.problem import Problem
+from nulltext.inversion.stopping import Stopping, rounding_noise
 from nulltext.models.precision import TF32_ROUNDING, rounding_of
+from nulltext.progress import silent
 
 CAPTION = "a red ball on grass"
 
@@ -45,18 +46,38 @@ def test_optimises_about_as_well_as_in_float32(folder, photo, dtype):
 def test_nothing_is_burnt_on_what_the_precision_cannot_tell(folder, photo, passes_with_gradient):
     """With a tolerance far below bfloat16's rounding, steps end where that rounding is all that is left."""
     tight = Constants(learning_rate=1e-3, decay=0.0, tolerance=1e-12, tolerance_growth=0.0)
-    solved = FixedPoint(iterations=20)
-    method = NullText(steps=4, inner_steps=3, guidance=3.0, constants=tight, fixed_point=solved, start=1.0)
     taken = {}
     for dtype in ("float32", "bfloat16"):
         model = nulltext.load(folder("v_prediction"), device="cpu", dtype=dtype)
-        with passes_with_gradient(model) as batches:
-            method(model, photo, CAPTION)
+        with passes_with_gradient(model) as batches, torch.no_grad():
+            problem = nearly_solved(model, photo)
+            method(tight).solve(problem)
         taken[dtype] = len(batches)
     assert taken["bfloat16"] < taken["float32"] == 12
-    assert tight.done(torch.tensor(1e-6), 0, 1e-5)
-    assert not tight.done(torch.tensor(1e-6), 0)
-    assert not dataclasses.replace(tight, tolerance=0.0).done(torch.tensor(1e-6), 0, 1e-5)
+    z = problem.z0
+    assert Stopping(problem, tight, z).below(0, lambda output: output) > 1e-12
+    assert Stopping(problem, tight, z).below(0) == 1e-12
+    assert Stopping(problem, dataclasses.replace(tight, tolerance=0.0), z).below(0, lambda output: output) == 0
+
+
+def nearly_solved(model, photo):
+    """An image whose optimisation starts from the prompt's embedding: on a solved pivot hardly an error is left."""
+    cond = model.embed([CAPTION])
+    return Problem(
+        denoiser=model,
+        schedule=model.schedule(4),
+        z0=model.encode(photo.pixels),
+        cond=cond,
+        null=cond,
+        w=3.0,
+        rounding=rounding_of(model),
+        on_progress=silent,
+    )
+
+
+def method(constants):
+    solved = FixedPoint(iterations=20)
+    return NullText(steps=4, inner_steps=3, guidance=3.0, constants=constants, fixed_point=solved)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -64,7 +85,7 @@ def test_the_noise_measured_is_that_of_the_rounding(folder, dtype):
     """Against the difference to float32."""
     exact, rounded = (nulltext.load(folder("epsilon"), device="cpu", dtype=each) for each in ("float32", dtype))
     z, text = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)), exact.embed([CAPTION])
-    noise = alone(rounded, rounding_noise(z, 500, text, rounding_of(rounded)))
+    noise = rounding_noise(rounded, z, 500, text, rounding_of(rounded))
     with torch.no_grad():
         true = rounded.predict(z, 500, text) - exact.predict(z, 500, text)
     assert 1 / 3 < noise.square().mean() / true.square().mean() < 3
@@ -93,7 +114,7 @@ def test_the_noise_of_tf32_is_measured_too(folder, in_tf32):
     assert rounding_of(in_tf32) == TF32_ROUNDING
     exact = nulltext.load(folder("epsilon"), device="cpu")
     z, text = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)), exact.embed([CAPTION])
-    noise = alone(in_tf32, rounding_noise(z, 500, text, rounding_of(in_tf32)))
+    noise = rounding_noise(in_tf32, z, 500, text, rounding_of(in_tf32))
     with torch.no_grad():
         true = in_tf32.predict(z, 500, text) - exact.predict(z, 500, text)
     assert 1 / 3 < noise.square().mean() / true.square().mean() < 3
@@ -101,14 +122,11 @@ def test_the_noise_of_tf32_is_measured_too(folder, in_tf32):
 
 def test_tf32_stops_where_its_rounding_is_all_that_is_left(in_tf32, photo, passes_with_gradient, monkeypatch):
     tight = Constants(learning_rate=1e-3, decay=0.0, tolerance=1e-14, tolerance_growth=0.0)
-    method = NullText(
-        steps=4, inner_steps=3, guidance=3.0, constants=tight, fixed_point=FixedPoint(iterations=20), start=1.0
-    )
-    with passes_with_gradient(in_tf32) as batches:
-        method(in_tf32, photo, CAPTION)
+    with passes_with_gradient(in_tf32) as batches, torch.no_grad():
+        method(tight).solve(nearly_solved(in_tf32, photo))
     monkeypatch.setattr("nulltext.models.precision._has_tf32", lambda _device: False)
-    with passes_with_gradient(in_tf32) as unmeasured:
-        method(in_tf32, photo, CAPTION)
+    with passes_with_gradient(in_tf32) as unmeasured, torch.no_grad():
+        method(tight).solve(nearly_solved(in_tf32, photo))
     assert len(batches) < len(unmeasured) == 12
 
 

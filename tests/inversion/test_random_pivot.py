@@ -6,8 +6,8 @@ from torch.nn import functional as F
 
 from nulltext import psnr, reconstruct
 from nulltext.errors import CaptionError, SettingError
-from nulltext.inversion.null_text import PAPER, PUBLISHED
-from nulltext.inversion.random_pivot import RandomPivot
+from nulltext.inversion.methods.random_pivot import RandomPivot
+from nulltext.inversion.stopping import PAPER, PUBLISHED
 
 CAPTION = "a red ball on grass"
 

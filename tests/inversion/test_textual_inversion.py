@@ -4,8 +4,8 @@ from torch.nn import functional as F
 
 from nulltext import DDIM, CaptionSwap, Inversion, Progress, PromptToPrompt, attention_maps, psnr, reconstruct
 from nulltext.errors import CaptionError, DivergedError, MismatchError, SettingError
-from nulltext.inversion.no_pivot import NoPivot
-from nulltext.inversion.textual_inversion import TextualInversion
+from nulltext.inversion.methods.no_pivot import NoPivot
+from nulltext.inversion.methods.textual_inversion import TextualInversion
 
 CAPTION = "a red ball on grass"
 

@@ -15,13 +15,13 @@ from nulltext.bench.report import Column, Report, svg
 from nulltext.bench.run import Candidate, Outcome, Row, always, run
 from nulltext.bench.studies import Setting
 from nulltext.bench.summary import Summary, summarize
-from nulltext.inversion.base import Inverter
-from nulltext.inversion.ddim import DDIM
-from nulltext.inversion.global_null_text import GlobalNullText
-from nulltext.inversion.no_pivot import NoPivot
-from nulltext.inversion.null_text import NullText
-from nulltext.inversion.random_pivot import RandomPivot
-from nulltext.inversion.textual_inversion import TextualInversion
+from nulltext.inversion.invert import Inverter
+from nulltext.inversion.methods.ddim import DDIM
+from nulltext.inversion.methods.global_null_text import GlobalNullText
+from nulltext.inversion.methods.no_pivot import NoPivot
+from nulltext.inversion.methods.null_text import NullText
+from nulltext.inversion.methods.random_pivot import RandomPivot
+from nulltext.inversion.methods.textual_inversion import TextualInversion
 from nulltext.metrics import psnr
 from nulltext.models.base import Model
 from nulltext.scenes.captions import caption

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, replace
 
 from nulltext.inversion.base import Inversion
-from nulltext.inversion.null_text import NullText
+from nulltext.inversion.methods.null_text import NullText
 from nulltext.inversion.reconstruct import reconstruct
 from nulltext.metrics import psnr
 from nulltext.models.base import Model

@@ -13,8 +13,8 @@ from nulltext.editing.prompt_to_prompt import PromptToPrompt
 from nulltext.editing.sdedit import SDEdit
 from nulltext.editing.text2live import Text2LIVE
 from nulltext.editing.vqgan_clip import VQGANCLIP
-from nulltext.inversion.ddim import DDIM
-from nulltext.inversion.null_text import NullText
+from nulltext.inversion.methods.ddim import DDIM
+from nulltext.inversion.methods.null_text import NullText
 from nulltext.judges import Judges
 from nulltext.models.base import Model
 from nulltext.models.clip import Clip

@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, final
 
 import torch
 from torch import Tensor, nn
 
-from nulltext.diffusion.evaluations import Descend, Evaluations, together
+from nulltext.diffusion.sharing import SharedDenoiser, Work, share
 from nulltext.metrics.missing import Missing
 from nulltext.models.base import Model
 
@@ -82,7 +83,7 @@ def measured(model: Model, work: Callable[[], Result], *, network: nn.Module | N
     return result, Cost(forwards=counts.forwards, backwards=counts.backwards, seconds=seconds, peak_bytes=peak)
 
 
-def measured_together(model: Model, works: Sequence[Evaluations[Result]], at_once: int) -> list[tuple[Result, Cost]]:
+def measured_together(model: Model, works: Sequence[Work[Result]], at_once: int) -> list[tuple[Result, Cost]]:
     """Does pieces of work that share the network's batches, and says what each cost.
 
     Args:
@@ -93,10 +94,14 @@ def measured_together(model: Model, works: Sequence[Evaluations[Result]], at_onc
     Returns:
         What each returned, and its cost: its own evaluations, its share of the seconds by them, and the peak of all.
     """
-    counts = [_Counts() for _ in works]
-    counted = [_counted(work, own) for work, own in zip(works, counts, strict=True)]
-    results, cost = measured(model, lambda: dict(together(model, counted, at_once)))
-    evaluations = max(1, sum(own.forwards + own.backwards for own in counts))
+    shares: list[SharedDenoiser] = []
+
+    def counted(work: Work[Result], denoiser: SharedDenoiser) -> Result:
+        shares.append(denoiser)  # in the order of the works, as they are begun
+        return work(denoiser)
+
+    results, cost = measured(model, lambda: dict(share(model, (partial(counted, work) for work in works), at_once)))
+    evaluations = max(1, sum(own.forwards + own.backwards for own in shares))
     return [
         (
             results[index],
@@ -107,21 +112,8 @@ def measured_together(model: Model, works: Sequence[Evaluations[Result]], at_onc
                 peak_bytes=cost.peak_bytes,
             ),
         )
-        for index, own in enumerate(counts)
+        for index, own in enumerate(shares)
     ]
-
-
-def _counted(work: Evaluations[Result], counts: "_Counts") -> Evaluations[Result]:
-    """The same work; what it asks is counted."""
-    answer: object = None
-    while True:
-        try:
-            question = work.send(answer)
-        except StopIteration as end:
-            return end.value
-        counts.forwards += len(question.x)
-        counts.backwards += len(question.x) if isinstance(question, Descend) else 0
-        answer = yield question
 
 
 class _Counts:

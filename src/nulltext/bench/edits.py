@@ -19,8 +19,8 @@ from nulltext.editing.blend import Blend
 from nulltext.editing.caption_swap import CaptionSwap
 from nulltext.editing.prompt_to_prompt import PromptToPrompt, draw
 from nulltext.inversion.base import Inversion
-from nulltext.inversion.ddim import DDIM
-from nulltext.inversion.null_text import NullText
+from nulltext.inversion.methods.ddim import DDIM
+from nulltext.inversion.methods.null_text import NullText
 from nulltext.judges import Judges, words_of
 from nulltext.metrics import psnr, structural_similarity
 from nulltext.models.base import Model

@@ -10,9 +10,10 @@ from nulltext.bench.cost import measured, measured_together
 from nulltext.bench.pictures import held_out_scenes, scene_photo
 from nulltext.bench.reconstruction import NO_EARLY_STOP
 from nulltext.bench.speed import called, flops, product_rate
-from nulltext.diffusion.evaluations import alone, descend
-from nulltext.inversion.direct import DirectInversion
-from nulltext.inversion.null_text import NullText
+from nulltext.diffusion.sharing import descend
+from nulltext.inversion.invert import inverting
+from nulltext.inversion.methods.direct import DirectInversion
+from nulltext.inversion.methods.null_text import NullText
 from nulltext.metrics import Missing
 from nulltext.models.base import Model
 from nulltext.models.compiling import is_compiled
@@ -77,9 +78,9 @@ def _timed(model: Model, inverter: NullText | DirectInversion, batch: int, rate:
     if model.device.type == "cuda" or is_compiled(model):  # what the first use costs, of one and of many
         short = replace(inverter, steps=2)
         short(model, *scenes[0])
-        measured_together(model, [short.inverting(model, *scene) for scene in scenes], batch)
+        measured_together(model, [inverting(model, short, *scene) for scene in scenes], batch)
     _, one = measured(model, lambda: inverter(model, *scenes[0]))
-    many = [cost for _, cost in measured_together(model, [inverter.inverting(model, *s) for s in scenes], batch)]
+    many = [cost for _, cost in measured_together(model, [inverting(model, inverter, *s) for s in scenes], batch)]
     each = sum(cost.seconds for cost in many) / batch
     needed = (one.forwards * forward + one.backwards * backward) / 1e12
     return {
@@ -100,7 +101,7 @@ def _sdxl(denoiser: SDXLDenoiser, side: int) -> Mapping[str, Any]:
     cuda = denoiser.device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats(denoiser.device)
-    alone(denoiser, descend(x, 1, text, lambda output: output.square().mean()))
+    descend(denoiser, x, 1, text, lambda output: output.square().mean())
     return {
         "parameters": sum(weight.numel() for weight in denoiser.network.parameters()),
         "side": side,

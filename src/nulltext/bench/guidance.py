@@ -10,7 +10,7 @@ from nulltext.bench.measures import clip_measures, source_measures
 from nulltext.bench.report import Column, Report
 from nulltext.bench.run import Candidate, Outcome, always, run
 from nulltext.bench.studies import Setting
-from nulltext.inversion.ddim import DDIM
+from nulltext.inversion.methods.ddim import DDIM
 from nulltext.models.base import Model
 from nulltext.types import Latents
 

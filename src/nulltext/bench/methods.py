@@ -13,11 +13,12 @@ from nulltext.bench.studies import Setting
 from nulltext.bench.summary import summarize
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.editing.prompt_to_prompt import PromptToPrompt
-from nulltext.inversion.base import Inverter
-from nulltext.inversion.ddim import DDIM
-from nulltext.inversion.direct import DirectInversion
-from nulltext.inversion.null_text import NullText
-from nulltext.inversion.open_loop import OpenLoop
+from nulltext.inversion.invert import Inverter
+from nulltext.inversion.methods.ddim import DDIM
+from nulltext.inversion.methods.direct import DirectInversion
+from nulltext.inversion.methods.negative_prompt import NegativePrompt
+from nulltext.inversion.methods.null_text import NullText
+from nulltext.inversion.methods.open_loop import OpenLoop
 from nulltext.judges import Judges
 from nulltext.models.base import Model
 
@@ -46,9 +47,9 @@ def inverters(steps: int, inner_steps: int, w: float) -> Mapping[str, tuple[Inve
         "null-text, N=1": (replace(null_text, inner_steps=1), edit),
         "null-text, L-BFGS, N=5": (replace(null_text, inner_steps=5, solver="lbfgs"), edit),
         "open loop": (OpenLoop(steps=steps, inner_steps=inner_steps, guidance=w), edit),
-        "caption's embedding": (replace(null_text, inner_steps=0, start=1.0), edit),
+        "caption's embedding": (NegativePrompt(steps=steps, guidance=w), edit),
         "caption's embedding, solved pivot": (
-            replace(null_text, start=1.0, fixed_point=FixedPoint(), check_first=True),
+            NegativePrompt(steps=steps, guidance=w, fixed_point=FixedPoint()),
             edit,
         ),
     }

@@ -46,7 +46,7 @@ from nulltext.bench.runs import cut_runs, decode_runs
 from nulltext.editing.blend import Blend
 from nulltext.editing.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import CaseError, CaseNotFoundError
-from nulltext.inversion.null_text import NullText
+from nulltext.inversion.methods.null_text import NullText
 
 MAPPING, PICTURES = "mapping_file.json", "annotation_images"
 SIDE = 512

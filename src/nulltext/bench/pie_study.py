@@ -12,7 +12,7 @@ from nulltext.bench.run import Candidate, Measure, Outcome, always, run
 from nulltext.bench.studies import SECONDS, Setting
 from nulltext.editing.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import SettingError
-from nulltext.inversion.ddim import DDIM
+from nulltext.inversion.methods.ddim import DDIM
 from nulltext.metrics import Missing
 from nulltext.metrics import pie as published
 from nulltext.metrics.clip import PicturesAndTexts

@@ -8,7 +8,8 @@ from statistics import fmean
 from nulltext.bench.compare import compare
 from nulltext.bench.each import each
 from nulltext.bench.pictures import held_out_scenes, photographs, scene_photo
-from nulltext.inversion.null_text import Constants, NullText
+from nulltext.inversion.methods.null_text import NullText
+from nulltext.inversion.stopping import Constants
 from nulltext.models.base import Model
 from nulltext.pictures import Photo
 from nulltext.progress import OnProgress, silent

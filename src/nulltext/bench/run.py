@@ -21,12 +21,14 @@ from nulltext.bench.cases import Case
 from nulltext.bench.cost import Cost, measured, measured_together
 from nulltext.bench.each import each
 from nulltext.bench.extras import extra
+from nulltext.diffusion.sharing import Denoiser
 from nulltext.editing.base import Editor
 from nulltext.editing.blend import HALF
 from nulltext.errors import OutputWriteError
 from nulltext.files import write_file
-from nulltext.inversion.base import Inversion, Inverter
-from nulltext.inversion.reconstruct import reconstruct, reconstructing
+from nulltext.inversion.base import Inversion
+from nulltext.inversion.invert import Inverter, inverting
+from nulltext.inversion.reconstruct import reconstruct
 from nulltext.metrics import Missing
 from nulltext.models.base import Model
 from nulltext.models.precision import precision_of
@@ -313,7 +315,7 @@ def _inverted(
             for inverter, caption in wanted.values()
         ]
     else:
-        works = [inverter.inverting(model, photo, caption, on_progress) for inverter, caption in wanted.values()]
+        works = [inverting(model, inverter, photo, caption, on_progress) for inverter, caption in wanted.values()]
         made = measured_together(model, works, at_once)
     return {
         key: (
@@ -344,8 +346,12 @@ def _drawn_again(
             wanted[candidate.name, case.name] = inversion, candidate.guidance
     if at_once == 1:
         return {key: measured(model, partial(reconstruct, model, *one)) for key, one in wanted.items()}
-    works = [reconstructing(model, *one) for one in wanted.values()]
+    works = [partial(_drawn_by, model, *one) for one in wanted.values()]
     return dict(zip(wanted, measured_together(model, works, at_once), strict=True))
+
+
+def _drawn_by(model: Model, inversion: Inversion, guidance: float | None, denoiser: Denoiser) -> OnePixels:
+    return reconstruct(model, inversion, guidance, denoiser=denoiser)
 
 
 def _edited(

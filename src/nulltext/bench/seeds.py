@@ -10,8 +10,8 @@ from nulltext.bench.studies import SECONDS, Setting
 from nulltext.editing.caption_swap import CaptionSwap
 from nulltext.editing.from_noise import FromNoise
 from nulltext.editing.prompt_to_prompt import PromptToPrompt
-from nulltext.inversion.ddim import DDIM
-from nulltext.inversion.null_text import NullText
+from nulltext.inversion.methods.ddim import DDIM
+from nulltext.inversion.methods.null_text import NullText
 from nulltext.models.base import Model
 
 PICTURES = 32

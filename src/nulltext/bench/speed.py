@@ -17,9 +17,10 @@ from nulltext.bench.pictures import held_out_scenes, scene_photo
 from nulltext.bench.reconstruction import NO_EARLY_STOP
 from nulltext.bench.report import svg
 from nulltext.bench.transcription import Transcription
-from nulltext.inversion.base import Inverter
-from nulltext.inversion.direct import DirectInversion
-from nulltext.inversion.null_text import PUBLISHED, Constants, NullText
+from nulltext.inversion.invert import Inverter, inverting
+from nulltext.inversion.methods.direct import DirectInversion
+from nulltext.inversion.methods.null_text import NullText
+from nulltext.inversion.stopping import PUBLISHED, Constants
 from nulltext.metrics import Missing, psnr
 from nulltext.models.base import Model
 from nulltext.models.compiling import is_compiled
@@ -193,7 +194,7 @@ def measure_speed(
     on_progress(Progress("measure", done, total))
     for inverter in (replace(null_text, steps=2, inner_steps=1), replace(direct, steps=2)):  # what the first use costs
         inverter(model, *scenes[0])
-        measured_together(model, [inverter.inverting(model, *scene) for scene in scenes[:batch]], batch)
+        measured_together(model, [inverting(model, inverter, *scene) for scene in scenes[:batch]], batch)
     replace(published, steps=2, inner_steps=1)(*scenes[0])
     for number in range(rounds):
         photo, caption = scenes[number]
@@ -203,7 +204,7 @@ def measure_speed(
             inversion, cost = measured(model, partial(inverter, model, photo, caption))
             record(way, cost, inversion.scores.psnr)
         for way, inverter in ours.items():
-            works = [inverter.inverting(model, *scene) for scene in scenes[:batch]]
+            works = [inverting(model, inverter, *scene) for scene in scenes[:batch]]
             inversions, costs = zip(*measured_together(model, works, batch), strict=True)
             each = Cost(
                 forwards=round(fmean(one.forwards for one in costs)),
@@ -284,7 +285,7 @@ def growth(
             size = (height * times, width * times)
             scenes = [scene_photo(scene, model, size=size) for scene in held_out_scenes(batch)]
             inverter: Inverter = NullText(steps=t, inner_steps=n, guidance=guidance, constants=NO_EARLY_STOP)
-            works = [inverter.inverting(model, *scene) for scene in scenes]
+            works = [inverting(model, inverter, *scene) for scene in scenes]
             costs = [cost for _, cost in measured_together(model, works, batch)]
             seconds[number].append(sum(cost.seconds for cost in costs) / batch)
             peaks[number] += [peak for cost in costs if (peak := _known(cost.peak_bytes)) is not None]

@@ -14,7 +14,7 @@ from torch.nn.functional import mse_loss
 from torch.optim.adam import Adam
 
 from nulltext.diffusion.levels import Interval, denoise, renoise
-from nulltext.inversion.null_text import PUBLISHED, Constants
+from nulltext.inversion.stopping import PUBLISHED, Constants
 from nulltext.models.base import Model
 from nulltext.models.unoptimised import unoptimised
 from nulltext.pictures import Photo

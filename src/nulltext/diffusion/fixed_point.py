@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from nulltext.diffusion.evaluations import Evaluations
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import Interval, renoise, split
 from nulltext.errors import SettingError
@@ -43,7 +42,7 @@ class FixedPoint:
 
     def solve(
         self, guided: Guided, x: Latents, interval: Interval, null: Null, past: Sequence[Latents]
-    ) -> Evaluations[tuple[Latents, Latents]]:
+    ) -> tuple[Latents, Latents]:
         """The z_t from which the sampler's step leads to z_{t-1}.
 
         Args:
@@ -60,11 +59,11 @@ class FixedPoint:
         if past:
             eps = past[-1] if len(past) == 1 else 2 * past[-1] - past[-2]
         else:
-            output = yield from guided.predict(x, interval.t, null)
+            output = guided.predict(x, interval.t, null)
             _, eps = split(x, output, interval.clean, prediction)
         z = renoise(x, eps, interval, "epsilon")
         for _ in range(self.iterations):
-            output = yield from guided.predict(z, interval.t, null)
+            output = guided.predict(z, interval.t, null)
             _, eps = split(z, output, interval.noisy, prediction)
             z, before = renoise(x, eps, interval, "epsilon"), z
             if self.tolerance > 0 and (z - before).square().mean().sqrt().item() < self.tolerance:

@@ -5,7 +5,7 @@ from typing import final
 
 import torch
 
-from nulltext.diffusion.evaluations import Denoiser, Evaluations, predict
+from nulltext.diffusion.sharing import Denoiser
 from nulltext.types import Embeddings, Latents, Null
 
 
@@ -40,8 +40,8 @@ class Guided:
     cond: Embeddings
     guidance: float
 
-    def predict(self, x: Latents, t: int, null: Null) -> Evaluations[Latents]:
-        """Asks for the guided output, both halves in one pass; at w = 1 the null half has no part and is not computed.
+    def predict(self, x: Latents, t: int, null: Null) -> Latents:
+        """The guided output, both halves in one pass; at w = 1 the null half has no part and is not computed.
 
         Args:
             x: [B, C, h, w] latents.
@@ -49,6 +49,6 @@ class Guided:
             null: [1, L, D] null embedding, the same for the whole batch.
         """
         if self.guidance == 1:
-            return (yield from predict(x, t, self.cond))
-        both = yield from predict(torch.cat([x, x]), t, torch.cat([null.expand_as(self.cond), self.cond]))
+            return self.model.predict(x, t, self.cond)
+        both = self.model.predict(torch.cat([x, x]), t, torch.cat([null.expand_as(self.cond), self.cond]))
         return guide(both[: len(x)], both[len(x) :], self.guidance)

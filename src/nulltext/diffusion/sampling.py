@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from nulltext.diffusion.evaluations import Evaluations, alone
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import denoise, renoise
 from nulltext.diffusion.schedule import Schedule
+from nulltext.diffusion.sharing import saying_what_fits
 from nulltext.progress import OnProgress, Progress, silent
 from nulltext.types import Latents, Null, Trajectory
 
@@ -16,6 +16,7 @@ AfterStep = Callable[[int, Latents], Latents]
 """(steps done, [B, C, h, w] latents) -> the latents to go on from."""
 
 
+@torch.no_grad()
 def sample(
     guided: Guided,
     schedule: Schedule,
@@ -25,19 +26,6 @@ def sample(
     *,
     after: AfterStep | None = None,
 ) -> Latents:
-    """Draws a picture at once: what `sampling` asks, answered."""
-    return alone(guided.model, sampling(guided, schedule, x, nulls, on_progress, after=after))
-
-
-def sampling(
-    guided: Guided,
-    schedule: Schedule,
-    x: Latents,
-    nulls: Sequence[Null],
-    on_progress: OnProgress = silent,
-    *,
-    after: AfterStep | None = None,
-) -> Evaluations[Latents]:
     """Deterministic DDIM sampling: arXiv 2010.02502, eq. 12 with no fresh noise.
 
     Args:
@@ -51,14 +39,16 @@ def sampling(
     Returns:
         [B, C, h, w] latents at the last interval's clean end.
     """
-    for step, (interval, null) in enumerate(zip(schedule, nulls, strict=True), start=1):
-        x = denoise(x, (yield from guided.predict(x, interval.t, null)), interval, guided.model.prediction)
-        x = x if after is None else after(step, x)
-        on_progress(Progress("sample", step, len(schedule), latents=x))
+    with saying_what_fits(x):
+        for step, (interval, null) in enumerate(zip(schedule, nulls, strict=True), start=1):
+            x = denoise(x, guided.predict(x, interval.t, null), interval, guided.model.prediction)
+            x = x if after is None else after(step, x)
+            on_progress(Progress("sample", step, len(schedule), latents=x))
     return x
 
 
-def inverting(
+@torch.no_grad()
+def ddim_inversion(
     guided: Guided,
     schedule: Schedule,
     x: Latents,
@@ -66,7 +56,7 @@ def inverting(
     on_progress: OnProgress = silent,
     *,
     fixed_point: FixedPoint | None = None,
-) -> Evaluations[Trajectory]:
+) -> Trajectory:
     """DDIM inversion: arXiv 2211.09794, section 3.1 (Dhariwal and Nichol, arXiv 2105.05233, appendix F).
 
     The sampler's step run backwards, as if the network said the same on both ends of it. It is told the time of the
@@ -87,9 +77,9 @@ def inverting(
     trajectory, past = [x], list[Latents]()
     for step, interval in enumerate(reversed(schedule), start=1):
         if fixed_point is None:
-            x = renoise(x, (yield from guided.predict(x, interval.t, null)), interval, guided.model.prediction)
+            x = renoise(x, guided.predict(x, interval.t, null), interval, guided.model.prediction)
         else:
-            x, eps = yield from fixed_point.solve(guided, x, interval, null, past)
+            x, eps = fixed_point.solve(guided, x, interval, null, past)
             past = [*past[-1:], eps]
         trajectory.append(x)
         on_progress(Progress("invert", step, len(schedule), latents=x))

@@ -2,25 +2,22 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import Field, asdict, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from nulltext import __version__
-from nulltext.diffusion.evaluations import Evaluations
 from nulltext.diffusion.levels import Interval, NoiseLevel
 from nulltext.diffusion.schedule import Schedule
-from nulltext.errors import DivergedError, MismatchError
+from nulltext.errors import MismatchError
 from nulltext.inversion import storage
-from nulltext.metrics import psnr
 from nulltext.models.base import Model, ModelIdentity
-from nulltext.pictures import Frame, Photo, to_picture
-from nulltext.progress import OnProgress, silent
-from nulltext.types import Embedding, Latents, Nulls, OnePixels, Picture, Trajectory
+from nulltext.pictures import Frame
+from nulltext.types import Embedding, Nulls, OnePixels, Picture, Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,93 +202,6 @@ class Inversion:
                 path, f"its record has {steps} steps and a picture of {width} x {height}, with the shapes {shapes}"
             )
         return inversion
-
-
-@runtime_checkable
-class Inverter(Protocol):
-    """A method of inversion, a frozen dataclass: settings in the constructor, data in the call."""
-
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-
-    def __call__(self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent) -> Inversion:
-        """Inverts a photograph under a caption that describes it.
-
-        Args:
-            model: The model.
-            photo: The photograph, fitted to the model.
-            caption: What it shows.
-            on_progress: Told of every step.
-
-        Raises:
-            CaptionError: The caption is empty, too long, or has an unknown word.
-            DivergedError: Numbers became infinite or not-a-number.
-        """
-        ...
-
-    def inverting(
-        self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent
-    ) -> Evaluations[Inversion]:
-        """The same as a coroutine, so that many photographs can share the network's batch: see `invert_together`."""
-        ...
-
-
-def finish(
-    method: Inverter,
-    model: Model,
-    photo: Photo,
-    *,
-    caption: str,
-    guidance: float,
-    schedule: Schedule,
-    pivot: Trajectory,
-    nulls: Nulls | None,
-    cond: Embedding | None = None,
-    held: bool = False,
-    reconstruction: Latents,
-) -> Inversion:
-    """What every method does last: checks the numbers, measures the losses, and puts the record together.
-
-    Args:
-        method: The method; its name and settings go into the record.
-        model: The model used.
-        photo: The photograph.
-        caption: The source caption.
-        guidance: The weight w that the inversion is made for.
-        schedule: The intervals walked, T of them.
-        pivot: [T+1, C, h, w].
-        nulls: [T, L, D] or None.
-        cond: [L, D] what stands in the source caption's place, or None.
-        held: Whether the source is held on the pivot.
-        reconstruction: [1, C, h, w] z_0 as sampled from the inversion at that guidance.
-
-    Raises:
-        DivergedError: Numbers became infinite or not-a-number.
-    """
-    through_vae, drawn = model.decode(pivot[-1:]), model.decode(reconstruction)
-    made = {"trajectory": pivot, "null embeddings": nulls, "conditional embedding": cond, "reconstruction": drawn}
-    for name, tensor in made.items():
-        if tensor is not None and not torch.isfinite(tensor).all():
-            raise DivergedError(
-                f"the {name} became infinite or not-a-number in {model.dtype} with {model.identity.id}; expected "
-                "finite numbers. Load the model with dtype float32 or bfloat16, or take a lower guidance."
-            )
-    return Inversion(
-        caption=caption,
-        pivot=pivot.cpu(),
-        nulls=None if nulls is None else nulls.cpu(),
-        cond=None if cond is None else cond.cpu(),
-        held=held,
-        guidance=guidance,
-        method=type(method).__name__,
-        settings=asdict(method) | {"guidance": guidance},
-        schedule=schedule,
-        model=model.identity,
-        picture=to_picture(photo.pixels),
-        frame=photo.frame,
-        sha256=photo.sha256,
-        scores=Scores(vae_psnr=psnr(through_vae, photo.pixels), psnr=psnr(drawn, photo.pixels)),
-        version=__version__,
-    )
 
 
 def _name(identity: ModelIdentity) -> str:

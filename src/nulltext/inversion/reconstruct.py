@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import torch
 
-from nulltext.diffusion.evaluations import Evaluations, alone
 from nulltext.diffusion.guidance import Guided
-from nulltext.diffusion.sampling import AfterStep, sampling
+from nulltext.diffusion.sampling import AfterStep, sample
+from nulltext.diffusion.sharing import Denoiser
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_captions
 from nulltext.progress import OnProgress, silent
@@ -55,7 +55,12 @@ def holding(model: Model, inversion: Inversion) -> AfterStep:
 
 
 def reconstruct(
-    model: Model, inversion: Inversion, guidance: float | None = None, on_progress: OnProgress = silent
+    model: Model,
+    inversion: Inversion,
+    guidance: float | None = None,
+    on_progress: OnProgress = silent,
+    *,
+    denoiser: Denoiser | None = None,
 ) -> OnePixels:
     """Samples from z_T under the source caption; a source that is held comes back without.
 
@@ -65,6 +70,7 @@ def reconstruct(
         guidance: The weight w. None is the inversion's own. An inversion without optimised embeddings (DDIM) may be
             sampled at any, with the null caption; one with such embeddings only at its own.
         on_progress: Told of every step, phase "sample".
+        denoiser: The model's network, or a share of it; None is the model itself.
 
     Returns:
         [1, 3, H, W] in [-1, 1], on the CPU.
@@ -72,17 +78,10 @@ def reconstruct(
     Raises:
         MismatchError: Another model, schedule or guidance than the inversion's.
     """
-    return alone(model, reconstructing(model, inversion, guidance, on_progress))
-
-
-def reconstructing(
-    model: Model, inversion: Inversion, guidance: float | None = None, on_progress: OnProgress = silent
-) -> Evaluations[OnePixels]:
-    """The same as a coroutine, so that several can share the network's batch; see `reconstruct`."""
     w = inversion.check(model, guidance)
     if inversion.held:
         return model.decode(inversion.pivot[-1:].to(model.device)).cpu()
-    guided = Guided(model, source_and_captions(model, inversion), w)
+    guided = Guided(model if denoiser is None else denoiser, source_and_captions(model, inversion), w)
     start = inversion.pivot[:1].to(model.device)
-    z0 = yield from sampling(guided, inversion.schedule, start, step_nulls(model, inversion), on_progress)
+    z0 = sample(guided, inversion.schedule, start, step_nulls(model, inversion), on_progress)
     return model.decode(z0).cpu()

@@ -6,6 +6,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
+from nulltext.errors import SettingError
 from nulltext.types import Embeddings
 
 Solver = Literal["adam", "lbfgs"]
@@ -77,3 +78,28 @@ class LBFGS:
 
 
 SOLVERS: Mapping[Solver, type[Adam] | type[LBFGS]] = {"adam": Adam, "lbfgs": LBFGS}
+
+
+def check_descent(inner_steps: int, learning_rate: float, *, least: int = 1) -> None:
+    """Makes sure that settings lead anywhere.
+
+    Raises:
+        SettingError: They do not.
+    """
+    if inner_steps < least:
+        raise SettingError(f"got inner_steps={inner_steps}; expected at least {least}.")
+    if not learning_rate > 0:
+        raise SettingError(f"got learning_rate={learning_rate:g}; expected more than 0. Take 0.01, the paper's.")
+
+
+def check_null_guidance(guidance: float | None) -> None:
+    """Makes sure that a null embedding takes part in the guidance.
+
+    Raises:
+        SettingError: It does not.
+    """
+    if guidance == 1:
+        raise SettingError(
+            "got guidance=1, at which the null embedding has no part; expected another. For w=1 use DDIM(), which "
+            "the command line calls --method ddim."
+        )

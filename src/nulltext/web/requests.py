@@ -10,10 +10,10 @@ from PIL import Image
 from nulltext.editing.blend import Blend
 from nulltext.editing.prompt_to_prompt import CROSS_ATTENTION, SELF_ATTENTION, WEIGHTS, PromptToPrompt
 from nulltext.errors import EmptyCaptionError, SettingError
-from nulltext.inversion.base import Inverter
-from nulltext.inversion.ddim import DDIM
-from nulltext.inversion.direct import DirectInversion
-from nulltext.inversion.null_text import NullText
+from nulltext.inversion.invert import Inverter
+from nulltext.inversion.methods.ddim import DDIM
+from nulltext.inversion.methods.direct import DirectInversion
+from nulltext.inversion.methods.null_text import NullText
 from nulltext.pictures import Fit
 from nulltext.text.words import Tokens
 from nulltext.web.limits import Limits

@@ -1,0 +1,1 @@
+"""One method of inversion a file: its settings, and its algorithm."""

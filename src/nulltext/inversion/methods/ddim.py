@@ -1,0 +1,31 @@
+"""DDIM inversion, alone: the sampler run backwards."""
+
+from dataclasses import dataclass
+from typing import final
+
+from nulltext.diffusion.fixed_point import FixedPoint
+from nulltext.inversion.invert import Inverter
+from nulltext.inversion.problem import Problem, Solution
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class DDIM(Inverter):
+    """Plain DDIM inversion.
+
+    With w = 1 the trajectory leads back to an image close to the source, at w = 1; under the guidance that editing
+    needs it drifts away. With w > 1 the guidance amplifies every step's error already on the way to noise.
+
+    Attributes:
+        steps: T.
+        guidance: The weight w of the inversion, and of the reconstruction unless another is asked for.
+        fixed_point: How well the steps are solved, so that sampling at that weight leads back; None is the plain
+            inversion.
+    """
+
+    guidance: float = 1.0
+    fixed_point: FixedPoint | None = None
+
+    def solve(self, problem: Problem) -> Solution:
+        """Walks the sampler backwards."""
+        return Solution(pivot=problem.ddim(problem.w, self.fixed_point))

@@ -1,0 +1,52 @@
+"""Global null-text inversion: one null embedding for all steps.
+
+An ablation of null-text inversion: Mokady et al., arXiv 2211.09794, section 4 and appendix D, algorithm 2. What one
+embedding learns at one step it has to share with all others, which makes it less expressive, and slower.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import final
+
+from nulltext.diffusion.guidance import guide
+from nulltext.inversion.algorithms import optimise_one
+from nulltext.inversion.invert import Inverter
+from nulltext.inversion.problem import Problem, Solution
+from nulltext.inversion.solvers import check_descent, check_null_guidance
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class GlobalNullText(Inverter):
+    """Null-text inversion with one null embedding for all steps, along the pivot of plain DDIM inversion.
+
+    Attributes:
+        steps: T, the steps of the sampler.
+        inner_steps: N, so many times the optimisation passes all of them, one step of Adam at each.
+        guidance: The weight w, of the optimisation and of every use of the result; None is the model's own.
+        learning_rate: Adam's.
+
+    Raises:
+        SettingError: A setting is out of range.
+    """
+
+    inner_steps: int = 10
+    learning_rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        check_descent(self.inner_steps, self.learning_rate)
+        check_null_guidance(self.guidance)
+
+    def solve(self, problem: Problem) -> Solution:
+        """Algorithm 2 along the pivot of DDIM inversion."""
+        pivot = problem.ddim()
+        null = optimise_one(
+            problem,
+            pivot,
+            problem.null,
+            other=problem.cond,
+            mix=partial(guide, guidance=problem.w),
+            passes=self.inner_steps,
+            learning_rate=self.learning_rate,
+        )
+        return Solution(pivot=pivot, nulls=null.expand(len(problem.schedule), -1, -1))

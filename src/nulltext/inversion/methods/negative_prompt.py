@@ -1,0 +1,43 @@
+"""Negative-prompt inversion: Miyake et al., arXiv 2305.16807."""
+
+from dataclasses import dataclass
+from typing import final
+
+from nulltext.diffusion.fixed_point import FixedPoint
+from nulltext.diffusion.guidance import Guided
+from nulltext.diffusion.sampling import sample
+from nulltext.inversion.invert import Inverter
+from nulltext.inversion.problem import Problem, Solution
+from nulltext.inversion.solvers import check_null_guidance
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class NegativePrompt(Inverter):
+    """The prompt's own embedding in the place of every null embedding.
+
+    Guidance then has nothing to add to the source, at any w, so that sampling leads back as it does at w = 1. An edit
+    is guided away from the source prompt instead of from the null text: at equal w it is stronger.
+
+    Attributes:
+        steps: T, the steps of the sampler.
+        guidance: The weight w of every use of the result; None is the model's own.
+        fixed_point: How well the steps of the pivot are solved; None is the plain DDIM inversion.
+
+    Raises:
+        SettingError: A setting is out of range.
+    """
+
+    fixed_point: FixedPoint | None = None
+
+    def __post_init__(self) -> None:
+        check_null_guidance(self.guidance)
+
+    def solve(self, problem: Problem) -> Solution:
+        """Takes the prompt's embedding for every step."""
+        pivot = problem.ddim(fixed_point=self.fixed_point)
+        nulls = problem.cond.expand(len(problem.schedule), -1, -1)
+        plain = Guided(problem.denoiser, problem.cond, 1.0)  # what guidance between two equal outputs comes to
+        steps = [problem.cond] * len(problem.schedule)
+        z0 = sample(plain, problem.schedule, pivot[:1], steps, problem.on_progress)
+        return Solution(pivot=pivot, nulls=nulls, reconstruction=z0)

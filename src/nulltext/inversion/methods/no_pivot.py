@@ -1,0 +1,75 @@
+"""Null-text inversion without a pivot.
+
+An ablation of null-text inversion: Mokady et al., arXiv 2211.09794, section 4, "Null-text optimization without pivotal
+inversion". Fresh noise at every iteration asks each null embedding to lead every noise to the one picture.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch.nn.functional import mse_loss
+
+from nulltext.diffusion.guidance import guide
+from nulltext.diffusion.levels import combine, denoise
+from nulltext.diffusion.sharing import descend
+from nulltext.inversion.invert import Inverter
+from nulltext.inversion.noise import draw_noise, random_trajectory
+from nulltext.inversion.problem import Problem, Solution
+from nulltext.inversion.solvers import Adam, check_descent, check_null_guidance
+from nulltext.inversion.stopping import PUBLISHED, Constants
+from nulltext.progress import Progress
+from nulltext.types import Latents, Null
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class NoPivot(Inverter):
+    """Null embeddings, one for each step, optimised under fresh noise at every iteration.
+
+    The first noise of the seed is the one that sampling starts from, as ``z_T = alpha z_0 + sigma noise``, and
+    `RandomPivot` with the same seed starts from the same. The trajectory in the result is that noise's; the
+    optimisation, which draws all the following ones, makes no use of it.
+
+    Attributes:
+        steps: T, the steps of the sampler.
+        inner_steps: N, at most so many steps of Adam for each.
+        guidance: The weight w, of the optimisation and of every use of the result; None is the model's own.
+        constants: Learning rate and early stop.
+        seed: Of all noise.
+
+    Raises:
+        SettingError: A setting is out of range.
+    """
+
+    inner_steps: int = 10
+    constants: Constants = PUBLISHED
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_descent(self.inner_steps, self.constants.learning_rate)
+        check_null_guidance(self.guidance)
+        self.constants.check(self.steps)
+
+    def solve(self, problem: Problem) -> Solution:
+        """Algorithm 1 with both ends of each step made from z_0 and a fresh noise."""
+        denoiser, z0, generator = problem.denoiser, problem.z0, torch.Generator().manual_seed(self.seed)
+        pivot, null, nulls = random_trajectory(z0, problem.schedule, generator), problem.null, list[Null]()
+        error = torch.tensor(torch.nan)
+        for i, step in enumerate(problem.schedule):
+            adam, tolerance = Adam(null, self.constants.rate_at(i)), self.constants.tolerance_at(i)
+            for _ in range(self.inner_steps):
+                noise = draw_noise(z0, generator)
+                z, target = combine(z0, noise, step.noisy), combine(z0, noise, step.clean)
+                out_cond = denoiser.predict(z, step.t, problem.cond)
+
+                def land(out_null: Latents) -> Latents:
+                    return denoise(z, guide(out_null, out_cond, problem.w), step, denoiser.prediction)
+
+                error, gradient = descend(denoiser, z, step.t, null, lambda out_null: mse_loss(land(out_null), target))
+                null = adam.move(gradient)
+                if tolerance > 0 and error.item() < tolerance:
+                    break
+            nulls.append(null)
+            problem.on_progress(Progress("optimise", i + 1, len(problem.schedule), error.item()))
+        return Solution(pivot=pivot, nulls=torch.cat(nulls))

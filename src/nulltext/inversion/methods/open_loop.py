@@ -1,0 +1,109 @@
+"""Null-text inversion with all timesteps at once.
+
+Null-text inversion (Mokady et al., arXiv 2211.09794, algorithm 1) optimises one timestep after another, since each sets
+out from where the one before has led. Set out from the pivot instead, and no timestep waits for another: all of them
+are one batch. What each is then off by adds up on the way, so a pass of algorithm 1 with few iterations may follow.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from nulltext.diffusion.fixed_point import FixedPoint
+from nulltext.diffusion.guidance import guide
+from nulltext.diffusion.levels import denoise
+from nulltext.diffusion.sharing import descend
+from nulltext.inversion.invert import Inverter
+from nulltext.inversion.problem import Problem, Solution
+from nulltext.inversion.solvers import Adam, check_descent, check_null_guidance
+from nulltext.inversion.stopping import PUBLISHED, Constants, Stopping
+from nulltext.progress import Progress
+from nulltext.types import Latents, Null, Nulls, Trajectory
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class OpenLoop(Inverter):
+    """Null embeddings of all timesteps optimised at once, each from the pivot.
+
+    Attributes:
+        steps: T, the steps of the sampler, and the pictures in a batch.
+        inner_steps: N, so many steps of Adam for all of them together.
+        closing_steps: At most so many for each in the pass of algorithm 1 that follows.
+        guidance: The weight w, of the optimisation and of every use of the result; None is the model's own.
+        constants: Learning rate and early stop of that pass; all timesteps at once have its first learning rate.
+        fixed_point: How well the steps of the pivot are solved; None is the plain DDIM inversion.
+
+    Raises:
+        SettingError: A setting is out of range.
+    """
+
+    inner_steps: int = 10
+    closing_steps: int = 1
+    constants: Constants = PUBLISHED
+    fixed_point: FixedPoint | None = None
+
+    def __post_init__(self) -> None:
+        check_descent(self.inner_steps, self.constants.learning_rate)
+        check_descent(self.closing_steps, self.constants.learning_rate, least=0)
+        check_null_guidance(self.guidance)
+        self.constants.check(self.steps)
+
+    def solve(self, problem: Problem) -> Solution:
+        """All timesteps at once, then one after the other."""
+        pivot = problem.ddim(fixed_point=self.fixed_point)
+        nulls, z0 = self._close(problem, pivot, self._open(problem, pivot))
+        return Solution(pivot=pivot, nulls=nulls, reconstruction=z0)
+
+    def _open(self, problem: Problem, pivot: Trajectory) -> Nulls:
+        """[T, L, D] the null embeddings, each optimised from the pivot, all in one batch."""
+        denoiser, schedule, z = problem.denoiser, problem.schedule, pivot[:-1]
+        times = torch.tensor([step.t for step in schedule], device=z.device)
+        out_cond = denoiser.predict(z, times, problem.cond.expand(len(schedule), -1, -1))
+
+        def error(out_null: Latents) -> Tensor:
+            """The sum of the errors, so that each embedding has the gradient of its own."""
+            guided = guide(out_null, out_cond, problem.w)
+            landed = (
+                denoise(z[i : i + 1], guided[i : i + 1], step, denoiser.prediction) for i, step in enumerate(schedule)
+            )
+            return torch.stack([mse_loss(at, pivot[i : i + 1]) for i, at in enumerate(landed, start=1)]).sum()
+
+        nulls = problem.null.expand(len(schedule), -1, -1)
+        adam = Adam(nulls, self.constants.learning_rate)
+        for done in range(1, self.inner_steps + 1):
+            loss, gradient = descend(denoiser, z, times, nulls, error)
+            nulls = adam.move(gradient)
+            problem.on_progress(Progress("optimise", done, self.inner_steps, loss.item() / len(schedule)))
+        return nulls
+
+    def _close(self, problem: Problem, pivot: Trajectory, starts: Nulls) -> tuple[Nulls, Latents]:
+        """Algorithm 1 from those embeddings; a step that lands well enough is left as it is."""
+        denoiser, schedule, z, nulls = problem.denoiser, problem.schedule, pivot[:1], list[Null]()
+        stopping = Stopping(problem, self.constants, z)
+        for i, step in enumerate(schedule):
+            target, out_cond = pivot[i + 1 : i + 2], denoiser.predict(z, step.t, problem.cond)
+
+            def land(out_null: Latents) -> Latents:
+                return denoise(z, guide(out_null, out_cond, problem.w), step, denoiser.prediction)
+
+            def error(out_null: Latents) -> Tensor:
+                return mse_loss(land(out_null), target)
+
+            null, adam, tolerance = (
+                starts[i : i + 1],
+                Adam(starts[i : i + 1], self.constants.rate_at(i)),
+                stopping.below(i, land),
+            )
+            out_null = denoiser.predict(z, step.t, null)
+            loss, taken = error(out_null), 0
+            while taken < self.closing_steps and not (tolerance > 0 and loss.item() < tolerance):
+                loss, gradient = descend(denoiser, z, step.t, null, error)
+                null, taken = adam.move(gradient), taken + 1
+            nulls.append(null)
+            z = land(denoiser.predict(z, step.t, null) if taken else out_null)
+            problem.on_progress(Progress("optimise", i + 1, len(schedule), loss.item(), latents=z))
+        return torch.cat(nulls), z

@@ -1,0 +1,51 @@
+"""Null-text inversion around a random pivot.
+
+An ablation of null-text inversion: Mokady et al., arXiv 2211.09794, section 4, "Random pivot". The picture's latents
+under one noise, more of it at every step, stand in the place of the trajectory of DDIM inversion.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+
+from nulltext.inversion.algorithms import optimise_each
+from nulltext.inversion.invert import Inverter
+from nulltext.inversion.noise import random_trajectory
+from nulltext.inversion.problem import Problem, Solution
+from nulltext.inversion.solvers import check_descent, check_null_guidance
+from nulltext.inversion.stopping import PUBLISHED, Constants
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class RandomPivot(Inverter):
+    """Null-text inversion around ``z_t = alpha z_0 + sigma noise``, one noise for the whole trajectory.
+
+    Sampling starts from z_T of that trajectory.
+
+    Attributes:
+        steps: T, the steps of the sampler.
+        inner_steps: N, at most so many steps of Adam for each.
+        guidance: The weight w, of the optimisation and of every use of the result; None is the model's own.
+        constants: Learning rate and early stop.
+        seed: Of the noise.
+
+    Raises:
+        SettingError: A setting is out of range.
+    """
+
+    inner_steps: int = 10
+    constants: Constants = PUBLISHED
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_descent(self.inner_steps, self.constants.learning_rate)
+        check_null_guidance(self.guidance)
+        self.constants.check(self.steps)
+
+    def solve(self, problem: Problem) -> Solution:
+        """Algorithm 1 along a random trajectory."""
+        pivot = random_trajectory(problem.z0, problem.schedule, torch.Generator().manual_seed(self.seed))
+        nulls, z0 = optimise_each(problem, pivot, inner_steps=self.inner_steps, constants=self.constants)
+        return Solution(pivot=pivot, nulls=nulls, reconstruction=z0)
