@@ -155,8 +155,9 @@ class Schedule(Sequence[Interval]):
         read = ScheduleConfig.read(config)
         products = read.alphas_cumprod()
         # Roots in float32, as diffusers takes them: then every step rounds as its schedulers' do.
-        roots = zip(products.sqrt().tolist(), (1 - products).sqrt().tolist(), strict=True)
-        levels = [NoiseLevel(alpha, sigma) for alpha, sigma in roots]
+        alphas: list[float] = products.sqrt().tolist()
+        sigmas: list[float] = (1 - products).sqrt().tolist()
+        levels = [NoiseLevel(alpha, sigma) for alpha, sigma in zip(alphas, sigmas, strict=True)]
         last = NoiseLevel(1.0, 0.0) if read.set_alpha_to_one else levels[0]
         times = read.timesteps(steps)
         stride = read.num_train_timesteps // steps
