@@ -7,7 +7,7 @@ holds the very numbers of diffusers' ``DDIMScheduler``, down to which level the 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import torch
 from torch import Tensor
@@ -155,8 +155,7 @@ class Schedule(Sequence[Interval]):
         read = ScheduleConfig.read(config)
         products = read.alphas_cumprod()
         # Roots in float32, as diffusers takes them: then every step rounds as its schedulers' do.
-        alphas: list[float] = products.sqrt().tolist()
-        sigmas: list[float] = (1 - products).sqrt().tolist()
+        alphas, sigmas = (cast("list[float]", root.tolist()) for root in (products.sqrt(), (1 - products).sqrt()))
         levels = [NoiseLevel(alpha, sigma) for alpha, sigma in zip(alphas, sigmas, strict=True)]
         last = NoiseLevel(1.0, 0.0) if read.set_alpha_to_one else levels[0]
         times = read.timesteps(steps)
