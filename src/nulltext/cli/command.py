@@ -1,4 +1,4 @@
-"""What every command does alike: turns errors into one clear message and an exit code, and Ctrl-C into a clean stop.
+"""What every command does alike: turns errors into one clear message and an exit code, Ctrl-C into a clean stop.
 
 | exit code | meaning                                                                           |
 |-----------|-----------------------------------------------------------------------------------|
@@ -6,11 +6,13 @@
 | 1         | an error nobody foresaw; `--debug` shows where                                    |
 | 2         | wrong input: a `NulltextError` of the package, or options that do not make sense  |
 | 130       | stopped with Ctrl-C; nothing half-written is left                                 |
+| 143       | stopped by another process (SIGTERM); likewise                                    |
 """
 
 import signal
 import sys
-from collections.abc import Generator
+import threading
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -20,7 +22,8 @@ from typer.core import TyperCommand
 
 from nulltext.errors import Cancelled, NulltextError, OutputExistsError
 
-UNEXPECTED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
+UNEXPECTED, WRONG_INPUT, STOPPED = 1, 2, 128
+"""The last is added to the number of the signal that stopped the command."""
 
 
 class Command(TyperCommand):
@@ -28,16 +31,16 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  typer does not export the context that it passes
         """Runs the command and ends the program with the exit code that fits."""
-        with _interrupts() as interrupts:
+        with _signals() as seen:
             try:
                 return super().invoke(ctx)
             except (KeyboardInterrupt, Cancelled):
-                raise _stopped() from None
+                raise _stopped(seen) from None
             except (typer.Exit, typer.Abort, typer.BadParameter):
                 raise
             except Exception as error:
-                if interrupts:  # what a library made of it: extension modules turn it into an ImportError
-                    raise _stopped() from None
+                if seen:  # what a library made of it: extension modules turn it into an ImportError
+                    raise _stopped(seen) from None
                 if ctx.params.get("debug"):
                     raise
                 if isinstance(error, NulltextError):
@@ -54,25 +57,34 @@ class Command(TyperCommand):
                 raise typer.Exit(code) from None
 
 
-def _stopped() -> typer.Exit:
+def _stopped(seen: Sequence[int]) -> typer.Exit:
     typer.echo("Stopped. Nothing half-written was left behind.", err=True)
-    return typer.Exit(INTERRUPTED)
+    return typer.Exit(STOPPED + (seen[0] if seen else signal.SIGINT))
 
 
 @contextmanager
-def _interrupts() -> Generator[list[int]]:
-    """Every Ctrl-C so far, also one that a library has turned into another exception or swallowed."""
+def _signals() -> Generator[list[int]]:
+    """Ctrl-C and SIGTERM as a `KeyboardInterrupt`, so that what is under way is tidied up.
+
+    Yields:
+        The numbers of those so far, also of one that a library has turned into another exception or swallowed.
+    """
     seen: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         seen.append(number)
+        if number == signal.SIGTERM:  # a second one must not disturb the tidying
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.default_int_handler(number, frame)
 
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or somebody else's
-        yield seen
-        return
-    signal.signal(signal.SIGINT, note)
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    ours = {number: handler for number, handler in usual.items() if signal.getsignal(number) is handler}
+    if threading.current_thread() is not threading.main_thread():  # which alone may say what signals do
+        ours = {}
     try:
+        for number in ours:
+            signal.signal(number, note)
         yield seen
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in ours.items():
+            signal.signal(number, handler)

@@ -54,7 +54,7 @@ def demo(
     They are reconstructed at --guidance, and edited at what suits the model. Writes an inversion file for each and one
     contact sheet, and prints how well each is reconstructed. Needs no network.
     """
-    sheet = output / "contact-sheet.png"
+    sheet = outputs.folder_path(output) / "contact-sheet.png"
     files = [output / f"picture-{number}.safetensors" for number in range(1, pictures + 1)]
     outputs.check_all([sheet, *files], force=force)
 
