@@ -18,12 +18,38 @@ from types import FrameType
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
+from nulltext.cli.terminal import printable
 from nulltext.errors import Cancelled, NulltextError, OutputExistsError
+
+_UsageError: Any = typer.BadParameter.__base__  # for which typer exports no name
 
 UNEXPECTED, WRONG_INPUT, STOPPED = 1, 2, 128
 """The last is added to the number of the signal that stopped the command."""
+
+
+class Group(TyperGroup):
+    """A group of commands whose complaints about options are fit for a terminal, too."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  typer exports no name for it
+        """Reads the options that stand before a command."""
+        with _printable_complaints():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
+        """Runs the command that was asked for."""
+        with _printable_complaints():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _printable_complaints() -> Generator[None]:
+    try:
+        yield
+    except _UsageError as complaint:
+        complaint.message = printable(complaint.message)
+        raise
 
 
 class Command(TyperCommand):
@@ -52,7 +78,7 @@ class Command(TyperCommand):
                         f"{type(error).__name__}: {error}. This was not foreseen; --debug shows where it happened."
                     )
                     code = UNEXPECTED
-                typer.secho(f"Error: {message}", fg=typer.colors.RED, err=True)
+                typer.secho(f"Error: {printable(message)}", fg=typer.colors.RED, err=True)
                 sys.stderr.flush()
                 raise typer.Exit(code) from None
 

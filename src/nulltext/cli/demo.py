@@ -157,5 +157,5 @@ def _print_table(results: list[_Result], guidance: float) -> None:
     for name, values in columns.items():
         table.add_column(name, f"{sum(values) / len(values):.1f}", justify="right")
     for index, result in enumerate(results):
-        table.add_row(result.caption, *(f"{values[index]:.1f}" for values in columns.values()))
+        table.add_row(terminal.printable(result.caption), *(f"{values[index]:.1f}" for values in columns.values()))
     terminal.show(table)
