@@ -148,8 +148,9 @@ class Frame:
                 with it.
         """
         sides = {"size": 2, "fitted": 2, "part": 4, "content": 4}
+        shown = str(record)[:80]
         if not isinstance(record, dict) or record.keys() != sides.keys():
-            raise SettingError(f"its frame is {str(record)[:80]}; expected {', '.join(sides)}, no more and no less.")
+            raise SettingError(f"its frame is {shown}; expected {', '.join(sides)}, no more and no less.")
         entries = cast("dict[str, object]", record)
         read: dict[str, Any] = {name: _sides(name, entries[name], count) for name, count in sides.items()}
         for name in ("size", "fitted"):
@@ -166,9 +167,10 @@ class Frame:
 
 
 def _sides(name: str, value: object, count: int) -> tuple[int, ...]:
+    shown = str(value)[:80]
     numbers = cast("list[object]", value) if isinstance(value, list) else []
     if len(numbers) != count or any(type(number) is not int for number in numbers):
-        raise SettingError(f"its frame has {name} {str(value)[:80]}; expected {count} whole numbers.")
+        raise SettingError(f"its frame has {name} {shown}; expected {count} whole numbers.")
     return tuple(cast("list[int]", numbers))
 
 

@@ -2,6 +2,7 @@ import dataclasses
 import io
 import json
 import math
+import os
 import pickle
 import re
 import zlib
@@ -126,6 +127,9 @@ def test_no_such_file(tmp_path):
         Inversion.load(tmp_path / "a.safetensors")
     with pytest.raises(FileNotFoundError, match="is a folder"):
         Inversion.load(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileNotFoundError, match="is no regular file"):
+        Inversion.load(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, 0.5, 0.999])

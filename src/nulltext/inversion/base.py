@@ -180,8 +180,10 @@ class Inversion:
         """
         tensors, record = storage.read(path)
         found = storage.checked(path, tensors, record)
+        scores = Scores(**found.pop("scores"))
         return cls(
-            **found | {"scores": Scores(**found["scores"])},
+            **found,
+            scores=scores,
             pivot=tensors["pivot"],
             nulls=tensors.get("nulls"),
             cond=tensors.get("cond"),

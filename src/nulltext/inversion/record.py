@@ -59,7 +59,7 @@ def read_record(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dic
     """
     schedule = _schedule(record["schedule"])
     surroundings = tensors.get("surroundings")
-    found = {
+    found: dict[str, Any] = {
         "caption": _text(record["caption"], "caption"),
         "held": _flag(record["held"], "held"),
         "guidance": _number(record["guidance"], "guidance"),
@@ -113,7 +113,9 @@ def _check_method(found: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> No
             for of in (holds, HOLDS[method])
         )
         raise SettingError(f"a file of {method} has {expected}; this one has {got}")
-    told = {"steps": len(found["schedule"]), "guidance": found["guidance"]}
+    told: dict[str, Any] = {"guidance": found["guidance"]}
+    if method in HOLDS:  # what is called so in somebody's own method may be something else
+        told["steps"] = len(found["schedule"])
     if method == "generate":
         told["size"] = list(found["frame"].fitted)
     for name, value in told.items():
@@ -124,8 +126,9 @@ def _check_method(found: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> No
 
 
 def _schedule(value: object) -> Schedule:
+    shown = _shown(value)
     if not isinstance(value, list) or not value:
-        raise SettingError(f"its schedule is {_shown(value)}, which has 0 steps; expected a list of at least one")
+        raise SettingError(f"its schedule is {shown}, which has 0 steps; expected a list of at least one")
     steps = [_interval(step) for step in cast("list[object]", value)]
     for before, after in pairwise(steps):
         if not after.t < before.t or after.noisy.alpha < before.noisy.alpha or after.clean.alpha < before.clean.alpha:
@@ -178,8 +181,9 @@ def _leaves(value: object) -> Iterable[object]:
 
 
 def _entries(value: object, what: str, names: tuple[str, ...]) -> dict[str, Any]:
+    shown = _shown(value)
     if not isinstance(value, dict) or value.keys() != set(names):
-        raise SettingError(f"its {what} is {_shown(value)}; expected {' and '.join(names)}, no more and no less")
+        raise SettingError(f"its {what} is {shown}; expected {' and '.join(names)}, no more and no less")
     return cast("dict[str, Any]", value)
 
 

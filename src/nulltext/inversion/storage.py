@@ -89,7 +89,7 @@ def write(
     try:
         entries = {key: json.dumps(value, ensure_ascii=False, allow_nan=False) for key, value in record.items()}
         read_record({key: json.loads(value) for key, value in entries.items()}, whole)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise SettingError(f"this inversion cannot be kept: {error}. Expected one as a method makes it.") from error
     metadata |= entries
     metadata["digest"] = digest(whole, metadata)
@@ -110,7 +110,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
     """
     path = Path(path)
     try:
-        what = None if path.is_file() else "is a folder" if path.is_dir() else "does not exist"
+        there = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "does not exist"
+        what = None if path.is_file() else there
     except OSError as error:  # a name longer than the system takes
         what = f"cannot be looked up ({error.strerror})"
     if what is not None:
@@ -151,8 +152,8 @@ def checked(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], record:
     """
     try:
         return read_record(record, tensors)
-    except (ValueError, TypeError) as error:
-        raise damaged(path, f"{error}".rstrip(".")) from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise damaged(path, f"its record is altered: {error}".rstrip(".")) from error
 
 
 def _header(path: Path) -> str:
