@@ -13,16 +13,15 @@ Either way a result has the photograph's width and height.
 
 import io
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from nulltext.decoding import decode, header, read, read_bytes
+from nulltext.decoding import MAX_PIXELS, decode, header, read, read_bytes
 from nulltext.errors import ImageDecodeError, ImageError, SettingError
 from nulltext.types import Mask, OnePixels, Picture
 
@@ -141,34 +140,55 @@ class Frame:
         }  # fmt: skip
 
     @classmethod
-    def read(cls, record: Mapping[str, Sequence[int]], surroundings: bytes | None) -> "Frame":
-        """Undoes `record`.
+    def read(cls, record: object, surroundings: bytes | None) -> "Frame":
+        """Undoes `record`, of which nothing is taken on trust.
 
         Raises:
-            KeyError, TypeError, ValueError: The record is not one, or the surroundings do not go with it.
+            SettingError: The record is not one, is of more than `MAX_PIXELS` pixels, or the surroundings do not go
+                with it.
         """
-        height, width = (int(side) for side in record["size"])
-        fitted_height, fitted_width = (int(side) for side in record["fitted"])
-        frame = cls(
-            size=(height, width),
-            fitted=(fitted_height, fitted_width),
-            part=_box(record["part"]),
-            content=_box(record["content"]),
-            surroundings=surroundings,
-        )
+        sides = {"size": 2, "fitted": 2, "part": 4, "content": 4}
+        shown = str(record)[:80]
+        if not isinstance(record, dict) or record.keys() != sides.keys():
+            raise SettingError(f"its frame is {shown}; expected {', '.join(sides)}, no more and no less.")
+        entries = cast("dict[str, object]", record)
+        read: dict[str, Any] = {name: _sides(name, entries[name], count) for name, count in sides.items()}
+        for name in ("size", "fitted"):
+            height, width = read[name]
+            if not (height > 0 and width > 0 and height * width <= MAX_PIXELS):
+                raise SettingError(
+                    f"its frame has a {name} of {width} x {height}; expected at least one pixel, and at most "
+                    f"{MAX_PIXELS} altogether."
+                )
+        frame = cls(**read, surroundings=surroundings)
         if surroundings is not None:
-            with _opened(surroundings) as image:
-                if image.size != (width, height):
-                    raise SettingError(f"the surroundings are {image.size}, expected {(width, height)}.")
-                image.verify()
+            _check_surroundings(surroundings, frame.size)
         return frame
 
 
-def _opened(data: bytes) -> Image.Image:
+def _sides(name: str, value: object, count: int) -> tuple[int, ...]:
+    shown = str(value)[:80]
+    numbers = cast("list[object]", value) if isinstance(value, list) else []
+    if len(numbers) != count or any(type(number) is not int for number in numbers):
+        raise SettingError(f"its frame has {name} {shown}; expected {count} whole numbers.")
+    return tuple(cast("list[int]", numbers))
+
+
+def _check_surroundings(data: bytes, size: tuple[int, int]) -> None:
+    """Reads them to the end, which would otherwise fail after the work.
+
+    Raises:
+        SettingError: They are no whole picture, or not of that (height, width).
+    """
     try:
-        return header(data, ("PNG",))
-    except Image.DecompressionBombError as error:  # which is no OSError
-        raise SettingError(f"the surroundings are {len(data)} bytes that unpack to far more.") from error
+        with header(data, ("PNG",)) as image:
+            got = f"{image.mode} {image.width} x {image.height}"
+            if got == (expected := f"RGB {size[1]} x {size[0]}"):
+                image.load()
+    except Exception as error:  # as in `decoding.read`; a decompression bomb's is no OSError
+        raise SettingError(f"its surroundings are {len(data)} bytes that are no whole picture: {error}.") from error
+    if got != expected:
+        raise SettingError(f"its surroundings are {got}; expected {expected}.")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -276,11 +296,6 @@ def to_picture(pixels: OnePixels) -> Picture:
 def to_image(pixels: OnePixels) -> Image.Image:
     """[1, 3, H, W] in [-1, 1] as an RGB picture of W x H pixels."""
     return Image.fromarray(to_picture(pixels).numpy())
-
-
-def _box(sides: Sequence[int]) -> Box:
-    left, top, right, bottom = (int(side) for side in sides)
-    return left, top, right, bottom
 
 
 def nearest_size(model: Sizes, size: tuple[int, int]) -> tuple[int, int]:

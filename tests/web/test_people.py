@@ -161,7 +161,7 @@ def test_using_a_file_keeps_it(people, ann):
 def test_the_sweep_takes_what_was_half_written(people, ann):
     people.keep(ann, b"hers", "png")
     for folder in (people._folder(ann), people.root / "inversions"):
-        left, under_way = folder / ".a.part", folder / ".b.part"
+        left, under_way = folder / f".nulltext-{'a' * 16}.part", folder / f".nulltext-{'b' * 16}.part"
         left.write_bytes(b"ha")
         under_way.write_bytes(b"ha")
         age(left, 120)

@@ -382,4 +382,6 @@ def _edited(
 
 def _keep_sample(folder: Path, case: Case, candidate: Candidate, photo: Photo, drawn: OnePixels) -> None:
     for name, pixels in ((f"{case.name}.source", photo.pixels), (f"{case.name}.{candidate.name}", drawn)):
-        to_image(pixels).save(folder / f"{name}.png")
+        data = io.BytesIO()
+        to_image(pixels).save(data, "PNG")
+        write_file(folder / f"{name}.png", data.getvalue(), overwrite=True)

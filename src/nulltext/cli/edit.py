@@ -161,5 +161,5 @@ def edit(
         )
         return
     for caption, kind_of in zip(captions, result.kinds, strict=False):
-        typer.echo(f"{kind_of}: {caption}", err=True)
+        terminal.say(f"{kind_of}: {caption}")
     terminal.show("\n".join(str(path) for path in [*paths, *masks, *check, *sheet]))

@@ -47,7 +47,7 @@ def generate(
 ) -> None:
     """Draw a picture from a caption alone."""
     destination = outputs.picture_path(output or Path(f"{outputs.slug(caption)}-{seed}.png"))
-    outputs.check_all([destination] if save is None else [destination, save], force=force)
+    outputs.check_all([destination] if save is None else [destination, outputs.inversion_path(save)], force=force)
     wanted = None if size is None else _parse_size(size)
 
     from nulltext import generate_inversion, load, to_image

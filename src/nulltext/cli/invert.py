@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from nulltext.cli import options, terminal
+from nulltext.cli import options, outputs, terminal
 from nulltext.errors import SettingError
 from nulltext.files import check_output
 
@@ -63,9 +63,8 @@ def invert(
     Writes a file with all that edits need, and says how well the photograph is reconstructed from it, against the bound
     that the model's autoencoder sets.
     """
-    destination = check_output(output or Path(f"{picture.stem}.safetensors"), overwrite=force)
-    if destination.suffix != ".safetensors":
-        raise SettingError(f"got the output {destination}; expected a name that ends in .safetensors.")
+    destination = outputs.inversion_path(output or Path(f"{picture.stem}.safetensors"))
+    check_output(destination, overwrite=force)
     if method != "null-text" and (inner_steps is not None or preset is not None):
         raise SettingError(
             f"got --inner-steps or --preset with --method {method}, which optimises nothing. Leave them out, or ask "

@@ -66,7 +66,7 @@ def show(
         "picture": f"{width} x {height}, fitted to {fitted_width} x {fitted_height}, SHA-256 {inversion.sha256[:12]}",
         "file": f"{file}, {file.stat().st_size / 1e6:.2f} MB, written by nulltext {inversion.version}",
     }.items():
-        table.add_row(name, value)
+        table.add_row(name, terminal.printable(value))
     terminal.show(table)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nulltext.cli import options, terminal
+from nulltext.cli import options, outputs, terminal
 from nulltext.cli.bench import Limit, Workers, app
 from nulltext.cli.command import Command
 
@@ -77,7 +77,7 @@ def _study(name: str, function: str, about: str) -> None:
         module = import_module(f"nulltext.bench.{function.partition(':')[0]}")
         study: Study = getattr(module, function.partition(":")[2])
         settings = {
-            "folder": output or Path("nulltext-bench") / name,
+            "folder": outputs.folder_path(output or Path("nulltext-bench") / name),
             "data": data,
             "limit": limit,
             "steps": steps,
@@ -121,7 +121,7 @@ def compare(
     from nulltext.bench.comparison import compare_methods
 
     settings = {
-        "folder": output or Path("nulltext-bench/compare"),
+        "folder": outputs.folder_path(output or Path("nulltext-bench/compare")),
         "data": data,
         "limit": limit,
         "steps": steps,
@@ -159,7 +159,7 @@ def ablation(
     from nulltext.bench.ablation import INNER_STEPS, measure_ablation
 
     settings = {
-        "folder": output or Path("nulltext-bench/ablation"),
+        "folder": outputs.folder_path(output or Path("nulltext-bench/ablation")),
         "data": data,
         "limit": limit,
         "steps": steps,
@@ -198,7 +198,7 @@ def pie(
     from nulltext.models.dino import Dino as DinoNetwork
 
     settings = {
-        "folder": output or Path("nulltext-bench/pie"),
+        "folder": outputs.folder_path(output or Path("nulltext-bench/pie")),
         "data": data,
         "limit": limit,
         "steps": steps,

@@ -124,10 +124,10 @@ def sweep(
             }
         )
         return
-    typer.echo(f"{edit.kinds[0]}: {caption}", err=True)
+    terminal.say(f"{edit.kinds[0]}: {caption}")
     for text, each in zip(texts, drawn, strict=True):
         if isinstance(each, EmptyMaskError):
-            typer.echo(f"{text}: {each}", err=True)
+            terminal.say(f"{text}: {each}")
     terminal.show(str(sheet))
 
 

@@ -1,5 +1,6 @@
 """What an inversion is, what makes one, and how one is kept."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass
@@ -12,7 +13,6 @@ from torch import Tensor
 
 from nulltext import __version__
 from nulltext.diffusion.evaluations import Evaluations
-from nulltext.diffusion.levels import Interval, NoiseLevel
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import DivergedError, MismatchError
 from nulltext.inversion import storage
@@ -88,7 +88,8 @@ class Inversion:
             The guidance to use.
 
         Raises:
-            MismatchError: The weights or the schedule differ, or optimised embeddings are used at another guidance.
+            MismatchError: The weights, the schedule, or the size of latents or embeddings differ, or optimised
+                embeddings are used at another guidance.
         """
         if not self.model.same_weights(model.identity):
             raise MismatchError(
@@ -106,6 +107,7 @@ class Inversion:
                 f"the latents of this inversion are {list(self.pivot.shape[1:])}; expected "
                 f"{[model.latent_channels, *cells]} for its picture. Invert the picture again."
             )
+        self._check_embeddings(model)
         if guidance is None:
             return self.guidance
         if guidance != self.guidance and not (self.nulls is None and self.cond is None):
@@ -114,6 +116,15 @@ class Inversion:
                 "Use that, or invert the picture again for the other."
             )
         return guidance
+
+    def _check_embeddings(self, model: Model) -> None:
+        held = {"null embeddings": self.nulls, "conditional embedding": self.cond}
+        for name, tensor in held.items():
+            if tensor is not None and tensor.shape[-2:] != (wanted := model.embed([""]).shape[-2:]):
+                raise MismatchError(
+                    f"the {name} of this inversion are {list(tensor.shape[-2:])}; expected {list(wanted)}, which "
+                    f"{model.identity.id} reads. Invert the picture again."
+                )
 
     def restore(self, pixels: OnePixels) -> Image.Image:
         """A result, [1, 3, H, W] in [-1, 1], put back into the photograph: a picture of the photograph's size."""
@@ -130,6 +141,7 @@ class Inversion:
             The path.
 
         Raises:
+            SettingError: It is not what an inversion file can hold, or the name does not end so.
             OutputExistsError: There is something and `overwrite` is off.
             OutputWriteError: Disk full, no permission, no such folder.
         """
@@ -140,6 +152,7 @@ class Inversion:
             tensors["cond"] = self.cond
         if self.frame.surroundings is not None:
             tensors["surroundings"] = torch.frombuffer(bytearray(self.frame.surroundings), dtype=torch.uint8)
+        scores = {name: score if math.isfinite(score) else None for name, score in asdict(self.scores).items()}
         record = {
             "caption": self.caption,
             "held": self.held,
@@ -150,7 +163,7 @@ class Inversion:
             "model": asdict(self.model),
             "frame": self.frame.record(),
             "sha256": self.sha256,
-            "scores": asdict(self.scores),
+            "scores": scores,
             "version": self.version,
         }
         return storage.write(path, tensors, record, overwrite=overwrite)
@@ -161,50 +174,21 @@ class Inversion:
 
         Raises:
             InversionFileNotFoundError: There is no such file.
-            DamagedFileError: It is truncated or altered.
+            DamagedFileError: It is truncated or altered, or what stands in it does not agree.
             ForeignFileError: It holds something else.
             FileVersionError: It was written in a format this version does not read.
         """
         tensors, record = storage.read(path)
-        surroundings = tensors.get("surroundings")
-        try:
-            inversion = cls(
-                caption=str(record["caption"]),
-                pivot=tensors["pivot"],
-                nulls=tensors.get("nulls"),
-                cond=tensors.get("cond"),
-                held=bool(record.get("held", False)),  # files of before held none
-                guidance=float(record["guidance"]),
-                method=str(record["method"]),
-                settings=dict(record["settings"]),
-                schedule=Schedule(
-                    tuple(
-                        Interval(int(step["t"]), NoiseLevel(**step["noisy"]), NoiseLevel(**step["clean"]))
-                        for step in record["schedule"]
-                    )
-                ),
-                model=ModelIdentity(**record["model"]),
-                picture=tensors["picture"],
-                frame=Frame.read(record["frame"], None if surroundings is None else surroundings.numpy().tobytes()),
-                sha256=str(record["sha256"]),
-                scores=Scores(**{name: float(score) for name, score in record["scores"].items()}),
-                version=str(record["version"]),
-            )
-        except (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError, SyntaxError) as error:
-            raise storage.damaged(path, f"its record is incomplete or altered ({error!r})") from error
-        steps, (height, width) = len(inversion.schedule), inversion.frame.fitted
-        sound = (
-            inversion.pivot.shape[0] == steps + 1
-            and (inversion.nulls is None or inversion.nulls.shape[0] == steps)
-            and (inversion.nulls is None or inversion.cond is None or inversion.nulls.shape[1:] == inversion.cond.shape)
-            and inversion.picture.shape == (height, width, 3)
+        found = storage.checked(path, tensors, record)
+        scores = Scores(**found.pop("scores"))
+        return cls(
+            **found,
+            scores=scores,
+            pivot=tensors["pivot"],
+            nulls=tensors.get("nulls"),
+            cond=tensors.get("cond"),
+            picture=tensors["picture"],
         )
-        if not sound:
-            shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
-            raise storage.damaged(
-                path, f"its record has {steps} steps and a picture of {width} x {height}, with the shapes {shapes}"
-            )
-        return inversion
 
 
 @runtime_checkable

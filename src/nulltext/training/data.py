@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from nulltext.files import write_file
 from nulltext.processes import processes
 from nulltext.progress import OnProgress, Progress, silent
 from nulltext.scenes.renderer import render
@@ -52,13 +53,9 @@ def render_shards(
     if not missing:
         return paths
     on_progress(Progress(phase="render", step=count - len(missing), total=count))
-    try:
-        with processes(workers or os.cpu_count() or 1) as pool:
-            for done, _ in enumerate(pool.imap_unordered(_render_shard, missing), count - len(missing) + 1):
-                on_progress(Progress(phase="render", step=done, total=count))
-    finally:
-        for _, _, path in missing:
-            path.with_suffix(".part").unlink(missing_ok=True)
+    with processes(workers or os.cpu_count() or 1) as pool:
+        for done, _ in enumerate(pool.imap_unordered(_render_shard, missing), count - len(missing) + 1):
+            on_progress(Progress(phase="render", step=done, total=count))
     return paths
 
 
@@ -71,9 +68,8 @@ def _render_shard(job: tuple[int, int, Path]) -> None:
         drawn = render(scenes[start : start + _BATCH], height=SIDE, width=SIDE)
         pixels.append(to_bytes(drawn.pixels))
         masks.append((drawn.masks.sum(1).clamp(0, 1) * 255).round().byte())
-    part = path.with_suffix(".part")
-    save_file({"pixels": torch.cat(pixels).contiguous(), "mask": torch.cat(masks).contiguous()}, part)
-    part.replace(path)
+    shard = {"pixels": torch.cat(pixels).contiguous(), "mask": torch.cat(masks).contiguous()}
+    write_file(path, save(shard), overwrite=True)
 
 
 def load_shards(paths: list[Path]) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nulltext.errors import SettingError
+from nulltext.files import writing
 from nulltext.progress import OnProgress, Progress, silent
 
 WARMUP_STEPS: Final = 200
@@ -137,7 +138,6 @@ def fit(
 
     def save() -> None:
         run.folder.mkdir(parents=True, exist_ok=True)
-        part = run.path(name).with_suffix(".part")
         state = {
             "begun": run.begun,
             "module": module.state_dict(),
@@ -146,11 +146,8 @@ def fit(
             "step": step,
             "spent": spent,
         }
-        try:
-            torch.save(state, part)
-            part.replace(run.path(name))
-        finally:
-            part.unlink(missing_ok=True)
+        with writing(run.path(name), overwrite=True) as file:
+            torch.save(state, file)
 
     module.train()
     last, saved = time.monotonic(), time.monotonic()

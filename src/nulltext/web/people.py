@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import final
 
 from nulltext.errors import KeptFileNotFoundError, OutputWriteError
-from nulltext.files import write_file
+from nulltext.files import remove_abandoned, write_file
 
 _NUMBER = re.compile(r"[A-Za-z0-9_-]{22}\.[a-z]{3,11}")
 """What a file is called: 16 random bytes and a suffix."""
-_HALF_WRITTEN = 60.0
-"""After how many seconds nobody is still writing a file: a killed server has left it."""
 
 
 @final
@@ -107,9 +105,10 @@ class People:
                 for path in (Path(folder) / name for name in names):
                     with suppress(FileNotFoundError):  # somebody else swept it
                         unused = time.time() - path.lstat().st_mtime
-                        kept = _HALF_WRITTEN if path.suffix == ".part" else self.kept_seconds
-                        if unused > kept and path not in self.spared:
+                        if unused > self.kept_seconds and path not in self.spared:
                             path.unlink()
+                            swept += 1
+                        elif remove_abandoned(path):
                             swept += 1
         with self._tidying:
             for part in ("people", "uploads"):
