@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -24,8 +25,12 @@ LOG_EVERY = 60.0
 
 
 def print_json(record: dict[str, Any]) -> None:
-    """Prints one JSON object. JSON has no infinity and no not-a-number; they become null."""
-    typer.echo(json.dumps(_finite(record), ensure_ascii=False, indent=2, allow_nan=False))
+    """Prints one JSON object. JSON has no infinity and no not-a-number; they become null.
+
+    Bytes of a name that are not UTF-8 are written as escapes, which any reader of JSON takes.
+    """
+    text = json.dumps(_finite(record), ensure_ascii=False, indent=2, allow_nan=False)
+    typer.echo(re.sub(r"[\ud800-\udfff]", lambda lone: f"\\u{ord(lone[0]):04x}", text))
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401  whatever JSON can hold
