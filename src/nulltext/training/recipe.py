@@ -143,10 +143,12 @@ def _check(recipe: Recipe, output: Path, work: Path, start: Path | None) -> None
             "'scenes'. Check the path."
         )
     for name, folder in (("output", output), ("work", work)):
-        if folder == folder.parent or (folder is output and folder.is_mount()):  # which nothing can take the place of
+        if folder == folder.parent:
             raise SettingError(f"{name}: {folder} is where a disk begins; expected a folder on it. Give it a name.")
     for path in (output / "model_index.json", output.with_name(".part"), work / "latents.safetensors"):
         check_output(path, overwrite=True, make_folder=True)
+    if output.is_mount():  # nothing can take its place
+        raise SettingError(f"output: {output} is where a disk begins; expected a folder on it. Give it a name.")
     try:
         held = {path.name for path in output.iterdir()} if output.exists() else set[str]()
     except OSError as error:
