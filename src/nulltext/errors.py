@@ -27,7 +27,8 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
     │   ├── SessionError                              a second control on one model, or one that met no attention
     │   └── EmptyMaskError                            a local blend that would change nothing
     ├── InversionError (Exception)
-    │   └── DivergedError (ArithmeticError)           not-a-number or infinity during an inversion
+    │   ├── PicturesFailedError (RuntimeError)        some of many pictures; what was made of the others is in it
+    │   └── DivergedError (ArithmeticError)           not-a-number or infinity on the way to a picture
     ├── InversionFileError (ValueError)
     │   ├── InversionFileNotFoundError (FileNotFoundError)
     │   ├── DamagedFileError                          truncated, altered, or not a .safetensors at all
@@ -44,6 +45,9 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
         ├── OutputExistsError (FileExistsError)       would overwrite without having been asked to
         └── OutputWriteError                          disk full, no permission, no such folder
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class NulltextError(Exception):
@@ -143,7 +147,23 @@ class InversionError(NulltextError):
 
 
 class DivergedError(InversionError, ArithmeticError):
-    """Numbers became infinite or not-a-number during an inversion."""
+    """Numbers became infinite or not-a-number on the way: in an inversion, or in a picture."""
+
+
+class PicturesFailedError(InversionError, RuntimeError):
+    """Some of many pictures could not be inverted.
+
+    Attributes:
+        errors: Why, by the picture's index.
+        results: What was made of the others, by their index.
+    """
+
+    def __init__(
+        self, message: str, errors: Mapping[int, NulltextError] | None = None, results: Mapping[int, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.errors = errors or {}
+        self.results = results or {}
 
 
 class InversionFileError(NulltextError, ValueError):

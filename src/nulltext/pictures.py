@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from nulltext.checks import Count, check_finite, checked, shown
 from nulltext.decoding import MAX_PIXELS, decode, header, read, read_bytes
 from nulltext.errors import ImageDecodeError, ImageError, SettingError
 from nulltext.types import Mask, OnePixels, Picture
@@ -30,6 +31,10 @@ Fit = Literal["crop", "pad"]
 
 Box = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels."""
+
+
+MOST_FITTED = 4096 * 4096
+"""The largest picture that is fitted or drawn, in pixels: 64 times what Stable Diffusion was made for."""
 
 
 @runtime_checkable
@@ -126,6 +131,7 @@ class Frame:
 
     def restore_mask(self, mask: Mask) -> Image.Image:
         """Puts a mask, [1, 1, H, W] in [0, 1] of the fitted size, back over the photograph: 8-bit grey, of its size."""
+        check_finite("mask", mask)
         left, top, right, bottom = self.part
         fitted = Image.fromarray((mask[0, 0].cpu() * 255).round().to(torch.uint8).numpy())
         whole = Image.new("L", (self.size[1], self.size[0]))
@@ -199,11 +205,21 @@ class Photo:
         pixels: [1, 3, H, W] in [-1, 1], of a size the model can take, in whole steps of 2/255.
         frame: Where these pixels lie in the photograph.
         sha256: Digest of the input: of a file's bytes, or of a PIL picture's mode, size and pixels.
+
+    Raises:
+        ImageError: A pixel is infinite or not-a-number.
     """
 
     pixels: OnePixels
     frame: Frame
     sha256: str
+
+    def __post_init__(self) -> None:
+        if not self.pixels.isfinite().all():
+            raise ImageError(
+                "the photograph has pixels that are infinite or not-a-number; expected all from -1 to 1. Open its file "
+                "with open_image()."
+            )
 
     def restore(self, pixels: OnePixels) -> Image.Image:
         """A result of the fitted size, [1, 3, H, W] in [-1, 1], as a picture of the photograph's size."""
@@ -289,20 +305,39 @@ def to_pixels(picture: Picture) -> OnePixels:
 
 
 def to_picture(pixels: OnePixels) -> Picture:
-    """[1, 3, H, W] in [-1, 1] as [H, W, 3] bytes, rounded; undoes `to_pixels`."""
+    """[1, 3, H, W] in [-1, 1] as [H, W, 3] bytes, rounded; undoes `to_pixels`.
+
+    Raises:
+        DivergedError: There is an infinity or not-a-number in it.
+    """
+    check_finite("picture", pixels)
     return ((pixels[0].detach().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
 
 
 def to_image(pixels: OnePixels) -> Image.Image:
-    """[1, 3, H, W] in [-1, 1] as an RGB picture of W x H pixels."""
+    """[1, 3, H, W] in [-1, 1] as an RGB picture of W x H pixels.
+
+    Raises:
+        DivergedError: There is an infinity or not-a-number in it.
+    """
     return Image.fromarray(to_picture(pixels).numpy())
 
 
 def nearest_size(model: Sizes, size: tuple[int, int]) -> tuple[int, int]:
-    """Rounds (height, width) to what the model can take."""
-    if min(size) < 1:
-        raise SettingError(f"got size={size!r}; expected (height, width) in pixels, each at least 1.")
-    height, width = (max(1, (side + model.scale // 2) // model.scale) * model.scale for side in size)
+    """Rounds (height, width) to what the model can take.
+
+    Raises:
+        SettingError: It is no size, or one that is larger than `MOST_FITTED`.
+    """
+    if not isinstance(size, Sequence) or len(size) != 2:  # noqa: PLR2004  # pyright: ignore[reportUnnecessaryIsInstance, reportUnnecessaryComparison]
+        raise SettingError(f"got size={shown(size)}; expected (height, width) in pixels, each at least 1.")
+    height, width = (checked("size", side, Count) for side in size)
+    if height * width > MOST_FITTED:
+        raise SettingError(
+            f"got size={height}x{width}, {height * width} pixels; expected at most {MOST_FITTED} altogether, as in "
+            "4096x4096. No model that this is for draws larger ones."
+        )
+    height, width = (max(1, (side + model.scale // 2) // model.scale) * model.scale for side in (height, width))
     return height, width
 
 

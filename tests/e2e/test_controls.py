@@ -155,7 +155,7 @@ def test_in_a_chain_each_caption_is_matched_with_the_one_before(run_json, invert
         (["--weight", "tiger=2"], "'tiger' is not in the caption 'a red dog'"),
         (["--weight", "dog=twice"], "expected a word and a factor"),
         (["--weight", "2"], "expected a word and a factor"),
-        (["--weight", "dog=11"], "expected -4 to 10"),
+        (["--weight", "dog=11"], "from -4 to 10"),
         (["--cross", "most"], "expected a share of the steps"),
         (["--self", "0.8-0.2"], "start <= end"),
         (["--blend", "tiger:dog"], "'tiger' is not in the caption 'a red cat'"),

@@ -91,7 +91,7 @@ def test_no_clip_of_its_own(model, inversion):
 
 @pytest.mark.parametrize("name", ["iterations", "cutouts", "keep", "learning_rate"])
 def test_settings_out_of_range(name):
-    with pytest.raises(SettingError, match=f"{name}: got -1; expected"):
+    with pytest.raises(SettingError, match=f"{name}=-1; expected"):
         VQGANCLIP(**{name: type(getattr(VQGANCLIP, name))(-1)})
 
 

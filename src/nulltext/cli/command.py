@@ -20,6 +20,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from nulltext.cli.given import check_arguments, check_values
 from nulltext.cli.terminal import printable
 from nulltext.errors import Cancelled, NulltextError, OutputExistsError
 
@@ -55,10 +56,19 @@ def _printable_complaints() -> Generator[None]:
 class Command(TyperCommand):
     """A command whose failures are sentences, not stack traces, unless `--debug` is given."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  as in `invoke`
+        """Reads the arguments, once it is sure that they are words."""
+        try:
+            check_arguments(args, self.params)
+        except NulltextError as error:
+            raise _failed(str(error), WRONG_INPUT) from None
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  typer does not export the context that it passes
         """Runs the command and ends the program with the exit code that fits."""
         with _signals() as seen:
             try:
+                check_values(ctx.params)
                 return super().invoke(ctx)
             except (KeyboardInterrupt, Cancelled):
                 raise _stopped(seen) from None
@@ -78,9 +88,13 @@ class Command(TyperCommand):
                         f"{type(error).__name__}: {error}. This was not foreseen; --debug shows where it happened."
                     )
                     code = UNEXPECTED
-                typer.secho(f"Error: {printable(message)}", fg=typer.colors.RED, err=True)
-                sys.stderr.flush()
-                raise typer.Exit(code) from None
+                raise _failed(message, code) from None
+
+
+def _failed(message: str, code: int) -> typer.Exit:
+    typer.secho(f"Error: {printable(message)}", fg=typer.colors.RED, err=True)
+    sys.stderr.flush()
+    return typer.Exit(code)
 
 
 def _stopped(seen: Sequence[int]) -> typer.Exit:

@@ -36,7 +36,7 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write.", rich_help_panel="Output")
     ] = Path("nulltext-demo"),
-    pictures: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 4,
+    pictures: Annotated[int, typer.Option(min=1, max=1000, help="How many pictures.")] = 4,
     steps: options.Steps = 50,
     inner_steps: options.InnerSteps = 10,
     guidance: options.Guidance = 7.5,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from nulltext.checks import shown
 from nulltext.cli import options, outputs, terminal
 from nulltext.errors import SettingError
 
@@ -88,7 +89,7 @@ def generate(
 
 def _parse_size(size: str) -> tuple[int, int]:
     """(height, width) of "128x192"."""
-    match = re.fullmatch(r"(\d+)[xX](\d+)", size)
+    match = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", size)
     if match is None:
-        raise SettingError(f"got --size {size}; expected height and width in pixels, as in 128x192.")
+        raise SettingError(f"got --size {shown(size)}; expected height and width in pixels, as in 128x192.")
     return int(match[1]), int(match[2])

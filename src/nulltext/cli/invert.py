@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from nulltext.cli import options, outputs, terminal
+from nulltext.cli.outputs import undashed
 from nulltext.errors import SettingError
 from nulltext.files import check_output
 
@@ -115,5 +116,5 @@ def invert(
         f"PSNR {scores.psnr:.2f} dB at guidance {inversion.guidance:g}; "
         f"the autoencoder alone gives {scores.vae_psnr:.2f} dB\n"
         f"{seconds:.1f} s on {loaded.device}\n"
-        f'Next: nulltext edit {shlex.quote(str(destination))} "the caption with other words"'
+        f'Next: nulltext edit {shlex.quote(undashed(destination))} "the caption with other words"'
     )

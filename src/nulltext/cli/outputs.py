@@ -35,6 +35,11 @@ def slug(caption: str) -> str:
     return words[:LONGEST].rstrip("-_") or "picture"
 
 
+def undashed(path: Path) -> str:
+    """A path as a command line takes it: one that begins with a dash would read as an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
 def picture_path(path: Path) -> Path:
     """The path itself, if its suffix names a kind of picture that is written here.
 

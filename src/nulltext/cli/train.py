@@ -16,7 +16,9 @@ def train(
     work: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Rendered pictures and training states; kept, to go on from.")
     ] = Path("nulltext-training"),
-    pictures: Annotated[int, typer.Option(min=128, help="How many pictures to render and train on.")] = 40960,
+    pictures: Annotated[
+        int, typer.Option(min=128, max=10_000_000, help="How many pictures to render and train on.")
+    ] = 40960,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to train.", rich_help_panel="Model")] = "cpu",
     start: Annotated[
         str | None,

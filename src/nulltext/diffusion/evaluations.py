@@ -6,18 +6,23 @@ at its own pace, one that is finished leaves, and one that waits takes its place
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby, islice
-from typing import Any, Generic, Protocol, TypeVar, final, runtime_checkable
+from typing import Any, Final, Generic, Protocol, TypeVar, final, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from nulltext.checks import Count, checked
 from nulltext.diffusion.levels import Prediction
-from nulltext.errors import OutOfMemoryError, SettingError
+from nulltext.errors import CaptionError, ImageError, InversionError, NulltextError, OutOfMemoryError
 from nulltext.types import Embeddings, Latents, Times
 
 Result = TypeVar("Result")
+
+OF_ONE_PICTURE: Final = (CaptionError, ImageError, InversionError, OutOfMemoryError)
+"""What can go wrong with one picture while others beside it are well."""
 
 
 @runtime_checkable
@@ -112,8 +117,30 @@ def together(model: Denoiser, works: Iterable[Evaluations[Result]], at_once: int
         SettingError: `at_once` is less than 1.
         OutOfMemoryError: There is no memory for one alone.
     """
-    if at_once < 1:
-        raise SettingError(f"got at_once={at_once}; expected at least 1 picture. 8 are a good number on a CPU.")
+    with closing(settled(model, works, at_once)) as results:
+        for index, result in results:
+            if isinstance(result, NulltextError):
+                raise result
+            yield index, result
+
+
+def settled(
+    model: Denoiser, works: Iterable[Evaluations[Result]], at_once: int
+) -> Generator[tuple[int, Result | NulltextError]]:
+    """As `together`, but what goes wrong with one picture alone stops no other: its error stands for its result.
+
+    Args:
+        model: See `together`.
+        works: See `together`.
+        at_once: See `together`.
+
+    Yields:
+        Which of the works it is, from 0, and its result, or one of `OF_ONE_PICTURE`.
+
+    Raises:
+        SettingError: `at_once` is less than 1.
+    """
+    at_once = checked("at_once", at_once, Count)
     waiting, lanes, width = enumerate(works), list[_Lane[Result]](), at_once
     try:
         while True:
@@ -123,7 +150,11 @@ def together(model: Denoiser, works: Iterable[Evaluations[Result]], at_once: int
             if not lanes:
                 return
             batch = _next_batch(lanes)[:width]
-            answers = _answer_if_it_fits(model, [lane.question for lane in batch]) if batch else ()
+            try:
+                answers = _answer_if_it_fits(model, [lane.question for lane in batch]) if batch else ()
+            except OutOfMemoryError as error:
+                batch[0].fail(error)
+                continue
             if answers is None:
                 width = len(batch) // 2
                 continue
@@ -137,7 +168,7 @@ def together(model: Denoiser, works: Iterable[Evaluations[Result]], at_once: int
 class _Lane(Generic[Result]):
     """A place in the batch, and the work that has it."""
 
-    result: Result
+    result: Result | NulltextError
     question: Question
 
     def __init__(self, index: int, work: Evaluations[Result]) -> None:
@@ -151,6 +182,13 @@ class _Lane(Generic[Result]):
                 self.question = self.work.send(answer)
         except StopIteration as end:
             self.result, self.done = end.value, True
+        except OF_ONE_PICTURE as error:
+            self.fail(error)
+
+    def fail(self, error: NulltextError) -> None:
+        """Ends the work with an error in its result's place."""
+        self.work.close()
+        self.result, self.done = error, True
 
 
 def _next_batch(lanes: Sequence[_Lane[Result]]) -> list[_Lane[Result]]:
@@ -185,7 +223,7 @@ def _answer_if_it_fits(model: Denoiser, asked: Sequence[Question]) -> Sequence[o
                 f"the memory of {asked[0].x.device} does not suffice for one picture with latents of "
                 f"{list(asked[0].x.shape[1:])}. Load the model with dtype bfloat16, or with low_memory=True, or take a "
                 "smaller picture."
-            ) from error
+            ) from error.with_traceback(None)  # whose frames hold all that the network had computed
     if asked[0].x.device.type == "cuda":
         torch.cuda.empty_cache()
     return None

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,12 +14,15 @@ from torch.nn import functional as F
 from nulltext.attention.control import steps_of
 from nulltext.attention.record import Maps, Record
 from nulltext.attention.schedule import find_in_any
+from nulltext.checks import Range, check_numbers
 from nulltext.errors import EmptyMaskError, SettingError
 from nulltext.pictures import Frame, open_mask
 from nulltext.text.words import Tokens
 from nulltext.types import Latents, Masks, Pixels
 
 Words = str | Sequence[str]
+
+LessThanAll = Annotated[float, Range(least=0, below=1)]
 
 Cells = Bool[Tensor, "latent_row latent_column"]
 """[h, w] a choice of the latents' cells."""
@@ -53,17 +56,14 @@ class Blend:
 
     source: Words = ()
     target: Words = ()
-    threshold: float = 0.3
-    start: float = 0.2
+    threshold: LessThanAll = 0.3
+    start: LessThanAll = 0.2
     keep_out: Words = ()
     mask: Image.Image | str | os.PathLike[str] | None = None
     pixels: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.threshold < 1 or not 0 <= self.start < 1:
-            raise SettingError(
-                f"got threshold={self.threshold:g}, start={self.start:g}; expected both from 0 to less than 1."
-            )
+        check_numbers(self)
         if not self.by_maps and self.mask is None:
             raise SettingError("a blend needs words, a mask, or both; got neither. Name what changes: Blend('cat').")
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
+from nulltext.checks import Guidance, check_numbers
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.editing.base import Edit
@@ -22,9 +23,15 @@ class CaptionSwap:
     Attributes:
         guidance: The weight w; None is the inversion's own. Another is an error if the inversion has embeddings that
             were optimised for its own.
+
+    Raises:
+        SettingError: The guidance is no finite number.
     """
 
-    guidance: float | None = None
+    guidance: Guidance | None = None
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     def __call__(
         self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent

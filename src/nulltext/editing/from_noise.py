@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
+from nulltext.checks import Guidance, Seed, check_numbers
 from nulltext.editing.base import Edit
 from nulltext.editing.generate import generate
 from nulltext.inversion.base import Inversion
@@ -22,10 +23,16 @@ class FromNoise:
     Attributes:
         guidance: The weight w; None is the model's own.
         seed: Of the noise, the same for every caption.
+
+    Raises:
+        SettingError: A setting is out of range.
     """
 
-    guidance: float | None = None
-    seed: int = 0
+    guidance: Guidance | None = None
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     def __call__(
         self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Literal, final, get_args
+from typing import Annotated, Any, Literal, cast, final, get_args
 
 import torch
 from torch.nn import functional as F
 
+from nulltext import checks
 from nulltext.attention.control import Chain, Control, Share, steps_of
 from nulltext.attention.cross import Follow, Reweight
 from nulltext.attention.layout import KeepLayout
@@ -16,6 +17,7 @@ from nulltext.attention.refine import Refine
 from nulltext.attention.replace import Replace
 from nulltext.attention.schedule import WordSteps, find_in_any
 from nulltext.attention.session import controlled
+from nulltext.checks import Count, Guidance, Range, check_numbers, checked, shown
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.editing.base import Edit
@@ -68,27 +70,27 @@ class PromptToPrompt:
     reweight: Mapping[str, float] = field(default_factory=dict[str, float])
     blend: Blend | None = None
     chain: bool = False
-    most_tokens: int = 32 * 32
+    most_tokens: Count = 32 * 32
     hold_source: bool = False
     maps: bool = False
-    guidance: float | None = None
+    guidance: Guidance | None = None
 
     def __post_init__(self) -> None:
-        for name, shares in (("cross_attention", self.shares.values()), ("self_attention", [self.self_attention])):
-            for share in shares:
-                if not _is_share(share):
-                    raise SettingError(
-                        f"{name}: got {share!r}; expected a share of the steps from 0 to 1, or (start, end) with start "
-                        "<= end."
-                    )
+        check_numbers(self)
+        cross: Share | dict[str, Share]
+        if isinstance(self.cross_attention, Mapping):
+            cross = {word: _share("cross_attention", share) for word, share in self.cross_attention.items()}
+        else:
+            cross = _share("cross_attention", self.cross_attention)
+        taken = {
+            "cross_attention": cross,
+            "self_attention": _share("self_attention", self.self_attention),
+            "reweight": _factors(self.reweight),
+        }
+        for name, value in taken.items():
+            object.__setattr__(self, name, value)  # this is its constructor
         if self.kind not in get_args(Kind):
             raise SettingError(f"kind: got {self.kind!r}; expected {', '.join(get_args(Kind))}.")
-        if self.most_tokens < 1:
-            raise SettingError(f"most_tokens: got {self.most_tokens}; expected at least 1.")
-        low, high = WEIGHTS
-        for word, factor in self.reweight.items():
-            if not low <= factor <= high:
-                raise SettingError(f"reweight: got {factor:g} for {word!r}; expected {low:g} to {high:g}.")
 
     def __call__(
         self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
@@ -128,14 +130,40 @@ class PromptToPrompt:
         return Refine.of(source, target, length)
 
 
-def _is_share(share: object) -> bool:
-    match share:
-        case (int() | float() as start, int() | float() as end) if isinstance(share, tuple):
-            return 0 <= start <= end <= 1
-        case int() | float():
-            return 0 <= share <= 1
-        case _:
-            return False
+def _share(name: str, share: Any) -> Share:  # noqa: ANN401  of any type until it is checked
+    """A share of the steps in Python's own numbers, as it goes into records.
+
+    Raises:
+        SettingError: It is none.
+    """
+    try:
+        match share:
+            case (start, end) if isinstance(share, tuple):
+                start, end = checked(name, start, checks.Share), checked(name, end, checks.Share)
+                if start <= end:
+                    return start, end
+            case _:
+                return checked(name, share, checks.Share)
+    except SettingError:
+        pass
+    raise SettingError(
+        f"{name}: got {shown(share)}; expected a share of the steps from 0 to 1, or (start, end) with start <= end."
+    )
+
+
+def _factors(reweight: Any) -> dict[str, float]:  # noqa: ANN401  as in `_share`
+    """Factors by word, in Python's own numbers.
+
+    Raises:
+        SettingError: One is out of range.
+    """
+    low, high = WEIGHTS
+    if not isinstance(reweight, Mapping):
+        raise SettingError(f"reweight: got {shown(reweight)}; expected factors by word, as in {{'cat': 2.0}}.")
+    return {
+        word: checked(f"reweight[{shown(word)}]", factor, Annotated[float, Range(least=low, most=high)])
+        for word, factor in cast("Mapping[str, float]", reweight).items()
+    }
 
 
 def draw(

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
 import torch
 
+from nulltext.checks import Guidance, Range, Seed, check_numbers
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import combine
 from nulltext.diffusion.sampling import sample
@@ -33,16 +34,15 @@ class SDEdit:
         seed: Of the noise, the same for every caption.
 
     Raises:
-        SettingError: `strength` is out of range.
+        SettingError: A setting is out of range.
     """
 
-    strength: float = 0.8
-    guidance: float | None = None
-    seed: int = 0
+    strength: Annotated[float, Range(above=0, most=1)] = 0.8
+    guidance: Guidance | None = None
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.strength <= 1:
-            raise SettingError(f"strength: got {self.strength:g}; expected a share of the steps, above 0 to 1.")
+        check_numbers(self)
 
     def __call__(
         self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent

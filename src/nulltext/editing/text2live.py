@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nulltext.checks import Count, Rate, Seed, Weight, check_finite, check_numbers
 from nulltext.editing.base import Edit
 from nulltext.editing.views import Views
 from nulltext.errors import SettingError
@@ -64,26 +65,21 @@ class Text2LIVE:
         SettingError: A setting is out of range.
     """
 
-    iterations: int = 300
-    learning_rate: float = 2.5e-3
-    composition: float = 1.0
-    screen: float = 1.0
-    structure: float = 2.0
-    sparsity: float = 0.06
+    iterations: Count = 300
+    learning_rate: Rate = 2.5e-3
+    composition: Weight = 1.0
+    screen: Weight = 1.0
+    structure: Weight = 2.0
+    sparsity: Weight = 0.06
     screen_caption: str = "{} over a green screen"
-    views: int = 8
-    width: int = 32
-    scales: int = 7
-    seed: int = 0
+    views: Count = 8
+    width: Count = 32
+    scales: Count = 7
+    seed: Seed = 0
     clip: Clip | None = None
 
     def __post_init__(self) -> None:
-        least = {"iterations": 1, "views": 1, "width": 1, "scales": 1}
-        for name in (*least, "composition", "screen", "structure", "sparsity"):
-            if getattr(self, name) < least.get(name, 0):
-                raise SettingError(f"{name}: got {getattr(self, name):g}; expected at least {least.get(name, 0)}.")
-        if self.learning_rate <= 0:
-            raise SettingError(f"learning_rate: got {self.learning_rate:g}; expected more than 0.")
+        check_numbers(self)
         if "{}" not in self.screen_caption:
             raise SettingError(f"screen_caption: got {self.screen_caption!r}; expected {{}} where the caption belongs.")
 
@@ -99,6 +95,7 @@ class Text2LIVE:
             MismatchError: Another model or schedule than the inversion's.
             CaptionError: A caption is empty, too long, or has an unknown word.
             SettingError: No CLIP is given and the model is not the embedded one.
+            DivergedError: The pictures became infinite or not-a-number.
         """
         wanted = (captions,) if isinstance(captions, str) else tuple(captions)
         inversion.check(model)
@@ -116,6 +113,7 @@ class Text2LIVE:
         ]
         colours, opacities = (torch.cat(part).cpu() for part in zip(*layers, strict=True))
         drawn = lay(colours, opacities, source)
+        check_finite("picture", drawn, advice="Take a lower learning_rate.")
         return Edit(captions=wanted, pixels=drawn, source=source, frame=inversion.frame, masks=opacities)
 
     def _train(self, clip: Clip, source: OnePixels, said: Tensor, on_progress: OnProgress) -> tuple[Pixels, Masks]:

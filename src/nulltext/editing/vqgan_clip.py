@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nulltext.checks import Count, Rate, Seed, Weight, check_numbers
 from nulltext.editing.base import Edit
 from nulltext.editing.views import Views
-from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Autoencoder, Model, embed_captions
 from nulltext.models.clip import Clip, clip_for, spherical
@@ -43,20 +43,16 @@ class VQGANCLIP:
         SettingError: A setting is out of range.
     """
 
-    iterations: int = 100
-    learning_rate: float = 0.03
-    cutouts: int = 8
-    keep: float = 0.1
-    seed: int = 0
+    iterations: Count = 100
+    learning_rate: Rate = 0.03
+    cutouts: Count = 8
+    keep: Weight = 0.1
+    seed: Seed = 0
     clip: Clip | None = None
     autoencoder: Autoencoder | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("iterations", 1), ("cutouts", 1), ("keep", 0)):
-            if getattr(self, name) < least:
-                raise SettingError(f"{name}: got {getattr(self, name):g}; expected at least {least}.")
-        if self.learning_rate <= 0:
-            raise SettingError(f"learning_rate: got {self.learning_rate:g}; expected more than 0.")
+        check_numbers(self)
 
     def __call__(
         self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent

@@ -5,22 +5,26 @@ import os
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from nulltext import __version__
+from nulltext.checks import Guidance, Range, check_finite, check_numbers, checked
 from nulltext.diffusion.evaluations import Evaluations
 from nulltext.diffusion.schedule import Schedule
-from nulltext.errors import DivergedError, MismatchError
+from nulltext.errors import MismatchError, SettingError
 from nulltext.inversion import storage
 from nulltext.metrics import psnr
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.pictures import Frame, Photo, to_picture
 from nulltext.progress import OnProgress, silent
 from nulltext.types import Embedding, Latents, Nulls, OnePixels, Picture, Trajectory
+
+Decibels = Annotated[float, Range(infinite=True)]
+"""Infinite of two pictures that are the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +36,11 @@ class Scores:
         psnr: Reconstructed from the inversion at its own guidance.
     """
 
-    vae_psnr: float
-    psnr: float
+    vae_psnr: Decibels
+    psnr: Decibels
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,6 +66,9 @@ class Inversion:
         sha256: Digest of the input picture.
         scores: How well the photograph survived.
         version: The version of the package that made it.
+
+    Raises:
+        SettingError: A number in it is infinite or not-a-number.
     """
 
     caption: str
@@ -66,7 +76,7 @@ class Inversion:
     nulls: Nulls | None
     cond: Embedding | None = None
     held: bool = False
-    guidance: float
+    guidance: Guidance
     method: str
     settings: Mapping[str, Any]
     schedule: Schedule
@@ -76,6 +86,13 @@ class Inversion:
     sha256: str
     scores: Scores
     version: str
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        tensors = {"pivot": self.pivot, "nulls": self.nulls, "cond": self.cond}
+        for name, tensor in tensors.items():
+            if tensor is not None:
+                check_finite(name, tensor, error=SettingError, advice="Invert the picture again.")
 
     def check(self, model: Model, guidance: float | None = None) -> float:
         """Makes sure that a model and a guidance are those it was made with.
@@ -90,7 +107,9 @@ class Inversion:
         Raises:
             MismatchError: The weights, the schedule, or the size of latents or embeddings differ, or optimised
                 embeddings are used at another guidance.
+            SettingError: The guidance is no finite number.
         """
+        guidance = checked("guidance", guidance, Guidance | None)
         if not self.model.same_weights(model.identity):
             raise MismatchError(
                 f"got the model {_name(model.identity)}; this inversion was made with {_name(self.model)}, by nulltext "
@@ -251,14 +270,11 @@ def finish(
     Raises:
         DivergedError: Numbers became infinite or not-a-number.
     """
-    through_vae, drawn = model.decode(pivot[-1:]), model.decode(reconstruction)
-    made = {"trajectory": pivot, "null embeddings": nulls, "conditional embedding": cond, "reconstruction": drawn}
+    made = {"trajectory": pivot, "null embeddings": nulls, "conditional embedding": cond}
     for name, tensor in made.items():
-        if tensor is not None and not torch.isfinite(tensor).all():
-            raise DivergedError(
-                f"the {name} became infinite or not-a-number in {model.dtype} with {model.identity.id}; expected "
-                "finite numbers. Load the model with dtype float32 or bfloat16, or take a lower guidance."
-            )
+        if tensor is not None:
+            check_finite(name, tensor, where=f"in {model.dtype} with {model.identity.id}")
+    through_vae, drawn = model.decode(pivot[-1:]), model.decode(reconstruction)
     return Inversion(
         caption=caption,
         pivot=pivot.cpu(),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
+from nulltext.checks import Count, Guidance, check_numbers
 from nulltext.diffusion.evaluations import Evaluations, alone
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.diffusion.guidance import Guided
@@ -26,11 +27,17 @@ class DDIM:
         guidance: The weight w of the inversion, and of the reconstruction unless another is asked for.
         fixed_point: How well the steps are solved, so that sampling at that weight leads back; None is the plain
             inversion.
+
+    Raises:
+        SettingError: A setting is out of range.
     """
 
-    steps: int = 50
-    guidance: float = 1.0
+    steps: Count = 50
+    guidance: Guidance = 1.0
     fixed_point: FixedPoint | None = None
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     def __call__(self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent) -> Inversion:
         """Inverts a photograph; see `nulltext.inversion.base.Inverter`.

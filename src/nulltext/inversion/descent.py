@@ -10,7 +10,6 @@ from torch.nn.functional import mse_loss
 
 from nulltext.diffusion.evaluations import Evaluations, descend, predict
 from nulltext.diffusion.levels import Interval, Prediction, denoise
-from nulltext.errors import SettingError
 from nulltext.inversion.solvers import SOLVERS, Solver
 from nulltext.types import Embeddings, Latents, Times
 
@@ -114,15 +113,3 @@ class Descent:
         before, gradient = yield from descend(z, t, self.embedding, error)
         self.embedding = self._solver.move(gradient)
         return before
-
-
-def check_descent(inner_steps: int, learning_rate: float, *, least: int = 1) -> None:
-    """Makes sure that settings lead anywhere.
-
-    Raises:
-        SettingError: They do not.
-    """
-    if inner_steps < least:
-        raise SettingError(f"got inner_steps={inner_steps}; expected at least {least}.")
-    if not learning_rate > 0:
-        raise SettingError(f"got learning_rate={learning_rate:g}; expected more than 0. Take 0.01, the paper's.")

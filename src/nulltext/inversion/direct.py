@@ -8,6 +8,7 @@ beside it follow a source that is exact, and are guided by the null caption as i
 from dataclasses import dataclass, field
 from typing import final
 
+from nulltext.checks import Count, Guidance, check_numbers
 from nulltext.diffusion.evaluations import Evaluations, alone
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.diffusion.guidance import Guided
@@ -31,11 +32,17 @@ class DirectInversion:
         steps: T.
         guidance: The weight w of edits unless they ask for another; None is the model's own, 7.5 for Stable Diffusion.
         fixed_point: How well the steps of the pivot are solved; None is the paper's plain DDIM inversion.
+
+    Raises:
+        SettingError: A setting is out of range.
     """
 
-    steps: int = 50
-    guidance: float | None = None
+    steps: Count = 50
+    guidance: Guidance | None = None
     fixed_point: FixedPoint | None = field(default_factory=FixedPoint)
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     def __call__(self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent) -> Inversion:
         """Inverts a photograph; see `nulltext.inversion.base.Inverter`.

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import final
 
+from nulltext.checks import Count, Guidance, Rate, check_numbers
 from nulltext.diffusion.evaluations import Evaluations, alone, predict
 from nulltext.diffusion.guidance import Guided, guide
 from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.sampling import inverting, sampling
 from nulltext.diffusion.schedule import Schedule
 from nulltext.inversion.base import Inversion, finish
-from nulltext.inversion.descent import Descent, GuidedStep, check_descent
+from nulltext.inversion.descent import Descent, GuidedStep
 from nulltext.inversion.null_text import check_null_guidance
 from nulltext.models.base import Model, embed_captions
 from nulltext.pictures import Photo
@@ -92,13 +93,13 @@ class GlobalNullText:
         SettingError: A setting is out of range.
     """
 
-    steps: int = 50
-    inner_steps: int = 10
-    guidance: float | None = None
-    learning_rate: float = 1e-2
+    steps: Count = 50
+    inner_steps: Count = 10
+    guidance: Guidance | None = None
+    learning_rate: Rate = 1e-2
 
     def __post_init__(self) -> None:
-        check_descent(self.inner_steps, self.learning_rate)
+        check_numbers(self)
         check_null_guidance(self.guidance)
 
     def __call__(self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent) -> Inversion:

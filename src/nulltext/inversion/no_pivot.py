@@ -10,13 +10,14 @@ from typing import final
 
 import torch
 
+from nulltext.checks import Count, Guidance, Seed, check_numbers
 from nulltext.diffusion.evaluations import Evaluations, alone, predict
 from nulltext.diffusion.guidance import Guided, guide
 from nulltext.diffusion.levels import combine
 from nulltext.diffusion.sampling import sampling
 from nulltext.diffusion.schedule import Schedule
 from nulltext.inversion.base import Inversion, finish
-from nulltext.inversion.descent import Descent, GuidedStep, check_descent
+from nulltext.inversion.descent import Descent, GuidedStep
 from nulltext.inversion.null_text import PUBLISHED, Constants, NullText
 from nulltext.inversion.random_pivot import draw_noise, random_trajectory
 from nulltext.models.base import Model, embed_captions
@@ -45,14 +46,14 @@ class NoPivot:
         SettingError: A setting is out of range.
     """
 
-    steps: int = 50
-    inner_steps: int = 10
-    guidance: float | None = None
+    steps: Count = 50
+    inner_steps: Count = 10
+    guidance: Guidance | None = None
     constants: Constants = PUBLISHED
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        check_descent(self.inner_steps, self.constants.learning_rate)
+        check_numbers(self)
         NullText(steps=self.steps, inner_steps=self.inner_steps, guidance=self.guidance, constants=self.constants)
 
     def __call__(self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent) -> Inversion:

@@ -13,6 +13,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from nulltext.checks import Count, CountOrZero, Guidance, Rate, Share, check_numbers
 from nulltext.diffusion.evaluations import Evaluations, alone
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.diffusion.guidance import Guided, guide
@@ -20,7 +21,7 @@ from nulltext.diffusion.sampling import inverting
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion, finish
-from nulltext.inversion.descent import Descent, GuidedStep, Place, check_descent, rounding_noise
+from nulltext.inversion.descent import Descent, GuidedStep, Place, rounding_noise
 from nulltext.inversion.solvers import SOLVERS, Solver
 from nulltext.models.base import Model, embed_captions
 from nulltext.models.precision import FLOAT32_ROUNDING, rounding_of
@@ -38,12 +39,18 @@ class Constants:
         decay: What of it is taken off per step: at step i it is ``learning_rate * (1 - decay * i)``.
         tolerance: The mean-squared error below which a step counts as done, at i = 0.
         tolerance_growth: What is added to that per step: at step i it is ``tolerance + tolerance_growth * i``.
+
+    Raises:
+        SettingError: A number is out of range.
     """
 
-    learning_rate: float
+    learning_rate: Rate
     decay: float
     tolerance: float
     tolerance_growth: float
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     def rate_at(self, i: int) -> float:
         """The learning rate at step i."""
@@ -99,24 +106,25 @@ class NullText:
         solver: What takes the inner steps: Adam as published, or L-BFGS, which needs fewer.
         extrapolate: Whether a step starts from where the last two lead, in a straight line, and not from the last.
         check_first: Whether a step whose error is below the tolerance before it is optimised is left as it is.
+
+    Raises:
+        SettingError: A setting is out of range.
     """
 
-    steps: int = 50
-    inner_steps: int = 10
-    guidance: float | None = None
+    steps: Count = 50
+    inner_steps: CountOrZero = 10
+    guidance: Guidance | None = None
     constants: Constants = PUBLISHED
     fixed_point: FixedPoint | None = None
-    start: float = 0.0
+    start: Share = 0.0
     solver: Solver = "adam"
     extrapolate: bool = False
     check_first: bool = False
 
     def __post_init__(self) -> None:
-        check_descent(self.inner_steps, self.constants.learning_rate, least=0)
+        check_numbers(self)
         if self.solver not in SOLVERS:
             raise SettingError(f"got solver={self.solver!r}; expected {' or '.join(map(repr, SOLVERS))}.")
-        if not 0 <= self.start <= 1:
-            raise SettingError(f"got start={self.start:g}; expected 0, the null caption, to 1, the source caption.")
         check_null_guidance(self.guidance)
         if self.constants.rate_at(self.steps - 1) <= 0:
             raise SettingError(

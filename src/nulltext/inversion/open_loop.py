@@ -12,13 +12,14 @@ from typing import final
 import torch
 from torch import Tensor
 
+from nulltext.checks import Count, CountOrZero, Guidance, check_numbers
 from nulltext.diffusion.evaluations import Evaluations, alone, predict
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.diffusion.guidance import Guided, guide
 from nulltext.diffusion.sampling import inverting
 from nulltext.diffusion.schedule import Schedule
 from nulltext.inversion.base import Inversion, finish
-from nulltext.inversion.descent import Descent, GuidedStep, check_descent
+from nulltext.inversion.descent import Descent, GuidedStep
 from nulltext.inversion.null_text import PUBLISHED, Constants, NullText, check_null_guidance
 from nulltext.models.base import Model, embed_captions
 from nulltext.models.precision import rounding_of
@@ -44,16 +45,15 @@ class OpenLoop:
         SettingError: A setting is out of range.
     """
 
-    steps: int = 50
-    inner_steps: int = 10
-    closing_steps: int = 1
-    guidance: float | None = None
+    steps: Count = 50
+    inner_steps: Count = 10
+    closing_steps: CountOrZero = 1
+    guidance: Guidance | None = None
     constants: Constants = PUBLISHED
     fixed_point: FixedPoint | None = None
 
     def __post_init__(self) -> None:
-        check_descent(self.inner_steps, self.constants.learning_rate)
-        check_descent(self.closing_steps, self.constants.learning_rate, least=0)
+        check_numbers(self)
         check_null_guidance(self.guidance)
 
     def __call__(self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent) -> Inversion:

@@ -9,12 +9,12 @@ from typing import final
 
 import torch
 
+from nulltext.checks import Count, Guidance, Seed, check_numbers
 from nulltext.diffusion.evaluations import Evaluations, alone
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import combine
 from nulltext.diffusion.schedule import Schedule
 from nulltext.inversion.base import Inversion, finish
-from nulltext.inversion.descent import check_descent
 from nulltext.inversion.null_text import PUBLISHED, Constants, NullText
 from nulltext.models.base import Model, embed_captions
 from nulltext.models.precision import rounding_of
@@ -61,14 +61,14 @@ class RandomPivot:
         SettingError: A setting is out of range.
     """
 
-    steps: int = 50
-    inner_steps: int = 10
-    guidance: float | None = None
+    steps: Count = 50
+    inner_steps: Count = 10
+    guidance: Guidance | None = None
     constants: Constants = PUBLISHED
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        check_descent(self.inner_steps, self.constants.learning_rate)
+        check_numbers(self)
         _ = self.null_text
 
     @property

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from nulltext.checks import Guidance
 from nulltext.diffusion.evaluations import Evaluations, alone
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import AfterStep, sampling
@@ -55,7 +56,7 @@ def holding(model: Model, inversion: Inversion) -> AfterStep:
 
 
 def reconstruct(
-    model: Model, inversion: Inversion, guidance: float | None = None, on_progress: OnProgress = silent
+    model: Model, inversion: Inversion, guidance: Guidance | None = None, on_progress: OnProgress = silent
 ) -> OnePixels:
     """Samples from z_T under the source caption; a source that is held comes back without.
 
@@ -71,12 +72,14 @@ def reconstruct(
 
     Raises:
         MismatchError: Another model, schedule or guidance than the inversion's.
+        SettingError: The guidance is no finite number.
+        DivergedError: The picture became infinite or not-a-number.
     """
     return alone(model, reconstructing(model, inversion, guidance, on_progress))
 
 
 def reconstructing(
-    model: Model, inversion: Inversion, guidance: float | None = None, on_progress: OnProgress = silent
+    model: Model, inversion: Inversion, guidance: Guidance | None = None, on_progress: OnProgress = silent
 ) -> Evaluations[OnePixels]:
     """The same as a coroutine, so that several can share the network's batch; see `reconstruct`."""
     w = inversion.check(model, guidance)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from nulltext.checks import Count, Guidance, Rate, Seed, check_numbers
 from nulltext.diffusion.evaluations import Evaluations, alone, predict
 from nulltext.diffusion.guidance import Guided, guide
 from nulltext.diffusion.levels import NoiseLevel, Prediction, combine, split
@@ -20,7 +21,7 @@ from nulltext.diffusion.sampling import inverting, sampling
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion, finish
-from nulltext.inversion.descent import Descent, check_descent
+from nulltext.inversion.descent import Descent
 from nulltext.inversion.global_null_text import optimise_one
 from nulltext.inversion.random_pivot import draw_noise, random_trajectory
 from nulltext.models.base import Model, embed_captions
@@ -50,15 +51,15 @@ class TextualInversion:
         SettingError: A setting is out of range.
     """
 
-    steps: int = 50
-    inner_steps: int = 10
-    guidance: float | None = None
+    steps: Count = 50
+    inner_steps: Count = 10
+    guidance: Guidance | None = None
     pivot: bool = False
-    learning_rate: float = 1e-2
-    seed: int = 0
+    learning_rate: Rate = 1e-2
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        check_descent(self.inner_steps, self.learning_rate)
+        check_numbers(self)
         if self.guidance == 0:
             raise SettingError("got guidance=0, at which the caption has no part; expected another. 7.5 is usual.")
 

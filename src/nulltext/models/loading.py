@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +12,7 @@ import diffusers
 import torch
 from safetensors import safe_open
 
+from nulltext.checks import shown
 from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError, UnsupportedPipelineError
 from nulltext.models import embedded, weights
 from nulltext.models.base import Model, ModelIdentity
@@ -126,15 +128,20 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     """The device asked for, or a GPU if there is one, else the CPU.
 
     Raises:
-        SettingError: It is not here.
+        SettingError: It is not here, or nothing can be computed on it.
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        place = torch.device(device)
-        torch.empty(0, device=place)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        raise SettingError(f"got device {str(device)!r}, which is not here: {error}. Try 'cpu'.") from error
+        with warnings.catch_warnings():  # of names that torch knew once
+            warnings.simplefilter("ignore")
+            place = torch.device(device)
+            (torch.ones(1, device=place) + 1).item()  # "meta" makes tensors, but they have no numbers
+    except Exception as error:  # what is not here says so in many ways: assertions, missing modules, internal errors
+        reason = _first_line(error).partition(". ")[0]
+        raise SettingError(
+            f"got device {shown(str(device))}, which cannot compute here ({reason}); expected one that can. Try 'cpu'."
+        ) from error
     return place
 
 

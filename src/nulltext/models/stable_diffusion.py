@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from bisect import bisect_right
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import diffusers
 import torch
 from torch import Tensor, nn
 
+from nulltext.checks import check_finite, shown
 from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.schedule import Schedule, ScheduleConfig
 from nulltext.errors import (
@@ -25,7 +27,7 @@ from nulltext.models.gradients import ScaledGradient, clamp
 from nulltext.models.layout import quickest_layout
 from nulltext.models.quiet import quiet
 from nulltext.models.weights import GUIDANCE
-from nulltext.text.words import Span, Tokens
+from nulltext.text.words import Span, Tokens, check_text, is_punctuation
 from nulltext.types import Embeddings, Latents, Pixels, Times
 
 
@@ -189,12 +191,12 @@ class StableDiffusion:
         """[B, L, D] embeddings of captions, as the pipeline computes them; "" is the null caption.
 
         Raises:
+            CaptionError: A caption has characters that are no text.
             CaptionTooLongError: A caption has more than L tokens; names the words that do not fit.
             UnknownWordError: The model has a word list, and a word is not on it.
         """
         for caption in captions:
-            self._check_words(caption)
-            self._check_length(caption)
+            self.check_caption(caption)
         tokens = self.tokenizer(
             list(captions), padding="max_length", max_length=self.text_length, truncation=False, return_tensors="pt"
         )
@@ -205,6 +207,16 @@ class StableDiffusion:
                 tokens.input_ids.to(self.device),
                 attention_mask=tokens.attention_mask.to(self.device) if masked else None,
             )[0].float()
+
+    def check_caption(self, caption: str) -> None:
+        """Raises what `embed` would for a caption, and embeds nothing.
+
+        Raises:
+            CaptionError: See `embed`.
+        """
+        check_text(caption)
+        self._check_words(caption)
+        self._check_length(caption)
 
     def tokenize(self, caption: str) -> Tokens:
         """A caption as `embed` cuts it: row i of the embedding is token i, and the rows after the last are padding."""
@@ -237,10 +249,15 @@ class StableDiffusion:
         return (latents.contiguous() - self._shift) * self.vae.config.scaling_factor
 
     def decode(self, latents: Latents) -> Pixels:
-        """[B, 3, h * scale, w * scale] pictures of latents, clamped to [-1, 1]; differentiable."""
+        """[B, 3, h * scale, w * scale] pictures of latents, clamped to [-1, 1]; differentiable.
+
+        Raises:
+            DivergedError: The pictures became infinite or not-a-number.
+        """
         latents = latents / self.vae.config.scaling_factor + self._shift
         with self._here(self.vae, stays=latents.requires_grad):
             decoded: Tensor = self.vae.decode(latents.contiguous(memory_format=self.layout)).sample
+        check_finite("picture", decoded, where=f"in {self.dtype} with {self.identity.id}")  # clamped, infinity is white
         return clamp(decoded, -1.0, 1.0).contiguous()
 
     @contextmanager
@@ -266,7 +283,7 @@ class StableDiffusion:
         for match in re.finditer(r"[^\W\d_]+|\d|[^\w\s]|_", caption):
             word = match[0].lower()
             ids: list[int] = self.tokenizer(word, add_special_tokens=False).input_ids
-            spelled = not word.isalnum() and self.tokenizer.unk_token_id not in ids  # punctuation needs no listing
+            spelled = is_punctuation(word) and self.tokenizer.unk_token_id not in ids  # which needs no listing
             if word not in self.words and not spelled:
                 spans.append(match.span())
         return tuple(spans)
@@ -279,7 +296,7 @@ class StableDiffusion:
             near = difflib.get_close_matches(word, self.words, n=3, cutoff=0.5)
             hint = f" Nearest known: {', '.join(near)}." if near else ""
             raise UnknownWordError(
-                f"{self.identity.id} does not know the word {word!r} in {caption!r}.{hint} "
+                f"{self.identity.id} does not know the word {word!r} in {shown(caption)}.{hint} "
                 f"The {len(self.words)} words it knows are in {self.word_list}."
             )
 
@@ -291,12 +308,11 @@ class StableDiffusion:
         if count <= limit:
             return
         words = caption.split()
-        fit = len(words)
-        while fit and tokens(" ".join(words[:fit])) > limit:
-            fit -= 1
+        counts = range(1, len(words) + 1)
+        fit = bisect_right(counts, limit, key=lambda first: tokens(" ".join(words[:first])))
         raise CaptionTooLongError(
             f"the caption has {count - 2} tokens; {self.identity.id} reads {limit - 2}. "
-            f"These words do not fit: {' '.join(words[fit:])!r}. Leave out {count - limit} tokens or more."
+            f"These words do not fit: {shown(' '.join(words[fit:]))}. Leave out {count - limit} tokens or more."
         )
 
 

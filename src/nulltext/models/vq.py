@@ -9,6 +9,7 @@ import diffusers
 import torch
 from torch import Tensor
 
+from nulltext.checks import check_finite
 from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError
 from nulltext.models.gradients import clamp
 from nulltext.models.quiet import quiet
@@ -74,8 +75,12 @@ class VQAutoencoder:
 
         Differentiable straight through the quantisation (Bengio et al., arXiv 1308.3432): the gradient of a code is
         taken for that of the latent it stands for.
+
+        Raises:
+            DivergedError: The pictures became infinite or not-a-number.
         """
         pixels: Tensor = self.network.decode(latents).sample
+        check_finite("picture", pixels)
         return clamp(pixels, -1.0, 1.0)
 
 

@@ -2,9 +2,16 @@
 
 import difflib
 import re
+import string
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nulltext.errors import WordNotFoundError
+from nulltext.checks import shown
+from nulltext.errors import CaptionError, CaptionTooLongError, EmptyCaptionError, WordNotFoundError
+
+MOST_CHARACTERS = 10_000
+"""The longest caption that is looked at; no text encoder of this kind reads a tenth of it."""
 
 Span = tuple[int, int]
 """[start, end) characters of a caption."""
@@ -16,6 +23,57 @@ def different_words(caption: str) -> list[str]:
     for word in re.findall(r"\w+", caption):
         words.setdefault(word.lower(), word)
     return list(words.values())
+
+
+def is_punctuation(text: str) -> bool:
+    """Whether this is what stands between words; an emoji, which a font draws as a picture, is not."""
+    return all(one in string.punctuation or unicodedata.category(one).startswith("P") for one in text)
+
+
+def check_words(captions: Sequence[str]) -> None:
+    """Makes sure that captions are meant to say something, whatever model reads them.
+
+    Raises:
+        EmptyCaptionError: A caption has no word in it (a run of punctuation or emoji is none), or there is no caption.
+        CaptionError: A caption has control characters, or bytes that are not UTF-8.
+        CaptionTooLongError: A caption has more than `MOST_CHARACTERS`.
+    """
+    if not captions:
+        raise EmptyCaptionError(
+            "got no caption; expected one or more, each with at least one word. Say what the picture shows."
+        )
+    for caption in captions:
+        check_text(caption)
+        if not any(character.isalnum() for character in caption):
+            raise EmptyCaptionError(
+                f"got the caption {shown(caption)}; expected at least one word. Say what is in the picture."
+            )
+
+
+def check_text(caption: str) -> None:
+    """Makes sure that a caption is text that a tokenizer can read at once; the empty one, for the null caption, is.
+
+    Raises:
+        CaptionError: It has control characters, or bytes that are not UTF-8.
+        CaptionTooLongError: It has more than `MOST_CHARACTERS`.
+    """
+    if not isinstance(caption, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # who has no checker may give any
+        raise CaptionError(f"got the caption {shown(caption)}; expected text, a str.")
+    if len(caption) > MOST_CHARACTERS:
+        raise CaptionTooLongError(
+            f"the caption has {len(caption)} characters; expected at most {MOST_CHARACTERS}, and far fewer for most "
+            f"models. It begins {shown(caption)}. Say it in a sentence."
+        )
+    for character in caption:
+        kind = unicodedata.category(character)
+        if kind == "Cs":
+            raise CaptionError(
+                f"the caption {shown(caption)} has bytes that are not UTF-8; expected text. Write it again."
+            )
+        if kind == "Cc" and not character.isspace():
+            raise CaptionError(
+                f"the caption {shown(caption)} has the control character {character!r}; expected text. Leave it out."
+            )
 
 
 @dataclass(frozen=True)

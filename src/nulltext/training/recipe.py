@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from nulltext import __version__
-from nulltext.errors import ModelNotFoundError, SettingError
+from nulltext.errors import ModelNotFoundError, OutputWriteError, SettingError
 from nulltext.files import check_output, write_file
 from nulltext.models.weights import RECOMMENDED
 from nulltext.progress import OnProgress, silent
@@ -142,9 +142,22 @@ def _check(recipe: Recipe, output: Path, work: Path, start: Path | None) -> None
             f"start: {start} is no checkpoint of this recipe; expected a folder that `nulltext train` wrote, or "
             "'scenes'. Check the path."
         )
+    _check_folders(output, work)
+
+
+def _check_folders(output: Path, work: Path) -> None:
+    """Makes sure that the checkpoint can take the output's place and takes nobody else's."""
+    for name, folder in (("output", output), ("work", work)):
+        if folder == folder.parent:
+            raise SettingError(f"{name}: {folder} is where a disk begins; expected a folder on it. Give it a name.")
     for path in (output / "model_index.json", output.with_name(".part"), work / "latents.safetensors"):
         check_output(path, overwrite=True, make_folder=True)
-    held = {path.name for path in output.iterdir()} if output.exists() else set[str]()
+    if output.is_mount():  # nothing can take its place
+        raise SettingError(f"output: {output} is where a disk begins; expected a folder on it. Give it a name.")
+    try:
+        held = {path.name for path in output.iterdir()} if output.exists() else set[str]()
+    except OSError as error:
+        raise OutputWriteError(f"output: cannot read {output}: {error.strerror}. Choose another folder.") from error
     if held - HOLDS or (held and "recipe" not in read_stamp(output)):
         raise SettingError(
             f"output: {output} holds {min(held - HOLDS or held)}, which is no part of a checkpoint that was trained "
