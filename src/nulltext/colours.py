@@ -10,9 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from nulltext.errors import ImageDecodeError
+
+Array = NDArray[np.float64]
 
 _SPACES = {"RGB ": ("L", "RGB"), "GRAY": ("L",), "CMYK": ("CMYK",)}
 """Colour spaces of profiles, and the modes that are read by them; another profile does not fit, and is left alone."""
@@ -150,32 +153,35 @@ def _coded_profile(name: str, primaries: int, transfer: int) -> bytes | None:
             f"{name} is a picture of high dynamic range (PQ or HLG), which has no place in 8 bits. Export it as an "
             "ordinary PNG or JPEG."
         )
-    curves: dict[int, Callable[[Any], Any]] = {4: lambda value: value**2.2, 8: lambda value: value}
+    curves: dict[int, Callable[[Array], Array]] = {4: lambda value: value**2.2, 8: lambda value: value}
     if primaries not in _PRIMARIES or (primaries == 1 and transfer not in curves):
         return None
     *corners, white = _PRIMARIES[primaries]
     return _matrix_profile(corners, white, curves.get(transfer, _srgb_curve))
 
 
-def _srgb_curve(value: Any) -> Any:  # noqa: ANN401  an array of numpy, of any shape
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)  # noqa: PLR2004  as the standard has it
+def _srgb_curve(value: Array) -> Array:
+    result: Array = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)  # noqa: PLR2004  as the standard has it
+    return result
 
 
-def _to_d50(chromaticities: Any) -> Any:  # noqa: ANN401  arrays of numpy: [4, 2] of x and y, [3, 3] of X, Y and Z
-    """Red, green and blue of a colour space, the white of which becomes D50, as profiles have it (Bradford)."""
-    *xyz, white = np.column_stack((chromaticities, 1 - chromaticities.sum(1)))
-    white = white / white[1]
+def _to_d50(chromaticities: Array) -> Array:
+    """A colour space, [4, 2], as [3, 3]: X, Y, Z of red, green, blue when its white becomes D50 (Bradford)."""
+    corners: Array = np.column_stack((chromaticities, 1 - chromaticities.sum(1)))
+    white: Array = corners[3] / corners[3, 1]
+    xyz = corners[:3].T
     try:
-        columns = np.array(xyz).T * np.linalg.solve(np.array(xyz).T, white)
+        columns: Array = xyz * np.linalg.solve(xyz, white)
     except np.linalg.LinAlgError:
-        return np.full((3, 3), np.inf)
+        return np.array([np.inf])
     bradford = np.array([(0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296)])
     scale = np.diag((bradford @ _D50) / (bradford @ white))
-    return (np.linalg.inv(bradford) @ scale @ bradford @ columns).T
+    adapted: Array = np.linalg.inv(bradford) @ scale @ bradford @ columns
+    return adapted.T
 
 
 def _matrix_profile(
-    primaries: list[tuple[float, float]], white: tuple[float, float], linear: Callable[[Any], Any]
+    primaries: list[tuple[float, float]], white: tuple[float, float], linear: Callable[[Array], Array]
 ) -> bytes | None:
     """A minimal ICC profile of a colour space with three primaries; None if these span no colours."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -183,7 +189,7 @@ def _matrix_profile(
     if not (np.isfinite(columns).all() and abs(columns).max() < _MOST):
         return None
 
-    def fixed(values: Any) -> bytes:  # noqa: ANN401  likewise
+    def fixed(values: Array) -> bytes:
         return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(float(value) * 65536) for value in values))
 
     samples = (linear(np.linspace(0, 1, 4096)) * 65535).round().astype(">u2")
