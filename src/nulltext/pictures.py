@@ -22,6 +22,7 @@ import torch
 from PIL import Image, ImageOps
 
 from nulltext.checks import Count, check_finite, checked, shown
+from nulltext.colours import eight_bits
 from nulltext.decoding import MAX_PIXELS, decode, header, read, read_bytes
 from nulltext.errors import ImageDecodeError, ImageError, SettingError
 from nulltext.types import Mask, OnePixels, Picture
@@ -98,7 +99,7 @@ class Frame:
         result = to_image(pixels).resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=self.content)
         if self.surroundings is None:
             return result
-        whole = header(self.surroundings).convert("RGB")
+        whole = _opened(self.surroundings).convert("RGB")
         whole.paste(result, (left, top))
         return whole
 
@@ -287,12 +288,16 @@ def open_mask(source: str | os.PathLike[str] | Image.Image) -> Image.Image:
 
     Raises:
         ImageNotFoundError: There is no such file.
-        ImageDecodeError: It is no picture, or truncated.
+        ImageDecodeError: It is no picture, or truncated, or its pixels are no levels.
     """
     name = "the mask" if isinstance(source, Image.Image) else str(source)
     image = source if isinstance(source, Image.Image) else decode(name, read_bytes(Path(source)))
     try:
-        return ImageOps.exif_transpose(image).convert("RGBA")
+        upright = ImageOps.exif_transpose(image)
+        # Of an array of integers, "I", nobody knows whether it counts to 255 or further.
+        return (upright if upright.mode == "I" else eight_bits(name, upright)).convert("RGBA")
+    except ImageError:
+        raise
     except Exception as error:  # as in `decoding.read`
         raise ImageDecodeError(
             f"{name} is truncated or damaged: {error}. Expected a whole picture; draw or export it again."

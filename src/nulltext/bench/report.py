@@ -10,11 +10,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, final
 
-from PIL import Image
-
 from nulltext.bench.extras import extra
 from nulltext.bench.run import LIBRARIES, SAMPLES, Row
 from nulltext.bench.summary import Summary, Table, by_kind
+from nulltext.decoding import decode, read_bytes
 from nulltext.files import write_file
 
 _XML = '<?xml version="1.0" encoding="utf-8" standalone="no"?>\n'
@@ -198,6 +197,6 @@ def _samples(folder: Path, rows: Sequence[Row], methods: Sequence[str]) -> list[
 
 def _data_url(file: Path) -> str:
     data = io.BytesIO()
-    with Image.open(file) as picture:
+    with decode(str(file), read_bytes(file)) as picture:
         picture.convert("RGB").save(data, format="JPEG", quality=92)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
