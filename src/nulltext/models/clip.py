@@ -12,8 +12,10 @@ from transformers import CLIPModel, CLIPTokenizer
 from nulltext.errors import ModelNotFoundError, SettingError
 from nulltext.models import embedded
 from nulltext.models.base import Model
+from nulltext.models.configs import read_config
 from nulltext.models.loading import EMBEDDED
-from nulltext.models.quiet import quiet
+from nulltext.models.networks import read_network
+from nulltext.models.parts import read_tokenizer
 from nulltext.models.weights import checksum
 
 _MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
@@ -43,14 +45,14 @@ class Clip:
 
         Raises:
             ModelNotFoundError: The folder holds no CLIP.
+            ModelLoadError: It does, but damaged or incomplete.
         """
-        try:
-            with quiet():
-                return Clip(CLIPModel.from_pretrained(folder), CLIPTokenizer.from_pretrained(folder))
-        except (OSError, ValueError) as error:
+        place = Path(folder)
+        if not (place / "config.json").is_file() or read_config(place / "config.json").get("model_type") != "clip":
             raise ModelNotFoundError(
                 f"got {str(folder)!r}; expected a folder with a CLIPModel and its tokenizer, as transformers saves it."
-            ) from error
+            )
+        return Clip(read_network(CLIPModel, place), read_tokenizer(place))
 
     def __repr__(self) -> str:
         return f"Clip({checksum(self.model)})"  # in the records of runs: which CLIP it was

@@ -12,6 +12,7 @@ from transformers import ViTModel
 from nulltext.errors import ModelLoadError
 from nulltext.metrics.missing import Missing
 from nulltext.metrics.structure import Keys
+from nulltext.models.networks import check_loaded
 from nulltext.models.quiet import quiet
 from nulltext.models.weights import checksum
 from nulltext.types import Pixels
@@ -25,6 +26,8 @@ _STD: Final = (0.229, 0.224, 0.225)
 _SHORT: Final = 224
 _LONG: Final = 480
 """The shorter side of what it looks at, in pixels, and the most that the longer may have: Tumanyan et al., 2022."""
+_HEADS: Final = (r"^pooler\.", r"^(classifier|head|lm_head|decoder)\.")
+"""What such a network may have been saved with besides: what it was trained or used with."""
 _KEYS: Final = ("k_proj", "key")
 """What later and earlier versions of transformers call the layer that makes the keys."""
 
@@ -54,7 +57,11 @@ class Dino:
         try:
             with quiet():
                 found: Any = ViTModel.from_pretrained(
-                    name, add_pooling_layer=False, local_files_only=True, output_loading_info=True
+                    name,
+                    add_pooling_layer=False,
+                    local_files_only=True,
+                    output_loading_info=True,
+                    ignore_mismatched_sizes=True,
                 )
         except OSError:
             return Missing(
@@ -64,11 +71,7 @@ class Dino:
         except SafetensorError as error:
             raise ModelLoadError(f"the weights in {str(name)!r} are damaged: {error}. Fetch them again.") from error
         model, loaded = found
-        if loaded["missing_keys"] or loaded["mismatched_keys"]:
-            raise ModelLoadError(
-                f"{str(name)!r} holds no vision transformer, or not all of it: {len(loaded['missing_keys'])} weights "
-                f"are not there. Expected one as transformers saves it; run: hf download {VIT_B_8}."
-            )
+        check_loaded(repr(str(name)), loaded, harmless=_HEADS)
         return Dino(model.to(device))
 
     def __repr__(self) -> str:

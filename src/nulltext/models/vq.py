@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from nulltext.checks import check_finite
-from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError
+from nulltext.errors import ModelNotFoundError, SettingError
 from nulltext.models.gradients import clamp
-from nulltext.models.quiet import quiet
+from nulltext.models.networks import read_network
 from nulltext.types import Latents, Pixels
 
 _NAMES: Final = ("vqvae", "vq_model")
@@ -42,11 +42,7 @@ class VQAutoencoder:
             raise ModelNotFoundError(
                 f"{folder} holds no VQModel; expected a folder with its config.json and weights, as diffusers saves it."
             )
-        try:
-            with quiet():
-                network: Any = diffusers.VQModel.from_pretrained(folder, local_files_only=True)
-        except Exception as error:  # diffusers raises whatever its readers raise
-            raise ModelLoadError(f"{folder} cannot be loaded: {error}. Fetch it again.") from error
+        network = read_network(diffusers.VQModel, Path(folder))
         return cls(network.to(device=device, dtype=torch.float32).requires_grad_(requires_grad=False).eval())
 
     @classmethod

@@ -49,8 +49,14 @@ def files(folder: Path) -> list[Path]:
     Of weights that are there twice (``.bin`` beside ``.safetensors``, a variant) diffusers loads one; only that counts.
     """
     wanted = variant(folder)
-    weights = [file for part in _WITH_WEIGHTS for file in _named(folder / part, wanted) or _named(folder / part, None)]
+    weights = [file for part in _WITH_WEIGHTS for file in loaded_from(folder / part, wanted)[0]]
     return sorted([*config_files(folder), *weights])
+
+
+def loaded_from(part: Path, wanted: str | None) -> tuple[list[Path], str | None]:
+    """The weights that are loaded from a part's folder where a variant is wanted, and the variant that they are."""
+    found = _named(part, wanted)
+    return (found, wanted) if found else (_named(part, None), None)
 
 
 def recommended_guidance(folder: Path) -> float:
