@@ -13,6 +13,7 @@ Either way a result has the photograph's width and height.
 
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
@@ -99,7 +100,7 @@ class Frame:
         result = to_image(pixels).resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=self.content)
         if self.surroundings is None:
             return result
-        whole = _opened(self.surroundings).convert("RGB")
+        whole = header(self.surroundings, ("PNG",)).convert("RGB")
         whole.paste(result, (left, top))
         return whole
 

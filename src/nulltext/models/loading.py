@@ -157,7 +157,7 @@ def choose_device(device: str | torch.device | None) -> torch.device:
             place = torch.device(device)
             (torch.ones(1, device=place) + 1).item()  # "meta" makes tensors, but they have no numbers
     except Exception as error:  # what is not here says so in many ways: assertions, missing modules, internal errors
-        reason = _first_line(error).partition(". ")[0]
+        reason = first_line(error).partition(". ")[0]
         raise SettingError(
             f"got device {shown(str(device))}, which cannot compute here ({reason}); expected one that can. Try 'cpu'."
         ) from error
