@@ -142,11 +142,13 @@ def _check(recipe: Recipe, output: Path, work: Path, start: Path | None) -> None
             f"start: {start} is no checkpoint of this recipe; expected a folder that `nulltext train` wrote, or "
             "'scenes'. Check the path."
         )
-    _check_folders(output, work)
+    _check_places(output, work)
+    if work.is_relative_to(output):
+        raise SettingError(f"work: {work} lies in {output}, which will be replaced. Give another --work.")
 
 
-def _check_folders(output: Path, work: Path) -> None:
-    """Makes sure that the checkpoint can take the output's place and takes nobody else's."""
+def _check_places(output: Path, work: Path) -> None:
+    """Makes sure that a checkpoint may take the place of one folder, and that the other can be written to."""
     for name, folder in (("output", output), ("work", work)):
         if folder == folder.parent:
             raise SettingError(f"{name}: {folder} is where a disk begins; expected a folder on it. Give it a name.")
@@ -163,8 +165,6 @@ def _check_folders(output: Path, work: Path) -> None:
             f"output: {output} holds {min(held - HOLDS or held)}, which is no part of a checkpoint that was trained "
             "here; expected a new folder or an earlier checkpoint. Choose another."
         )
-    if work.is_relative_to(output):
-        raise SettingError(f"work: {work} lies in {output}, which will be replaced. Give another --work.")
 
 
 def _latents(vae: AutoencoderKL, pictures: Tensor, path: Path, device: torch.device) -> Tensor:
