@@ -16,9 +16,13 @@ from nulltext.progress import Progress as Event
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import ProgressColumn, TaskID
+    from rich.table import Table
 
 PHASES = {"invert": "DDIM inversion", "optimise": "null-text optimisation", "sample": "sampling"}
 """What a phase of the core is called here; others are shown under their own name."""
+
+WIDE = 80
+"""Columns of a terminal from which on there is room for a bar beside the words."""
 
 LOG_EVERY = 60.0
 """Seconds between two lines of progress where stderr is no terminal."""
@@ -66,7 +70,48 @@ def _finite(value: Any) -> Any:  # noqa: ANN401  whatever JSON can hold
 
 def show(what: "RenderableType") -> None:
     """Prints a result for a person: a rich renderable, or plain text as it is."""
-    _console(highlight=False, markup=False, emoji=False).print(what, soft_wrap=isinstance(what, str))
+    from rich.table import Table
+
+    console = _console(highlight=False, markup=False, emoji=False)
+    if isinstance(what, Table) and what.show_header:
+        what = _fitted(what, console.width)
+    console.print(what, soft_wrap=isinstance(what, str))
+
+
+LEAST = 24
+"""The width to which a table's names may be broken before its rows are written one below the other."""
+
+
+def _fitted(table: "Table", width: int) -> "Table | str":
+    """A table in which no figure is broken, or its rows as blocks where it does not fit."""
+    natural = [max(_length(each) for each in (column.header, *column.cells)) for column in table.columns]
+    margins = 3 * len(table.columns) + 1
+    if sum(natural) + margins <= width:
+        return table
+    for column in (column for column in table.columns if column.justify == "right"):
+        column.width = max(_length(each) for each in (*str(column.header).split(), column.footer, *column.cells))
+    needed = [column.width or min(natural[index], LEAST) for index, column in enumerate(table.columns)]
+    return table if sum(needed) + margins <= width else _blocks(table)
+
+
+def _length(cell: object) -> int:
+    return max(map(len, str(cell).splitlines() or [""]))
+
+
+def _blocks(table: "Table") -> str:
+    """The rows of a table one below the other, each with its names above its figures."""
+    names = [list(map(str, column.cells)) for column in table.columns if column.justify != "right"]
+    figures = {
+        " ".join(str(column.header).split()): list(map(str, column.cells))
+        for column in table.columns
+        if column.justify == "right"
+    }
+    margin = max(map(len, figures))
+    lines = [str(table.title)]
+    for row in range(table.row_count):
+        lines += ["", "  ".join(name for name in (cells[row] for cells in names) if name)]
+        lines += [f"  {heading:<{margin}}  {cells[row]}".rstrip() for heading, cells in figures.items() if cells[row]]
+    return "\n".join(lines)
 
 
 def _stderr() -> "Console":
@@ -124,13 +169,10 @@ def _log_line() -> OnProgress:
 def _bars(console: "Console") -> Generator[OnProgress]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns: tuple[ProgressColumn, ...] = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[loss]}"),
-        TimeRemainingColumn(),
-    )
+    label, counted = TextColumn("{task.description}", markup=False), MofNCompleteColumn()
+    columns: tuple[ProgressColumn, ...] = (counted, label)  # on a narrow terminal what comes last is cut
+    if console.width >= WIDE:
+        columns = (label, BarColumn(), counted, TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bars:
         current: tuple[str, TaskID] | None = None
 

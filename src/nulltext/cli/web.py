@@ -31,6 +31,7 @@ def web(
     ] = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Open the app: a page to edit pictures in a browser, and an HTTP API beside it.
@@ -52,9 +53,12 @@ def web(
     with terminal.loading(names[0]):
         workshop.model(names[0])
         app = build(workshop, auth=read_auth(auth), hosts=LOOPBACK if own else None)
-    terminal.show(
-        f"nulltext is open at http://{f'[{host}]' if ':' in host else host}:{port} (API: /api/docs). Ctrl-C closes it."
-    )
-    if share:
-        terminal.show(f"and for everybody at {public_address(port)}")
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    public = public_address(port) if share else None
+    if json:
+        terminal.print_json({"address": address, "api": f"{address}/api/docs", "public_address": public})
+    else:
+        terminal.show(f"nulltext is open at {address} (API: /api/docs). Ctrl-C closes it.")
+        if public is not None:
+            terminal.show(f"and for everybody at {public}")
     serve(app, host, port)
