@@ -1,5 +1,6 @@
 """Single-file checkpoints, in the layout of the original Stable Diffusion repository."""
 
+import json
 import shutil
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 import nulltext
-from nulltext.errors import ModelLoadError
+from nulltext.errors import ModelLoadError, UnsupportedPipelineError
 
 
 def renamed(name, *pairs):
@@ -72,11 +73,11 @@ def as_single_file(model):
     return {name: weight.contiguous().clone() for name, weight in (unet | text | vae).items()}
 
 
-def write(weights, path):
+def write(weights, path, metadata=None):
     if path.suffix == ".ckpt":
         torch.save({"state_dict": weights}, path)
     else:
-        save_file(weights, path)
+        save_file(weights, path, metadata=metadata)
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +181,62 @@ def test_text_encoders_as_merges_name_them(weights, model, folder, tmp_path, tex
     save_file(renamed, tmp_path / "a.safetensors")
     merge = nulltext.load(tmp_path / "a.safetensors", config=folder("epsilon"), device="cpu")
     torch.testing.assert_close(merge.embed(["a cat"]), model.embed(["a cat"]))
+
+
+# ---- what a file says of itself
+
+
+MARKS = {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
+
+
+@pytest.fixture(scope="module")
+def quiet_config(folder, tmp_path_factory):
+    """A config that does not say what the network predicts, as Stable Diffusion 1.5's."""
+    copy = shutil.copytree(folder("epsilon"), tmp_path_factory.mktemp("quiet") / "config")
+    path = copy / "scheduler" / "scheduler_config.json"
+    kept = {key: value for key, value in json.loads(path.read_text()).items() if key in SAID_BY_SD15}
+    path.write_text(json.dumps(kept))
+    return copy
+
+
+SAID_BY_SD15 = ("_class_name", "beta_start", "beta_end", "beta_schedule", "set_alpha_to_one", "steps_offset")
+
+
+@pytest.mark.parametrize(
+    ("marks", "metadata", "expected"),
+    [
+        ((), None, ("epsilon", False, "leading")),
+        (("v_pred",), None, ("v_prediction", False, "leading")),
+        (("v_pred", "ztsnr"), None, ("v_prediction", True, "trailing")),
+        ((), {"modelspec.prediction_type": "v"}, ("v_prediction", False, "leading")),
+        ((), {"modelspec.prediction_type": "epsilon"}, ("epsilon", False, "leading")),
+    ],
+)
+def test_a_file_that_says_what_it_is_is_believed(weights, quiet_config, tmp_path, marks, metadata, expected):
+    for kind in (".safetensors",) if metadata else (".safetensors", ".ckpt"):  # the latter holds no text
+        path = tmp_path / f"a{kind}"
+        write(weights | {mark: MARKS[mark] for mark in marks}, path, metadata)
+        model = nulltext.load(path, config=quiet_config, device="cpu")
+        config = model.scheduler_config
+        assert (config["prediction_type"], config["rescale_betas_zero_snr"], config["timestep_spacing"]) == expected
+        last = model.schedule(10)[0]
+        assert (last.t, last.noisy.alpha == 0) == ((999, True) if expected[1] else (901, False))
+
+
+@pytest.mark.parametrize(
+    ("marks", "metadata", "error", "said"),
+    [
+        (("v_pred",), None, ModelLoadError, "prediction_type is 'v_prediction', and .* that it is 'epsilon'"),
+        (("ztsnr",), None, ModelLoadError, "rescale_betas_zero_snr is True, and .* that it is False"),
+        ((), {"modelspec.prediction_type": "v"}, ModelLoadError, "prediction_type is 'v_prediction', and .*'epsilon'"),
+        ((), {"modelspec.prediction_type": "flow"}, UnsupportedPipelineError, "predicts 'flow'; expected 'epsilon'"),
+        (("edm_mean",), None, UnsupportedPipelineError, "is an EDM checkpoint"),
+    ],
+)
+def test_a_file_that_contradicts_its_config(weights, folder, tmp_path, marks, metadata, error, said):
+    write(weights | {mark: torch.zeros(0) for mark in marks}, tmp_path / "a.safetensors", metadata)
+    with pytest.raises(error, match=said):
+        nulltext.load(tmp_path / "a.safetensors", config=folder("epsilon"), device="cpu")
 
 
 def test_the_content_decides(weights, folder, tmp_path):

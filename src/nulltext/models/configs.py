@@ -51,8 +51,9 @@ def check_types(config: Mapping[str, Any], made: type[Any], path: Path) -> None:
             continue
         value, default, hint = config[name], parameter.default, hints.get(name, Any)
         # Some defaults are not what their own annotation says.
-        usual = default is not inspect.Parameter.empty and (value == default or _fits(value, type(default)))
-        if not usual and not _fits(value, hint):
+        usual = default is not inspect.Parameter.empty and _fits(value, type(default))
+        negative = isinstance(value, int) and value < 0 and not _fits(0.5, hint)  # all of these count something
+        if negative or (not usual and not _fits(value, hint)):
             raise ModelLoadError(
                 f"{path} has {name}={json.dumps(value)}; expected {_wanted(hint)}, as {made.__name__} takes it. "
                 "Correct it, or fetch the model again."
@@ -71,6 +72,8 @@ def _fits(value: object, hint: object) -> bool:
         return isinstance(value, (list, tuple)) and (
             not within or all(any(_fits(item, each) for each in within) for item in value)
         )
+    if hint is not bool and hint in _PLAIN and isinstance(value, bool):  # which Python takes for a number
+        return False
     return hint not in _PLAIN or isinstance(value, _PLAIN[hint])
 
 

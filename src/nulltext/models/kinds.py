@@ -21,7 +21,7 @@ TEXT: Final = "cond_stage_model."
 
 _FIRST: Final = f"{UNET}input_blocks.0.0.weight"
 _LATENTS: Final = 4
-_EXTRA_CHANNELS: Final = {9: "inpainting", 8: "instruction (InstructPix2Pix)", 7: "upscaling", 5: "depth"}
+_EXTRA_CHANNELS: Final = {9: "an inpainting", 8: "an InstructPix2Pix", 7: "an upscaling", 5: "a depth"}
 _OTHER_UIS: Final = ("models/checkpoints", "models/Stable-diffusion", "checkpoints", "Stable-diffusion")
 _ADVICE: Final = "Give the Stable Diffusion 1.x or 2.x checkpoint that it belongs to."
 _MERGE: Final = (
@@ -42,6 +42,10 @@ class _Kind:
 def _named(pattern: str) -> Callable[[Shapes], bool]:
     compiled = re.compile(pattern)
     return lambda shapes: any(compiled.search(name) for name in shapes)
+
+
+def _begins(*prefixes: str) -> Callable[[Shapes], bool]:
+    return lambda shapes: any(name.startswith(prefixes) for name in shapes)
 
 
 def _is_embedding(shapes: Shapes) -> bool:
@@ -72,7 +76,7 @@ _KINDS: Final = (
         "a denoiser (UNet) alone",
         "It goes, as unet/, into a folder in diffusers' format that has the other parts; load that folder.",
         lambda shapes: _named(r"^(input_blocks|down_blocks|up_blocks)\.")(shapes)
-        or (_named(rf"^{re.escape(UNET)}")(shapes) and not _named(rf"^({VAE}|{TEXT})".replace(".", r"\."))(shapes)),
+        or (_begins(UNET)(shapes) and not _begins(VAE, TEXT)(shapes)),
     ),
     _Kind(
         "a text encoder alone",
@@ -83,7 +87,7 @@ _KINDS: Final = (
         "an autoencoder (VAE) alone",
         "It goes, as vae/, into a folder in diffusers' format that has the other parts; load that folder.",
         lambda shapes: _named(r"^(encoder|decoder|first_stage_model)\.")(shapes)
-        and not _named(rf"^{re.escape(UNET)}")(shapes),
+        and not _begins(UNET)(shapes),
     ),
     _Kind("an upscaler of pictures", _ADVICE, _named(r"^(RRDB_trunk|conv_first|body\.\d+\.rdb|model\.\d+\.sub)")),
 )  # fmt: skip
@@ -102,11 +106,11 @@ def check_file(file: TensorFile) -> None:
             f"{path} is an inversion file of nulltext, not a model. Give it to what edits: nulltext edit {path.name}, "
             "or Inversion.load(path)."
         )
-    channels = shapes.get(_FIRST, (0, _LATENTS))[1:2]
-    if channels != (_LATENTS,):
-        kind = _EXTRA_CHANNELS.get(channels[0] if channels else 0, "other")
+    channels = [*shapes.get(_FIRST, ()), _LATENTS, _LATENTS][1]
+    if channels != _LATENTS:
         raise UnsupportedPipelineError(
-            f"{path} is an {kind} checkpoint: its denoiser takes {channels} channels, latents have {_LATENTS}. "
+            f"{path} is {_EXTRA_CHANNELS.get(channels, 'another kind of')} checkpoint: its denoiser takes {channels} "
+            f"channels, latents have {_LATENTS}. "
             "Choose the text-to-image checkpoint that it was made from."
         )
     for kind in _KINDS:
@@ -162,7 +166,7 @@ def _one_part(config: Mapping[str, Any]) -> str:
     if made is not None:
         place = {"UNet2DConditionModel": "as unet/, ", "AutoencoderKL": "as vae/, "}.get(str(made), "")
         return (
-            f"It holds one part alone, a {made}. It goes, {place}into a folder that has the other parts; load that "
+            f"It holds one part alone, {made}. It goes, {place}into a folder that has the other parts; load that "
             "folder."
         )
     kind = config.get("architectures") or config.get("model_type") or "model"

@@ -169,8 +169,8 @@ def _check_kind(index: dict[str, Any], name: str) -> None:
     kind = index.get("_class_name")
     if kind != "StableDiffusionPipeline":
         raise UnsupportedPipelineError(
-            f"{name} holds a {kind}; expected a StableDiffusionPipeline (Stable Diffusion 1.x or 2.x, text to image). "
-            "Choose such a checkpoint."
+            f"{name} holds a {kind} (by its model_index.json); expected a StableDiffusionPipeline (Stable "
+            "Diffusion 1.x or 2.x, text to image). Choose such a checkpoint."
         )
 
 

@@ -16,6 +16,8 @@ from nulltext.models.networks import first_line, read_network
 from nulltext.models.quiet import quiet
 
 SCHEDULER: Final = "scheduler/scheduler_config.json"
+_LEAST: Final = 3
+"""Tokens of an embedding: a word between its two marks."""
 _LEVELS: Final = "a DDIM (DDIM, PNDM, Euler, DPM-Solver, ...)"
 
 
@@ -69,8 +71,8 @@ def network_classes(folder: Path, index: Mapping[str, Any]) -> dict[str, type[An
         own = read_config(folder / part / "config.json").get("_class_name", made)
         if own != made:
             raise UnsupportedPipelineError(
-                f"{folder / part} holds a {own}; expected a{'n' if made[0] == 'A' else ''} {made}. Put the one in its "
-                "place that the checkpoint was trained with."
+                f"{folder / part} holds {own}; expected {made}. Put in its place the one that the "
+                "checkpoint was trained with."
             )
     encoder = _class(index, "text_encoder", "CLIPTextModel", transformers.PreTrainedModel, folder)
     return {"unet": diffusers.UNet2DConditionModel, "vae": diffusers.AutoencoderKL, "text_encoder": encoder}
@@ -98,7 +100,7 @@ def read_tokenizer(place: Path, made: type[Any] = transformers.CLIPTokenizer) ->
         with quiet():
             tokenizer = made.from_pretrained(str(place), local_files_only=True)
             tokenizer("a", padding="max_length", max_length=8, return_offsets_mapping=True)
-            int(tokenizer.model_max_length)
+            length = tokenizer.model_max_length
     except BaseException as error:  # what is written in Rust panics with an exception of its own
         if not isinstance(error, Exception) and "Panic" not in type(error).__name__:
             raise
@@ -106,6 +108,11 @@ def read_tokenizer(place: Path, made: type[Any] = transformers.CLIPTokenizer) ->
             f"{place} cannot be loaded: {first_line(error)}. One of {', '.join(file.name for file in files)} is "
             "damaged or incomplete; fetch them again."
         ) from error
+    if type(length) is not int or length < _LEAST:
+        raise ModelLoadError(
+            f"{place / 'tokenizer_config.json'} has model_max_length={length!r}; expected a number such as 77. Correct "
+            "it, or fetch the model again."
+        )
     return tokenizer
 
 

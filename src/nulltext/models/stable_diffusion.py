@@ -28,6 +28,7 @@ from nulltext.errors import (
 from nulltext.models.base import Autoencoder, ModelIdentity
 from nulltext.models.gradients import ScaledGradient, clamp
 from nulltext.models.layout import quickest_layout
+from nulltext.models.networks import first_line
 from nulltext.models.parts import SCHEDULER, Parts, ddim_config
 from nulltext.models.quiet import quiet
 from nulltext.models.weights import GUIDANCE
@@ -162,6 +163,7 @@ class StableDiffusion:
                 parts.unet.enable_gradient_checkpointing()
                 parts.vae.enable_tiling()
                 parts.vae.enable_slicing()
+        _check_reads(parts.text_encoder, identity)
         for part in (parts.unet, parts.vae, parts.text_encoder):
             part.requires_grad_(requires_grad=False).eval()
         return cls(
@@ -326,7 +328,7 @@ class StableDiffusion:
 
     @property
     def _shift(self) -> float:
-        return self.vae.config.shift_factor or 0.0
+        return float(self.vae.config.shift_factor or 0.0)
 
     def unknown(self, caption: str) -> tuple[Span, ...]:
         """Where in a caption words stand that the model was not taught; nowhere for a model that takes any."""
@@ -373,7 +375,12 @@ def _check_fit(parts: Parts, identity: ModelIdentity) -> None:
     """Makes sure that the parts are a text-to-image checkpoint's, made for each other."""
     unet, vae = parts.unet.config, parts.vae.config
     channels = vae.latent_channels
-    if unet.in_channels != channels or unet.class_embed_type is not None:
+    if unet.class_embed_type is not None:
+        raise UnsupportedPipelineError(
+            f"{identity.id}: unet/config.json has class_embed_type={unet.class_embed_type!r}: the denoiser is told of "
+            "something besides a caption; expected a text-to-image checkpoint. Unclip and upscaling cannot be used."
+        )
+    if unet.in_channels != channels:
         raise UnsupportedPipelineError(
             f"{identity.id}: the denoiser takes {unet.in_channels} channels, but latents have {channels}; expected a "
             "text-to-image checkpoint. Inpainting, depth and upscaling cannot be used."
@@ -392,6 +399,20 @@ def _check_fit(parts: Parts, identity: ModelIdentity) -> None:
         )
     if not vae.scaling_factor:
         raise ModelLoadError(f"{identity.id}: vae/config.json has scaling_factor=0; expected a number such as 0.18215.")
+
+
+def _check_reads(encoder: Any, identity: ModelIdentity) -> None:  # noqa: ANN401
+    """Makes sure that a text encoder works: some values of its config are only found wrong when it does."""
+    try:
+        with torch.no_grad():
+            encoder(torch.zeros(1, 2, dtype=torch.long, device=encoder.device))
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        raise ModelLoadError(
+            f"{identity.id}: text_encoder/config.json describes no text encoder that works: {first_line(error)}. "
+            "Correct it, or fetch the model again."
+        ) from error
 
 
 def _scale(vae: Any) -> int:  # noqa: ANN401 - diffusers carries no types

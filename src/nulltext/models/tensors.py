@@ -89,11 +89,11 @@ def _open_safe(path: Path) -> TensorFile:
             metadata: dict[str, str] = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         with path.open("rb") as file:
-            announced = int.from_bytes(file.read(8), "little")
-        cut = "IncompleteMetadata" in str(error) or "incomplete" in str(error).lower() or "not fully" in str(error)
-        if cut and announced < 2**27:
+            begins = file.read(9)[8:] == b"{"  # after the length of its head
+        if begins:
             raise ModelLoadError(
-                f"{path} is cut short at {path.stat().st_size} bytes: its download was interrupted. Fetch it again."
+                f"{path} is damaged, or cut short at {path.stat().st_size} bytes, its download interrupted: {error}. "
+                "Fetch it again."
             ) from error
         raise ModelLoadError(f"{path} is no .safetensors file, or a damaged one: {error}. Fetch it again.") from error
 
@@ -139,7 +139,9 @@ def _unpickle(path: Path) -> object:
             raise ModelLoadError(
                 f"{path} is cut short at {path.stat().st_size} bytes: its download was interrupted. Fetch it again."
             ) from error
-        raise ModelLoadError(f"{path} is no .ckpt file, or a damaged one. Fetch it again.") from error
+        raise ModelLoadError(
+            f"{path} is no .ckpt file, or a damaged one. Fetch it again; if it is a .safetensors, name it so."
+        ) from error
 
 
 _HOLDS_OBJECTS: Final = (
