@@ -79,10 +79,13 @@ def sweep(
 
     from nulltext import Inversion
     from nulltext.contact_sheet import Cell, contact_sheet
+    from nulltext.editing.base import in_force
     from nulltext.progress import numbered
 
     inversion = Inversion.load(file)
     loaded = load_for(inversion.model, model, config=config, device=device, dtype=dtype)
+    left = controls.left_to(loaded, editors[0])
+    editors = [in_force(editor, loaded) for editor in editors]
     editors = without_idle_weights(editors, loaded.tokenize(caption), steps=len(inversion.schedule))
     start = time.perf_counter()
     rounds = [editors[first : first + batch] for first in range(0, len(editors), batch)]
@@ -120,11 +123,14 @@ def sweep(
                 "kind": edit.kinds[0],
                 "settings": settings,
                 "empty_masks": empty,
+                "left_to_the_model": left,
                 "seconds": seconds,
             }
         )
         return
     typer.echo(f"{edit.kinds[0]}: {caption}", err=True)
+    for option, why in left.items():
+        typer.echo(f"{option} {why}", err=True)
     for text, each in zip(texts, drawn, strict=True):
         if isinstance(each, EmptyMaskError):
             typer.echo(f"{text}: {each}", err=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, final, get_args
 
 import torch
@@ -18,7 +18,7 @@ from nulltext.attention.schedule import WordSteps, find_in_any
 from nulltext.attention.session import controlled
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
-from nulltext.editing.base import Edit
+from nulltext.editing.base import Edit, filled, in_force, recommended
 from nulltext.editing.blend import Blend, Blender
 from nulltext.editing.maps import AttentionMaps
 from nulltext.errors import EmptyCaptionError, SettingError
@@ -32,8 +32,6 @@ from nulltext.types import Latents
 
 Kind = Literal["auto", "replace", "refine"]
 
-CROSS_ATTENTION = 0.8
-SELF_ATTENTION = 0.8
 WEIGHTS = (-4.0, 10.0)
 """The range of factors of words that makes sense."""
 
@@ -45,8 +43,10 @@ class PromptToPrompt:
 
     Attributes:
         cross_attention: In which share of the steps the words of the edit look where those of the source look: the end,
-            (start, end), or shares by word, "" for all others. More keeps the composition, less gives freedom.
-        self_attention: In which share of the steps shapes and places are the source's: the end, or (start, end).
+            (start, end), or shares by word, "" for all others. More keeps the composition, less gives freedom. None is
+            what the model recommends (`nulltext.models.recommended`), 0.8 if it says nothing.
+        self_attention: In which share of the steps shapes and places are the source's: the end, or (start, end). None
+            is what the model recommends, 0.4 if it says nothing.
         kind: "replace" swaps words one for one, "refine" aligns what both captions say and leaves new words free;
             "auto" replaces where both captions have the same number of words, else refines.
         reweight: Factors from -4 to 10 on the attention that words of the edit get.
@@ -62,8 +62,8 @@ class PromptToPrompt:
         SettingError: A setting is out of range.
     """
 
-    cross_attention: Share | Mapping[str, Share] = CROSS_ATTENTION
-    self_attention: Share = SELF_ATTENTION
+    cross_attention: Share | Mapping[str, Share] | None = field(default=None, metadata=recommended("cross_attention"))
+    self_attention: Share | None = field(default=None, metadata=recommended("self_attention"))
     kind: Kind = "auto"
     reweight: Mapping[str, float] = field(default_factory=dict[str, float])
     blend: Blend | None = None
@@ -76,7 +76,7 @@ class PromptToPrompt:
     def __post_init__(self) -> None:
         for name, shares in (("cross_attention", self.shares.values()), ("self_attention", [self.self_attention])):
             for share in shares:
-                if not _is_share(share):
+                if share is not None and not _is_share(share):
                     raise SettingError(
                         f"{name}: got {share!r}; expected a share of the steps from 0 to 1, or (start, end) with start "
                         "<= end."
@@ -106,10 +106,14 @@ class PromptToPrompt:
 
     @property
     def shares(self) -> Mapping[str, Share]:
-        """The shares of steps of cross-attention by word, "" for all others."""
-        if isinstance(self.cross_attention, Mapping):
-            return {"": CROSS_ATTENTION, **self.cross_attention}
-        return {"": self.cross_attention}
+        """The shares of steps of cross-attention that are given, by word, "" for all others."""
+        match self.cross_attention:
+            case None:
+                return {}
+            case Mapping():
+                return self.cross_attention
+            case share:
+                return {"": share}
 
     def edit(self, source: Tokens, target: Tokens, length: int) -> Replace | Refine:
         """How the tokens of a caption follow those of its source.
@@ -170,8 +174,9 @@ def draw(
             f"got {len(editors)} settings for {len(captions)} captions, of {len(common)} kinds of chain, maps, "
             "most_tokens, hold_source and guidance; expected one for each, alike in these."
         )
+    w = inversion.check(model, editors[0].guidance)
+    editors = [replace(in_force(editor, model), guidance=w) for editor in editors]
     first = editors[0]
-    w = inversion.check(model, first.guidance)
     cond = source_and_captions(model, inversion, captions)
     tokens = [model.tokenize(caption) for caption in (inversion.caption, *captions)]
     targets, steps, length = tokens[1:], len(inversion.schedule), cond.shape[1]
@@ -212,6 +217,7 @@ def draw(
         kinds=tuple("replace" if isinstance(edit, Replace) else "refine" for edit in edits),
         masks=F.interpolate(blender.masks, size=drawn.shape[-2:]) if any(blends) else None,
         maps=AttentionMaps(tuple(tokens), record.maps().cpu(), drawn) if first.maps else None,
+        editors=tuple(editors),
     )
 
 
@@ -248,7 +254,7 @@ def _controls(
         controls.append(record)
     if (factors != 1).any():  # as in the authors' code only in the steps in which words follow the source
         controls.append(Reweight(factors, when))
-    layout = tuple(steps_of(editor.self_attention, steps) for editor in editors)
+    layout = tuple(steps_of(filled(editor.self_attention), steps) for editor in editors)
     if any(layout):
         controls.append(KeepLayout(bases, layout, editors[0].most_tokens))
     return controls

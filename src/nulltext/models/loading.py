@@ -112,7 +112,7 @@ def load(
         identity,
         device=place,
         dtype=precision,
-        guidance=weights.GUIDANCE if is_file else weights.recommended_guidance(folder),
+        recommended=None if is_file else weights.recommended_in(folder),
         quantised=None if is_file else VQAutoencoder.beside(folder, device=place),
         word_list=word_list if word_list.is_file() and not is_file else None,
         low_memory=low_memory,

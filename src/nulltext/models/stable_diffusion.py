@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
@@ -24,7 +24,7 @@ from nulltext.models.base import Autoencoder, ModelIdentity
 from nulltext.models.gradients import ScaledGradient, clamp
 from nulltext.models.layout import quickest_layout
 from nulltext.models.quiet import quiet
-from nulltext.models.weights import GUIDANCE
+from nulltext.models.recommended import Recommended
 from nulltext.text.words import Span, Tokens
 from nulltext.types import Embeddings, Latents, Pixels, Times
 
@@ -46,7 +46,7 @@ class StableDiffusion:
         text_encoder: ``CLIPTextModel``.
         tokenizer: ``CLIPTokenizer``.
         scheduler_config: A full ``DDIMScheduler`` config.
-        guidance: The weight w of classifier-free guidance at which the checkpoint is best used.
+        recommended: What the checkpoint is best used with.
         quantised: The autoencoder with a codebook that the checkpoint holds besides its own, if it holds one.
         words: The words the model was taught, if it has a list; None for a model that takes any.
         word_list: Where that list is.
@@ -63,7 +63,7 @@ class StableDiffusion:
     text_encoder: Any
     tokenizer: Any
     scheduler_config: Mapping[str, Any]
-    guidance: float = GUIDANCE
+    recommended: Recommended = field(default_factory=Recommended)
     quantised: Autoencoder | None = None
     words: frozenset[str] | None = None
     word_list: Path | None = None
@@ -78,7 +78,7 @@ class StableDiffusion:
         *,
         device: torch.device,
         dtype: torch.dtype,
-        guidance: float = GUIDANCE,
+        recommended: Recommended | None = None,
         quantised: Autoencoder | None = None,
         word_list: Path | None = None,
         low_memory: bool = False,
@@ -90,7 +90,7 @@ class StableDiffusion:
             identity: What to call the weights.
             device: Where to compute.
             dtype: The denoiser's precision: float32, float16 or bfloat16.
-            guidance: The weight w at which it is best used.
+            recommended: What it is best used with; None for what is published.
             quantised: An autoencoder with a codebook that lies beside it.
             word_list: A text file with one known word a line, if the model only knows some.
             low_memory: Slower, in less memory: activations are computed again for the gradient, the autoencoder works
@@ -137,7 +137,7 @@ class StableDiffusion:
             text_encoder=parts.text_encoder,
             tokenizer=parts.tokenizer,
             scheduler_config=scheduler_config,
-            guidance=guidance,
+            recommended=recommended or Recommended(),
             quantised=quantised,
             words=None if word_list is None else frozenset(word_list.read_text(encoding="utf-8").lower().split()),
             word_list=word_list,
@@ -166,6 +166,11 @@ class StableDiffusion:
     def prediction(self) -> Prediction:
         """What `predict` returns."""
         return self.scheduler_config["prediction_type"]
+
+    @property
+    def guidance(self) -> float:
+        """The weight w of classifier-free guidance at which the checkpoint is best used."""
+        return self.recommended.guidance
 
     @property
     def denoiser(self) -> nn.Module:
