@@ -45,9 +45,44 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
         └── OutputWriteError                          disk full, no permission, no such folder
 """
 
+from collections.abc import Iterable
+from pathlib import PurePath
+
+MOST = 2000
+"""A message has at most so many characters: what somebody gave may have any number."""
+
+
+MOST_OF_A_WORD = 80
+
+
+def shown(given: object, limit: int = MOST_OF_A_WORD) -> str:
+    """What somebody gave, in quotes, for a message: of a long text the beginning, and how long it is.
+
+    Args:
+        given: A text, a path, or whatever was given in a text's place, whose repr is taken.
+        limit: At most so many characters of it.
+    """
+    quoted = isinstance(given, str | PurePath)
+    text = str(given) if quoted else repr(given)
+    if len(text) <= limit:
+        return repr(text) if quoted else text
+    beginning = text[:limit] + "…"
+    return f"{repr(beginning) if quoted else beginning} ({len(text)} characters)"
+
+
+def listed(given: Iterable[str], most: int = 12) -> str:
+    """Words that somebody gave, for a message: the first of many, each as long as is `shown`."""
+    words = [word if len(word) <= MOST_OF_A_WORD else f"{word[:MOST_OF_A_WORD]}…" for word in given]
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+
 
 class NulltextError(Exception):
     """Base of every error raised on purpose by the package."""
+
+    def __str__(self) -> str:
+        """The message; of one that is far too long the beginning and the end, which says what to do."""
+        text = super().__str__()
+        return text if len(text) <= MOST else f"{text[: MOST * 3 // 4]} … {text[-MOST // 5 :]}"
 
 
 class SettingError(NulltextError, ValueError):

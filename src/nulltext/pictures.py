@@ -23,7 +23,8 @@ import torch
 from PIL import Image, ImageOps
 
 from nulltext.decoding import decode, header, read, read_bytes
-from nulltext.errors import ImageDecodeError, ImageError, SettingError
+from nulltext.errors import ImageDecodeError, ImageError, SettingError, shown
+from nulltext.showing import brief, png
 from nulltext.types import Mask, OnePixels, Picture
 
 Fit = Literal["crop", "pad"]
@@ -65,6 +66,8 @@ class Frame:
     part: Box
     content: Box
     surroundings: bytes | None = None
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         for box, (height, width) in ((self.part, self.size), (self.content, self.fitted)):
@@ -185,6 +188,12 @@ class Photo:
     frame: Frame
     sha256: str
 
+    __repr__ = brief
+
+    def _repr_png_(self) -> bytes:
+        """The fitted picture, in a notebook."""
+        return png(to_image(self.pixels))
+
     def restore(self, pixels: OnePixels) -> Image.Image:
         """A result of the fitted size, [1, 3, H, W] in [-1, 1], as a picture of the photograph's size."""
         return self.frame.restore(pixels)
@@ -220,7 +229,7 @@ def open_image(
         SettingError: `fit` or `size` is out of range.
     """
     if fit not in get_args(Fit):
-        raise SettingError(f"got fit={fit!r}; expected 'crop' or 'pad'.")
+        raise SettingError(f"got fit={shown(fit)}; expected 'crop' or 'pad'.")
     height, width = nearest_size(model, model.default_size if size is None else size)
     image, digest = read(source)
     if fit == "crop":
@@ -286,7 +295,7 @@ def _box(sides: Sequence[int]) -> Box:
 def nearest_size(model: Sizes, size: tuple[int, int]) -> tuple[int, int]:
     """Rounds (height, width) to what the model can take."""
     if min(size) < 1:
-        raise SettingError(f"got size={size!r}; expected (height, width) in pixels, each at least 1.")
+        raise SettingError(f"got size={shown(size)}; expected (height, width) in pixels, each at least 1.")
     height, width = (max(1, (side + model.scale // 2) // model.scale) * model.scale for side in size)
     return height, width
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from nulltext.errors import SettingError
+from nulltext.errors import SettingError, shown
 
 if TYPE_CHECKING:
     from nulltext import Blend, Model, PromptToPrompt
@@ -116,7 +116,7 @@ def read_share(text: str) -> "Share":
     number = r"\d*\.?\d+"
     match = re.fullmatch(rf"({number})(?:-({number}))?", text.strip())
     if match is None:
-        raise SettingError(f"got {text!r}; expected a share of the steps such as 0.8, or from-to such as 0.2-0.8.")
+        raise SettingError(f"got {shown(text)}; expected a share of the steps such as 0.8, or from-to such as 0.2-0.8.")
     return float(match[1]) if match[2] is None else (float(match[1]), float(match[2]))
 
 
@@ -145,9 +145,9 @@ def read_weights(given: Sequence[str]) -> dict[str, float]:
         try:
             weights[word.strip()] = float(factor)
         except ValueError:
-            raise SettingError(f"--weight: got {text!r}; expected a word and a factor, as in tiger=2.") from None
+            raise SettingError(f"--weight: got {shown(text)}; expected a word and a factor, as in tiger=2.") from None
         if not word.strip():
-            raise SettingError(f"--weight: got {text!r}; expected a word and a factor, as in tiger=2.")
+            raise SettingError(f"--weight: got {shown(text)}; expected a word and a factor, as in tiger=2.")
     return weights
 
 

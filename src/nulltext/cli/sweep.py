@@ -11,7 +11,7 @@ import typer
 
 from nulltext.cli import controls, options, outputs, terminal
 from nulltext.cli.models import load_for
-from nulltext.errors import EmptyMaskError, SettingError
+from nulltext.errors import EmptyMaskError, SettingError, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -152,7 +152,7 @@ def read_axis(text: str) -> tuple[str, list[float]]:
         numbers = []
     if not known or not numbers:
         raise SettingError(
-            f"--over: got {text!r}; expected one of {', '.join(SETTINGS)} and its values, as in self=0,0.4,0.8."
+            f"--over: got {shown(text)}; expected one of {', '.join(SETTINGS)} and its values, as in self=0,0.4,0.8."
         )
     return name, numbers
 

@@ -6,11 +6,13 @@ from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from PIL import Image
 
+from nulltext.contact_sheet import Cell, contact_sheet
 from nulltext.editing.maps import AttentionMaps
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
 from nulltext.pictures import Frame
 from nulltext.progress import OnProgress, silent
+from nulltext.showing import brief, png
 from nulltext.types import Masks, OnePixels, Pixels
 
 Settings = TypeVar("Settings")
@@ -71,6 +73,16 @@ class Edit:
     masks: Masks | None = None
     maps: AttentionMaps | None = None
     editors: tuple["Editor", ...] = ()
+
+    __repr__ = brief
+
+    def _repr_png_(self) -> bytes:
+        """The edited picture, or several with their source on one sheet, in a notebook."""
+        if len(self.captions) == 1:
+            return png(self.image)
+        cells = [Cell(image=self.reconstruction, text="source")]
+        cells += [Cell(image=image, text=caption) for image, caption in zip(self.images, self.captions, strict=True)]
+        return png(contact_sheet([""] * len(cells), [cells]))
 
     @property
     def images(self) -> list[Image.Image]:

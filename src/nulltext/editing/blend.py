@@ -15,7 +15,7 @@ from nulltext.attention.control import steps_of
 from nulltext.attention.record import Maps, Record
 from nulltext.attention.schedule import find_in_any
 from nulltext.editing.base import filled, recommended
-from nulltext.errors import EmptyMaskError, SettingError
+from nulltext.errors import EmptyMaskError, SettingError, listed, shown
 from nulltext.pictures import Frame, open_mask
 from nulltext.text.words import Tokens
 from nulltext.types import Latents, Masks, Pixels
@@ -152,14 +152,14 @@ class Blender:
                 mask = mask | masks[base]
             if not mask.any():
                 blend, caption = where.blend, self._captions[prompt].caption
-                if not (words := ", ".join((*blend.source_words, *blend.target_words))):
+                if not (words := listed((*blend.source_words, *blend.target_words))):
                     raise EmptyMaskError(
-                        f"the mask of {caption!r} is empty: the places of {', '.join(blend.keep_out_words)}, which are "
-                        f"kept out, cover all of it; expected some to be left. Raise the threshold of "
+                        f"the mask of {shown(caption)} is empty: the places of {listed(blend.keep_out_words)}, which "
+                        f"are kept out, cover all of it; expected some to be left. Raise the threshold of "
                         f"{where.threshold:g}, above which a place belongs to a word."
                     )
                 raise EmptyMaskError(
-                    f"the mask of {caption!r} is empty: where a change is allowed, the map of {words} reaches "
+                    f"the mask of {shown(caption)} is empty: where a change is allowed, the map of {words} reaches "
                     f"{reached:.2f} of its maximum; expected more than the threshold of {where.threshold:g}. Lower it, "
                     "or check the mask and the words to keep out."
                 )

@@ -21,7 +21,7 @@ from nulltext.diffusion.sampling import sample
 from nulltext.editing.base import Edit, filled, in_force, recommended
 from nulltext.editing.blend import Blend, Blender
 from nulltext.editing.maps import AttentionMaps
-from nulltext.errors import EmptyCaptionError, SettingError
+from nulltext.errors import EmptyCaptionError, SettingError, shown
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import holding, source_and_captions, step_nulls
 from nulltext.models.base import Model
@@ -78,17 +78,17 @@ class PromptToPrompt:
             for share in shares:
                 if share is not None and not _is_share(share):
                     raise SettingError(
-                        f"{name}: got {share!r}; expected a share of the steps from 0 to 1, or (start, end) with start "
-                        "<= end."
+                        f"{name}: got {shown(share)}; expected a share of the steps from 0 to 1, or (start, end) with "
+                        "start <= end."
                     )
         if self.kind not in get_args(Kind):
-            raise SettingError(f"kind: got {self.kind!r}; expected {', '.join(get_args(Kind))}.")
+            raise SettingError(f"kind: got {shown(self.kind)}; expected {', '.join(get_args(Kind))}.")
         if self.most_tokens < 1:
             raise SettingError(f"most_tokens: got {self.most_tokens}; expected at least 1.")
         low, high = WEIGHTS
         for word, factor in self.reweight.items():
             if not low <= factor <= high:
-                raise SettingError(f"reweight: got {factor:g} for {word!r}; expected {low:g} to {high:g}.")
+                raise SettingError(f"reweight: got {factor:g} for {shown(word)}; expected {low:g} to {high:g}.")
 
     def __call__(
         self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
@@ -126,8 +126,8 @@ class PromptToPrompt:
             return Replace.of(source, target, pairs, length)
         if self.kind == "replace":
             raise SettingError(
-                f"got kind='replace' for {source.caption!r} ({len(source.words())} words) and {target.caption!r} "
-                f"({len(target.words())} words); expected as many. Take 'refine', or 'auto'."
+                f"got kind='replace' for {shown(source.caption)} ({len(source.words())} words) and "
+                f"{shown(target.caption)} ({len(target.words())} words); expected as many. Take 'refine', or 'auto'."
             )
         return Refine.of(source, target, length)
 
@@ -245,8 +245,8 @@ def _controls(
             factors[prompt, tokens] = factor
             if tokens and factor != 1 and not when.table[:, prompt, tokens].any():
                 raise SettingError(
-                    f"reweight acts in the steps of cross_attention, and there are none for {word!r} in "
-                    f"{targets[prompt].caption!r}; expected a share of at least one step. Raise cross_attention."
+                    f"reweight acts in the steps of cross_attention, and there are none for {shown(word)} in "
+                    f"{shown(targets[prompt].caption)}; expected a share of at least one step. Raise cross_attention."
                 )
     if when.table.any():
         controls.append(Follow(edits, bases, when))

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from nulltext.editing.base import Edit, filled, in_force, recommended
 from nulltext.editing.views import Views
-from nulltext.errors import SettingError
+from nulltext.errors import SettingError, shown
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_captions
 from nulltext.models.clip import Clip, clip_for, spherical
@@ -85,7 +85,9 @@ class Text2LIVE:
         if self.learning_rate <= 0:
             raise SettingError(f"learning_rate: got {self.learning_rate:g}; expected more than 0.")
         if "{}" not in self.screen_caption:
-            raise SettingError(f"screen_caption: got {self.screen_caption!r}; expected {{}} where the caption belongs.")
+            raise SettingError(
+                f"screen_caption: got {shown(self.screen_caption)}; expected {{}} where the caption belongs."
+            )
 
     def __call__(
         self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent

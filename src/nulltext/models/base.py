@@ -9,7 +9,7 @@ from torch import nn
 
 from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.schedule import Schedule
-from nulltext.errors import EmptyCaptionError
+from nulltext.errors import EmptyCaptionError, shown
 from nulltext.models.recommended import Recommended
 from nulltext.text.words import Span, Tokens
 from nulltext.types import Embeddings, Latents, Pixels, Times
@@ -166,6 +166,7 @@ def embed_captions(model: Model, captions: Sequence[str]) -> Embeddings:
     """
     if not captions or any(not caption.strip() for caption in captions):
         raise EmptyCaptionError(
-            f"got the captions {list(captions)!r}; expected each to have at least one word. Say what is in the picture."
+            f"got the captions {shown(list(captions))}; expected each to have at least one word. Say what is in the "
+            "picture."
         )
     return model.embed(captions)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, cast, final
 
-from nulltext.errors import ModelLoadError
+from nulltext.errors import ModelLoadError, shown
+from nulltext.showing import brief
 
 FILE: Final = "recommended.json"
 """A JSON object of names of `Recommended` and numbers, beside a folder's ``model_index.json``.
@@ -57,6 +58,8 @@ class Recommended:
     text2live_width: int = field(default=128, metadata=_range(1.0, 1024.0))
     own: frozenset[str] = frozenset()
 
+    __repr__ = brief
+
     def why(self, name: str, model: str) -> str:
         """A setting and where it comes from: "0.8, recommended by the model 'scenes'".
 
@@ -82,13 +85,14 @@ def parse(text: str, where: str) -> dict[str, Any]:
         raise ModelLoadError(f"{where}: the recommended settings are no JSON: {error}. Correct them.") from error
     if not isinstance(told, dict):
         raise ModelLoadError(
-            f"{where}: the recommended settings are {text[:40]!r}; expected a JSON object of names and numbers, as in "
-            '{"self_attention": 0.4}. Correct them.'
+            f"{where}: the recommended settings are {shown(text, 40)}; expected a JSON object of names and numbers, as "
+            'in {"self_attention": 0.4}. Correct them.'
         )
     for name, value in cast("dict[str, object]", told).items():
         if name not in _FIELDS:
             raise ModelLoadError(
-                f"{where}: got the recommended setting {name[:40]!r}; expected {', '.join(_FIELDS)}. Correct the name."
+                f"{where}: got the recommended setting {shown(name, 40)}; expected {', '.join(_FIELDS)}. Correct "
+                "the name."
             )
         bounds, kind = _FIELDS[name].metadata, _FIELDS[name].type
         low, high, above = bounds["low"], bounds["high"], bounds["above"]

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.schedule import Schedule, ScheduleConfig
 from nulltext.errors import (
+    MOST_OF_A_WORD,
     CaptionTooLongError,
     UnknownWordError,
     UnsupportedPipelineError,
     UnsupportedScheduleError,
+    shown,
 )
 from nulltext.models.base import Autoencoder, ModelIdentity
 from nulltext.models.gradients import ScaledGradient, clamp
@@ -69,6 +71,13 @@ class StableDiffusion:
     word_list: Path | None = None
     layout: torch.memory_format = torch.contiguous_format
     low_memory: bool = False
+
+    def __repr__(self) -> str:
+        """Which model it is and where; its networks have millions of characters."""
+        precision = str(self.dtype).removeprefix("torch.")
+        return (
+            f"StableDiffusion({shown(self.identity.id)}, {shown(self.identity.revision)}, {precision} on {self.device})"
+        )
 
     @classmethod
     def from_pipeline(
@@ -281,10 +290,10 @@ class StableDiffusion:
             return
         for start, end in self.unknown(caption):
             word = caption[start:end].lower()
-            near = difflib.get_close_matches(word, self.words, n=3, cutoff=0.5)
+            near = difflib.get_close_matches(word[:MOST_OF_A_WORD], self.words, n=3, cutoff=0.5)
             hint = f" Nearest known: {', '.join(near)}." if near else ""
             raise UnknownWordError(
-                f"{self.identity.id} does not know the word {word!r} in {caption!r}.{hint} "
+                f"{self.identity.id} does not know the word {shown(word)} in {shown(caption)}.{hint} "
                 f"The {len(self.words)} words it knows are in {self.word_list}."
             )
 
@@ -296,12 +305,12 @@ class StableDiffusion:
         if count <= limit:
             return
         words = caption.split()
-        fit = len(words)
+        fit = min(len(words), limit)  # a word has at least one token
         while fit and tokens(" ".join(words[:fit])) > limit:
             fit -= 1
         raise CaptionTooLongError(
             f"the caption has {count - 2} tokens; {self.identity.id} reads {limit - 2}. "
-            f"These words do not fit: {' '.join(words[fit:])!r}. Leave out {count - limit} tokens or more."
+            f"These words do not fit: {shown(' '.join(words[fit:]))}. Leave out {count - limit} tokens or more."
         )
 
 

@@ -4,7 +4,8 @@ import difflib
 import re
 from dataclasses import dataclass
 
-from nulltext.errors import WordNotFoundError
+from nulltext.errors import MOST_OF_A_WORD, WordNotFoundError, listed, shown
+from nulltext.showing import brief
 
 Span = tuple[int, int]
 """[start, end) characters of a caption."""
@@ -31,6 +32,8 @@ class Tokens:
     caption: str
     ids: tuple[int, ...]
     spans: tuple[Span | None, ...]
+
+    __repr__ = brief
 
     def covering(self, *spans: Span) -> list[int]:
         """The positions of the tokens that stand for any character of these spans, in order."""
@@ -60,10 +63,11 @@ class Tokens:
         if positions:
             return positions
         known = {own.lower(): own for own in different_words(self.caption)}
-        near = [known[match] for match in difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)]
+        like = word[:MOST_OF_A_WORD].lower()
+        near = [known[match] for match in difflib.get_close_matches(like, known, n=3, cutoff=0.5)]
         raise WordNotFoundError(
-            f"the word {word!r} is not in the caption {self.caption!r}. "
-            + (f"Did you mean {' or '.join(map(repr, near))}?" if near else f"It has: {', '.join(known.values())}.")
+            f"the word {shown(word)} is not in the caption {shown(self.caption)}. "
+            + (f"Did you mean {' or '.join(map(shown, near))}?" if near else f"It has: {listed(known.values())}.")
         )
 
     def has(self, word: str) -> bool:

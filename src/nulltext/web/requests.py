@@ -9,7 +9,7 @@ from PIL import Image
 
 from nulltext.editing.blend import Blend
 from nulltext.editing.prompt_to_prompt import WEIGHTS, PromptToPrompt
-from nulltext.errors import EmptyCaptionError, SettingError
+from nulltext.errors import EmptyCaptionError, SettingError, shown
 from nulltext.inversion.base import Inverter
 from nulltext.inversion.ddim import DDIM
 from nulltext.inversion.direct import DirectInversion
@@ -63,9 +63,9 @@ class InversionRequest:
         limits.check_caption(self.caption)
         limits.check_steps(self.steps, self.inner_steps)
         if self.method not in get_args(Method):
-            raise SettingError(f"got the method {self.method!r}; expected {', '.join(get_args(Method))}.")
+            raise SettingError(f"got the method {shown(self.method)}; expected {', '.join(get_args(Method))}.")
         if self.fit not in get_args(Fit):
-            raise SettingError(f"got fit={self.fit!r}; expected {' or '.join(get_args(Fit))}.")
+            raise SettingError(f"got fit={shown(self.fit)}; expected {' or '.join(get_args(Fit))}.")
         _check_guidance(self.guidance)
 
     @property
@@ -126,7 +126,7 @@ class EditRequest:
         if self.vary and self.before:
             raise SettingError("got an edit that goes on from another, in several strengths; expected one of the two.")
         if self.vary not in get_args(Vary):
-            raise SettingError(f"got {self.vary!r} to vary; expected {', '.join(filter(None, get_args(Vary)))}.")
+            raise SettingError(f"got {shown(self.vary)} to vary; expected {', '.join(filter(None, get_args(Vary)))}.")
         for one in self.chain:
             one.check_alone(limits)
 
@@ -145,7 +145,7 @@ class EditRequest:
         low, high = WEIGHTS
         for word, factor in self.weights.items():
             if not low <= factor <= high:
-                raise SettingError(f"got the strength {factor:g} for {word!r}; expected {low:g} to {high:g}.")
+                raise SettingError(f"got the strength {factor:g} for {shown(word)}; expected {low:g} to {high:g}.")
 
     @property
     def chain(self) -> tuple["EditRequest", ...]:
