@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import nulltext
-from nulltext.checks import Range, check_finite, checked, shown
-from nulltext.errors import DivergedError, ImageError, SettingError
+from nulltext.checks import Range, check_finite, checked
+from nulltext.errors import DivergedError, ImageError, SettingError, shown
 
 NEVER = (math.nan, -math.inf, math.inf)
 NO_NUMBER = {

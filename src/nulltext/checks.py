@@ -12,18 +12,13 @@ from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, final, get_args, get_origin
 
-from nulltext.errors import DivergedError, NulltextError, SettingError
+from nulltext.errors import MOST_BITS, DivergedError, NulltextError, SettingError, shown
 
 if TYPE_CHECKING:  # the command line does not wait for torch
     from _typeshed import DataclassInstance
     from torch import Tensor
 
 Value = TypeVar("Value")
-
-_SHOWN = 60
-"""A value in a message is cut there, in characters."""
-_BITS = 63
-"""Of a whole number, without its sign: what torch takes."""
 
 
 @final
@@ -116,7 +111,7 @@ def checked(name: str, value: Value, annotation: Any) -> Value:  # noqa: ANN401 
     if isinstance(number, bool) or not isinstance(number, Integral if whole else Real):
         taken = None
     elif isinstance(number, Integral):
-        taken = int(number) if int(number).bit_length() <= _BITS else None
+        taken = int(number) if int(number).bit_length() <= MOST_BITS else None
     else:
         try:
             taken = float(number)
@@ -145,19 +140,6 @@ def _number(annotation: Any) -> tuple[bool, Range, bool] | None:  # noqa: ANN401
         kind, *notes = get_args(kind)
         limits = next((note for note in notes if isinstance(note, Range)), limits)
     return (kind is int, limits, len(alternatives) > 1) if kind in (int, float) else None
-
-
-def shown(value: object) -> str:
-    """A value as a message can have it: short, and on one line."""
-    if isinstance(value, int) and value.bit_length() > _BITS:  # Python refuses to write out the longest
-        return f"a number of {value.bit_length()} bits"
-    if isinstance(value, str | bytes):
-        value = value[: _SHOWN + 1]  # before it is written out: it may be megabytes
-    try:
-        text = " ".join((f"{value:g}" if isinstance(value, float) else repr(value)).split())
-    except ValueError:  # such a number within something else
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def check_finite(

@@ -22,10 +22,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from nulltext.checks import Count, check_finite, checked, shown
+from nulltext.checks import Count, check_finite, checked
 from nulltext.colours import eight_bits
 from nulltext.decoding import MAX_PIXELS, decode, header, read, read_bytes
-from nulltext.errors import ImageDecodeError, ImageError, SettingError
+from nulltext.errors import ImageDecodeError, ImageError, SettingError, shown
+from nulltext.showing import brief, png
 from nulltext.types import Mask, OnePixels, Picture
 
 Fit = Literal["crop", "pad"]
@@ -71,6 +72,8 @@ class Frame:
     part: Box
     content: Box
     surroundings: bytes | None = None
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         for box, (height, width) in ((self.part, self.size), (self.content, self.fitted)):
@@ -223,6 +226,12 @@ class Photo:
                 "with open_image()."
             )
 
+    __repr__ = brief
+
+    def _repr_png_(self) -> bytes:
+        """The fitted picture, in a notebook."""
+        return png(to_image(self.pixels))
+
     def restore(self, pixels: OnePixels) -> Image.Image:
         """A result of the fitted size, [1, 3, H, W] in [-1, 1], as a picture of the photograph's size."""
         return self.frame.restore(pixels)
@@ -258,7 +267,7 @@ def open_image(
         SettingError: `fit` or `size` is out of range.
     """
     if fit not in get_args(Fit):
-        raise SettingError(f"got fit={fit!r}; expected 'crop' or 'pad'.")
+        raise SettingError(f"got fit={shown(fit)}; expected 'crop' or 'pad'.")
     height, width = nearest_size(model, model.default_size if size is None else size)
     image, digest = read(source)
     if fit == "crop":

@@ -89,7 +89,7 @@ def test_no_clip_of_its_own(model, inversion):
 )
 def test_settings_out_of_range(name):
     with pytest.raises(SettingError, match=f"{name}=-1; expected"):
-        Text2LIVE(**{name: type(getattr(Text2LIVE, name))(-1)})
+        Text2LIVE(**{name: type(getattr(Text2LIVE, name) or 0)(-1)})
 
 
 def test_a_screen_without_the_caption():

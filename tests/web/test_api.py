@@ -53,12 +53,13 @@ def edit(client, job, caption, **body):
 
 def test_there_and_back(client, sample, said, inverted, blue):
     result = client.get(f"/api/jobs/{inverted}").json()["result"]
-    assert result.keys() == {"inversion", "psnr", "vae_psnr", "seconds", "verdict"}
+    assert result.keys() == {"inversion", "psnr", "vae_psnr", "seconds", "verdict", "recommended"}
+    assert result["recommended"] == dict.fromkeys(("cross", "self_share"), "0.8, recommended by the model 'scenes'")
     answer = edit(client, inverted, blue)
     assert answer.status_code == 202
     job = wait(client, answer.json()["job"])
     assert (job["state"], job["message"], job["seconds_left"]) == ("done", None, None)
-    assert job["result"].keys() == {"pictures", "python", "shell", "seconds"}
+    assert job["result"].keys() == {"pictures", "python", "shell", "settings", "seconds"}
     (number,) = job["result"]["pictures"]
     file = client.get(f"/api/files/{number}")
     assert file.headers["content-type"] == "image/png"

@@ -103,4 +103,4 @@ def _vqgan_clip(case: Case, *, clip: Clip, iterations: int | None) -> VQGANCLIP:
 
 
 def _text2live(case: Case, *, clip: Clip, iterations: int | None) -> Text2LIVE:
-    return Text2LIVE(iterations=iterations or Text2LIVE.iterations, seed=case.seed, clip=clip)
+    return Text2LIVE(iterations=iterations, seed=case.seed, clip=clip)

@@ -15,6 +15,7 @@ from nulltext.bench.run import LIBRARIES, SAMPLES, Row
 from nulltext.bench.summary import Summary, Table, by_kind
 from nulltext.decoding import decode, read_bytes
 from nulltext.files import write_file
+from nulltext.showing import brief, html_table
 
 _XML = '<?xml version="1.0" encoding="utf-8" standalone="no"?>\n'
 
@@ -57,6 +58,18 @@ class Report:
     rows: Sequence[Row]
     plots: Mapping[str, str] = field(default_factory=dict[str, str])
     remarks: Sequence[str] = ()
+
+    __repr__ = brief
+
+    def _repr_html_(self) -> str:
+        """The tables, in a notebook."""
+        headings = ["", "method", *(_heading(column) for column in self.columns)]
+        rows = [
+            [kind, method, *(cell(figures[column.name], column) for column in self.columns)]
+            for kind, of_kind in self.tables().items()
+            for method, figures in of_kind.items()
+        ]
+        return html_table(rows, headings=headings)
 
     def tables(self) -> dict[str, Table]:
         """The summaries, overall and by kind of edit."""

@@ -21,7 +21,7 @@ from nulltext.bench.cases import Case
 from nulltext.bench.cost import Cost, measured, measured_together
 from nulltext.bench.each import each
 from nulltext.bench.extras import extra
-from nulltext.editing.base import Editor
+from nulltext.editing.base import Editor, in_force
 from nulltext.editing.blend import HALF
 from nulltext.errors import OutputWriteError
 from nulltext.files import write_file
@@ -200,7 +200,7 @@ def _kept_at(model: Model, group: Sequence[Case], candidate: Candidate, measures
             candidate.name,
             candidate.inverts,
             candidate.guidance,
-            [_settings(candidate, case) for case in group],
+            [_settings(model, candidate, case) for case in group],
         ),
     }
     digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
@@ -212,12 +212,12 @@ def _digest(case: Case) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _settings(candidate: Candidate, case: Case) -> Row:
-    """The settings of a method for a case, as they stand in its row."""
+def _settings(model: Model, candidate: Candidate, case: Case) -> Row:
+    """The settings of a method for a case, as they stand in its row, with what is left to the model filled in."""
     return {
         "inverted_under": case.source if candidate.caption is None else candidate.caption(case),
         "inverter": repr(candidate.inverter(case)),
-        "editor": "" if candidate.editor is None else repr(candidate.editor(case)),
+        "editor": "" if candidate.editor is None else repr(in_force(candidate.editor(case), model)),
     }
 
 
@@ -246,7 +246,7 @@ def _try(
             pictures = _edited(model, group, candidate, candidate.editor, inverted)
         rows: list[Row] = []
         for case in group:
-            settings = _settings(candidate, case)
+            settings = _settings(model, candidate, case)
             inversion, spent = inverted[settings["inverter"], settings["inverted_under"]]
             drawn, cost = pictures[case.name]
             outcome = Outcome(
@@ -304,7 +304,7 @@ def _inverted(
     wanted: dict[tuple[Value, Value], tuple[Inverter, str]] = {}
     for candidate in candidates:
         for case in group:
-            settings = _settings(candidate, case)
+            settings = _settings(model, candidate, case)
             key = settings["inverter"], settings["inverted_under"]
             wanted[key] = candidate.inverter(case), str(settings["inverted_under"])
     if at_once == 1:
@@ -339,7 +339,7 @@ def _drawn_again(
     wanted: dict[tuple[str, str], tuple[Inversion, float | None]] = {}
     for candidate in candidates:
         for case in group if candidate.editor is None else ():
-            settings = _settings(candidate, case)
+            settings = _settings(model, candidate, case)
             inversion, _ = inverted[settings["inverter"], settings["inverted_under"]]
             wanted[candidate.name, case.name] = inversion, candidate.guidance
     if at_once == 1:
@@ -362,7 +362,7 @@ def _edited(
     """
     alike: dict[tuple[Value, Value, Value], list[Case]] = {}
     for case in group:
-        settings = _settings(candidate, case)
+        settings = _settings(model, candidate, case)
         alike.setdefault((settings["inverter"], settings["inverted_under"], settings["editor"]), []).append(case)
     edited: dict[str, tuple[OnePixels, Cost]] = {}
     for (inverter, caption, _), cases in alike.items():

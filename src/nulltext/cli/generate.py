@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from nulltext.checks import shown
 from nulltext.cli import options, outputs, terminal
-from nulltext.errors import SettingError
+from nulltext.errors import SettingError, shown
 
 
 def generate(

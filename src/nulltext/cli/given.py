@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
-from nulltext.checks import shown
-from nulltext.errors import SettingError
+from nulltext.errors import SettingError, shown
 
 LONGEST = 100_000
 """Of one argument, in characters; systems take little more."""

@@ -137,6 +137,10 @@ class Schedule(Sequence[Interval]):
 
     intervals: tuple[Interval, ...]
 
+    def __repr__(self) -> str:
+        times = f", t = {self[0].t:g} to {self[-1].t:g}" if self.intervals else ""
+        return f"Schedule({len(self.intervals)} steps{times})"
+
     @classmethod
     def from_config(cls, config: Mapping[str, Any], steps: int) -> "Schedule":
         """Reads the schedule that ``DDIMScheduler.from_config(config)`` walks in `steps` steps.

@@ -1,7 +1,7 @@
 """The plainest edit: the new caption in the old one's place."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from nulltext.checks import Guidance, check_numbers
@@ -52,4 +52,10 @@ class CaptionSwap:
         hold = holding(model, inversion) if inversion.held else None
         latents = sample(Guided(model, cond, w), inversion.schedule, start, nulls, on_progress, after=hold)
         drawn = model.decode(latents).cpu()
-        return Edit(captions=wanted, pixels=drawn[1:], source=drawn[:1], frame=inversion.frame)
+        return Edit(
+            captions=wanted,
+            pixels=drawn[1:],
+            source=drawn[:1],
+            frame=inversion.frame,
+            editors=(replace(self, guidance=w),) * len(wanted),
+        )

@@ -1,7 +1,7 @@
 """SDEdit: noise the picture half-way and sample the rest under the new caption (Meng et al., arXiv 2108.01073)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, final
 
 import torch
@@ -11,7 +11,7 @@ from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import combine
 from nulltext.diffusion.sampling import sample
 from nulltext.diffusion.schedule import Schedule
-from nulltext.editing.base import Edit
+from nulltext.editing.base import Edit, filled, in_force, recommended
 from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_captions
@@ -38,7 +38,7 @@ class SDEdit:
     """
 
     strength: Annotated[float, Range(above=0, most=1)] = 0.8
-    guidance: Guidance | None = None
+    guidance: Guidance | None = field(default=None, metadata=recommended("guidance"))
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -65,10 +65,11 @@ class SDEdit:
             )
         rest = Schedule(inversion.schedule[first:])
         cond, null = embed_captions(model, wanted), model.embed([""])
-        guided = Guided(model, cond, model.guidance if self.guidance is None else self.guidance)
+        own = in_force(self, model)
+        guided = Guided(model, cond, filled(own.guidance))
         z0 = inversion.pivot[-1:]
         noise = torch.randn(z0.shape, generator=torch.Generator().manual_seed(self.seed))
         start = combine(z0, noise, rest[0].noisy).to(model.device).expand(len(cond), -1, -1, -1)
         drawn = model.decode(sample(guided, rest, start, [null] * len(rest), on_progress)).cpu()
         source = model.decode(z0.to(model.device)).cpu()
-        return Edit(captions=wanted, pixels=drawn, source=source, frame=inversion.frame)
+        return Edit(captions=wanted, pixels=drawn, source=source, frame=inversion.frame, editors=(own,) * len(wanted))

@@ -19,8 +19,9 @@ from nulltext.errors import MismatchError, SettingError
 from nulltext.inversion import storage
 from nulltext.metrics import psnr
 from nulltext.models.base import Model, ModelIdentity
-from nulltext.pictures import Frame, Photo, to_picture
+from nulltext.pictures import Frame, Photo, to_image, to_picture, to_pixels
 from nulltext.progress import OnProgress, silent
+from nulltext.showing import brief, html_table
 from nulltext.types import Embedding, Latents, Nulls, OnePixels, Picture, Trajectory
 
 Decibels = Annotated[float, Range(infinite=True)]
@@ -93,6 +94,18 @@ class Inversion:
         for name, tensor in tensors.items():
             if tensor is not None:
                 check_finite(name, tensor, error=SettingError, advice="Invert the picture again.")
+
+    __repr__ = brief
+
+    def _repr_html_(self) -> str:
+        """The source picture, how it was inverted and how well, in a notebook."""
+        rows = {
+            "caption": self.caption,
+            "method": f"{self.method}, {len(self.schedule)} steps, guidance {self.guidance:g}",
+            "PSNR": f"{self.scores.psnr:.2f} dB of at most {self.scores.vae_psnr:.2f} dB",
+            "model": self.model.id,
+        }
+        return html_table(list(rows.items()), picture=to_image(to_pixels(self.picture)))
 
     def check(self, model: Model, guidance: float | None = None) -> float:
         """Makes sure that a model and a guidance are those it was made with.

@@ -9,6 +9,7 @@ from torch import nn
 
 from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.schedule import Schedule
+from nulltext.models.recommended import Recommended
 from nulltext.text.words import Span, Tokens, check_words
 from nulltext.types import Embeddings, Latents, Pixels, Times
 
@@ -85,6 +86,11 @@ class Model(Protocol):
     @property
     def guidance(self) -> float:
         """The weight w of classifier-free guidance at which the checkpoint is best used."""
+        ...
+
+    @property
+    def recommended(self) -> Recommended:
+        """What the checkpoint is best used with, `guidance` among it."""
         ...
 
     @property

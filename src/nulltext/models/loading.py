@@ -10,8 +10,7 @@ from typing import Any
 import diffusers
 import torch
 
-from nulltext.checks import shown
-from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError, UnsupportedPipelineError
+from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError, UnsupportedPipelineError, shown
 from nulltext.models import embedded, weights
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.models.compiling import compile_denoiser
@@ -79,7 +78,7 @@ def load(
         found.identity,
         device=place,
         dtype=precision,
-        guidance=weights.GUIDANCE if folder is None else weights.recommended_guidance(folder),
+        recommended=None if folder is None else weights.recommended_in(folder),
         quantised=None if folder is None else VQAutoencoder.beside(folder, device=place),
         word_list=None if folder is None else _word_list(folder),
         low_memory=low_memory,

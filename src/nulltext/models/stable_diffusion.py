@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count, takewhile
 from pathlib import Path
@@ -16,14 +16,16 @@ import diffusers
 import torch
 from torch import Tensor, nn
 
-from nulltext.checks import check_finite, shown
+from nulltext.checks import check_finite
 from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.schedule import Schedule, ScheduleConfig
 from nulltext.errors import (
+    MOST_OF_A_WORD,
     CaptionTooLongError,
     ModelLoadError,
     UnknownWordError,
     UnsupportedPipelineError,
+    shown,
 )
 from nulltext.models.base import Autoencoder, ModelIdentity
 from nulltext.models.gradients import ScaledGradient, clamp
@@ -31,7 +33,7 @@ from nulltext.models.layout import quickest_layout
 from nulltext.models.networks import first_line
 from nulltext.models.parts import SCHEDULER, Parts, ddim_config
 from nulltext.models.quiet import quiet
-from nulltext.models.weights import GUIDANCE
+from nulltext.models.recommended import Recommended
 from nulltext.text.words import Span, Tokens, check_text, is_punctuation
 from nulltext.types import Embeddings, Latents, Pixels, Times
 
@@ -56,7 +58,7 @@ class StableDiffusion:
         text_encoder: ``CLIPTextModel``.
         tokenizer: ``CLIPTokenizer``.
         scheduler_config: A full ``DDIMScheduler`` config.
-        guidance: The weight w of classifier-free guidance at which the checkpoint is best used.
+        recommended: What the checkpoint is best used with.
         quantised: The autoencoder with a codebook that the checkpoint holds besides its own, if it holds one.
         words: The words the model was taught, if it has a list; None for a model that takes any.
         word_list: Where that list is.
@@ -73,12 +75,19 @@ class StableDiffusion:
     text_encoder: Any
     tokenizer: Any
     scheduler_config: Mapping[str, Any]
-    guidance: float = GUIDANCE
+    recommended: Recommended = field(default_factory=Recommended)
     quantised: Autoencoder | None = None
     words: frozenset[str] | None = None
     word_list: Path | None = None
     layout: torch.memory_format = torch.contiguous_format
     low_memory: bool = False
+
+    def __repr__(self) -> str:
+        """Which model it is and where; its networks have millions of characters."""
+        precision = str(self.dtype).removeprefix("torch.")
+        return (
+            f"StableDiffusion({shown(self.identity.id)}, {shown(self.identity.revision)}, {precision} on {self.device})"
+        )
 
     @classmethod
     def from_pipeline(
@@ -88,7 +97,7 @@ class StableDiffusion:
         *,
         device: torch.device,
         dtype: torch.dtype,
-        guidance: float = GUIDANCE,
+        recommended: Recommended | None = None,
         quantised: Autoencoder | None = None,
         word_list: Path | None = None,
         low_memory: bool = False,
@@ -100,7 +109,7 @@ class StableDiffusion:
             identity: What to call the weights.
             device: Where to compute.
             dtype: The denoiser's precision: float32, float16 or bfloat16.
-            guidance: The weight w at which it is best used.
+            recommended: What it is best used with; None for what is published.
             quantised: An autoencoder with a codebook that lies beside it.
             word_list: A text file with one known word a line, if the model only knows some.
             low_memory: Slower, in less memory: activations are computed again for the gradient, the autoencoder works
@@ -123,7 +132,7 @@ class StableDiffusion:
             identity,
             device=device,
             dtype=dtype,
-            guidance=guidance,
+            recommended=recommended,
             quantised=quantised,
             word_list=word_list,
             low_memory=low_memory,
@@ -137,7 +146,7 @@ class StableDiffusion:
         *,
         device: torch.device,
         dtype: torch.dtype,
-        guidance: float = GUIDANCE,
+        recommended: Recommended | None = None,
         quantised: Autoencoder | None = None,
         word_list: Path | None = None,
         low_memory: bool = False,
@@ -175,7 +184,7 @@ class StableDiffusion:
             text_encoder=parts.text_encoder,
             tokenizer=parts.tokenizer,
             scheduler_config=scheduler_config,
-            guidance=guidance,
+            recommended=recommended or Recommended(),
             quantised=quantised,
             words=None if word_list is None else _read_words(word_list),
             word_list=word_list,
@@ -203,6 +212,11 @@ class StableDiffusion:
     def prediction(self) -> Prediction:
         """What `predict` returns."""
         return self.scheduler_config["prediction_type"]
+
+    @property
+    def guidance(self) -> float:
+        """The weight w of classifier-free guidance at which the checkpoint is best used."""
+        return self.recommended.guidance
 
     @property
     def denoiser(self) -> nn.Module:
@@ -348,10 +362,10 @@ class StableDiffusion:
             return
         for start, end in self.unknown(caption):
             word = caption[start:end].lower()
-            near = difflib.get_close_matches(word, self.words, n=3, cutoff=0.5)
+            near = difflib.get_close_matches(word[:MOST_OF_A_WORD], self.words, n=3, cutoff=0.5)
             hint = f" Nearest known: {', '.join(near)}." if near else ""
             raise UnknownWordError(
-                f"{self.identity.id} does not know the word {word!r} in {shown(caption)}.{hint} "
+                f"{self.identity.id} does not know the word {shown(word)} in {shown(caption)}.{hint} "
                 f"The {len(self.words)} words it knows are in {self.word_list}."
             )
 

@@ -1,7 +1,7 @@
 """An autoencoder with a codebook: diffusers' ``VQModel`` (Esser et al., arXiv 2012.09841)."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -28,7 +28,7 @@ class VQAutoencoder:
         network: The ``VQModel``.
     """
 
-    network: Any  # diffusers carries no types
+    network: Any = field(repr=False)  # diffusers carries no types; it has thousands of characters
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str | torch.device = "cpu") -> "VQAutoencoder":

@@ -7,8 +7,16 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nulltext.checks import shown
-from nulltext.errors import CaptionError, CaptionTooLongError, EmptyCaptionError, WordNotFoundError
+from nulltext.errors import (
+    MOST_OF_A_WORD,
+    CaptionError,
+    CaptionTooLongError,
+    EmptyCaptionError,
+    WordNotFoundError,
+    listed,
+    shown,
+)
+from nulltext.showing import brief
 
 MOST_CHARACTERS = 10_000
 """The longest caption that is looked at; no text encoder of this kind reads a tenth of it."""
@@ -90,6 +98,8 @@ class Tokens:
     ids: tuple[int, ...]
     spans: tuple[Span | None, ...]
 
+    __repr__ = brief
+
     def covering(self, *spans: Span) -> list[int]:
         """The positions of the tokens that stand for any character of these spans, in order."""
         return [
@@ -118,10 +128,11 @@ class Tokens:
         if positions:
             return positions
         known = {own.lower(): own for own in different_words(self.caption)}
-        near = [known[match] for match in difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)]
+        like = word[:MOST_OF_A_WORD].lower()
+        near = [known[match] for match in difflib.get_close_matches(like, known, n=3, cutoff=0.5)]
         raise WordNotFoundError(
-            f"the word {word!r} is not in the caption {self.caption!r}. "
-            + (f"Did you mean {' or '.join(map(repr, near))}?" if near else f"It has: {', '.join(known.values())}.")
+            f"the word {shown(word)} is not in the caption {shown(self.caption)}. "
+            + (f"Did you mean {' or '.join(map(shown, near))}?" if near else f"It has: {listed(known.values())}.")
         )
 
     def has(self, word: str) -> bool:

@@ -16,7 +16,8 @@ from torch import Tensor
 from nulltext import __version__
 from nulltext.errors import ModelNotFoundError, OutputWriteError, SettingError
 from nulltext.files import check_output, write_file
-from nulltext.models.weights import RECOMMENDED
+from nulltext.models import weights
+from nulltext.models.recommended import IN_WEIGHTS
 from nulltext.progress import OnProgress, silent
 from nulltext.scenes.captions import vocabulary
 from nulltext.training import autoencoder, clip, judges, unet
@@ -27,6 +28,17 @@ from nulltext.training.loop import Run
 STAGES: Final = ("autoencoder", "clip", "unet", "judges")
 SHARES: Final = {"autoencoder": 0.33, "clip": 0.12, "unet": 0.48, "judges": 0.07}
 """How the time budget is divided where no stage's own time is given."""
+RECOMMENDED: Final[dict[str, float]] = {
+    "cross_attention": 0.8,
+    "self_attention": 0.8,
+    "threshold": 0.3,
+    "vqgan_clip_learning_rate": 0.03,
+    "vqgan_clip_cutouts": 8,
+    "text2live_iterations": 300,
+    "text2live_views": 8,
+    "text2live_width": 32,
+}
+"""What was found to suit models of this recipe (`nulltext bench settings`); the best guidance differs between them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +138,14 @@ def run(
             config.write_text(config.read_text().replace('"dtype": "float16"', '"dtype": "float32"'))
         (new / "words.txt").write_text("\n".join(vocabulary()) + "\n")
         facts: dict[str, object] = {"recipe": {**asdict(recipe), "start": source or "random", "version": __version__}}
-        if start is not None and RECOMMENDED in read_stamp(start):
-            facts[RECOMMENDED] = read_stamp(start)[RECOMMENDED]  # until `nulltext bench settings` finds a better one
+        facts[IN_WEIGHTS] = RECOMMENDED | ({} if start is None else _said_by(start))
         stamp(new, facts)
+
+
+def _said_by(checkpoint: Path) -> dict[str, float]:
+    """What a checkpoint itself recommends, its guidance among it, until a sweep of what comes of it finds better."""
+    said = weights.recommended_in(checkpoint)
+    return {name: getattr(said, name) for name in said.own}
 
 
 def _check(recipe: Recipe, output: Path, work: Path, start: Path | None) -> None:

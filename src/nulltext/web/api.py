@@ -12,7 +12,6 @@ from PIL import Image
 from pydantic import BaseModel, Field
 
 from nulltext.decoding import decode
-from nulltext.editing.prompt_to_prompt import CROSS_ATTENTION, SELF_ATTENTION
 from nulltext.errors import (
     ImageDecodeError,
     ImageTooLargeError,
@@ -80,8 +79,9 @@ class EditBody(BaseModel):
         job: The inversion's job.
         caption: The new caption.
         before: Captions of edits that this one goes on from, drawn with the same settings, but everywhere.
-        cross: How much of the composition to keep, 0 to 1.
-        self_share: How much of the layout to keep, 0 to 1.
+        cross: How much of the composition to keep, 0 to 1; if not given, what the model recommends, which the result
+            of the inversion says.
+        self_share: How much of the layout to keep, 0 to 1; likewise.
         weights: Factors by word, -4 to 10.
         places: Words where the picture may change; none for everywhere.
         mask: A picture as base64, white where it may change.
@@ -91,8 +91,8 @@ class EditBody(BaseModel):
     job: str
     caption: str
     before: list[str] = Field(default_factory=list)
-    cross: float = CROSS_ATTENTION
-    self_share: float = SELF_ATTENTION
+    cross: float | None = None
+    self_share: float | None = None
     weights: dict[str, float] = Field(default_factory=dict)
     places: list[str] = Field(default_factory=list)
     mask: str | None = None

@@ -9,7 +9,7 @@ import pandas as pd
 from nulltext.text.words import different_words
 from nulltext.web import views, words
 from nulltext.web.handlers import MOST_WORDS, Handlers, Table, edit_request
-from nulltext.web.page import Page
+from nulltext.web.page import COMPOSITION, LAYOUT, Page
 from nulltext.web.requests import InversionRequest
 from nulltext.web.results import Inverted
 
@@ -25,7 +25,7 @@ def connect(page: Page, handlers: Handlers) -> None:
     events, first, second, third = Events(handlers), page.open, page.edit, page.inside
     opened = [
         page.below, first.pair, first.verdict, second.target, second.lit, second.paint, second.gallery, second.result,
-        second.downloads, second.places, second.of_words, *second.strengths,
+        second.downloads, second.places, second.of_words, *second.strengths, second.cross, second.self_share,
     ]  # fmt: skip
     looked = [first.progress, first.preview, first.message, first.caption]
     shown = [second.result, second.downloads, second.python, second.shell, second.gallery]
@@ -176,7 +176,7 @@ class Events:
         return [view.pair, view.links, view.python, view.shell, table.gallery]
 
 
-_OPENED = 11 + MOST_WORDS
+_OPENED = 13 + MOST_WORDS
 """How many fields an inversion changes."""
 
 
@@ -194,7 +194,7 @@ def _opened(inverted: Inverted | None) -> Values:
     nothing: Values = [None, [], None, ""]  # paint, gallery, result, downloads
     if inverted is None:
         hidden: Values = [gr.update(visible=False), gr.update(visible=False, value=None), "", gr.skip(), ""]
-        return [*hidden, *nothing, *[gr.skip()] * (2 + MOST_WORDS)]
+        return [*hidden, *nothing, *[gr.skip()] * (4 + MOST_WORDS)]
     said, stem = inverted.request.caption, inverted.name.rsplit(".", 1)[0]
     kept = views.links([(inverted.number, f"{stem}.safetensors", "Keep the inversion, to go on another day")])
     nothing[0] = {"background": inverted.source, "layers": [], "composite": None}
@@ -206,6 +206,14 @@ def _opened(inverted: Inverted | None) -> Values:
         words.lit(said, said),
         *nothing,
         *_words_of(said, said, [], {}),
+        gr.update(
+            value=inverted.recommended.cross_attention,
+            info=f"{COMPOSITION} Without a change it is {inverted.why('cross')}.",
+        ),
+        gr.update(
+            value=inverted.recommended.self_attention,
+            info=f"{LAYOUT} Without a change it is {inverted.why('self_share')}.",
+        ),
     ]
 
 

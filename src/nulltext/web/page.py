@@ -6,7 +6,7 @@ from typing import final
 import gradio as gr
 from gradio.themes import Soft
 
-from nulltext.editing.prompt_to_prompt import CROSS_ATTENTION, SELF_ATTENTION
+from nulltext.models.recommended import Recommended
 from nulltext.web.handlers import MOST_WORDS, Handlers, Table
 
 TITLE = "nulltext: change a photograph with words"
@@ -207,11 +207,12 @@ def _edit_part() -> EditPart:
         with gr.Column(min_width=NARROW):
             target = gr.Textbox(label="What shall it show?", lines=2, elem_id="target")
             lit = gr.HTML(elem_id="lit")
+            first = Recommended()  # until there is an inversion, whose model says better
             cross = gr.Slider(
-                0, 1, CROSS_ATTENTION, step=0.05, label="Keep the composition", info=COMPOSITION, elem_id="cross"
+                0, 1, first.cross_attention, step=0.05, label="Keep the composition", info=COMPOSITION, elem_id="cross"
             )
             self_share = gr.Slider(
-                0, 1, SELF_ATTENTION, step=0.05, label="Keep the layout", info=LAYOUT, elem_id="self"
+                0, 1, first.self_attention, step=0.05, label="Keep the layout", info=LAYOUT, elem_id="self"
             )
             places = gr.CheckboxGroup(label="Change the picture only where these words are", elem_id="places")
             with gr.Accordion("Strength of each word", open=False, elem_id="strengths"):

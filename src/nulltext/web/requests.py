@@ -8,12 +8,13 @@ from typing import Literal, final, get_args
 from PIL import Image
 
 from nulltext.editing.blend import Blend
-from nulltext.editing.prompt_to_prompt import CROSS_ATTENTION, SELF_ATTENTION, WEIGHTS, PromptToPrompt
-from nulltext.errors import EmptyCaptionError, SettingError
+from nulltext.editing.prompt_to_prompt import WEIGHTS, PromptToPrompt
+from nulltext.errors import EmptyCaptionError, SettingError, shown
 from nulltext.inversion.base import Inverter
 from nulltext.inversion.ddim import DDIM
 from nulltext.inversion.direct import DirectInversion
 from nulltext.inversion.null_text import NullText
+from nulltext.models.recommended import Recommended
 from nulltext.pictures import Fit
 from nulltext.text.words import Tokens
 from nulltext.web.limits import Limits
@@ -62,9 +63,9 @@ class InversionRequest:
         limits.check_caption(self.caption)
         limits.check_steps(self.steps, self.inner_steps)
         if self.method not in get_args(Method):
-            raise SettingError(f"got the method {self.method!r}; expected {', '.join(get_args(Method))}.")
+            raise SettingError(f"got the method {shown(self.method)}; expected {', '.join(get_args(Method))}.")
         if self.fit not in get_args(Fit):
-            raise SettingError(f"got fit={self.fit!r}; expected {' or '.join(get_args(Fit))}.")
+            raise SettingError(f"got fit={shown(self.fit)}; expected {' or '.join(get_args(Fit))}.")
         _check_guidance(self.guidance)
 
     @property
@@ -93,8 +94,9 @@ class EditRequest:
     Attributes:
         caption: The new caption.
         before: Edits that this one goes on from, in their order, each with settings of its own.
-        cross: In which share of the steps words look where those of the source look, 0 to 1.
-        self_share: In which share of the steps shapes and places are the source's, 0 to 1.
+        cross: In which share of the steps words look where those of the source look, 0 to 1; None is what the model
+            recommends.
+        self_share: In which share of the steps shapes and places are the source's, 0 to 1; None likewise.
         weights: Factors by word of the new caption, -4 to 10.
         places: Words of either caption where the picture may change; none for everywhere.
         mask: A picture drawn over the photograph, white where it may change.
@@ -103,8 +105,8 @@ class EditRequest:
 
     caption: str
     before: tuple["EditRequest", ...] = ()
-    cross: float = CROSS_ATTENTION
-    self_share: float = SELF_ATTENTION
+    cross: float | None = None
+    self_share: float | None = None
     weights: Mapping[str, float] = field(default_factory=dict[str, float])
     places: tuple[str, ...] = ()
     mask: Image.Image | None = None
@@ -124,7 +126,7 @@ class EditRequest:
         if self.vary and self.before:
             raise SettingError("got an edit that goes on from another, in several strengths; expected one of the two.")
         if self.vary not in get_args(Vary):
-            raise SettingError(f"got {self.vary!r} to vary; expected {', '.join(filter(None, get_args(Vary)))}.")
+            raise SettingError(f"got {shown(self.vary)} to vary; expected {', '.join(filter(None, get_args(Vary)))}.")
         for one in self.chain:
             one.check_alone(limits)
 
@@ -138,12 +140,12 @@ class EditRequest:
             raise EmptyCaptionError("the new caption is empty; expected at least one word. Say what shall be seen.")
         limits.check_caption(self.caption)
         for name, share in (("composition", self.cross), ("layout", self.self_share)):
-            if not 0 <= share <= 1:
+            if share is not None and not 0 <= share <= 1:
                 raise SettingError(f"got {share:g} for how much of the {name} to keep; expected 0 to 1.")
         low, high = WEIGHTS
         for word, factor in self.weights.items():
             if not low <= factor <= high:
-                raise SettingError(f"got the strength {factor:g} for {word!r}; expected {low:g} to {high:g}.")
+                raise SettingError(f"got the strength {factor:g} for {shown(word)}; expected {low:g} to {high:g}.")
 
     @property
     def chain(self) -> tuple["EditRequest", ...]:
@@ -154,6 +156,15 @@ class EditRequest:
     def captions(self) -> tuple[str, ...]:
         """Their captions."""
         return tuple(one.caption for one in self.chain)
+
+    def in_force(self, recommended: Recommended) -> "EditRequest":
+        """This edit, and those it goes on from, with what was left to the model filled in."""
+        return replace(
+            self,
+            before=tuple(one.in_force(recommended) for one in self.before),
+            cross=recommended.cross_attention if self.cross is None else self.cross,
+            self_share=recommended.self_attention if self.self_share is None else self.self_share,
+        )
 
     def editors(self, source: Tokens, targets: Sequence[Tokens]) -> list[PromptToPrompt]:
         """The editor with the settings of each edit of the chain.
@@ -210,11 +221,12 @@ class EditRequest:
     @property
     def summary(self) -> str:
         """The settings in a line, for a gallery."""
-        parts = [f"composition {self.cross:g}", f"layout {self.self_share:g}"]
+        shares = {"composition": self.cross, "layout": self.self_share}
+        parts = [f"{name} {share:g}" for name, share in shares.items() if share is not None]
         parts += [f"{word} x{factor:g}" for word, factor in self.weights.items() if factor != 1]
         parts += [f"only where {', '.join(self.places)}"] if self.places else []
         parts += ["only inside the mask"] if self.mask is not None else []
-        return f"{self.caption} ({'; '.join(parts)})"
+        return f"{self.caption} ({'; '.join(parts)})" if parts else self.caption
 
 
 def python_code(
@@ -262,13 +274,16 @@ def command_line(
     invert += ["--inner-steps", str(inversion.inner_steps)] if inversion.method == "null-text" else []
     invert += [] if inversion.guidance is None else ["--guidance", f"{inversion.guidance:g}"]
     invert += [] if inversion.fit == "crop" else ["--fit", inversion.fit]
-    draw = ["nulltext", "edit", "--cross", f"{last.cross:g}", "--self", f"{last.self_share:g}"]
+    draw = ["nulltext", "edit"]
+    draw += [] if last.cross is None else ["--cross", f"{last.cross:g}"]
+    draw += [] if last.self_share is None else ["--self", f"{last.self_share:g}"]
     for word, factor in editor.reweight.items():
         draw += ["--weight", f"{word}={factor:g}"]
     if editor.blend is not None:
         words = ",".join(editor.blend.source_words), ",".join(editor.blend.target_words)
         draw += ["--blend", ":".join(words)] if any(words) else []
         draw += [] if editor.blend.mask is None else ["--mask", mask_name(0, len(editors))]
+        draw += [] if editor.blend.threshold is None else ["--threshold", f"{editor.blend.threshold:g}"]
     draw += ["--chain", "--output", "edited"] if len(editors) > 1 else ["--output", "edited.png"]
     lines = [] if opened else [shlex.join([*invert, "--", picture, inversion.caption])]
     return "\n".join([*lines, shlex.join([*draw, "--", kept, *edit.captions])])

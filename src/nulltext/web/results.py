@@ -6,6 +6,7 @@ from typing import final
 
 from PIL import Image
 
+from nulltext.models.recommended import Recommended
 from nulltext.web.requests import EditRequest, InversionRequest
 
 UNSEEN, SMALL = 1.0, 3.0
@@ -20,6 +21,7 @@ class Inverted:
     Attributes:
         number: The inversion file's.
         request: What was asked for.
+        recommended: What the model recommends for edits of it.
         name: What the picture's file was called.
         opened: Whether it is an inversion that was kept, and not one made here.
         source: The fitted photograph in its surroundings, to look at.
@@ -32,6 +34,7 @@ class Inverted:
 
     number: str
     request: InversionRequest
+    recommended: Recommended
     name: str
     opened: bool
     source: Image.Image
@@ -55,11 +58,17 @@ class Inverted:
             "null-text, or a caption that describes the picture better."
         )
 
+    def why(self, name: str) -> str:
+        """What a setting of edits, "cross" or "self_share", is if none is given, and where that comes from."""
+        return self.recommended.why(
+            {"cross": "cross_attention", "self_share": "self_attention"}[name], self.request.model
+        )
+
     def record(self) -> Mapping[str, object]:
         """The result for JSON."""
         return {
             "inversion": self.number, "psnr": self.psnr, "vae_psnr": self.vae_psnr, "seconds": self.seconds,
-            "verdict": self.verdict,
+            "verdict": self.verdict, "recommended": {name: self.why(name) for name in ("cross", "self_share")},
         }  # fmt: skip
 
 
@@ -92,6 +101,7 @@ class Edited:
         """The result for JSON."""
         return {
             "pictures": list(self.numbers), "python": list(self.python), "shell": list(self.shell),
+            "settings": [{"cross": one.cross, "self_share": one.self_share} for one in self.requests],
             "seconds": self.seconds,
         }  # fmt: skip
 

@@ -14,6 +14,7 @@ from typing import final
 import torch
 from PIL import Image
 
+from nulltext.editing.base import in_force
 from nulltext.editing.maps import AttentionMaps, attention_maps
 from nulltext.editing.prompt_to_prompt import draw
 from nulltext.errors import (
@@ -29,6 +30,7 @@ from nulltext.inversion.reconstruct import reconstruct
 from nulltext.models.base import Model
 from nulltext.models.loading import EMBEDDED, load
 from nulltext.models.precision import precision_of
+from nulltext.models.recommended import Recommended
 from nulltext.pictures import open_image, to_image, to_pixels
 from nulltext.types import OnePixels
 from nulltext.web.jobs import Job, Jobs
@@ -204,6 +206,7 @@ class Workshop:
             inversion,
             again,
             request,
+            model.recommended,
             number=self.people.keep_link(job.person, path),
             name=name,
             losses=_read_losses(path),
@@ -223,7 +226,9 @@ class Workshop:
             path.unlink()
         with stopping(model, job.check):
             again = reconstruct(model, inversion, on_progress=job.tell)
-        return _inverted(inversion, again, request, number=number, name=f"{Path(name).stem}.png", opened=True)
+        return _inverted(
+            inversion, again, request, model.recommended, number=number, name=f"{Path(name).stem}.png", opened=True
+        )
 
     def _request_of(self, inversion: Inversion) -> InversionRequest:
         """How an inversion was made, if that could be asked for here.
@@ -280,8 +285,9 @@ class Workshop:
         start, model = time.perf_counter(), self.model(inverted.request.model)
         inversion = Inversion.load(path)
         source, targets = model.tokenize(inversion.caption), [model.tokenize(one) for one in request.captions]
+        request = request.in_force(model.recommended)
         requests = request.variants(changed_words(inversion.caption, request.caption))
-        editors = [one.editors(source, targets) for one in requests]
+        editors = [[in_force(each, model) for each in one.editors(source, targets)] for one in requests]
         with stopping(model, job.check):
             edit = draw(
                 model,
@@ -343,6 +349,7 @@ def _inverted(
     inversion: Inversion,
     again: OnePixels,
     request: InversionRequest,
+    recommended: Recommended,
     *,
     number: str,
     name: str,
@@ -354,6 +361,7 @@ def _inverted(
     return Inverted(
         number=number,
         request=request,
+        recommended=recommended,
         name=name,
         opened=opened,
         source=thumbnail(inversion.restore(to_pixels(inversion.picture))),
