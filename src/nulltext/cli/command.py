@@ -5,6 +5,7 @@
 | 0         | done                                                                              |
 | 1         | an error nobody foresaw; `--debug` shows where                                    |
 | 2         | wrong input: a `NulltextError` of the package, or options that do not make sense  |
+| 3         | done, but some of the many asked for failed; the others are there                 |
 | 130       | stopped with Ctrl-C; nothing half-written is left                                 |
 """
 
@@ -20,7 +21,7 @@ from typer.core import TyperCommand
 
 from nulltext.errors import Cancelled, NulltextError, OutputExistsError
 
-UNEXPECTED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
+UNEXPECTED, WRONG_INPUT, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
 
 
 class Command(TyperCommand):

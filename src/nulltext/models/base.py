@@ -115,6 +115,16 @@ class Model(Protocol):
         """
         ...
 
+    def check_caption(self, caption: str) -> None:
+        """Says what `embed` would refuse of a caption that is meant to say something, and computes nothing.
+
+        Raises:
+            EmptyCaptionError: It has no word in it.
+            CaptionTooLongError: It has more tokens than the model reads; names the words that do not fit.
+            UnknownWordError: The model has a word list, and a word is not on it.
+        """
+        ...
+
     def embed(self, captions: Sequence[str]) -> Embeddings:
         """[B, L, D] embeddings of captions; "" is the null caption.
 
@@ -158,8 +168,17 @@ def embed_captions(model: Model, captions: Sequence[str]) -> Embeddings:
         CaptionTooLongError: A caption has more tokens than the model reads.
         UnknownWordError: The model does not know a word.
     """
+    check_said(captions)
+    return model.embed(captions)
+
+
+def check_said(captions: Sequence[str]) -> None:
+    """Makes sure that captions say something.
+
+    Raises:
+        EmptyCaptionError: A caption has no word in it, or there is no caption.
+    """
     if not captions or any(not caption.strip() for caption in captions):
         raise EmptyCaptionError(
             f"got the captions {list(captions)!r}; expected each to have at least one word. Say what is in the picture."
         )
-    return model.embed(captions)

@@ -20,7 +20,7 @@ from nulltext.errors import (
     UnsupportedPipelineError,
     UnsupportedScheduleError,
 )
-from nulltext.models.base import Autoencoder, ModelIdentity
+from nulltext.models.base import Autoencoder, ModelIdentity, check_said
 from nulltext.models.gradients import ScaledGradient, clamp
 from nulltext.models.layout import quickest_layout
 from nulltext.models.quiet import quiet
@@ -185,6 +185,18 @@ class StableDiffusion:
         """L, the tokens of an embedding, the two that mark start and end among them."""
         return min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
 
+    def check_caption(self, caption: str) -> None:
+        """Says what `embed` would refuse of a caption that is meant to say something, and computes nothing.
+
+        Raises:
+            EmptyCaptionError: It has no word in it.
+            CaptionTooLongError: It has more than L tokens; names the words that do not fit.
+            UnknownWordError: The model has a word list, and a word is not on it.
+        """
+        check_said([caption])
+        self._check_words(caption)
+        self._check_length(caption)
+
     def embed(self, captions: Sequence[str]) -> Embeddings:
         """[B, L, D] embeddings of captions, as the pipeline computes them; "" is the null caption.
 
@@ -291,7 +303,7 @@ class StableDiffusion:
         if count <= limit:
             return
         words = caption.split()
-        fit = len(words)
+        fit = min(len(words), limit)  # a word is a token or more
         while fit and tokens(" ".join(words[:fit])) > limit:
             fit -= 1
         raise CaptionTooLongError(
