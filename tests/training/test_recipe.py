@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -26,6 +26,7 @@ from nulltext.training import odds
 from nulltext.training.checkpoint import HOLDS, read_stamp
 from nulltext.training.clip import build_tokenizer
 from nulltext.training.recipe import RECOMMENDED, STAGES, Recipe, run
+from nulltext.training.recipe import _latents as latents_of
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 TINY = Recipe(pictures=128, seconds=dict.fromkeys(STAGES, 0.1))
@@ -206,3 +207,23 @@ def test_every_word_is_one_token() -> None:
     tokenizer = build_tokenizer()
     for word in vocabulary():
         assert len(tokenizer(word).input_ids) == 3, word
+
+
+def test_latents_are_kept_by_the_pictures_and_checked(tmp_path: Path) -> None:
+    vae = AutoencoderKL(
+        block_out_channels=(8,),
+        down_block_types=("DownEncoderBlock2D",),
+        up_block_types=("UpDecoderBlock2D",),
+        norm_num_groups=4,
+    )
+    vae.requires_grad_(requires_grad=False)
+    path, device = tmp_path / "latents.safetensors", torch.device("cpu")
+    one, other = (torch.full((2, 3, 16, 16), value, dtype=torch.uint8) for value in (10, 200))
+    first = latents_of(vae, one, path, device)
+    whole = path.read_bytes()
+    assert torch.equal(latents_of(vae, one, path, device), first)
+    assert not torch.equal(latents_of(vae, other, path, device), first)  # as many pictures, but others
+    for damaged in (whole[:-10], whole[:-1] + bytes([whole[-1] ^ 1]), b"hello", b""):
+        path.write_bytes(damaged)
+        assert torch.equal(latents_of(vae, one, path, device), first)
+        assert path.read_bytes() != damaged

@@ -5,6 +5,7 @@
 | 0         | done                                                                              |
 | 1         | an error nobody foresaw; `--debug` shows where                                    |
 | 2         | wrong input: a `NulltextError` of the package, or options that do not make sense  |
+| 3         | done, but some of the many asked for failed; the others are there                 |
 | 130       | stopped with Ctrl-C; nothing half-written is left                                 |
 | 143       | stopped by another process (SIGTERM); likewise                                    |
 """
@@ -26,7 +27,7 @@ from nulltext.errors import Cancelled, NulltextError, OutputExistsError
 
 _UsageError: Any = typer.BadParameter.__base__  # for which typer exports no name
 
-UNEXPECTED, WRONG_INPUT, STOPPED = 1, 2, 128
+UNEXPECTED, WRONG_INPUT, SOME_FAILED, STOPPED = 1, 2, 3, 128
 """The last is added to the number of the signal that stopped the command."""
 
 

@@ -1,5 +1,6 @@
 """CLIP: pictures and captions as unit vectors in one space (Radford et al., 2021)."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -33,8 +34,10 @@ def normalized(pixels: Tensor) -> Tensor:
 class Clip:
     """A frozen CLIPModel and its tokenizer."""
 
-    def __init__(self, model: CLIPModel, tokenizer: CLIPTokenizer) -> None:
-        """Freeze the model."""
+    def __init__(self, model: CLIPModel, tokenizer: CLIPTokenizer, name: str = "") -> None:
+        """Freeze the model; its name says where it is from, for people."""
+        self.name = name
+        self._digest = ""
         self.model = model.float().eval().requires_grad_(requires_grad=False)
         self.tokenizer = tokenizer
         self.side = int(model.vision_model.config.to_dict()["image_size"])
@@ -52,10 +55,19 @@ class Clip:
             raise ModelNotFoundError(
                 f"got {str(folder)!r}; expected a folder with a CLIPModel and its tokenizer, as transformers saves it."
             )
-        return Clip(read_network(CLIPModel, place), read_tokenizer(place))
+        name = f"the {EMBEDDED} model" if place == embedded.CLIP else str(folder)
+        return Clip(read_network(CLIPModel, place), read_tokenizer(place), name)
 
     def __repr__(self) -> str:
-        return f"Clip({checksum(self.model)})"  # in the records of runs: which CLIP it was
+        """Which CLIP it is, for the records of runs: by its weights and its words, so that a folder may be moved."""
+        if not self._digest:
+            words = json.dumps(self.tokenizer.get_vocab(), sort_keys=True)
+            self._digest = checksum(self.model, words, f"{self.side}")
+        return f"Clip({self._digest})"
+
+    def __str__(self) -> str:
+        """The same, and where it is from."""
+        return f"{self!r} of {self.name}" if self.name else repr(self)
 
     @torch.no_grad()
     def texts(self, captions: Sequence[str]) -> Tensor:

@@ -35,8 +35,10 @@ _KEYS: Final = ("k_proj", "key")
 class Dino:
     """A frozen vision transformer."""
 
-    def __init__(self, model: ViTModel) -> None:
-        """Freeze the model."""
+    def __init__(self, model: ViTModel, name: str = "") -> None:
+        """Freeze the model; its name says where it is from, for people."""
+        self.name = name
+        self._digest = ""
         self.model: Any = model.float().eval().requires_grad_(requires_grad=False)
         self._keys: nn.Module = [layer for name, layer in model.named_modules() if name.rsplit(".", 1)[-1] in _KEYS][-1]
 
@@ -72,10 +74,16 @@ class Dino:
             raise ModelLoadError(f"the weights in {str(name)!r} are damaged: {error}. Fetch them again.") from error
         model, loaded = found
         check_loaded(repr(str(name)), loaded, harmless=_HEADS)
-        return Dino(model.to(device))
+        return Dino(model.to(device), str(name))
 
     def __repr__(self) -> str:
-        return f"Dino({checksum(self.model)})"  # in the records of runs: which DINO it was
+        """Which DINO it is, for the records of runs: by its weights."""
+        self._digest = self._digest or checksum(self.model)
+        return f"Dino({self._digest})"
+
+    def __str__(self) -> str:
+        """The same, and where it is from."""
+        return f"{self!r} of {self.name}" if self.name else repr(self)
 
     @torch.no_grad()
     def keys(self, pixels: Pixels) -> Keys:

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -120,12 +119,13 @@ def digest(paths: Iterable[Path], root: Path | None, *named: str) -> str:
     return f"sha256:{total.hexdigest()}"
 
 
-def checksum(network: nn.Module) -> str:
-    """Eight hexadecimal digits that tell the weights of a network from others."""
-    total = 0
-    for tensor in network.state_dict().values():
-        total = zlib.crc32(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy(), total)
-    return f"{total:08x}"
+def checksum(network: nn.Module, *named: str) -> str:
+    """Sixteen hexadecimal digits that tell the weights of a network, and what else is named, from others."""
+    total = hashlib.sha256("\0".join(named).encode())
+    for name, tensor in network.state_dict().items():
+        total.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return total.hexdigest()[:16]
 
 
 def _text(file: Path) -> str:

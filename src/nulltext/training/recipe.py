@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -22,7 +23,7 @@ from nulltext.progress import OnProgress, silent
 from nulltext.scenes.captions import vocabulary
 from nulltext.training import autoencoder, clip, judges, unet
 from nulltext.training.checkpoint import HOLDS, digest, read_stamp, replacing, stamp
-from nulltext.training.data import SHARD, load_shards, render_shards, shard_scenes
+from nulltext.training.data import SHARD, content_digest, load_shards, render_shards, shard_scenes
 from nulltext.training.loop import Run
 
 STAGES: Final = ("autoencoder", "clip", "unet", "judges")
@@ -190,11 +191,21 @@ def _latents(vae: AutoencoderKL, pictures: Tensor, path: Path, device: torch.dev
         w.cpu().numpy().tobytes()
         for w in [*vae.encoder.parameters(), *(vae.quant_conv.parameters() if vae.quant_conv else ())]
     )
-    source = {"encoder": hashlib.sha256(weights).hexdigest(), "pictures": str(len(pictures))}
-    if path.exists():
-        with safe_open(path, framework="pt") as file:
-            if file.metadata() == source:
-                return file.get_tensor("latents") * vae.config.scaling_factor
-    latents = autoencoder.encode(vae, pictures, device)
-    write_file(path, save({"latents": latents}, metadata=source), overwrite=True)
+    source = {"encoder": hashlib.sha256(weights).hexdigest(), "pictures": content_digest({"pictures": pictures})}
+    latents = _kept_latents(path, source)
+    if latents is None:
+        latents = autoencoder.encode(vae, pictures, device)
+        stamp = source | {"sha256": content_digest({"latents": latents.cpu()})}
+        write_file(path, save({"latents": latents}, metadata=stamp), overwrite=True)
     return latents * vae.config.scaling_factor
+
+
+def _kept_latents(path: Path, source: Mapping[str, str]) -> Tensor | None:
+    """The latents in a file; None if there is none, or it is damaged, or theirs is another source."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            stamp: dict[str, str] = file.metadata() or {}
+            latents: Tensor = file.get_tensor("latents")
+    except (OSError, SafetensorError):
+        return None
+    return latents if stamp == {**source, "sha256": content_digest({"latents": latents})} else None
