@@ -164,7 +164,7 @@ def events(client, config, workshop, said):
     """The page's own way: a sample is taken and inverted, and what is said comes as it is said."""
     at = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
     calls = {tuple(target): call for call in config["dependencies"] for target in call["targets"]}
-    tab, go = {"session_hash": "tab" + client.base_url.path}, threading.Event()
+    tab, go = {"session_hash": f"tab of {client.base_url}"}, threading.Event()
 
     def held(job):
         go.wait(SOON)

@@ -46,7 +46,9 @@ def open_small_mask(data: bytes, inverted: Inverted, limits: Limits) -> Image.Im
     limits.check_picture(data)
     mask = decode("the mask", data)
     try:
-        check_mask_size(mask.size[::-1], inverted.size)  # it may lie on its side, which not every format says first
+        check_mask_size(
+            (mask.height, mask.width), inverted.size
+        )  # it may lie on its side, which not every format says first
     except ImageError:
         check_mask_size(mask.size, inverted.size)
     with _decoding:
