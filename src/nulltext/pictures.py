@@ -121,15 +121,9 @@ class Frame:
             ImageError: The mask has another aspect ratio than the photograph.
         """
         height, width = self.size
-        if abs(mask.width * height - mask.height * width) > max(mask.width, mask.height, height, width):
-            raise ImageError(
-                f"the mask is {mask.width} x {mask.height}; expected the photograph's {width} x {height}, or its "
-                "aspect ratio. Draw it over the photograph."
-            )
+        check_mask_size(mask.size, self.size)
         left, top, right, bottom = self.content
-        # Black, not white, behind what is transparent: nothing has been drawn there.
-        drawn = Image.alpha_composite(Image.new("RGBA", mask.size, (0, 0, 0, 255)), mask.convert("RGBA")).convert("L")
-        part = drawn.resize((width, height), Image.Resampling.BILINEAR).crop(self.part)
+        part = grey_mask(mask).resize((width, height), Image.Resampling.BILINEAR).crop(self.part)
         fitted = Image.new("L", (self.fitted[1], self.fitted[0]))
         fitted.paste(part.resize((right - left, bottom - top), Image.Resampling.BILINEAR), (left, top))
         return torch.from_numpy(np.array(fitted)).float()[None, None] / 255
@@ -312,6 +306,31 @@ def open_mask(source: str | os.PathLike[str] | Image.Image) -> Image.Image:
         raise ImageDecodeError(
             f"{name} is truncated or damaged: {error}. Expected a whole picture; draw or export it again."
         ) from error
+
+
+def check_mask_size(mask: tuple[int, int], photo: tuple[int, int]) -> None:
+    """Refuses a mask of another shape than the photograph's.
+
+    Args:
+        mask: (width, height) of the mask, upright.
+        photo: (height, width) of the photograph, upright.
+
+    Raises:
+        ImageError: It has another aspect ratio.
+    """
+    width, height = mask
+    if abs(width * photo[0] - height * photo[1]) > max(*mask, *photo):
+        raise ImageError(
+            f"the mask is {width} x {height}; expected the photograph's {photo[1]} x {photo[0]}, or its aspect ratio. "
+            "Draw it over the photograph."
+        )
+
+
+def grey_mask(mask: Image.Image) -> Image.Image:
+    """A mask as 8-bit grey: black, not white, is behind what is transparent, as nothing has been drawn there."""
+    if mask.mode == "L" and not mask.has_transparency_data:
+        return mask
+    return Image.alpha_composite(Image.new("RGBA", mask.size, (0, 0, 0, 255)), mask.convert("RGBA")).convert("L")
 
 
 def to_pixels(picture: Picture) -> OnePixels:

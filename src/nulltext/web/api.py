@@ -11,7 +11,6 @@ from fastapi.responses import FileResponse, JSONResponse
 from PIL import Image
 from pydantic import BaseModel, Field
 
-from nulltext.decoding import decode
 from nulltext.errors import (
     ImageDecodeError,
     ImageTooLargeError,
@@ -22,9 +21,11 @@ from nulltext.errors import (
     TooManyJobsError,
     UploadTooLargeError,
 )
-from nulltext.pictures import Fit, open_mask
+from nulltext.pictures import Fit
+from nulltext.web.clients import client_of
 from nulltext.web.handlers import is_inversion
 from nulltext.web.jobs import Job
+from nulltext.web.opening import open_small_mask
 from nulltext.web.requests import EditRequest, InversionRequest, Method, Vary
 from nulltext.web.results import Edited, Inverted
 from nulltext.web.workshop import Workshop
@@ -116,10 +117,10 @@ def router(workshop: Workshop) -> APIRouter:
         fit: Annotated[Fit, Form(description="How the picture is brought to the model's size.")] = "crop",
     ) -> Started:
         """Starts an inversion, or opens one that was kept; ask for the job until it is done."""
-        data, name = picture.file.read(4 * workshop.limits.upload_bytes + 1), picture.filename or "picture.png"
-        person: str = request.state.person
+        data, name = picture.file.read(workshop.limits.inversion_bytes + 1), picture.filename or "picture.png"
+        person, client = request.state.person, client_of(request.state)
         if is_inversion(data, name):
-            return Started(job=workshop.open_inversion(person, data, name).number)
+            return Started(job=workshop.open_inversion(person, data, name, client).number)
         asked = InversionRequest(
             caption=caption,
             model=model,
@@ -129,7 +130,7 @@ def router(workshop: Workshop) -> APIRouter:
             guidance=guidance,
             fit=fit,
         )
-        return Started(job=workshop.invert(person, data, name, asked).number)
+        return Started(job=workshop.invert(person, data, name, asked, client).number)
 
     @api.post("/edits", status_code=HTTPStatus.ACCEPTED, summary="Edit a picture that was inverted")
     def edit(request: Request, body: EditBody) -> Started:
@@ -139,10 +140,10 @@ def router(workshop: Workshop) -> APIRouter:
         if not isinstance(inverted, Inverted):
             raise SettingError("the job is no inversion, or is not done; expected the number of one that is. Wait.")
         fields = body.model_dump(exclude={"job", "mask", "before", "places"})
-        one = EditRequest(**fields, places=tuple(body.places), mask=_mask(workshop, body.mask))
+        one = EditRequest(**fields, places=tuple(body.places), mask=_mask(workshop, inverted, body.mask))
         before = [replace(one, caption=caption, places=(), mask=None, vary="") for caption in body.before]
         asked = replace(one, before=tuple(before))
-        return Started(job=workshop.edit(person, inverted, asked).number)
+        return Started(job=workshop.edit(person, inverted, asked, client_of(request.state)).number)
 
     @api.get("/jobs/{number}", summary="How far a job is")
     def status(request: Request, number: str) -> JobStatus:
@@ -193,12 +194,11 @@ def error_response(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, status_code=status)
 
 
-def _mask(workshop: Workshop, text: str | None) -> Image.Image | None:
+def _mask(workshop: Workshop, inverted: Inverted, text: str | None) -> Image.Image | None:
     if text is None:
         return None
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError as error:  # binascii's own, or of text that is not ASCII
         raise ImageDecodeError("the mask is no base64; expected a picture's file as base64.") from error
-    workshop.limits.check_picture(data)
-    return open_mask(decode("the mask", data))
+    return open_small_mask(data, inverted, workshop.limits)

@@ -1,6 +1,7 @@
 """What stands before everything else: who somebody is, and which files are theirs."""
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -9,9 +10,10 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, final
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from nulltext.errors import KeptFileNotFoundError, SettingError
+from nulltext.web import hosts as names
 from nulltext.web.people import People
 
 Scope = MutableMapping[str, Any]
@@ -33,6 +35,8 @@ _ASKING = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing."""
 _SESSIONS = 100_000
 """So many tabs are remembered."""
+_TOLD = 10_000
+"""So many people are remembered of each file; who was told of it first is forgotten first."""
 _REFUSED = 400
 """From this status on an answer is none."""
 _SCANNED = (b"application/json", b"text/event-stream", b"text/html")
@@ -56,7 +60,7 @@ class Told:
         within = re.escape(json.dumps(self._root)[1:-1].encode()) + rb'(?:[^"\\]|\\.)*'
         self._named = re.compile(rb'"path"(?:\s*:|\s*\]\s*,)\s*("' + within + rb'")')
         self._listed = re.compile(rb'[\[,]\s*("' + within + rb'")')
-        self._to: dict[str, set[str]] = {}
+        self._to: dict[str, dict[str, None]] = {}
         self._lock = threading.Lock()
 
     def note(self, person: str, said: bytes, *, listed: bool = False) -> None:
@@ -75,7 +79,10 @@ class Told:
                 continue
             if os.path.normpath(path) == path and path.startswith(self._root + os.sep):
                 with self._lock:
-                    self._to.setdefault(path, set()).add(person)
+                    people = self._to.setdefault(path, {})
+                    people[person] = None
+                    while len(people) > _TOLD:
+                        del people[next(iter(people))]
 
     def knows(self, person: str, path: str) -> bool:
         """Whether a person was told of a file."""
@@ -119,11 +126,11 @@ class Gate:
             told: Which files the page has told whom of.
             auth: The name and password that everybody has to know, if there is one.
             most_bytes: The largest body of a request that is let through; the app writes it to the disk first.
-            hosts: Under which names it may be asked; None for any. A page elsewhere could give a name of its own to
-                this machine, and ask in its visitor's place.
+            hosts: Under which names it may be asked, see `nulltext.web.hosts`; None for any. A page elsewhere could
+                give a name of its own to this machine, and ask in its visitor's place.
         """
         self.app, self.told, self.most_bytes, self._hosts = app, told, most_bytes, hosts
-        self._sessions: dict[str, str] = {}
+        self._sessions: dict[bytes, str] = {}
         self._auth = None if auth is None else "Basic " + base64.b64encode(":".join(auth).encode()).decode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -145,7 +152,7 @@ class Gate:
         page = path == "/" or path.startswith(_PAGE)
         if page:  # so that what is said to the page can be read on its way
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() != b"accept-encoding"]
-        extra = [*_HEADERS, *([] if known else [_cookie(person, https=scope["scheme"] == "https")])]
+        extra = [*_HEADERS, *([] if known else [_cookie(person, scope)])]
         await self.app(
             scope, self._bounded(receive), self._noting(send, person, extra, page=page, listed=path.endswith("/upload"))
         )
@@ -154,15 +161,17 @@ class Gate:
         self, scope: Scope, headers: Mapping[str, str], person: str
     ) -> tuple[int, str] | None:
         """Why a request is not let through, as a status and a sentence; None if it is."""
-        path, host, origin = scope["path"], headers.get("host", ""), headers.get("origin")
+        path, host, proxied = scope["path"], headers.get("host", ""), scope.get("state", {}).get("proxied", False)
         if self._auth is not None and not secrets.compare_digest(
             headers.get("authorization", "").encode(), self._auth.encode()
         ):
             return _WHO, "This server asks for a name and a password."
-        if self._hosts is not None and _split(f"//{host}").hostname not in self._hosts:
-            return 403, f"This server is not called that. Ask it as {self._hosts[0]}."
-        ours = (host, headers.get("x-forwarded-host", host))
-        if scope["method"] not in _ASKING and origin is not None and _split(origin).netloc not in ours:
+        if self._hosts is not None and not names.known(host, self._hosts):
+            return 403, (
+                f"This server is not called that. Ask it as {self._hosts[0]}, or start it with --allowed-host and the "
+                "name that you asked for."
+            )
+        if scope["method"] not in _ASKING and not names.is_own(headers, self._hosts, proxied=proxied):
             return 403, "This was asked by another site's page."
         said = headers.get("content-length", "")
         if said.isdecimal() and int(said[:20]) > self.most_bytes:
@@ -179,7 +188,8 @@ class Gate:
         """Whose a tab of the page is: the first person's that spoke of it, as long as it is remembered."""
         while len(self._sessions) > _SESSIONS:
             del self._sessions[next(iter(self._sessions))]
-        return self._sessions.setdefault(session, person)
+        # A digest, as what a tab is called may be as long as an address.
+        return self._sessions.setdefault(hashlib.sha256(session.encode()).digest(), person)
 
     def _bounded(self, receive: Receive) -> Receive:
         """Receives no more than is let through; who sends more without saying so is taken for gone."""
@@ -213,14 +223,6 @@ class Gate:
         return noting
 
 
-def _split(address: str) -> SplitResult:
-    """An address in its parts, all empty if it is none."""
-    try:
-        return urlsplit(address)
-    except ValueError:
-        return SplitResult("", "", "", "", "")
-
-
 def person_in(cookies: str) -> str | None:
     """The person that a request's cookies name, if they name one."""
     found = _PERSON.search(cookies)
@@ -246,9 +248,9 @@ _ASK = (b"www-authenticate", b'Basic realm="nulltext", charset="UTF-8"')
 _HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin"))
 
 
-def _cookie(person: str, *, https: bool) -> tuple[bytes, bytes]:
-    secure = "; Secure" if https else ""
-    return b"set-cookie", f"{COOKIE}={person}; Path=/; HttpOnly; SameSite=Lax; Max-Age=2592000{secure}".encode()
+def _cookie(person: str, scope: Scope) -> tuple[bytes, bytes]:
+    secure, path = "; Secure" if scope["scheme"] == "https" else "", scope.get("root_path") or "/"
+    return b"set-cookie", f"{COOKIE}={person}; Path={path}; HttpOnly; SameSite=Lax; Max-Age=2592000{secure}".encode()
 
 
 async def _refuse(send: Send, status: int, sentence: str) -> None:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, TypeVar, final
 import numpy as np
 from PIL import Image
 
-from nulltext.decoding import read
 from nulltext.errors import NulltextError
 from nulltext.pictures import to_image
 from nulltext.scenes.captions import caption as caption_of
@@ -18,11 +17,13 @@ from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
 from nulltext.text.words import different_words
 from nulltext.web import views, words
+from nulltext.web.clients import NOBODY, Client
 from nulltext.web.gate import Told
 from nulltext.web.jobs import Job
+from nulltext.web.opening import open_thumbnail
 from nulltext.web.requests import EditRequest, InversionRequest, Vary
 from nulltext.web.results import Edited, Insight, Inverted
-from nulltext.web.workshop import Workshop, png, thumbnail
+from nulltext.web.workshop import Workshop, png
 
 Result = TypeVar("Result")
 
@@ -127,13 +128,14 @@ class Handlers:
         pixels = render(scenes, height=256, width=256).pixels
         return [(to_image(one[None]), caption_of(scene)) for one, scene in zip(pixels, scenes, strict=True)]
 
-    def open_picture(self, person: str, tab: str, path: str | None) -> Iterator[OpenView]:
+    def open_picture(self, person: str, tab: str, path: str | None, client: Client = NOBODY) -> Iterator[OpenView]:
         """Takes a picture, or opens an inversion that was kept.
 
         Args:
             person: Who gives it.
             tab: In which tab.
             path: Where the page's library has put it; None if it was taken away.
+            client: From where.
         """
         self.cancel(person, tab)
         nothing = Table(person=person)
@@ -144,7 +146,7 @@ class Handlers:
             data, name = self.told.read(person, path), PurePath(path).name
             if not is_inversion(data, name):
                 self.workshop.limits.check_picture(data)
-                yield OpenView(Table(data, name, person=person), thumbnail(read(data)[0]))
+                yield OpenView(Table(data, name, person=person), open_thumbnail(data))
                 return
         except NulltextError as error:
             yield OpenView(nothing, message=views.alert(str(error)))
@@ -153,7 +155,7 @@ class Handlers:
         def lay_down(inverted: Inverted) -> Table:
             return Table(png(inverted.source), inverted.name, inverted, person=person)
 
-        submit = partial(self.workshop.open_inversion, person, data, name)
+        submit = partial(self.workshop.open_inversion, person, data, name, client)
         for view in self._work(person, tab, submit, lay_down):
             if not view.done:
                 yield OpenView(nothing, progress=view.progress, done=False)
@@ -188,19 +190,23 @@ class Handlers:
         except NulltextError as error:
             return views.alert(str(error))
 
-    def invert(self, person: str, tab: str, table: Table, request: InversionRequest) -> Iterator[WorkView]:
+    def invert(
+        self, person: str, tab: str, table: Table, request: InversionRequest, client: Client = NOBODY
+    ) -> Iterator[WorkView]:
         """Inverts the picture on the table, telling how far it is."""
         if table.picture is None or table.person != person:
             yield WorkView(message=views.alert("There is no picture yet. Drop one, or take a sample."))
             return
-        submit = partial(self.workshop.invert, person, table.picture, table.name, request)
+        submit = partial(self.workshop.invert, person, table.picture, table.name, request, client)
 
         def lay_down(inverted: Inverted) -> Table:
             return replace(table, inverted=inverted, edits=(), shown=None)
 
         yield from self._work(person, tab, submit, lay_down)
 
-    def edit(self, person: str, tab: str, table: Table, request: EditRequest) -> Iterator[WorkView]:
+    def edit(
+        self, person: str, tab: str, table: Table, request: EditRequest, client: Client = NOBODY
+    ) -> Iterator[WorkView]:
         """Edits what is on the table, telling how far it is."""
         inverted = table.inverted
         if inverted is None or table.person != person:
@@ -211,9 +217,11 @@ class Handlers:
             edits = (*table.edits, edited)[-MOST_EDITS:]
             return replace(table, edits=edits, shown=(len(edits) - 1, 0))
 
-        yield from self._work(person, tab, partial(self.workshop.edit, person, inverted, request), lay_down)
+        yield from self._work(person, tab, partial(self.workshop.edit, person, inverted, request, client), lay_down)
 
-    def look_inside(self, person: str, tab: str, table: Table) -> Iterator[tuple[WorkView, Insight | None]]:
+    def look_inside(
+        self, person: str, tab: str, table: Table, client: Client = NOBODY
+    ) -> Iterator[tuple[WorkView, Insight | None]]:
         """Looks into the inversion on the table."""
         inverted = table.inverted
         if inverted is None or table.person != person:
@@ -225,7 +233,7 @@ class Handlers:
             seen.append(insight)
             return table
 
-        for view in self._work(person, tab, partial(self.workshop.look_inside, person, inverted), see):
+        for view in self._work(person, tab, partial(self.workshop.look_inside, person, inverted, client), see):
             yield view, seen[0] if seen else None
 
     def cancel(self, person: str, tab: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 from PIL import Image
 
@@ -11,6 +11,20 @@ from nulltext.web.requests import EditRequest, InversionRequest
 
 UNSEEN, SMALL = 1.0, 3.0
 """Up to so many decibels below the autoencoder alone a loss is not seen, or only in small details."""
+
+
+class Origin(NamedTuple):
+    """Where an inversion comes from: what an edit of it has to know, and no more, as it may wait for long.
+
+    Attributes:
+        request: How it was asked for.
+        name: What the picture's file was called.
+        opened: Whether it is an inversion that was kept, and not one made here.
+    """
+
+    request: InversionRequest
+    name: str
+    opened: bool
 
 
 @final
@@ -24,6 +38,8 @@ class Inverted:
         recommended: What the model recommends for edits of it.
         name: What the picture's file was called.
         opened: Whether it is an inversion that was kept, and not one made here.
+        size: (height, width) of the photograph, upright.
+        fitted: (height, width) of the picture that the model works on.
         source: The fitted photograph in its surroundings, to look at.
         reconstruction: Drawn again from the inversion, likewise.
         psnr: Of the reconstruction, decibels.
@@ -37,12 +53,19 @@ class Inverted:
     recommended: Recommended
     name: str
     opened: bool
+    size: tuple[int, int]
+    fitted: tuple[int, int]
     source: Image.Image
     reconstruction: Image.Image
     psnr: float
     vae_psnr: float
     losses: tuple[float, ...]
     seconds: float
+
+    @property
+    def origin(self) -> Origin:
+        """Where it comes from."""
+        return Origin(self.request, self.name, self.opened)
 
     @property
     def verdict(self) -> str:
