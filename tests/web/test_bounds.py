@@ -17,8 +17,8 @@ from nulltext.editing.blend import Blend
 from nulltext.errors import SettingError, TooManyJobsError
 from nulltext.pictures import open_image
 from nulltext.progress import Progress
-from nulltext.web.bodies import Bodies
 from nulltext.web.clients import Client
+from nulltext.web.incoming import Incoming
 from nulltext.web.jobs import Jobs
 from nulltext.web.limits import Limits
 from nulltext.web.opening import small_mask
@@ -270,7 +270,7 @@ def test_requests_on_their_way_are_bounded():
         if inner:
             inner.pop()()
 
-    bodies = Bodies(app, SMALL, uploaded.append)
+    bodies = Incoming(app, SMALL, uploaded.append)
     assert post(bodies, [bytes(MB)] * 4, 1) == 2 * MB  # a mask, at most
     assert post(bodies, [bytes(MB)] * 4, 1, path="/gradio_api/upload") == 4 * MB
     assert uploaded == [4 * MB]

@@ -12,9 +12,9 @@ from typing import Any, cast
 
 from nulltext import __version__
 from nulltext.errors import NulltextError, SettingError
-from nulltext.web.bodies import Bodies
 from nulltext.web.entrance import Arrived, Below, Peer
 from nulltext.web.gate import App, Gate, Told
+from nulltext.web.incoming import Incoming
 from nulltext.web.workshop import Workshop
 
 SWEEP_EVERY = 600.0
@@ -103,7 +103,7 @@ def build(
     )
     limits = workshop.limits
     gate = Gate(Below(app), told=told, auth=auth, most_bytes=limits.request_bytes, hosts=hosts)
-    bounded = Bodies(gate, limits, lambda size: workshop.people.disk.grew("uploads", size))
+    bounded = Incoming(gate, limits, lambda size: workshop.people.disk.grew("uploads", size))
     arrived: Any = ProxyHeadersMiddleware(cast("Any", Arrived(bounded, root)), list(proxies))  # with types of its own
     return Peer(arrived, proxies)
 

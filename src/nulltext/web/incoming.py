@@ -16,7 +16,7 @@ _MASKS = 2
 
 
 @final
-class Bodies:
+class Incoming:
     """Lets an app receive what there is room for."""
 
     def __init__(self, app: App, limits: Limits, uploaded: Callable[[int], None]) -> None:
