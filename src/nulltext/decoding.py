@@ -12,6 +12,8 @@ from PIL import Image, ImageCms, ImageOps
 
 from nulltext.errors import ImageDecodeError, ImageNotFoundError, ImageTooLargeError
 
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "MPO", "AVIF", "JPEG2000", "PPM")
+"""What is opened. Pillow knows more, and hands drawings (EPS, WMF) to other programs."""
 MAX_PIXELS = 178_956_970
 """The largest picture that is opened, in pixels: where Pillow, too, takes a file for a decompression bomb."""
 
@@ -57,7 +59,7 @@ def header(data: bytes, formats: tuple[str, ...] | None = None) -> Image.Image:
 def decode(name: str, data: bytes) -> Image.Image:
     """A picture of a file's bytes, its header read; an `ImageError` that calls it `name` if it is none."""
     try:
-        return header(data)
+        return header(data, FORMATS)
     except Image.DecompressionBombError as error:
         raise ImageTooLargeError(_too_large(name, f"{len(data)} bytes that unpack to far more")) from error
     except Exception as error:

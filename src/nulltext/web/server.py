@@ -55,6 +55,7 @@ def build(workshop: Workshop, *, auth: tuple[str, str] | None = None, hosts: Seq
     told = Told(uploads)
     handlers = Handlers(workshop, told)
     laid_out = page.lay_out(handlers)
+    laid_out.blocks.has_launched = True  # else its library, which is only mounted here, takes any file for a given one
     events.connect(laid_out, handlers)
     samples: Any = laid_out.open.samples.value
     workshop.people.spared = frozenset(Path(sample["image"]["path"]) for sample in samples)
@@ -91,7 +92,8 @@ def build(workshop: Workshop, *, auth: tuple[str, str] | None = None, hosts: Seq
         theme=page.THEME,
         css=page.CSS,
     )
-    return Gate(app, told=told, auth=auth, most_bytes=5 * workshop.limits.upload_bytes, hosts=hosts)
+    most = workshop.limits.upload_bytes
+    return Gate(app, told=told, auth=auth, most_bytes=5 * most, json_bytes=2 * most, hosts=hosts)
 
 
 def serve(app: Gate, host: str, port: int) -> None:
