@@ -7,7 +7,9 @@ from nulltext.errors import SettingError
 MOST_TEXT = 10_000
 """No text is longer, in characters; a caption's own bound is in the limits."""
 MOST_NAME = 255
-"""No name of a word, a model, a job or a file is longer, in characters."""
+"""No name of a model, a job or a file is longer, in characters."""
+MOST_WORD = 64
+"""No word is longer, in characters."""
 MOST_WHOLE = 10**9
 """No whole number is further from 0."""
 MOST_ENTRIES = 100
@@ -97,4 +99,4 @@ def check_words(name: str, value: object) -> None:
     if len(words) > MOST_ENTRIES:
         raise SettingError(f"got {len(words)} {name}; expected at most {MOST_ENTRIES}.")
     for word in words:
-        check_text(f"one of the {name}", word, MOST_NAME)
+        check_text(f"one of the {name}", word, MOST_WORD)

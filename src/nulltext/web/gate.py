@@ -12,7 +12,7 @@ from typing import Any, final
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from nulltext.errors import KeptFileNotFoundError, SettingError
-from nulltext.web import bodies
+from nulltext.web import bodies, policy
 from nulltext.web.people import People
 
 Scope = MutableMapping[str, Any]
@@ -233,19 +233,45 @@ class Gate:
 
         The API names no such file, and an answer that refuses something may repeat what it was asked.
         """
-        scanned = False
+        scanned, whole = False, _Page()
 
         async def noting(message: Message) -> None:
             nonlocal scanned
             if message["type"] == "http.response.start":
-                kinds = [value for name, value in message["headers"] if name.lower() == b"content-type"]
+                headers = [(name.lower(), value) for name, value in message["headers"]]
+                kinds = [value for name, value in headers if name == b"content-type"]
                 scanned = page and message["status"] < _REFUSED and any(kind.startswith(_SCANNED) for kind in kinds)
-                message = {**message, "headers": [*message["headers"], *extra]}
+                message = {**message, "headers": [*headers, *extra]}
+                if scanned and kinds[0].startswith(b"text/html"):
+                    whole.start = message
+                    return
+                if all(name != _POLICY for name, _ in headers):
+                    message["headers"].append((_POLICY, policy.ANSWER))
             elif scanned:
                 self.told.note(person, message.get("body", b""), listed=listed)
-            await send(message)
+            if whole.start is None:
+                await send(message)
+            elif (finished := whole.take(message)) is not None:
+                for one in finished:
+                    await send(one)
 
         return noting
+
+
+class _Page:
+    """An answer that is held until it is whole, as its policy names the scripts in it."""
+
+    def __init__(self) -> None:
+        self.start: Message | None = None
+        self._html = b""
+
+    def take(self, message: Message) -> list[Message] | None:
+        """One more piece; the whole answer if it was the last."""
+        self._html += message.get("body", b"")
+        if self.start is None or message.get("more_body", False):
+            return None
+        self.start["headers"].append((_POLICY, policy.of_page(self._html)))
+        return [self.start, {"type": "http.response.body", "body": self._html}]
 
 
 def _split(address: str) -> SplitResult:
@@ -297,6 +323,7 @@ def _kind_refusal(scope: Scope, headers: Mapping[str, str]) -> tuple[int, str] |
     return None
 
 
+_POLICY = b"content-security-policy"
 _LARGE = 413, "This is larger than the server takes."
 _ONCE, _LENGTHS = (b"content-type", b"content-encoding"), (b"content-length", b"transfer-encoding")
 _WHO = 401
@@ -316,7 +343,7 @@ async def _refuse(send: Send, status: int, sentence: str) -> None:
         {
             "type": "http.response.start",
             "status": status,
-            "headers": [(b"content-type", b"application/json"), *_HEADERS, *headers],
+            "headers": [(b"content-type", b"application/json"), (_POLICY, policy.ANSWER), *_HEADERS, *headers],
         }
     )
     await send({"type": "http.response.body", "body": body})

@@ -43,13 +43,13 @@ def build(workshop: Workshop, *, auth: tuple[str, str] | None = None, hosts: Seq
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
-        import fastapi
+        import fastapi.exceptions
         import gradio
     except ImportError as error:
         raise SettingError(
             f"the page needs {error.name}, which is not installed. Run: pip install 'nulltext[web]'."
         ) from error
-    from nulltext.web import api, events, page
+    from nulltext.web import api, docs, events, page
     from nulltext.web.handlers import Handlers
 
     told = Told(uploads)
@@ -73,13 +73,15 @@ def build(workshop: Workshop, *, auth: tuple[str, str] | None = None, hosts: Seq
         title="nulltext",
         description="Edit real photographs by changing words.",
         version=__version__,
-        docs_url="/api/docs",
+        docs_url=None,
         openapi_url="/api/openapi.json",
         redoc_url=None,
         lifespan=life,
     )
     app.add_exception_handler(NulltextError, api.error_response)
+    app.add_exception_handler(fastapi.exceptions.RequestValidationError, api.invalid_response)
     app.include_router(api.router(workshop))
+    app.include_router(docs.router())
     app = gradio.mount_gradio_app(
         app,
         laid_out.blocks,
@@ -104,9 +106,11 @@ def serve(app: Gate, host: str, port: int) -> None:
     """
     import uvicorn
 
+    from nulltext.web.ending import EndingServer
+
     check_port(host, port)
     config = uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=GRACE)
-    uvicorn.Server(config).run()
+    EndingServer(config).run()
 
 
 def check_port(host: str, port: int) -> None:

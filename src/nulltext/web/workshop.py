@@ -31,6 +31,7 @@ from nulltext.models.loading import EMBEDDED, load
 from nulltext.models.precision import precision_of
 from nulltext.pictures import open_image, to_image, to_pixels
 from nulltext.types import OnePixels
+from nulltext.web.bounds import shown
 from nulltext.web.jobs import Job, Jobs
 from nulltext.web.limits import Limits
 from nulltext.web.people import People
@@ -41,6 +42,8 @@ from nulltext.web.words import changed_words
 
 STRIP = 8
 """Pictures in the strip of a trajectory."""
+_NAMED = 3
+"""So many unknown words are named; the page marks them all."""
 
 
 @final
@@ -133,7 +136,8 @@ class Workshop:
         """
         loaded = self.at_hand(model)
         if loaded is not None and (spans := loaded.unknown(caption)):
-            words = ", ".join(repr(caption[start:end]) for start, end in spans)
+            words = ", ".join(shown(caption[start:end]) for start, end in spans[:_NAMED])
+            words += ", ..." if len(spans) > _NAMED else ""
             raise UnknownWordError(
                 f"this model does not know {words}; expected only words of its list, which stands below the caption. "
                 "Say it in these."
