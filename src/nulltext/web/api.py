@@ -216,7 +216,7 @@ def error_response(_: Request, error: Exception) -> JSONResponse:
 
 def invalid_response(_: Request, error: Exception) -> JSONResponse:
     """A request that is not of the form that is asked for, as a sentence on the first of what is wrong."""
-    first = error.errors()[0] if isinstance(error, RequestValidationError) and error.errors() else {}
+    first: dict[str, Any] = next(iter(error.errors() if isinstance(error, RequestValidationError) else ()), {})
     field = ".".join(str(part)[:MOST_WORD] for part in first.get("loc", ())[1:][:2]) or "the request"
     given = "nothing" if first.get("type") == "missing" else shown(first.get("input"))
     wanted = str(first.get("msg", "another form")).rstrip(".")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from nulltext.errors import SettingError
@@ -85,15 +85,13 @@ def _pairs(value: object) -> Iterator[tuple[str, object]]:
     """Every name in JSON with its value, however deep, names in lower case."""
     left: list[object] = [value]
     while left:
-        match left.pop():
-            case dict() as named:
-                pairs: dict[str, object] = named
-                yield from ((name.strip().lower(), said) for name, said in pairs.items())
-                left.extend(pairs.values())
-            case list() as listed:
-                left.extend(listed)
-            case _:
-                pass
+        one = left.pop()
+        if isinstance(one, dict):
+            pairs = cast("dict[str, object]", one)
+            yield from ((name.strip().lower(), said) for name, said in pairs.items())
+            left.extend(pairs.values())
+        elif isinstance(one, list):
+            left.extend(cast("list[object]", one))
 
 
 def _known(name: str, said: object, knows: Callable[[str], bool]) -> bool:

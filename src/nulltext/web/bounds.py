@@ -1,6 +1,7 @@
 """Bounds on what people send, whichever way it comes: text is text, numbers are finite, lists are short."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 from nulltext.errors import SettingError
 
@@ -60,8 +61,8 @@ def check_number(name: str, value: object, low: float, high: float, *, above: bo
     Raises:
         SettingError: It is.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not low <= value <= high or (above and value == low):
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if number is None or not low <= number <= high or (above and number == low):
         given = f"{value:g}" if isinstance(value, float) else shown(value)
         least = f"more than {low:g}, up to" if above else f"{low:g} to"
         raise SettingError(f"got {given} for {name}; expected {least} {high:g}.{hint}")
@@ -95,7 +96,7 @@ def check_words(name: str, value: object) -> None:
     """
     if not isinstance(value, list | tuple | Mapping):
         raise SettingError(f"got {shown(value)} for {name}; expected a list of words.")
-    words: Sequence[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    words = list(cast("Iterable[object]", value))
     if len(words) > MOST_ENTRIES:
         raise SettingError(f"got {len(words)} {name}; expected at most {MOST_ENTRIES}.")
     for word in words:

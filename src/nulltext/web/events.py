@@ -123,7 +123,7 @@ class Events:
     ) -> Iterator[Values]:
         """The picture is to be edited; the rest are places, paint, what varies, whether to go on, and strengths."""
         places, painted, vary, go_on, *strengths = rest
-        layers = cast("dict[str, Any]", painted or {}).get("layers") or [{}]
+        layers = cast("list[dict[str, Any]]", cast("dict[str, Any]", painted or {}).get("layers") or [{}])
         try:
             asked = edit_request(
                 table=table,

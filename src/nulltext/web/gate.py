@@ -8,7 +8,7 @@ import secrets
 import threading
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from nulltext.errors import KeptFileNotFoundError, SettingError
@@ -205,7 +205,7 @@ class Gate:
         if page:
             if not bodies.names_only_files_of(value, lambda path: self.told.knows(person, path)):
                 return 403, "This names a file that is not yours, or is gone. Give it again."
-            session: Any = value.get("session_hash") if isinstance(value, dict) else None
+            session = cast("dict[str, Any]", value).get("session_hash") if isinstance(value, dict) else None
             if session is not None and (not isinstance(session, str) or self._whose(session, person) != person):
                 return 403, "This page is not yours."
         return body
