@@ -41,7 +41,7 @@ def test_the_inverter():
         ({"steps": 51}, SettingError, "51 steps"),
         ({"inner_steps": 21}, SettingError, "21 optimiser"),
         ({"method": "magic"}, SettingError, "magic"),
-        ({"guidance": 0.0}, SettingError, "guidance 0"),
+        ({"guidance": 0.0}, SettingError, "0 for the guidance"),
         ({"guidance": -1.0}, SettingError, "guidance"),
         ({"guidance": 31.0}, SettingError, "guidance"),
         ({"guidance": float("nan")}, SettingError, "guidance"),

@@ -1,12 +1,13 @@
 """The HTTP API: what the page can do, for other programs."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi import APIRouter, File, Form, Path, Request, UploadFile
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from PIL import Image
 from pydantic import BaseModel, Field
@@ -22,6 +23,7 @@ from nulltext.errors import (
     UploadTooLargeError,
 )
 from nulltext.pictures import Fit
+from nulltext.web.bounds import MOST_ENTRIES, MOST_NAME, MOST_TEXT, MOST_WHOLE, MOST_WORD, check_text, said
 from nulltext.web.clients import client_of
 from nulltext.web.handlers import is_inversion
 from nulltext.web.jobs import Job
@@ -38,6 +40,24 @@ STATUS: Mapping[type[NulltextError], HTTPStatus] = {
     TooManyJobsError: HTTPStatus.TOO_MANY_REQUESTS,
 }
 """Which status an error has; 400 for all others."""
+
+
+Text = Annotated[str, Field(max_length=MOST_TEXT)]
+Name = Annotated[str, Field(max_length=MOST_NAME)]
+Word = Annotated[str, Field(max_length=MOST_WORD)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Whole = Annotated[int, Field(ge=-MOST_WHOLE, le=MOST_WHOLE)]
+Number = Annotated[str, Path(max_length=MOST_NAME)]
+
+
+class Refused(BaseModel):
+    """Why something was refused.
+
+    Attributes:
+        detail: A sentence.
+    """
+
+    detail: str
 
 
 class Started(BaseModel):
@@ -89,35 +109,36 @@ class EditBody(BaseModel):
         vary: composition, layout or strength: four pictures side by side.
     """
 
-    job: str
-    caption: str
-    before: list[str] = Field(default_factory=list)
-    cross: float | None = None
-    self_share: float | None = None
-    weights: dict[str, float] = Field(default_factory=dict)
-    places: list[str] = Field(default_factory=list)
+    job: Name
+    caption: Text
+    before: list[Text] = Field(default_factory=list, max_length=MOST_ENTRIES)
+    cross: Finite | None = None
+    self_share: Finite | None = None
+    weights: dict[Word, Finite] = Field(default_factory=dict, max_length=MOST_ENTRIES)
+    places: list[Word] = Field(default_factory=list, max_length=MOST_ENTRIES)
     mask: str | None = None
     vary: Vary = ""
 
 
 def router(workshop: Workshop) -> APIRouter:
     """The API's routes."""
-    api = APIRouter(prefix="/api", tags=["nulltext"])
+    api = APIRouter(prefix="/api", tags=["nulltext"], responses={"4XX": {"model": Refused}})
 
     @api.post("/inversions", status_code=HTTPStatus.ACCEPTED, summary="Invert a picture")
     def invert(
         request: Request,
         picture: Annotated[UploadFile, File(description="The picture, or an inversion file.")],
-        caption: Annotated[str, Form(description="What it shows; not needed for an inversion file.")] = "",
-        model: Annotated[str, Form()] = workshop.models[0],
+        caption: Annotated[Text, Form(description="What it shows; not needed for an inversion file.")] = "",
+        model: Annotated[Name, Form()] = workshop.models[0],
         method: Annotated[Method, Form()] = "direct",
-        steps: Annotated[int, Form()] = 50,
-        inner_steps: Annotated[int, Form()] = 10,
+        steps: Annotated[Whole, Form()] = 50,
+        inner_steps: Annotated[Whole, Form()] = 10,
         guidance: Annotated[float | None, Form()] = None,
         fit: Annotated[Fit, Form(description="How the picture is brought to the model's size.")] = "crop",
     ) -> Started:
         """Starts an inversion, or opens one that was kept; ask for the job until it is done."""
         data, name = picture.file.read(workshop.limits.inversion_bytes + 1), picture.filename or "picture.png"
+        check_text("the file's name", name, MOST_NAME)
         person, client = request.state.person, client_of(request.state)
         if is_inversion(data, name):
             return Started(job=workshop.open_inversion(person, data, name, client).number)
@@ -146,19 +167,19 @@ def router(workshop: Workshop) -> APIRouter:
         return Started(job=workshop.edit(person, inverted, asked, client_of(request.state)).number)
 
     @api.get("/jobs/{number}", summary="How far a job is")
-    def status(request: Request, number: str) -> JobStatus:
+    def status(request: Request, number: Number) -> JobStatus:
         """Progress while it waits and runs, then its result or what went wrong."""
         return job_status(workshop, workshop.jobs.get(request.state.person, number))
 
     @api.delete("/jobs/{number}", summary="Cancel a job")
-    def cancel(request: Request, number: str) -> JobStatus:
+    def cancel(request: Request, number: Number) -> JobStatus:
         """Stops it at once."""
         job = workshop.jobs.get(request.state.person, number)
         job.stop()
         return job_status(workshop, job)
 
     @api.get("/files/{number}", summary="A picture or an inversion file")
-    def file(request: Request, number: str) -> FileResponse:
+    def file(request: Request, number: Number) -> FileResponse:
         """A file that a job of yours has made."""
         path = workshop.people.path(request.state.person, number)
         kind = "image/png" if path.suffix == ".png" else "application/octet-stream"
@@ -192,6 +213,17 @@ def error_response(_: Request, error: Exception) -> JSONResponse:
     """An error of the package as JSON, with the status that fits."""
     status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), HTTPStatus.BAD_REQUEST)
     return JSONResponse({"detail": str(error)}, status_code=status)
+
+
+def invalid_response(_: Request, error: Exception) -> JSONResponse:
+    """A request that is not of the form that is asked for, as a sentence on the first of what is wrong."""
+    wrong: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else ()
+    first: dict[str, Any] = wrong[0] if wrong else {}
+    field = ".".join(str(part)[:MOST_WORD] for part in first.get("loc", ())[1:][:2]) or "the request"
+    given = "nothing" if first.get("type") == "missing" else said(first.get("input"))
+    wanted = str(first.get("msg", "another form")).rstrip(".")
+    sentence = f"got {given} for {said(field)}; expected another: {wanted[:1].lower()}{wanted[1:120]}."
+    return JSONResponse({"detail": sentence}, status_code=HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 def _mask(workshop: Workshop, inverted: Inverted, text: str | None) -> Image.Image | None:

@@ -6,6 +6,7 @@ from typing import Any, cast, final
 import gradio as gr
 import pandas as pd
 
+from nulltext.errors import NulltextError
 from nulltext.text.words import different_words
 from nulltext.web import views, words
 from nulltext.web.clients import Client, client_of
@@ -20,6 +21,8 @@ Values = list[Any]
 
 _PRIVATE: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
 """Jobs have a queue, a bar and an API of their own."""
+_RAW: dict[str, Any] = {**_PRIVATE, "preprocess": False}
+"""Fields are taken as they come: the page's library would open a picture with whatever knows it, drawings too."""
 
 
 def connect(page: Page, handlers: Handlers) -> None:
@@ -41,21 +44,21 @@ def connect(page: Page, handlers: Handlers) -> None:
             [first.model, first.caption],
             [first.checked],
             trigger_mode="always_last",
-            **_PRIVATE,
+            **_RAW,
         )
-        first.model.change(handlers.word_list, [first.model], [first.known], **_PRIVATE)
+        first.model.change(handlers.word_list, [first.model], [first.known], **_RAW)
         first.invert.click(
             events.invert,
             [page.table, first.caption, first.model, first.method, first.steps, first.inner, first.fit],
             [page.table, first.progress, first.preview, first.message, *opened],
-            **_PRIVATE,
+            **_RAW,
         )
         second.target.change(
             events.change_target,
             [page.table, second.target, second.places, second.of_words, *second.strengths],
             [second.lit, second.places, second.of_words, *second.strengths],
             trigger_mode="always_last",
-            **_PRIVATE,
+            **_RAW,
         )
         second.edit.click(
             events.edit,
@@ -64,7 +67,7 @@ def connect(page: Page, handlers: Handlers) -> None:
                 second.go_on, *second.strengths,
             ],
             [page.table, second.progress, second.preview, second.message, *shown],
-            **_PRIVATE,
+            **_RAW,
         )  # fmt: skip
         second.gallery.select(events.choose, [page.table], [page.table, *shown, *settings], **_PRIVATE)
         third.look.click(
@@ -113,9 +116,7 @@ class Events:
     def invert(self, request: gr.Request, place: Place, caption: str, model: str, *settings: Any) -> Iterator[Values]:
         """The picture is to be inverted; the settings are method, steps, inner steps and fit."""
         method, steps, inner, fit = settings
-        asked = InversionRequest(
-            caption=caption, model=model, method=method, steps=int(steps), inner_steps=int(inner), fit=fit
-        )
+        asked = InversionRequest(caption=caption, model=model, method=method, steps=steps, inner_steps=inner, fit=fit)
         table = self._table(request, place)
         for view in self._handlers.invert(_person(request), _tab(request), table, asked, _client(request)):
             if view.table is None:
@@ -130,7 +131,7 @@ class Events:
     ) -> Values:
         """The new caption was changed: strengths and ticks stay with their words."""
         table = self._table(request, place)
-        if table.inverted is None:
+        if table.inverted is None or not self._handlers.may_be_caption(caption):
             return [gr.skip()] * (3 + MOST_WORDS)
         source, factors = table.inverted.request.caption, dict(zip(of_words, strengths, strict=False))
         return [words.lit(source, caption), *_words_of(source, caption, places, factors)]
@@ -141,18 +142,22 @@ class Events:
         """The picture is to be edited; the rest are places, paint, what varies, whether to go on, and strengths."""
         table = self._table(request, place)
         places, painted, vary, go_on, *strengths = rest
-        layers = cast("dict[str, Any]", painted or {}).get("layers") or [None]
-        asked = edit_request(
-            table=table,
-            caption=caption,
-            cross=cross,
-            self_share=self_share,
-            strengths=strengths,
-            places=places,
-            painted=layers[0],
-            vary=vary,
-            go_on=go_on,
-        )
+        layers = cast("list[dict[str, Any]]", cast("dict[str, Any]", painted or {}).get("layers") or [{}])
+        try:
+            asked = edit_request(
+                table=table,
+                caption=caption,
+                cross=cross,
+                self_share=self_share,
+                strengths=strengths,
+                places=places,
+                painted=self._handlers.painted(_person(request), layers[0].get("path")),
+                vary=vary,
+                go_on=go_on,
+            )
+        except NulltextError as error:
+            yield [gr.skip(), "", gr.skip(), views.alert(str(error)), *[gr.skip()] * 5]
+            return
         for view in self._handlers.edit(_person(request), _tab(request), table, asked, _client(request)):
             if view.table is not None:
                 place = self._lay(request, view.table)

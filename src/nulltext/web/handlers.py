@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar, final
 import numpy as np
 from PIL import Image
 
+from nulltext.editing.prompt_to_prompt import WEIGHTS
 from nulltext.errors import NulltextError
 from nulltext.pictures import to_image
 from nulltext.scenes.captions import caption as caption_of
@@ -17,10 +18,11 @@ from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
 from nulltext.text.words import different_words
 from nulltext.web import views, words
+from nulltext.web.bounds import MOST_NAME, check_number, check_text, check_words
 from nulltext.web.clients import NOBODY, Client
 from nulltext.web.gate import Told
 from nulltext.web.jobs import Job
-from nulltext.web.opening import open_thumbnail
+from nulltext.web.opening import open_paint, open_thumbnail
 from nulltext.web.requests import EditRequest, InversionRequest, Vary
 from nulltext.web.results import Edited, Insight, Inverted
 from nulltext.web.workshop import Workshop, png
@@ -173,6 +175,8 @@ class Handlers:
     def check_caption(self, model: str, caption: str) -> str:
         """A caption with the words marked that a model does not know; empty if all is well."""
         try:
+            check_text("the model", model, MOST_NAME)
+            check_text("the caption", caption)
             self.workshop.limits.check_caption(caption)
             loaded = self.workshop.at_hand(model)
             spans = () if loaded is None else loaded.unknown(caption)
@@ -180,15 +184,40 @@ class Handlers:
             return views.alert(str(error))
         return words.marked(caption, spans, "not known to this model") if spans else ""
 
+    def may_be_caption(self, caption: str) -> bool:
+        """Whether a caption is one at all: text, and not too long."""
+        try:
+            check_text("the caption", caption)
+            self.workshop.limits.check_caption(caption)
+        except NulltextError:
+            return False
+        return True
+
     def word_list(self, model: str) -> str:
         """The words that a model knows, as HTML."""
         try:
+            check_text("the model", model, MOST_NAME)
             loaded = self.workshop.at_hand(model)
             return (
                 views.note("It is loaded with the first picture.") if loaded is None else views.word_list(loaded.words)
             )
         except NulltextError as error:
             return views.alert(str(error))
+
+    def painted(self, person: str, path: str | None) -> Image.Image | None:
+        """What a person painted over a picture, transparent where nothing was; None for nothing.
+
+        Args:
+            person: Who.
+            path: Where the page's library has put it.
+
+        Raises:
+            NulltextError: It is not theirs, no picture, or too large.
+        """
+        if path is None:
+            return None
+        check_text("the paint", path)
+        return open_paint(self.told.read(person, path), self.workshop.limits)
 
     def invert(
         self, person: str, tab: str, table: Table, request: InversionRequest, client: Client = NOBODY
@@ -316,7 +345,14 @@ def edit_request(
         painted: What was painted over the picture, transparent where nothing was.
         vary: What is drawn in several strengths.
         go_on: Whether the edit goes on from the one that is shown.
+
+    Raises:
+        SettingError: A field is not of its kind.
     """
+    check_text("the new caption", caption)
+    check_words("places", places)
+    for strength in strengths:
+        check_number("the strength of a word", strength, *WEIGHTS)
     shown = table.edits[table.shown[0]].requests[table.shown[1]] if table.shown is not None else None
     before = shown.chain if go_on and shown is not None else ()
     known = different_words(caption)

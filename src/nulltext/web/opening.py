@@ -36,6 +36,18 @@ def open_thumbnail(data: bytes) -> Image.Image:
         return thumbnail(read(data)[0])
 
 
+def open_paint(data: bytes, limits: Limits) -> Image.Image:
+    """What was painted over a picture, transparent where nothing was.
+
+    Raises:
+        ImageError: It is no picture, too large or damaged.
+        UploadTooLargeError: The file is too large.
+    """
+    limits.check_picture(data)
+    with _decoding:
+        return open_mask(decode("the paint", data))
+
+
 def open_small_mask(data: bytes, inverted: Inverted, limits: Limits) -> Image.Image:
     """A mask's file, refused by its header if it does not go with the photograph.
 

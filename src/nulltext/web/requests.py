@@ -9,7 +9,7 @@ from PIL import Image
 
 from nulltext.editing.blend import Blend
 from nulltext.editing.prompt_to_prompt import WEIGHTS, PromptToPrompt
-from nulltext.errors import EmptyCaptionError, SettingError, shown
+from nulltext.errors import EmptyCaptionError, SettingError
 from nulltext.inversion.base import Inverter
 from nulltext.inversion.ddim import DDIM
 from nulltext.inversion.direct import DirectInversion
@@ -17,6 +17,7 @@ from nulltext.inversion.null_text import NullText
 from nulltext.models.recommended import Recommended
 from nulltext.pictures import Fit
 from nulltext.text.words import Tokens
+from nulltext.web.bounds import MOST_NAME, check_choice, check_number, check_text, check_whole, check_words, said
 from nulltext.web.limits import Limits
 
 Method = Literal["direct", "null-text", "ddim"]
@@ -58,14 +59,16 @@ class InversionRequest:
         Raises:
             NulltextError: Something is.
         """
+        check_text("the caption", self.caption)
         if not self.caption.strip():
             raise EmptyCaptionError("the caption is empty; expected at least one word. Say what is in the picture.")
         limits.check_caption(self.caption)
+        check_text("the model", self.model, MOST_NAME)
+        for name, count in (("steps", self.steps), ("optimiser steps", self.inner_steps)):
+            check_whole(name, count)
         limits.check_steps(self.steps, self.inner_steps)
-        if self.method not in get_args(Method):
-            raise SettingError(f"got the method {shown(self.method)}; expected {', '.join(get_args(Method))}.")
-        if self.fit not in get_args(Fit):
-            raise SettingError(f"got fit={shown(self.fit)}; expected {' or '.join(get_args(Fit))}.")
+        check_choice("the method", self.method, get_args(Method))
+        check_choice("fit", self.fit, get_args(Fit))
         _check_guidance(self.guidance)
 
     @property
@@ -125,8 +128,7 @@ class EditRequest:
             )
         if self.vary and self.before:
             raise SettingError("got an edit that goes on from another, in several strengths; expected one of the two.")
-        if self.vary not in get_args(Vary):
-            raise SettingError(f"got {shown(self.vary)} to vary; expected {', '.join(filter(None, get_args(Vary)))}.")
+        check_choice("what to vary", self.vary, get_args(Vary))
         for one in self.chain:
             one.check_alone(limits)
 
@@ -136,16 +138,17 @@ class EditRequest:
         Raises:
             NulltextError: Something is.
         """
+        check_text("the new caption", self.caption)
         if not self.caption.strip():
             raise EmptyCaptionError("the new caption is empty; expected at least one word. Say what shall be seen.")
         limits.check_caption(self.caption)
         for name, share in (("composition", self.cross), ("layout", self.self_share)):
-            if share is not None and not 0 <= share <= 1:
-                raise SettingError(f"got {share:g} for how much of the {name} to keep; expected 0 to 1.")
-        low, high = WEIGHTS
+            if share is not None:
+                check_number(f"how much of the {name} to keep", share, 0, 1)
+        check_words("places", self.places)
+        check_words("weights", self.weights)
         for word, factor in self.weights.items():
-            if not low <= factor <= high:
-                raise SettingError(f"got the strength {factor:g} for {shown(word)}; expected {low:g} to {high:g}.")
+            check_number(f"the strength of {said(word)}", factor, *WEIGHTS)
 
     @property
     def chain(self) -> tuple["EditRequest", ...]:
@@ -316,7 +319,5 @@ def _call(value: object, mask: str = "mask.png") -> str:
 
 
 def _check_guidance(guidance: float | None) -> None:
-    if guidance is not None and not 0 < guidance <= MOST_GUIDANCE:
-        raise SettingError(
-            f"got the guidance {guidance:g}; expected more than 0, up to {MOST_GUIDANCE:g}. 4 to 8 are usual."
-        )
+    if guidance is not None:
+        check_number("the guidance", guidance, 0, MOST_GUIDANCE, above=True, hint=" 4 to 8 are usual.")

@@ -51,19 +51,20 @@ def build(
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
-        import fastapi
+        import fastapi.exceptions
         import gradio
         from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
     except ImportError as error:
         raise SettingError(
             f"the page needs {error.name}, which is not installed. Run: pip install 'nulltext[web]'."
         ) from error
-    from nulltext.web import api, events, page
+    from nulltext.web import api, docs, events, page
     from nulltext.web.handlers import Handlers
 
     told = Told(uploads)
     handlers = Handlers(workshop, told)
     laid_out = page.lay_out(handlers)
+    laid_out.blocks.has_launched = True  # else its library, which is only mounted here, takes any file for a given one
     events.connect(laid_out, handlers)
     samples: Any = laid_out.open.samples.value
     workshop.people.disk.spared = frozenset(Path(sample["image"]["path"]) for sample in samples)
@@ -81,13 +82,15 @@ def build(
         title="nulltext",
         description="Edit real photographs by changing words.",
         version=__version__,
-        docs_url="/api/docs",
+        docs_url=None,
         openapi_url="/api/openapi.json",
         redoc_url=None,
         lifespan=life,
     )
     app.add_exception_handler(NulltextError, api.error_response)
+    app.add_exception_handler(fastapi.exceptions.RequestValidationError, api.invalid_response)
     app.include_router(api.router(workshop))
+    app.include_router(docs.router())
     app = gradio.mount_gradio_app(
         app,
         laid_out.blocks,
@@ -102,7 +105,14 @@ def build(
         root_path=root or None,
     )
     limits = workshop.limits
-    gate = Gate(Below(app), told=told, auth=auth, most_bytes=limits.request_bytes, hosts=hosts)
+    gate = Gate(
+        Below(app),
+        told=told,
+        auth=auth,
+        most_bytes=limits.request_bytes,
+        json_bytes=2 * limits.upload_bytes,
+        hosts=hosts,
+    )
     bounded = Incoming(gate, limits, lambda size: workshop.people.disk.grew("uploads", size))
     arrived: Any = ProxyHeadersMiddleware(cast("Any", Arrived(bounded, root)), list(proxies))  # with types of its own
     return Peer(arrived, proxies)
@@ -116,6 +126,8 @@ def serve(app: App, host: str, port: int) -> None:
     """
     import uvicorn
 
+    from nulltext.web.ending import EndingServer
+
     check_port(host, port)
     config = uvicorn.Config(
         app,
@@ -125,7 +137,7 @@ def serve(app: App, host: str, port: int) -> None:
         timeout_graceful_shutdown=GRACE,
         proxy_headers=False,  # the entrance reads them, and believes nobody who was not named
     )
-    uvicorn.Server(config).run()
+    EndingServer(config).run()
 
 
 def check_port(host: str, port: int) -> None:

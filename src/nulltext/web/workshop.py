@@ -32,6 +32,7 @@ from nulltext.models.recommended import Recommended
 from nulltext.pictures import open_image, to_image, to_pixels
 from nulltext.types import OnePixels
 from nulltext.web import cache
+from nulltext.web.bounds import said
 from nulltext.web.clients import NOBODY, Client
 from nulltext.web.jobs import Job, Jobs
 from nulltext.web.limits import Limits
@@ -44,6 +45,8 @@ from nulltext.web.words import changed_words
 
 STRIP = 8
 """Pictures in the strip of a trajectory."""
+_NAMED = 3
+"""So many unknown words are named; the page marks them all."""
 
 
 @final
@@ -153,7 +156,8 @@ class Workshop:
         """
         loaded = self.at_hand(model)
         if loaded is not None and (spans := loaded.unknown(caption)):
-            words = ", ".join(repr(caption[start:end]) for start, end in spans)
+            words = ", ".join(said(caption[start:end]) for start, end in spans[:_NAMED])
+            words += ", ..." if len(spans) > _NAMED else ""
             raise UnknownWordError(
                 f"this model does not know {words}; expected only words of its list, which stands below the caption. "
                 "Say it in these."
