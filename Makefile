@@ -17,7 +17,7 @@ VENV     := .venv
 BIN      := $(VENV)/bin
 RECIPE   := pyproject.toml constraints.txt
 
-.PHONY: help venv install install-dev browser demo web test test-slow check format docs build wheel-test clean
+.PHONY: help venv install install-dev browser nginx demo web test test-slow check format docs build wheel-test clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -45,6 +45,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 browser: ## install Chromium, for the tests of the page (Debian, as root)
 	@for name in chromium-headless-shell chromium google-chrome; do command -v $$name && exit; done; \
 	apt-get update -qq && apt-get install -y -qq chromium-headless-shell
+
+nginx: ## install nginx, for the tests of the server behind a proxy (Debian, as root)
+	@for name in nginx /usr/sbin/nginx; do command -v $$name && exit; done; \
+	apt-get update -qq && apt-get install -y -qq nginx-light
 
 demo: install ## invert and edit held-out pictures; writes nulltext-demo/contact-sheet.png
 	$(BIN)/nulltext demo --force $(ARGS)

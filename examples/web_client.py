@@ -26,6 +26,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50, help="steps of the sampler")
     parser.add_argument("--output", type=Path, default=Path("edited.png"))
     arguments = parser.parse_args()
+    if arguments.output.exists():
+        parser.error(f"{arguments.output} is already there; give --output another name.")
 
     auth = None if arguments.auth is None else tuple(arguments.auth.split(":", 1))
     try:
@@ -38,7 +40,8 @@ def main() -> None:
             body = {"job": inversion, "caption": arguments.target}
             edit = checked(client.post("/api/edits", json=body)).json()["job"]
             (number,) = wait(client, edit)["pictures"]
-            arguments.output.write_bytes(checked(client.get(f"/api/files/{number}")).content)
+            with arguments.output.open("xb") as file:  # never over a picture that is there
+                file.write(checked(client.get(f"/api/files/{number}")).content)
     except (OSError, httpx.HTTPError) as error:
         sys.exit(f"{arguments.server}: {error}")
     print(arguments.output)

@@ -61,3 +61,13 @@ def test_bad_masks(model: Model, picture: Image.Image, tmp_path):
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:200])
     with pytest.raises(ImageDecodeError, match=r"cut\.png is truncated"):
         open_mask(tmp_path / "cut.png")
+    with pytest.raises(ImageDecodeError, match="floating-point"):
+        open_mask(Image.new("F", picture.size, 1.0))
+
+
+def test_sixteen_bits_are_scaled_not_clipped(model: Model, picture: Image.Image, tmp_path):
+    drawn = np.full((picture.height, picture.width), 32896, dtype=np.uint16)
+    Image.fromarray(drawn).save(tmp_path / "mask.png")
+    frame = open_image(picture, model).frame
+    for source in (tmp_path / "mask.png", Image.fromarray(drawn)):
+        assert frame.fit_mask(open_mask(source)).mean() == pytest.approx(128 / 255, abs=0.01)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nulltext.editing.vqgan_clip import VQGANCLIP
     from nulltext.errors import NulltextError
     from nulltext.inversion.base import Inversion, Scores
-    from nulltext.inversion.invert import Inverter, invert_together
+    from nulltext.inversion.invert import Inverter
     from nulltext.inversion.methods.ddim import DDIM
     from nulltext.inversion.methods.direct import DirectInversion
     from nulltext.inversion.methods.global_null_text import GlobalNullText
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from nulltext.inversion.methods.textual_inversion import TextualInversion
     from nulltext.inversion.reconstruct import reconstruct
     from nulltext.inversion.stopping import Constants
+    from nulltext.inversion.together import invert_together
     from nulltext.metrics import psnr
     from nulltext.models.base import Model, ModelIdentity
     from nulltext.models.loading import load
@@ -82,7 +83,7 @@ _HOMES = {
     "attention_maps": "editing.maps",
     "generate": "editing.generate",
     "generate_inversion": "editing.generate",
-    "invert_together": "inversion.invert",
+    "invert_together": "inversion.together",
     "load": "models.loading",
     "open_image": "pictures",
     "psnr": "metrics",

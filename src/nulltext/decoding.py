@@ -1,16 +1,35 @@
-"""Any picture file as upright 8-bit sRGB."""
+"""Any picture file as upright 8-bit sRGB.
+
+The formats of `FORMATS` are opened and no others, wherever a file comes from: Pillow knows many more, and hands some of
+them (EPS, WMF) to other programs, which what is in a file could then command.
+"""
 
 import hashlib
 import io
 import os
 import warnings
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageOps
 
+from nulltext.colours import srgb
 from nulltext.errors import ImageDecodeError, ImageNotFoundError, ImageTooLargeError
+from nulltext.file_kinds import DEVELOP, EXPORT, HEIC, what_it_is
+
+
+def _heif() -> tuple[str, ...]:
+    """The format of phones, where the extra that reads it is installed."""
+    try:
+        plugin = import_module("pillow_heif")
+    except ImportError:
+        return ()
+    plugin.register_heif_opener(thumbnails=False)
+    return ("HEIF",)
+
+
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM", *_heif())
+"""What is opened, by Pillow's names; pass it to every `Image.open`."""
 
 MAX_PIXELS = 178_956_970
 """The largest picture that is opened, in pixels: where Pillow, too, takes a file for a decompression bomb."""
@@ -20,6 +39,7 @@ def read(source: str | os.PathLike[str] | bytes | Image.Image) -> tuple[Image.Im
     """An upright 8-bit RGB picture, and the digest of what it came from."""
     if isinstance(source, Image.Image):
         name, data, image = "the picture", None, source
+        _refuse_previews(name, image)
     elif isinstance(source, bytes):
         name, data, image = "the picture", source, decode("the picture", source)
     else:
@@ -34,7 +54,7 @@ def read(source: str | os.PathLike[str] | bytes | Image.Image) -> tuple[Image.Im
         raise ImageDecodeError(
             f"{name} is truncated or damaged: {error}. Expected a whole picture; copy or export it again."
         ) from error
-    return _rgb(name, upright), digest.hexdigest()
+    return srgb(name, upright, data), digest.hexdigest()
 
 
 def read_bytes(path: Path) -> bytes:
@@ -51,63 +71,40 @@ def header(data: bytes, formats: tuple[str, ...] | None = None) -> Image.Image:
     """A picture of which the header is read; pixels are decoded later."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is the bound here
-        return Image.open(io.BytesIO(data), formats=formats)
+        return Image.open(io.BytesIO(data), formats=FORMATS if formats is None else formats)
 
 
 def decode(name: str, data: bytes) -> Image.Image:
     """A picture of a file's bytes, its header read; an `ImageError` that calls it `name` if it is none."""
     try:
-        return header(data)
+        image = header(data)
     except Image.DecompressionBombError as error:
         raise ImageTooLargeError(_too_large(name, f"{len(data)} bytes that unpack to far more")) from error
     except Exception as error:
+        kind = what_it_is(data)
+        if kind is not None and not (kind == HEIC and "HEIF" in FORMATS):
+            raise ImageDecodeError(f"{name} is {kind[0]}; expected JPEG, PNG, WebP or TIFF. {kind[1]}") from error
         raise ImageDecodeError(
             f"{name} is not a picture that can be read ({len(data)} bytes); expected JPEG, PNG, WebP, TIFF, BMP, GIF "
-            "or another common format. Export it as one of these."
+            f"or another common format. {EXPORT}"
         ) from error
+    _refuse_previews(name, image, data)
+    return image
+
+
+_SUBFILE_TYPE, _DNG_VERSION = 254, 50706
+"""Tags of TIFF: whether a picture is a reduced version of another in the same file, and what only camera raw has."""
+
+
+def _refuse_previews(name: str, image: Image.Image, data: bytes = b"") -> None:
+    """Camera raw files are TIFFs that begin with a thumbnail, which is all that would be seen of them."""
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    if tags.get(_SUBFILE_TYPE, 0) & 1 or _DNG_VERSION in tags or (tags and what_it_is(data)):
+        raise ImageDecodeError(
+            f"{name} is a camera raw file, or begins with a preview: only {image.width} x {image.height} pixels of it "
+            f"can be read; expected the whole picture. {DEVELOP}"
+        )
 
 
 def _too_large(name: str, got: str) -> str:
     return f"{name} has {got} pixels; expected at most {MAX_PIXELS} altogether. Scale it down first."
-
-
-_PROFILED = {"RGB": "RGB", "RGBA": "RGBA", "CMYK": "RGB", "L": "RGB"}
-"""Modes whose colour profile is followed, and what they become; others keep none or have no room for one."""
-
-
-def _srgb(image: Image.Image) -> Image.Image:
-    """A picture in the colours of sRGB, by the profile in its file; one without, or with an unreadable one, as it is.
-
-    Cameras and phones write wide-gamut pictures (Adobe RGB, Display P3); read as sRGB they would come out pale.
-    """
-    profile = image.info.get("icc_profile")
-    if not profile or image.mode not in _PROFILED:
-        return image
-    cms: Any = ImageCms  # a profile has no type there
-    srgb = cms.createProfile("sRGB")
-    try:
-        converted = cms.profileToProfile(image, io.BytesIO(profile), srgb, outputMode=_PROFILED[image.mode])
-    except (ImageCms.PyCMSError, OSError):  # viewers, too, take a damaged profile for none
-        return image
-    return converted
-
-
-def _rgb(name: str, image: Image.Image) -> Image.Image:
-    """Any picture as 8-bit sRGB."""
-    image = _srgb(image)
-    if image.mode.startswith("I"):  # 16 bits, in Pillow's several notations; convert() would clip, not scale
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
-            raise ImageDecodeError(
-                f"{name} has integer pixels from {values.min()} to {values.max()}; expected at most 16 bits, 0 to "
-                "65535. Export it with 8 or 16 bits."
-            )
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise ImageDecodeError(
-            f"{name} has floating-point pixels, whose black and white are not known. Export it with 8 or 16 bits."
-        )
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image).convert("RGB")
-    return image.convert("RGB")

@@ -27,7 +27,8 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
     │   ├── SessionError                              a second control on one model, or one that met no attention
     │   └── EmptyMaskError                            a local blend that would change nothing
     ├── InversionError (Exception)
-    │   └── DivergedError (ArithmeticError)           not-a-number or infinity during an inversion
+    │   ├── PicturesFailedError (RuntimeError)        some of many pictures; what was made of the others is in it
+    │   └── DivergedError (ArithmeticError)           not-a-number or infinity on the way to a picture
     ├── InversionFileError (ValueError)
     │   ├── InversionFileNotFoundError (FileNotFoundError)
     │   ├── DamagedFileError                          truncated, altered, or not a .safetensors at all
@@ -45,9 +46,51 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
         └── OutputWriteError                          disk full, no permission, no such folder
 """
 
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+from typing import Any
+
+MOST = 2000
+"""A message has at most so many characters: what somebody gave may have any number."""
+MOST_OF_A_WORD = 80
+MOST_BITS = 63
+"""Of a whole number that is written out, without its sign: what torch takes. Python refuses the longest."""
+
+
+def shown(given: object, limit: int = MOST_OF_A_WORD) -> str:
+    """What somebody gave, for a message, on one line: of a long text the beginning, and how long it is.
+
+    Args:
+        given: A text or a path, which is quoted, or whatever was given in its place, whose repr is taken.
+        limit: At most so many characters of it.
+    """
+    if isinstance(given, int) and given.bit_length() > MOST_BITS:
+        return f"a number of {given.bit_length()} bits"
+    if isinstance(given, str | PurePath):
+        text = str(given)
+        return repr(text) if len(text) <= limit else f"{text[:limit] + '…'!r} ({len(text)} characters)"
+    if isinstance(given, bytes):
+        return repr(given) if len(given) <= limit else f"{given[:limit]!r}… ({len(given)} bytes)"
+    try:
+        text = " ".join((f"{given:g}" if isinstance(given, float) else repr(given)).split())
+    except ValueError:  # such a number within something else
+        return f"a {type(given).__name__}"
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
+
+
+def listed(given: Iterable[str], most: int = 12) -> str:
+    """Words that somebody gave, for a message: the first of many, each as long as is `shown`."""
+    words = [word if len(word) <= MOST_OF_A_WORD else f"{word[:MOST_OF_A_WORD]}…" for word in given]
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+
 
 class NulltextError(Exception):
     """Base of every error raised on purpose by the package."""
+
+    def __str__(self) -> str:
+        """The message; of one that is far too long the beginning and the end, which says what to do."""
+        text = super().__str__()
+        return text if len(text) <= MOST else f"{text[: MOST * 3 // 4]} … {text[-MOST // 5 :]}"
 
 
 class SettingError(NulltextError, ValueError):
@@ -143,7 +186,23 @@ class InversionError(NulltextError):
 
 
 class DivergedError(InversionError, ArithmeticError):
-    """Numbers became infinite or not-a-number during an inversion."""
+    """Numbers became infinite or not-a-number on the way: in an inversion, or in a picture."""
+
+
+class PicturesFailedError(InversionError, RuntimeError):
+    """Some of many pictures could not be inverted.
+
+    Attributes:
+        errors: Why, by the picture's index.
+        results: What was made of the others, by their index.
+    """
+
+    def __init__(
+        self, message: str, errors: Mapping[int, NulltextError] | None = None, results: Mapping[int, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.errors = errors or {}
+        self.results = results or {}
 
 
 class InversionFileError(NulltextError, ValueError):

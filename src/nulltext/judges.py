@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from nulltext.files import write_file
 from nulltext.models import embedded
+from nulltext.models.weights import checksum
 from nulltext.scenes.world import COLORS, FINISHES, GROUNDS, PATTERNS, SHAPES, STYLES, TIMES, Scene
 
 HEADS: Final[dict[str, tuple[str, ...]]] = {
@@ -73,7 +74,13 @@ class Judges:
 
     def __init__(self, network: nn.Module) -> None:
         """Wrap a trained `JudgesNetwork`."""
+        self._digest = ""
         self.network = network.eval().requires_grad_(requires_grad=False)
+
+    def __repr__(self) -> str:
+        """Which judges they are, for the records of runs: by their weights."""
+        self._digest = self._digest or checksum(self.network)
+        return f"Judges({self._digest})"
 
     @staticmethod
     def load(path: Path = embedded.JUDGES) -> Judges:

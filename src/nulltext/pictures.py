@@ -13,17 +13,20 @@ Either way a result has the photograph's width and height.
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from nulltext.decoding import decode, header, read, read_bytes
-from nulltext.errors import ImageDecodeError, ImageError, SettingError
+from nulltext.checks import Count, check_finite, checked
+from nulltext.colours import eight_bits
+from nulltext.decoding import MAX_PIXELS, decode, header, read, read_bytes
+from nulltext.errors import ImageDecodeError, ImageError, SettingError, shown
+from nulltext.showing import brief, png
 from nulltext.types import Mask, OnePixels, Picture
 
 Fit = Literal["crop", "pad"]
@@ -31,6 +34,10 @@ Fit = Literal["crop", "pad"]
 
 Box = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels."""
+
+
+MOST_FITTED = 4096 * 4096
+"""The largest picture that is fitted or drawn, in pixels: 64 times what Stable Diffusion was made for."""
 
 
 @runtime_checkable
@@ -66,6 +73,8 @@ class Frame:
     content: Box
     surroundings: bytes | None = None
 
+    __repr__ = brief
+
     def __post_init__(self) -> None:
         for box, (height, width) in ((self.part, self.size), (self.content, self.fitted)):
             left, top, right, bottom = box
@@ -94,7 +103,7 @@ class Frame:
         result = to_image(pixels).resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=self.content)
         if self.surroundings is None:
             return result
-        whole = header(self.surroundings).convert("RGB")
+        whole = header(self.surroundings, ("PNG",)).convert("RGB")
         whole.paste(result, (left, top))
         return whole
 
@@ -112,21 +121,16 @@ class Frame:
             ImageError: The mask has another aspect ratio than the photograph.
         """
         height, width = self.size
-        if abs(mask.width * height - mask.height * width) > max(mask.width, mask.height, height, width):
-            raise ImageError(
-                f"the mask is {mask.width} x {mask.height}; expected the photograph's {width} x {height}, or its "
-                "aspect ratio. Draw it over the photograph."
-            )
+        check_mask_size(mask.size, self.size)
         left, top, right, bottom = self.content
-        # Black, not white, behind what is transparent: nothing has been drawn there.
-        drawn = Image.alpha_composite(Image.new("RGBA", mask.size, (0, 0, 0, 255)), mask.convert("RGBA")).convert("L")
-        part = drawn.resize((width, height), Image.Resampling.BILINEAR).crop(self.part)
+        part = grey_mask(mask).resize((width, height), Image.Resampling.BILINEAR).crop(self.part)
         fitted = Image.new("L", (self.fitted[1], self.fitted[0]))
         fitted.paste(part.resize((right - left, bottom - top), Image.Resampling.BILINEAR), (left, top))
         return torch.from_numpy(np.array(fitted)).float()[None, None] / 255
 
     def restore_mask(self, mask: Mask) -> Image.Image:
         """Puts a mask, [1, 1, H, W] in [0, 1] of the fitted size, back over the photograph: 8-bit grey, of its size."""
+        check_finite("mask", mask)
         left, top, right, bottom = self.part
         fitted = Image.fromarray((mask[0, 0].cpu() * 255).round().to(torch.uint8).numpy())
         whole = Image.new("L", (self.size[1], self.size[0]))
@@ -141,34 +145,55 @@ class Frame:
         }  # fmt: skip
 
     @classmethod
-    def read(cls, record: Mapping[str, Sequence[int]], surroundings: bytes | None) -> "Frame":
-        """Undoes `record`.
+    def read(cls, record: object, surroundings: bytes | None) -> "Frame":
+        """Undoes `record`, of which nothing is taken on trust.
 
         Raises:
-            KeyError, TypeError, ValueError: The record is not one, or the surroundings do not go with it.
+            SettingError: The record is not one, is of more than `MAX_PIXELS` pixels, or the surroundings do not go
+                with it.
         """
-        height, width = (int(side) for side in record["size"])
-        fitted_height, fitted_width = (int(side) for side in record["fitted"])
-        frame = cls(
-            size=(height, width),
-            fitted=(fitted_height, fitted_width),
-            part=_box(record["part"]),
-            content=_box(record["content"]),
-            surroundings=surroundings,
-        )
+        sides = {"size": 2, "fitted": 2, "part": 4, "content": 4}
+        shown = str(record)[:80]
+        if not isinstance(record, dict) or record.keys() != sides.keys():
+            raise SettingError(f"its frame is {shown}; expected {', '.join(sides)}, no more and no less.")
+        entries = cast("dict[str, object]", record)
+        read: dict[str, Any] = {name: _sides(name, entries[name], count) for name, count in sides.items()}
+        for name in ("size", "fitted"):
+            height, width = read[name]
+            if not (height > 0 and width > 0 and height * width <= MAX_PIXELS):
+                raise SettingError(
+                    f"its frame has a {name} of {width} x {height}; expected at least one pixel, and at most "
+                    f"{MAX_PIXELS} altogether."
+                )
+        frame = cls(**read, surroundings=surroundings)
         if surroundings is not None:
-            with _opened(surroundings) as image:
-                if image.size != (width, height):
-                    raise SettingError(f"the surroundings are {image.size}, expected {(width, height)}.")
-                image.verify()
+            _check_surroundings(surroundings, frame.size)
         return frame
 
 
-def _opened(data: bytes) -> Image.Image:
+def _sides(name: str, value: object, count: int) -> tuple[int, ...]:
+    shown = str(value)[:80]
+    numbers = cast("list[object]", value) if isinstance(value, list) else []
+    if len(numbers) != count or any(type(number) is not int for number in numbers):
+        raise SettingError(f"its frame has {name} {shown}; expected {count} whole numbers.")
+    return tuple(cast("list[int]", numbers))
+
+
+def _check_surroundings(data: bytes, size: tuple[int, int]) -> None:
+    """Reads them to the end, which would otherwise fail after the work.
+
+    Raises:
+        SettingError: They are no whole picture, or not of that (height, width).
+    """
     try:
-        return header(data, ("PNG",))
-    except Image.DecompressionBombError as error:  # which is no OSError
-        raise SettingError(f"the surroundings are {len(data)} bytes that unpack to far more.") from error
+        with header(data, ("PNG",)) as image:
+            got = f"{image.mode} {image.width} x {image.height}"
+            if got == (expected := f"RGB {size[1]} x {size[0]}"):
+                image.load()
+    except Exception as error:  # as in `decoding.read`; a decompression bomb's is no OSError
+        raise SettingError(f"its surroundings are {len(data)} bytes that are no whole picture: {error}.") from error
+    if got != expected:
+        raise SettingError(f"its surroundings are {got}; expected {expected}.")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -179,11 +204,27 @@ class Photo:
         pixels: [1, 3, H, W] in [-1, 1], of a size the model can take, in whole steps of 2/255.
         frame: Where these pixels lie in the photograph.
         sha256: Digest of the input: of a file's bytes, or of a PIL picture's mode, size and pixels.
+
+    Raises:
+        ImageError: A pixel is infinite or not-a-number.
     """
 
     pixels: OnePixels
     frame: Frame
     sha256: str
+
+    def __post_init__(self) -> None:
+        if not self.pixels.isfinite().all():
+            raise ImageError(
+                "the photograph has pixels that are infinite or not-a-number; expected all from -1 to 1. Open its file "
+                "with open_image()."
+            )
+
+    __repr__ = brief
+
+    def _repr_png_(self) -> bytes:
+        """The fitted picture, in a notebook."""
+        return png(to_image(self.pixels))
 
     def restore(self, pixels: OnePixels) -> Image.Image:
         """A result of the fitted size, [1, 3, H, W] in [-1, 1], as a picture of the photograph's size."""
@@ -220,7 +261,7 @@ def open_image(
         SettingError: `fit` or `size` is out of range.
     """
     if fit not in get_args(Fit):
-        raise SettingError(f"got fit={fit!r}; expected 'crop' or 'pad'.")
+        raise SettingError(f"got fit={shown(fit)}; expected 'crop' or 'pad'.")
     height, width = nearest_size(model, model.default_size if size is None else size)
     image, digest = read(source)
     if fit == "crop":
@@ -251,16 +292,45 @@ def open_mask(source: str | os.PathLike[str] | Image.Image) -> Image.Image:
 
     Raises:
         ImageNotFoundError: There is no such file.
-        ImageDecodeError: It is no picture, or truncated.
+        ImageDecodeError: It is no picture, or truncated, or its pixels are no levels.
     """
     name = "the mask" if isinstance(source, Image.Image) else str(source)
     image = source if isinstance(source, Image.Image) else decode(name, read_bytes(Path(source)))
     try:
-        return ImageOps.exif_transpose(image).convert("RGBA")
+        upright = ImageOps.exif_transpose(image)
+        # Of an array of integers, "I", nobody knows whether it counts to 255 or further.
+        return (upright if upright.mode == "I" else eight_bits(name, upright)).convert("RGBA")
+    except ImageError:
+        raise
     except Exception as error:  # as in `decoding.read`
         raise ImageDecodeError(
             f"{name} is truncated or damaged: {error}. Expected a whole picture; draw or export it again."
         ) from error
+
+
+def check_mask_size(mask: tuple[int, int], photo: tuple[int, int]) -> None:
+    """Refuses a mask of another shape than the photograph's.
+
+    Args:
+        mask: (width, height) of the mask, upright.
+        photo: (height, width) of the photograph, upright.
+
+    Raises:
+        ImageError: It has another aspect ratio.
+    """
+    width, height = mask
+    if abs(width * photo[0] - height * photo[1]) > max(*mask, *photo):
+        raise ImageError(
+            f"the mask is {width} x {height}; expected the photograph's {photo[1]} x {photo[0]}, or its aspect ratio. "
+            "Draw it over the photograph."
+        )
+
+
+def grey_mask(mask: Image.Image) -> Image.Image:
+    """A mask as 8-bit grey: black, not white, is behind what is transparent, as nothing has been drawn there."""
+    if mask.mode == "L" and not mask.has_transparency_data:
+        return mask
+    return Image.alpha_composite(Image.new("RGBA", mask.size, (0, 0, 0, 255)), mask.convert("RGBA")).convert("L")
 
 
 def to_pixels(picture: Picture) -> OnePixels:
@@ -269,25 +339,39 @@ def to_pixels(picture: Picture) -> OnePixels:
 
 
 def to_picture(pixels: OnePixels) -> Picture:
-    """[1, 3, H, W] in [-1, 1] as [H, W, 3] bytes, rounded; undoes `to_pixels`."""
+    """[1, 3, H, W] in [-1, 1] as [H, W, 3] bytes, rounded; undoes `to_pixels`.
+
+    Raises:
+        DivergedError: There is an infinity or not-a-number in it.
+    """
+    check_finite("picture", pixels)
     return ((pixels[0].detach().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
 
 
 def to_image(pixels: OnePixels) -> Image.Image:
-    """[1, 3, H, W] in [-1, 1] as an RGB picture of W x H pixels."""
+    """[1, 3, H, W] in [-1, 1] as an RGB picture of W x H pixels.
+
+    Raises:
+        DivergedError: There is an infinity or not-a-number in it.
+    """
     return Image.fromarray(to_picture(pixels).numpy())
 
 
-def _box(sides: Sequence[int]) -> Box:
-    left, top, right, bottom = (int(side) for side in sides)
-    return left, top, right, bottom
-
-
 def nearest_size(model: Sizes, size: tuple[int, int]) -> tuple[int, int]:
-    """Rounds (height, width) to what the model can take."""
-    if min(size) < 1:
-        raise SettingError(f"got size={size!r}; expected (height, width) in pixels, each at least 1.")
-    height, width = (max(1, (side + model.scale // 2) // model.scale) * model.scale for side in size)
+    """Rounds (height, width) to what the model can take.
+
+    Raises:
+        SettingError: It is no size, or one that is larger than `MOST_FITTED`.
+    """
+    if not isinstance(size, Sequence) or len(size) != 2:  # noqa: PLR2004  # pyright: ignore[reportUnnecessaryIsInstance, reportUnnecessaryComparison]
+        raise SettingError(f"got size={shown(size)}; expected (height, width) in pixels, each at least 1.")
+    height, width = (checked("size", side, Count) for side in size)
+    if height * width > MOST_FITTED:
+        raise SettingError(
+            f"got size={height}x{width}, {height * width} pixels; expected at most {MOST_FITTED} altogether, as in "
+            "4096x4096. No model that this is for draws larger ones."
+        )
+    height, width = (max(1, (side + model.scale // 2) // model.scale) * model.scale for side in (height, width))
     return height, width
 
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from multiprocessing import resource_tracker
@@ -12,7 +13,8 @@ from multiprocessing.pool import Pool
 def processes(count: int, begin: Callable[..., None] | None = None, *args: object) -> Generator[Pool]:
     """Fresh processes, stopped when the block ends, however it ends.
 
-    A terminal's Ctrl-C reaches this process alone, which then stops them; none prints a stack trace of its own.
+    A terminal's Ctrl-C reaches this process alone, which then stops them; none prints a stack trace of its own, and
+    each tidies up what it was about to write.
 
     Args:
         count: How many.
@@ -24,8 +26,14 @@ def processes(count: int, begin: Callable[..., None] | None = None, *args: objec
     """
     with ExitStack() as stack:
         with _ctrl_c_held():
-            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(count, begin, args))
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(count, _begin, (begin, *args)))
         yield pool
+
+
+def _begin(begin: Callable[..., None] | None, *args: object) -> None:
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # as an exception, past every `finally`
+    if begin is not None:
+        begin(*args)
 
 
 @contextmanager

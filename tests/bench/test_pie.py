@@ -9,7 +9,18 @@ import pytest
 from PIL import Image
 
 from nulltext import open_image
-from nulltext.bench.pie import CATEGORIES, SIDE, PieSet, load_pie, plain_caption, published_editor, published_inverter
+from nulltext.bench.cases import Case, Refused
+from nulltext.bench.pie import (
+    CATEGORIES,
+    SIDE,
+    PieSet,
+    load_pie,
+    plain_caption,
+    published_direct,
+    published_editor,
+    published_inverter,
+    read_pie,
+)
 from nulltext.bench.pie_scenes import write_pie_set
 from nulltext.bench.pie_study import spread
 from nulltext.bench.runs import cut_runs, decode_runs, encode_runs
@@ -246,6 +257,9 @@ def test_what_is_wrong_is_said_with_its_entry(pictures, changes, said):
     good, bad = ENTRY, {field: value for field, value in {**ENTRY, **changes}.items() if value is not ...}
     with pytest.raises(CaseError, match=rf"mapping_file.json, entry '101': .*{said}"):
         load_pie(given(pictures, good, bad))
+    entries = read_pie(pictures).entries  # the others can be measured nevertheless
+    assert [type(entry) for entry in entries] == [Case, Refused]
+    assert (entries[1].name, entries[1].where) == ("101", f"{pictures / 'mapping_file.json'}, entry '101'")
 
 
 @pytest.mark.parametrize(
@@ -302,6 +316,8 @@ def test_the_protocol_is_the_published_one(shipped):
     inverter = published_inverter()
     assert (inverter.steps, inverter.inner_steps, inverter.guidance) == (50, 10, 7.5)
     assert inverter.constants == PUBLISHED
+    direct = published_direct()
+    assert (direct.steps, direct.guidance, direct.fixed_point) == (50, 7.5, None)
     shape = published_editor(shipped.cases[1])
     assert (shape.kind, shape.cross_attention, shape.self_attention) == ("refine", 0.4, 0.6)
     assert shape.reweight == {"star": 2.0}

@@ -1,13 +1,26 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from PIL import Image
 
+from nulltext.bench.kept import write_sample
 from nulltext.bench.report import Column, Report
 
 COLUMNS = (Column(name="psnr", label="PSNR, dB"), Column(name="lpips", label="LPIPS", digits=3, better="lower"))
-ABOUT = {"model": "scenes", "dtype": "torch.float32", "device": "cpu", "nulltext": "1", "torch": "2"}
+ABOUT = {
+    "status": "measured",
+    "reason": "",
+    "key": "0",
+    "instruments": "Clip(0) of a folder",
+    "model": "scenes",
+    "revision": "r",
+    "dtype": "torch.float32",
+    "device": "cpu",
+    "nulltext": "1",
+    "torch": "2",
+}
 ROWS = [
     {
         **ABOUT,
@@ -36,6 +49,7 @@ def report() -> Report:
         rows=ROWS,
         plots={"curve": "<svg><g/></svg>"},
         remarks=("One mask is whole.",),
+        options="T 50, N 10",
     )
 
 
@@ -45,7 +59,10 @@ def test_markdown(report):
     assert "PSNR, dB ↑ | LPIPS ↓" in text
     assert "- lpips is missing: no weights." in text
     assert "- One mask is whole." in text
-    assert "2 pictures, 2 edits; scenes in torch.float32 on cpu; nulltext 1, torch 2" in text
+    assert "| n | 1 to 2 | 0 |" in text
+    assert "- run with: T 50, N 10" in text
+    assert "- asked: Clip(0) of a folder" in text
+    assert "2 pictures, 2 edits; scenes (r) in torch.float32 on cpu; nulltext 1, torch 2" in text
 
 
 def test_the_same_numbers_as_json(report):
@@ -53,18 +70,22 @@ def test_the_same_numbers_as_json(report):
     ours = record["tables"]["overall"]["ours"]["psnr"]
     assert (ours["mean"], ours["std"], ours["count"]) == (22.0, 2.0, 2)
     assert (record["pictures"], record["edits"]) == (2, 2)
+    assert (record["command"], record["options"]) == ("nulltext bench ours", "T 50, N 10")
+    assert (record["asked"], record["failed"]) == ("Clip(0) of a folder", {})
     assert record["missing"] == {"lpips": ["no weights."]}
 
 
 def test_html_stands_alone_and_escapes_what_is_the_users(report, tmp_path):
     (tmp_path / "pictures").mkdir()
-    for name in ("source", "ours", "<theirs>"):
-        Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / f"one.{name}.png")
+    for name, stamp in (("source", "one r"), ("ours", "0"), ("<theirs>", "0")):
+        write_sample(tmp_path / "pictures" / f"one.{name}.png", Image.new("RGB", (8, 8)), stamp)
     page = report.html(tmp_path)
     assert "a &lt;b&gt; cat" in page
     assert "&lt;theirs&gt;" in page
     assert "<theirs>" not in page
     assert page.count("data:image/jpeg;base64,") == 3
+    write_sample(tmp_path / "pictures" / "one.ours.png", Image.new("RGB", (8, 8)), "of another row")
+    assert "data:image" not in report.html(tmp_path)
     links: list[str] = []
 
     class Links(HTMLParser):
@@ -86,3 +107,17 @@ def test_what_it_writes(report, tmp_path):
 
 def test_plots_are_the_same_every_time(report, tmp_path):
     assert report.html(tmp_path) == report.html(tmp_path)
+
+
+def test_what_failed_is_told_and_not_counted(report, tmp_path):
+    bad = {**ROWS[1], "status": "failed", "reason": "captions.csv, line 3: no <file>.", "psnr": None, "missing": "{}"}
+    report = replace(report, rows=[ROWS[0], bad, ROWS[2]])
+    assert report.failures() == {"two": "captions.csv, line 3: no <file>."}
+    text, page = report.markdown(), report.html(tmp_path)
+    assert "| ours | 20.00 ± 0.00 | missing |" in text
+    assert "1 pictures, 1 edits" in text
+    assert "- 1 of 2 edits could not be measured by every method (1 rows failed)" in text
+    assert "- two: captions.csv, line 3: no <file>." in text
+    assert "1 of 2 edits could not be measured" in page
+    assert "two: captions.csv, line 3: no &lt;file&gt;." in page
+    assert report.record()["failed"] == report.failures()

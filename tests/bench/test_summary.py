@@ -6,10 +6,10 @@ import pytest
 from nulltext.bench.summary import bootstrap, by_kind, summarize
 
 ROWS = [
-    {"case": "a", "kind": "color", "method": "ours", "sha256": "1", "psnr": 20.0},
-    {"case": "b", "kind": "shape", "method": "ours", "sha256": "1", "psnr": 22.0},
-    {"case": "c", "kind": "color", "method": "ours", "sha256": "2", "psnr": 27.0},
-    {"case": "c", "kind": "color", "method": "theirs", "sha256": "2", "psnr": None},
+    {"status": "measured", "case": "a", "kind": "color", "method": "ours", "sha256": "1", "psnr": 20.0},
+    {"status": "measured", "case": "b", "kind": "shape", "method": "ours", "sha256": "1", "psnr": 22.0},
+    {"status": "measured", "case": "c", "kind": "color", "method": "ours", "sha256": "2", "psnr": 27.0},
+    {"status": "measured", "case": "c", "kind": "color", "method": "theirs", "sha256": "2", "psnr": None},
 ]
 
 

@@ -1,16 +1,22 @@
 """Bad input, as the user meets it: exit code 2, one clear message, no stack trace, nothing written."""
 
+import inspect
 import json
+import os
 import resource
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
+import typer
 from safetensors.torch import save_file
+
+from nulltext.cli.app import app
 
 QUICK = ("--method", "null-text", "--steps", 2, "--inner-steps", 1)
 LONG = "x" * 300
@@ -68,6 +74,17 @@ def teach_words(folder: Path) -> None:
     (folder / "words.txt").write_text("a\nred\nblue\nball\ncat\non\ngrass\n")
 
 
+def generate(kit: Kit, caption: str, *more: object) -> Sequence[object]:
+    return ("generate", caption, "--model", kit.tiny, "--steps", 1, *more)
+
+
+def there(name: str) -> str:
+    """A file in the folder above, by a name that begins with a dash from there."""
+    os.chdir(Path.cwd().parent)
+    Path(name).touch()
+    return name
+
+
 CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
     "no such picture": (lambda kit: invert(kit, kit.folder / "nowhere.png"), ["nowhere.png", "no file"]),
     "not a picture": (
@@ -117,10 +134,24 @@ CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
         ["lacks unet"],
     ),
     "no such model": (lambda kit: invert(kit, kit.photo, model=kit.folder / "no-model"), ["no-model"]),
-    "no such device": (
-        lambda kit: (*invert(kit, kit.photo), "--device", "quantum"),
-        ["quantum", "cpu"],
-    ),
+    **{
+        f"device {name!r}": (
+            lambda kit, name=name: (*invert(kit, kit.photo), "--device", name),
+            ["cannot compute", "cpu"],
+        )
+        for name in (
+            "quantum",
+            "meta",
+            "xla",
+            "hpu",
+            "vulkan",
+            "mkldnn",
+            "privateuseone",
+            "cpu:x",
+            "cuda:99",
+            "cpu\ncpu",
+        )
+    },
     "a file whose model may be anywhere": (lambda kit: ("edit", kit.inverted, "a cat"), ["--model"]),
     "options of another method": (
         lambda kit: ("invert", kit.photo, "a cat", "--model", kit.tiny, "--method", "ddim", "--inner-steps", 3),
@@ -167,9 +198,74 @@ CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
         lambda kit: edit(kit, kit.inverted, "a cat", "a dog", "-o", "x.png"),
         ["x.png", "folder"],
     ),
-    "a size that is none": (
-        lambda kit: ("generate", "a cat", "--model", kit.tiny, "--size", "large"),
-        ["large", "128x192"],
+    **{
+        f"size {name}": (lambda kit, size=size: generate(kit, "a cat", "--size", size), words)
+        for name, size, words in [
+            ("that is none", "large", ["large", "128x192"]),
+            ("of not-a-number", "nanxnan", ["nanxnan", "128x192"]),
+            ("of nothing", "0x64", ["size=0", "at least 1"]),
+            ("of more than any memory", "99999x99999", ["99999x99999", "16777216"]),
+            ("of thousands of digits", "9" * 5000 + "x64", ["999", "128x192"]),
+        ]
+    },
+    **{
+        f"caption {name}": (lambda kit, caption=caption: generate(kit, caption), words)
+        for name, caption, words in [
+            ("of punctuation", "?!", ["?!", "at least one word"]),
+            ("of an underscore", "_", ["at least one word"]),
+            ("of an emoji", "🦄", ["at least one word"]),
+            ("of a family of emoji", "👩‍🚀 👍🏽", ["at least one word"]),
+            ("of 5,000 words", "word " * 5000, ["25000 characters", "10000"]),
+            ("of as many words as are looked at", "wordy " * 1666, ["tokens", "do not fit"]),
+            ("of 10 MB", "word " * 2_000_000, ["10000000 characters"]),
+            ("of 10 MB of blanks", " " * 10_000_000, ["10000000 characters"]),
+            ("that is not UTF-8", "a c\udce9t", ["udce9", "not UTF-8"]),
+            ("with a NUL", "a c\0t", ["x00", "NUL"]),
+            ("with a bell", "a c\at", ["x07", "control character"]),
+        ]
+    },
+    "an emoji on the embedded model": (lambda _: ("generate", "🦄"), ["at least one word"]),
+    "an emoji beside words on the embedded model": (lambda _: ("generate", "a red 🦄"), ["'🦄'", "words.txt"]),
+    "an emoji that a model was not taught": (
+        lambda kit: invert(kit, kit.photo, "a red ball ♥", changed_model(kit, "taught", teach_words)),
+        ["'♥'", "words.txt"],
+    ),
+    **{
+        f"name {name}": (arguments, words)
+        for name, arguments, words in [
+            ("with a dash", lambda kit: ("invert", "-dash.png", "a cat", "--model", kit.tiny), ["./-dash.png", "--"]),
+            ("with two dashes", lambda _: ("show", "--dash.safetensors"), ["./--dash.safetensors"]),
+            ("with a dash, there", lambda _: ("show", there("-file")), ["./-file"]),
+            ("not UTF-8", lambda kit: invert(kit, Path("caf\udce9.png")), ["caf", "not UTF-8"]),
+            ("not UTF-8 to write", lambda kit: (*invert(kit, kit.photo), "-o", "\udce9.safetensors"), ["not UTF-8"]),
+            ("not UTF-8 after --", lambda _: ("show", "--", "caf\udce9"), ["not UTF-8"]),
+            ("of a model not UTF-8", lambda kit: invert(kit, kit.photo, model=Path("\udce9")), ["not UTF-8"]),
+            ("with a NUL", lambda _: ("show", "a\0b"), ["NUL"]),
+            ("without end", lambda _: ("show", "x" * 10**7), ["10000000 characters"]),
+        ]
+    },
+    **{
+        f"training into {name}": (lambda kit, folder=folder: ("train", folder(kit)), words)
+        for name, folder, words in [
+            ("the root", lambda _: "/", ["/", "Give it a name"]),
+            ("the system's own", lambda _: "/proc", ["/proc"]),
+            ("a folder with other things", lambda kit: kit.photo.parent, ["photo.png", "new folder"]),
+            ("a file", lambda kit: kit.photo, ["is a file"]),
+        ]
+    },
+    "training with its work in the root": (lambda _: ("train", "new", "--work", "/"), ["work: /"]),
+    **{
+        f"{option} {value}": (lambda kit, more=(option, value): edit(kit, kit.inverted, "a cat", *more), words)
+        for option, value, words in [
+            ("--cross", "nan", ["nan", "share"]),
+            ("--self", "inf", ["inf", "share"]),
+            ("--weight", "cat=nan", ["nan", "-4 to 10"]),
+            ("--weight", "cat=inf", ["inf", "-4 to 10"]),
+        ]
+    },
+    "a sweep over not-a-number": (
+        lambda kit: ("sweep", kit.inverted, "a cat", "--model", kit.tiny, "--over", "self=0,nan"),
+        ["nan", "share"],
     ),
 }
 
@@ -206,11 +302,97 @@ def test_force_is_not_the_answer_to_a_folder(kit, run, here):
     assert "--force" not in result.stderr
 
 
+def options():
+    """Every option of every command, with what the command needs besides."""
+
+    def walk(command, path):
+        for name, each in getattr(command, "commands", {}).items():
+            yield from walk(each, (*path, name))
+        if not hasattr(command, "commands"):
+            needs = ["x" for param in command.params if param.param_type_name == "argument"]
+            for param in command.params:
+                if param.param_type_name == "option" and not param.is_flag:
+                    over = [
+                        word
+                        for each in command.params
+                        if each.required and each.opts[0].startswith("--") and each is not param
+                        for word in (each.opts[0], "x")
+                    ]
+                    number = of_number(inspect.signature(command.callback).parameters[param.name].annotation)
+                    yield pytest.param(
+                        command, [*needs, *over], param.opts[0], number, id=f"{' '.join(path)} {param.opts[0]}"
+                    )
+
+    return list(walk(typer.main.get_command(app), ()))
+
+
+def of_number(annotation):
+    """Which number an option is of, through what typer notes of it, None and lists; None if of none."""
+    if annotation in {int, float}:
+        return annotation
+    return next(filter(None, map(of_number, get_args(annotation))), None)
+
+
+OPTIONS = options()
+NUMBERS = [each for each in OPTIONS if each.values[3]]
+NAMES = [each for each in OPTIONS if not each.values[3]]
+
+
+def test_the_walk_finds_options():
+    assert {"edit --guidance", "train --hours", "bench speed --steps", "demo --seed"} <= {each.id for each in NUMBERS}
+    assert {"invert --output", "edit --blend", "web --auth", "bench pie --data"} <= {each.id for each in NAMES}
+
+
+@pytest.fixture
+def refused(here, capsys):
+    """What a command says to arguments that it ends at, with nothing written: quick, no box is drawn."""
+
+    def call(command, *args):
+        with (
+            pytest.raises((typer.Exit, typer.BadParameter)) as caught,
+            command.make_context("nulltext", list(args)) as it,
+        ):
+            command.invoke(it)
+        assert caught.value.exit_code == 2
+        assert list(here.iterdir()) == []
+        return f"{capsys.readouterr().err} {getattr(caught.value, 'param', None) and caught.value.param.opts}"
+
+    return call
+
+
+@pytest.mark.parametrize(("command", "needs", "option", "number"), NUMBERS)
+def test_an_option_takes_no_number_that_is_none(command, needs, option, number, refused):
+    """Each is refused before anything is opened: there is nothing of the names that the command is given."""
+    more = {int: ("0.5", str(10**30), "9" * 5000), float: ("1e999",)}[number]
+    for value in ("nan", "inf", "-inf", "x", "", *more):
+        assert option in refused(command, *needs, option, value)
+
+
+@pytest.mark.parametrize(("command", "needs", "option", "number"), NAMES)
+def test_an_option_takes_no_empty_name(command, needs, option, number, refused):
+    assert option in refused(command, *needs, option, "")
+    assert option in refused(command, *needs, f"{option}=")
+
+
 @pytest.mark.parametrize("seed", [-1, 2**63])
 def test_seeds_that_are_none(seed, run, tiny):
     result = run("generate", "a cat", "--model", tiny, "--seed", seed)
     assert result.exit_code == 2
     assert "--seed" in result.stderr
+
+
+def test_a_name_with_a_dash_works_after_two(kit, run, run_json, here):
+    shutil.copy(kit.photo, here / "-dash.png")
+    result = run("invert", "--model", kit.tiny, "--steps", 1, "--", "-dash.png", "a cat")
+    assert result.exit_code == 0, result.output
+    assert "nulltext edit ./-dash.safetensors" in result.stdout
+    assert run_json("show", "./-dash.safetensors")["caption"] == "a cat"
+
+
+def test_a_caption_may_have_lines_and_emoji(kit, run_json):
+    caption = "a cat\nbeside a 🦄"
+    made = run_json("generate", caption, "--model", kit.tiny, "--steps", 1)
+    assert made["caption"] == caption
 
 
 def test_debug_shows_where(kit, run):

@@ -1,5 +1,6 @@
 """The options of Prompt-to-Prompt on the command line."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from nulltext import Blend, PromptToPrompt, contact_sheet
+from nulltext import Blend, ModelIdentity, PromptToPrompt, contact_sheet
 from nulltext.cli.controls import read_blend, read_cross, read_share, read_weights
+from nulltext.cli.show import begin_with
 from nulltext.cli.sweep import vary
 from nulltext.editing import prompt_to_prompt
 from nulltext.errors import SettingError
+from nulltext.models import embedded, weights
+from nulltext.models.recommended import FILE, Recommended
+from nulltext.models.weights import recommended_in
 
 
 @pytest.fixture
@@ -78,7 +83,7 @@ def test_every_option_reaches_every_point_of_a_sweep(run_json, here, inverted, t
 def test_without_options_the_settings_are_the_defaults(run, inverted, tiny, editors):
     assert run("edit", inverted, "a red dog", "--model", tiny).exit_code == 0
     assert run("sweep", inverted, "a red dog", "--model", tiny, "--over", "self=0.8").exit_code == 0
-    assert editors == [PromptToPrompt()] * 2
+    assert editors == [PromptToPrompt(), PromptToPrompt(cross_attention=0.8, self_attention=0.8)]
 
 
 def test_masks_and_maps_are_written_only_when_asked_for(run_json, here, inverted, tiny):
@@ -110,7 +115,54 @@ def test_a_drawn_mask_and_words_to_keep_out_bound_the_change(run, here, inverted
 def test_it_says_which_kind_it_took_and_prints_only_paths(run, inverted, tiny):
     result = run("edit", inverted, "a red dog", "a dog", "--model", tiny)
     assert result.stdout.split() == ["photo-a-red-dog.png", "photo-a-dog.png"]
-    assert result.stderr.splitlines() == ["replace: a red dog", "refine: a dog"]
+    assert result.stderr.splitlines() == ["replace: a red dog", "refine: a dog", *LEFT]
+
+
+LEFT = ["--cross 0.8, published for Stable Diffusion", "--self 0.4, published for Stable Diffusion"]
+
+
+@pytest.mark.parametrize("command", [("edit",), ("sweep", "--over", "weight:dog=1,2")], ids=lambda command: command[0])
+def test_what_is_left_to_the_model_is_said_with_its_reason(run, run_json, here, inverted, tiny, command):
+    name, *over = command
+    recommending = shutil.copytree(tiny, here / "mine")
+    given = (name, inverted, "a red dog", *over, "--model", recommending)
+    assert run(*given).stderr.splitlines()[-2:] == LEFT
+    (recommending / FILE).write_text('{"self_attention": 0.6}')
+    said = run_json(*given, "--blend", "cat:dog", "--force")["left_to_the_model"]
+    assert said["--self"] == "0.6, recommended by the model 'mine'"
+    assert said["--threshold"] == "0.3, published for Stable Diffusion"
+    assert "--self" not in run_json(*given, "--self", "0.1", "--force")["left_to_the_model"]
+
+
+def test_an_edit_records_the_settings_that_were_in_force(run_json, inverted, tiny):
+    given = ("edit", inverted, "a red dog", "--model", tiny, "--force")
+    assert run_json(*given)["settings"] == [{"cross": 0.8, "self": 0.4, "threshold": None}]
+    one = run_json(*given, "--cross", "dog=0.1", "--blend", "cat:dog", "--self", "0.2-0.3")["settings"]
+    assert one == [{"cross": {"": 0.8, "dog": 0.1}, "self": [0.2, 0.3], "threshold": 0.3}]
+    assert run_json(*given, "--plain")["settings"] == []
+
+
+def test_the_help_says_what_is_in_force_and_why(run):
+    """The figures there are those of the embedded model, and the published ones."""
+    embedded_ones, published = recommended_in(embedded.FOLDER), Recommended()
+    said = " ".join(run("edit", "--help").stdout.replace("│", " ").split())
+    for name in ("cross_attention", "self_attention", "threshold"):
+        scenes, other = getattr(embedded_ones, name), getattr(published, name)
+        assert (
+            f"the model recommends: {scenes:g} the embedded one; others, unless they say so themselves, {other:g} as "
+            "published for Stable Diffusion"
+        ) in said
+
+
+def test_show_says_what_edits_begin_with(run, run_json, inverted):
+    told = run_json("show", inverted)["edits_begin_with"]
+    assert told["--self"].startswith("0.4, published for Stable Diffusion, unless '")
+    assert "0.4, published for Stable Diffusion" in " ".join(run("show", inverted).stdout.split())
+    assert begin_with(ModelIdentity("scenes", weights.digest(weights.files(embedded.FOLDER), embedded.FOLDER))) == {
+        "--cross": "0.8, recommended by the model 'scenes'",
+        "--self": "0.8, recommended by the model 'scenes'",
+        "--threshold": "0.3, recommended by the model 'scenes'",
+    }
 
 
 def test_plain_leaves_attention_alone(run_json, inverted, tiny):
@@ -155,7 +207,7 @@ def test_in_a_chain_each_caption_is_matched_with_the_one_before(run_json, invert
         (["--weight", "tiger=2"], "'tiger' is not in the caption 'a red dog'"),
         (["--weight", "dog=twice"], "expected a word and a factor"),
         (["--weight", "2"], "expected a word and a factor"),
-        (["--weight", "dog=11"], "expected -4 to 10"),
+        (["--weight", "dog=11"], "from -4 to 10"),
         (["--cross", "most"], "expected a share of the steps"),
         (["--self", "0.8-0.2"], "start <= end"),
         (["--blend", "tiger:dog"], "'tiger' is not in the caption 'a red cat'"),
@@ -299,7 +351,8 @@ def test_a_sweep_says_its_kind_and_which_masks_are_empty(run, inverted, tiny):
     options = ("--model", tiny, "--keep-out", "cat", "--over", "threshold=0,0.98")
     result = run("sweep", inverted, "a dog", *options)
     assert result.stdout.split() == ["photo-a-dog-sweep.png"]
-    kind, empty = result.stderr.splitlines()
+    kind, *left, empty = result.stderr.splitlines()
+    assert left == LEFT
     assert kind == "refine: a dog"
     assert empty.startswith("threshold 0: the mask of 'a dog' is empty")
 

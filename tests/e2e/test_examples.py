@@ -5,26 +5,19 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+import typer
 from PIL import Image
 
-from nulltext import to_image
-from nulltext.scenes.renderer import render
-from nulltext.scenes.world import Scene, Thing
+from nulltext.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line.split("  #")[0].strip() for line in README.splitlines() if line.startswith("nulltext ")]
-
-
-@pytest.fixture
-def red_ball(here: Path) -> Path:
-    """`picture.png`, which the README begins with."""
-    scene = Scene(things=(Thing(shape="ball", color="red"),), ground="grass", time="sunny")
-    to_image(render([scene]).pixels).save("picture.png")
-    return here / "picture.png"
 
 
 def test_invert_and_edit(here, environment):
@@ -62,8 +55,17 @@ def test_own_photo_stable_diffusion_keeps_to_the_picture_and_caption_it_inverted
     assert len(list(here.iterdir())) == 2
 
 
-def test_the_six_lines_of_the_readme(red_ball, here):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def quickly(line: str) -> list[str]:
+    """A command of the README with as few steps as there can be."""
+    words = shlex.split(line)[1:]
+    return [*words, "--steps", "2"] if words[0] in {"invert", "generate"} else words
+
+
+def test_the_first_lines_of_the_readme_run_in_an_empty_folder(here, run):
+    """The command that makes the picture, then the six lines, as they stand but for the steps."""
+    before, code = re.findall(r"```(?:python)?\n(.*?)```", README.split("## Six lines of Python")[1], re.DOTALL)[:2]
+    result = run(*quickly(before))
+    assert result.exit_code == 0, result.output
     exec(code.replace("DirectInversion()", "DirectInversion(steps=2)"), {})  # noqa: S102  our own page
     assert Image.open("edited.png").size == (128, 128)
 
@@ -74,9 +76,26 @@ def test_every_command_of_the_readme_is_one(line, run):
     assert result.exit_code == 0, result.output
 
 
-def test_the_first_commands_of_the_readme_work_in_order(red_ball, run):
-    for line in COMMANDS[:6]:
-        words = shlex.split(line)[1:]
-        quick = ["--steps", "2"] if words[0] in ("invert", "generate") else []
-        result = run(*words, *quick)
+def test_the_first_commands_of_the_readme_work_in_order(here, run):
+    """From an empty folder: the first of them makes the picture."""
+    for line in COMMANDS[:7]:
+        result = run(*quickly(line))
         assert result.exit_code == 0, result.output
+
+
+def leaves(command: click.Command, *names: str) -> Iterator[tuple[str, click.Command]]:
+    inside = getattr(command, "commands", None)
+    if inside is None:
+        yield " ".join(names), command
+    else:
+        for name, each in inside.items():
+            yield from leaves(each, *names, name)
+
+
+def test_every_command_prints_for_machines_as_the_readme_says():
+    options = {
+        name: {option for parameter in command.params for option in parameter.opts}
+        for name, command in leaves(typer.main.get_command(app))
+    }
+    assert len(options) > 15
+    assert [name for name, each in options.items() if "--json" not in each] == []

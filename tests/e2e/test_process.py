@@ -89,6 +89,42 @@ def test_ctrl_c_leaves_nothing_behind(here, photo, tiny, program, environment):
     assert list(here.iterdir()) == []
 
 
+SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+SLOW = """
+import time, typer
+from nulltext.cli.command import Command
+from nulltext.files import writing
+
+app = typer.Typer()
+
+@app.command(cls=Command)
+def work():
+    with writing("a.bin", overwrite=True) as file:
+        file.write(b"ne")
+        file.flush()
+        print("writing", flush=True)
+        time.sleep(60)
+
+app()
+"""
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("before", [None, b"old"])
+def test_a_signal_in_the_middle_of_a_write_leaves_what_was_there(number, before, here, environment):
+    if before is not None:
+        (here / "a.bin").write_bytes(before)
+    inherited = signal.signal(signal.SIGINT, signal.SIG_DFL)  # as above
+    try:
+        process = subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE, text=True, env=environment)
+    finally:
+        signal.signal(signal.SIGINT, inherited)
+    assert process.stdout.readline() == "writing\n"
+    process.send_signal(number)
+    assert process.wait(timeout=60) == SIGNALS[number]
+    assert {path.name: path.read_bytes() for path in here.iterdir()} == ({} if before is None else {"a.bin": before})
+
+
 def test_ctrl_c_that_a_library_turns_into_another_error_is_still_one(capfd):
     app = typer.Typer()
 

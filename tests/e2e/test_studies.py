@@ -1,10 +1,18 @@
 """The studies behind the paper's claims, on a picture or two in a few steps."""
 
+import json
 import math
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
+import typer
 from pyarrow import parquet
+
+from nulltext.cli.app import app
+from nulltext.cli.command import SOME_FAILED
+from nulltext.cli.spelling import spelled
 
 QUICK = ("--limit", 1, "--steps", 2)
 
@@ -70,11 +78,42 @@ def test_pie_bench(run_json):
     small = Path(__file__).parents[1] / "bench" / "pie"
     record = run_json("bench", "pie", "--data", small, "--limit", 2, "--steps", 2, "--inner-steps", 1, "--lenient")
     table = record["tables"]["overall"]
-    assert list(table) == ["DDIM inversion + P2P", "null-text + P2P"]
+    assert list(table) == ["DDIM inversion + P2P", "direct inversion + P2P", "null-text + P2P"]
     assert table["null-text + P2P"]["psnr"]["count"] + table["null-text + P2P"]["psnr"]["missing"] == 2
     assert table["null-text + P2P"]["structure_distance"]["mean"] is None  # no DINO on this machine: no number
     assert "structure_distance" in record["missing"]
     assert "masks of 2" in record["remarks"][0]
+    for told in ("Clip(", "of the scenes model", "Lpips(squeeze"):
+        assert told in record["asked"]
+    for told in ("T 2", "N 1", "w 7.5", "limit 2", "lenient True"):
+        assert told in record["options"]
+
+
+def pie_set(folder: Path, **prompts: str) -> Path:
+    """A copy of the small set with other prompts for its first entry."""
+    shutil.copytree(Path(__file__).parents[1] / "bench" / "pie", folder)
+    mapping = json.loads((folder / "mapping_file.json").read_text())
+    next(iter(mapping.values())).update(prompts)
+    (folder / "mapping_file.json").write_text(json.dumps(mapping))
+    return folder
+
+
+def test_pie_bench_needs_a_model_for_real_captions_and_says_so_before_anything_is_read(run, here: Path):
+    shutil.rmtree(pie_set(here / "real", original_prompt="a [rusty] bicycle") / "annotation_images")
+    result = run("bench", "pie", "--data", "real", "--clip", "nowhere")
+    assert result.exit_code == 2
+    assert "give --model CompVis/stable-diffusion-v1-4" in " ".join(result.output.split())
+    assert "a rusty bicycle" in result.output
+    assert not (here / "nulltext-bench").exists()
+
+
+def test_an_entry_of_pie_bench_with_a_caption_too_long_is_told_before_anything_is_inverted(run, here: Path):
+    pie_set(here / "set", original_prompt="a photo of a red ball on grass " * 20, blended_word="")
+    result = run("bench", "pie", "--data", "set", "--limit", 1)
+    assert result.exit_code == 2
+    (reason,) = {row["reason"] for row in parquet.read_table("nulltext-bench/pie/rows.parquet").to_pylist()}
+    assert "mapping_file.json, entry '000000000000': the caption has" in reason
+    assert "do not fit" in reason
 
 
 def test_pictures_of_ones_own(run_json, here: Path, picture):
@@ -87,7 +126,77 @@ def test_pictures_of_ones_own(run_json, here: Path, picture):
     assert record["tables"]["overall"]["null-text"]["psnr_truth"]["missing"] == 1
 
 
-@pytest.mark.parametrize("study", ["seeds", "guidance", "compare", "ablation"])
+OVER_DATA = ["seeds", "guidance", "compare", "ablation", "methods"]
+BAD_ROWS = (
+    ("cat.png,a photo of a red zebra on grass,a photo of a blue ball on grass", "zebra"),
+    ("cat.png,a photo of a red ball on grass," + "a red ball " * 40, "do not fit"),
+    ("gone.png,a photo of a red ball on grass,a photo of a blue ball on grass", "there is no file 'gone.png'"),
+    ("text.png,a photo of a red ball on grass,a photo of a blue ball on grass", "text.png is not a picture"),
+)
+
+
+def bad_folder(here: Path, picture, *good: str) -> Path:
+    (here / "mine").mkdir()
+    picture.save(here / "mine" / "cat.png")
+    (here / "mine" / "text.png").write_text("no picture")
+    rows = [row for row, _ in BAD_ROWS] + list(good)
+    named = [f"{row},row{number}" for number, row in enumerate(rows)]
+    (here / "mine" / "captions.csv").write_text("\n".join(["file,source,target,name", *named]))
+    return here / "mine" / "captions.csv"
+
+
+@pytest.mark.parametrize("study", OVER_DATA)
+def test_where_nothing_can_be_measured_the_reasons_are_there(run, here: Path, picture, study):
+    file = bad_folder(here, picture)
+    result = run("bench", study, "--data", "mine")
+    assert result.exit_code == 2
+    assert "none of the 4 entries could be measured" in " ".join(result.output.split())
+    rows = parquet.read_table(here / "nulltext-bench" / study / "rows.parquet").to_pylist()
+    for number, (_, said) in enumerate(BAD_ROWS):
+        reasons = {row["reason"] for row in rows if f"{file.name}, line {number + 2}" in row["where"]}
+        assert len(reasons) == 1
+        assert f"{file.name}, line {number + 2}" in (reason := reasons.pop())
+        assert said in reason
+
+
+def test_bad_rows_are_rows_and_the_good_ones_are_measured(run, here: Path, picture):
+    bad_folder(here, picture, "cat.png,a photo of a red ball on grass,a photo of a blue ball on grass")
+    result = run("bench", "guidance", "--data", "mine", "--steps", 1)
+    assert result.exit_code == SOME_FAILED
+    assert "4 of 5 edits could not be measured" in result.stderr
+    for number in range(2, 6):
+        assert f"captions.csv, line {number}" in result.stderr
+    assert "1 pictures, 1 edits" in (here / "nulltext-bench" / "guidance" / "report.md").read_text()
+
+
+COMMANDS: dict[str, list[str]] = {
+    "seeds": ["--data", "my pictures/a 'b' $c", "--limit", "3", "--guidance", "2.5", "--clip", "a clip"],
+    "guidance": ["--workers", "2", "--output", "-x; y", "--model", "a model", "--device", "cpu"],
+    "methods": ["--dtype", "bfloat16", "--config", "c*nfig", "--json"],
+    "compare": ["--iterations", "7", "--inner-steps", "3", "--debug"],
+    "ablation": ["--budget", "2", "--budget", "3", "--at-once", "4"],
+    "pie": ["--data", "PIE Bench", "--lenient", "--dino", "d i n o", "--steps", "9"],
+}
+
+
+@pytest.mark.parametrize(("study", "given"), [*COMMANDS.items(), ("pie", ["--data", "x"]), ("ablation", [])])
+def test_the_command_in_a_report_is_the_command_that_was_run(study, given):
+    bench = typer.main.get_command(app).commands["bench"]
+
+    def context(arguments: list[str]) -> typer.Context:
+        parents = bench.context_class(bench, info_name="bench", parent=bench.context_class(bench, info_name="nulltext"))
+        return bench.commands[study].make_context(study, arguments, parent=parents)
+
+    first = context(list(given))
+    words = shlex.split(spelled(first))
+    assert words[:3] == ["nulltext", "bench", study]
+    assert context(words[3:]).params == first.params
+    for parameter in first.command.params:  # also what was left to its default stands there
+        if parameter.default is not None and not isinstance(parameter.default, bool) and parameter.name != "help":
+            assert max(parameter.opts, key=len) in words
+
+
+@pytest.mark.parametrize("study", OVER_DATA)
 def test_a_folder_without_captions(run, here: Path, study):
     (here / "empty").mkdir()
     result = run("bench", study, "--data", "empty")

@@ -85,18 +85,24 @@ def held_out(tmp_path_factory) -> tuple[Path, str]:
 
 
 @contextmanager
-def visit(browser: Browser, url: str, size: tuple[int, int]) -> Iterator[Page]:
-    """A visitor with a browser window of their own; what the page complains of fails the test."""
+def visit(browser: Browser, url: str, size: tuple[int, int], path: str = "/", shows: str = "#invert") -> Iterator[Page]:
+    """A visitor with a browser window of their own; what the page complains of, or asks of others, fails the test."""
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
     context.set_default_timeout(60_000)
     page, complaints = context.new_page(), []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.goto(url)
-    page.wait_for_selector("#invert")
+    page.on("request", lambda request: complaints.append(request.url) if elsewhere(request.url, url) else None)
+    page.goto(f"{url}{path}")
+    page.wait_for_selector(shows)
     yield page
     context.close()
     assert not complaints, complaints
+
+
+def elsewhere(asked: str, url: str) -> bool:
+    """Whether a request leaves the server."""
+    return not asked.startswith((f"{url}/", f"blob:{url}/", "data:"))
 
 
 def open_picture(page: Page, path: Path, said: str) -> None:
@@ -200,6 +206,32 @@ def test_the_first_page_load(server, browser):
     start = time.monotonic()
     with visit(browser, server, WIDE):
         assert time.monotonic() - start <= 3
+
+
+@needs_browser
+def test_the_description_of_the_api(server, browser):
+    with visit(browser, server, WIDE, "/api/docs", ".opblock") as page:
+        page.get_by_text("/api/models").click()
+        page.get_by_role("button", name="Try it out").click()
+        page.get_by_role("button", name="Execute").click()
+        expect(page.locator(".live-responses-table tbody .response-col_status").first).to_contain_text("200")
+
+
+@needs_browser
+def test_a_script_that_got_into_the_page_does_not_run(server, browser):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(server)
+    page.wait_for_selector("#invert")
+    page.evaluate("""() => {
+        document.querySelector("#message").innerHTML = '<img src="data:," onerror="window.ran = true">';
+        const script = document.createElement("script");
+        script.textContent = "window.ran = true";
+        document.body.append(script);
+    }""")
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.ran") is None
+    context.close()
 
 
 BAD = {

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from nulltext.attention.record import Record
 from nulltext.attention.sites import Site
+from nulltext.editing.base import in_force
 from nulltext.editing.blend import Blend, Blender
 from nulltext.errors import EmptyMaskError, WordNotFoundError
 from nulltext.models.base import Model
@@ -44,7 +45,7 @@ def maps_of(model: Model, spots: Sequence[dict[str, Tensor]]) -> Tensor:
 def blender(model: Model, blend: Blend, maps: Tensor, *, bases: Sequence[int] = (0, 0)) -> Blender:
     captions = [model.tokenize(caption) for caption in CAPTIONS[: len(maps)]]
     return Blender(
-        [blend] * (len(maps) - 1),
+        [in_force(blend, model)] * (len(maps) - 1),
         captions,
         bases=bases[: len(maps) - 1],
         steps=STEPS,

@@ -36,7 +36,7 @@ def test_bad_input(model):
         generate(model, "")
     with pytest.raises(SettingError, match="3 seeds for 2 captions"):
         generate(model, ["a cat", "a dog"], seed=[1, 2, 3])
-    with pytest.raises(SettingError, match="0 steps"):
+    with pytest.raises(SettingError, match="steps=0"):
         generate(model, "a cat", steps=0)
     with pytest.raises(SettingError, match="size"):
         generate(model, "a cat", size=(0, 8))

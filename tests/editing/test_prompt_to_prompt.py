@@ -312,7 +312,7 @@ def test_another_captions_weight_leaves_the_reconstruction(any_model, inversion,
     ("control", "controlled_steps"),
     [
         (PromptToPrompt(self_attention=0.4, most_tokens=16), {("cross", 64): 4, ("cross", 16): 4, ("self", 16): 2}),
-        (PromptToPrompt(), {("cross", 64): 4, ("cross", 16): 4, ("self", 64): 4, ("self", 16): 4}),
+        (PromptToPrompt(), {("cross", 64): 4, ("cross", 16): 4, ("self", 64): 2, ("self", 16): 2}),
         (PromptToPrompt(cross_attention=0.0, self_attention=0.0, maps=True), {("cross", 64): 5}),
     ],
     ids=str,

@@ -88,8 +88,8 @@ def test_no_clip_of_its_own(model, inversion):
     ["iterations", "views", "width", "scales", "composition", "screen", "structure", "sparsity", "learning_rate"],
 )
 def test_settings_out_of_range(name):
-    with pytest.raises(SettingError, match=f"{name}: got -1; expected"):
-        Text2LIVE(**{name: type(getattr(Text2LIVE, name))(-1)})
+    with pytest.raises(SettingError, match=f"{name}=-1; expected"):
+        Text2LIVE(**{name: type(getattr(Text2LIVE, name) or 0)(-1)})
 
 
 def test_a_screen_without_the_caption():

@@ -89,10 +89,12 @@ def test_no_clip_of_its_own(model, inversion):
         VQGANCLIP()(model, inversion, TARGET)
 
 
-@pytest.mark.parametrize("name", ["iterations", "cutouts", "keep", "learning_rate"])
-def test_settings_out_of_range(name):
-    with pytest.raises(SettingError, match=f"{name}: got -1; expected"):
-        VQGANCLIP(**{name: type(getattr(VQGANCLIP, name))(-1)})
+@pytest.mark.parametrize(
+    ("name", "number"), [("iterations", -1), ("cutouts", -1), ("keep", -1.0), ("learning_rate", -1.0)]
+)
+def test_settings_out_of_range(name, number):
+    with pytest.raises(SettingError, match=f"{name}=-1; expected"):
+        VQGANCLIP(**{name: number})
 
 
 def test_no_caption(model, inversion, editor):

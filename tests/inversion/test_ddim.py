@@ -58,7 +58,7 @@ def test_bad_captions_and_settings(model, photo):
         DDIM()(model, photo, "")
     with pytest.raises(CaptionTooLongError):
         DDIM()(model, photo, "cat " * 30)
-    with pytest.raises(SettingError, match="2000 steps"):
+    with pytest.raises(SettingError, match="steps=2000"):
         DDIM(steps=2000)(model, photo, CAPTION)
 
 

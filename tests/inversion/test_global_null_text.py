@@ -80,7 +80,7 @@ def test_bad_captions_and_settings(model, photo):
     ):
         with pytest.raises(SettingError, match=named):
             GlobalNullText(**settings)
-    with pytest.raises(SettingError, match="2000 steps"):
+    with pytest.raises(SettingError, match="steps=2000"):
         GlobalNullText(steps=2000)(model, photo, CAPTION)
     with pytest.raises(CaptionError):
         GlobalNullText()(model, photo, " ")

@@ -10,6 +10,7 @@ from nulltext.diffusion.sampling import sample
 from nulltext.errors import Cancelled, EmptyCaptionError, SettingError
 from nulltext.inversion.reconstruct import step_nulls
 from nulltext.inversion.stopping import PAPER, PUBLISHED, Constants
+from nulltext.models.recommended import Recommended
 
 CAPTION = "a red ball on grass"
 
@@ -203,7 +204,7 @@ def test_an_empty_caption(model, photo):
 
 
 def test_the_guidance_is_the_models_own_unless_it_is_given(model, photo):
-    other = dataclasses.replace(model, guidance=3.0)
+    other = dataclasses.replace(model, recommended=Recommended(guidance=3.0))
     for method, w in ((NullText(steps=1, inner_steps=1), 3.0), (NullText(steps=1, inner_steps=1, guidance=5.0), 5.0)):
         inversion = method(other, photo, CAPTION)
         assert inversion.guidance == inversion.settings["guidance"] == w

@@ -67,9 +67,10 @@ def test_bad_captions_and_settings(model, photo):
         ({"inner_steps": 0}, "inner_steps=0"),
         ({"guidance": 1.0}, "DDIM"),
         ({"steps": 101}, "steps=101"),
-        ({"constants": dataclasses.replace(PUBLISHED, learning_rate=-1.0)}, "learning_rate=-1"),
     ):
         with pytest.raises(SettingError, match=named):
             RandomPivot(**settings)
+    with pytest.raises(SettingError, match="learning_rate=-1"):
+        dataclasses.replace(PUBLISHED, learning_rate=-1.0)
     with pytest.raises(CaptionError):
         RandomPivot()(model, photo, "")

@@ -157,7 +157,7 @@ def test_bad_captions_and_settings(model, photo):
     ):
         with pytest.raises(SettingError, match=named):
             TextualInversion(**settings)
-    with pytest.raises(SettingError, match="2000 steps"):
+    with pytest.raises(SettingError, match="steps=2000"):
         TextualInversion(steps=2000)(model, photo, CAPTION)
     with pytest.raises(CaptionError):
         TextualInversion()(model, photo, " ")

@@ -1,5 +1,9 @@
+import dataclasses
+import inspect
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import nulltext
@@ -14,7 +18,16 @@ from nulltext import (
     TextualInversion,
     invert_together,
 )
-from nulltext.errors import Cancelled, CaptionError, SettingError
+from nulltext.errors import (
+    Cancelled,
+    CaptionError,
+    CaptionTooLongError,
+    DivergedError,
+    ImageError,
+    OutOfMemoryError,
+    PicturesFailedError,
+    SettingError,
+)
 
 CAPTIONS = ("a red ball on grass", "a cat", "a photo of a dog on grass", "a blue ball", "grass")
 METHODS = (
@@ -120,12 +133,91 @@ def test_progress_says_which_picture(model, pictures):
     assert [event.step for event in events if event.picture == 2 and event.phase == "invert"] == [1, 2]
 
 
-def test_bad_settings_and_captions(model, pictures):
+def test_bad_settings(model, pictures):
     with pytest.raises(SettingError, match=r"at_once=0.*at least 1"):
         list(invert_together(model, DDIM(steps=2), pictures, at_once=0))
-    with pytest.raises(CaptionError):
-        list(invert_together(model, DDIM(steps=2), [*pictures[:1], (pictures[1][0], " ")], at_once=1))
+    with pytest.raises(SettingError, match="'raise' or 'return'"):
+        inspect.unwrap(invert_together)(model, DDIM(steps=2), pictures, errors="ignore")
     assert list(invert_together(model, DDIM(steps=2), [])) == []
+
+
+def bad_caption(model, pictures):
+    return pictures[2][0], " "
+
+
+def long_caption(model, pictures):
+    return pictures[2][0], "a red ball on grass " * 12
+
+
+def other_models_photo(model, pictures):
+    return dataclasses.replace(pictures[2][0], pixels=pictures[2][0].pixels[..., :60]), "a cat"
+
+
+def diverging(model, pictures):
+    """A photograph so bright that the network overflows: in place, past the check of its constructor."""
+    photo = nulltext.open_image(picture(9), model)
+    photo.pixels.fill_(1e30)
+    return photo, "a cat"
+
+
+WRONG_FROM_THE_START = {bad_caption: CaptionError, long_caption: CaptionTooLongError, other_models_photo: ImageError}
+WRONG_ON_THE_WAY = {diverging: DivergedError}
+
+
+@pytest.mark.parametrize("wrong", WRONG_FROM_THE_START | WRONG_ON_THE_WAY, ids=lambda wrong: wrong.__name__)
+@pytest.mark.parametrize("lazily", [False, True], ids=["list", "iterator"])
+def test_one_bad_picture_loses_no_other(model, pictures, wrong, lazily):
+    kind = (WRONG_FROM_THE_START | WRONG_ON_THE_WAY)[wrong]
+    mixed = [*pictures[:2], wrong(model, pictures), *pictures[3:]]
+
+    def given():
+        return iter(mixed) if lazily else mixed
+
+    made = dict(invert_together(model, DDIM(steps=2), given(), at_once=2, errors="return"))
+    assert sorted(made) == [0, 1, 2, 3, 4]
+    assert isinstance(made.pop(2), kind)
+    for index, inversion in made.items():
+        same(inversion, DDIM(steps=2)(model, *pictures[index]))
+
+    events = []
+    with pytest.raises(PicturesFailedError, match="number 2") as caught:
+        list(invert_together(model, DDIM(steps=2), given(), at_once=2, on_progress=events.append))
+    assert isinstance(caught.value.errors[2], kind)
+    if lazily or wrong in WRONG_ON_THE_WAY:
+        assert sorted(caught.value.results) == [0, 1, 3, 4]
+        same(caught.value.results[4], made[4])
+    else:
+        assert events == [], "it was known, and yet work was begun"
+        assert caught.value.results == {}
+
+
+def test_no_memory_for_one_picture_loses_no_other(model, pictures, monkeypatch):
+    """The network refuses the one large picture, as a full device does."""
+    large = nulltext.open_image(picture(9, 128, 128), model, size=(128, 128)), "a cat"
+    forward = model.unet.forward
+
+    def short(x, *args, **kwargs):
+        if x.shape[-1] > 8:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(x, *args, **kwargs)
+
+    monkeypatch.setattr(model.unet, "forward", short)
+    made = dict(invert_together(model, DDIM(steps=2), [pictures[0], large, pictures[1]], errors="return"))
+    assert isinstance(made[1], OutOfMemoryError)
+    assert made[1].__cause__.__traceback__ is None, "it holds what the network had computed"
+    for index, number in {0: 0, 2: 1}.items():
+        same(made[index], DDIM(steps=2)(model, *pictures[number]))
+
+
+def test_an_iterator_that_fails_loses_nothing_under_way(model, pictures):
+    def opening():
+        yield from pictures[:2]
+        yield nulltext.open_image("nowhere.png", model), "a cat"
+
+    with pytest.raises(PicturesFailedError, match=r"nowhere\.png") as caught:
+        list(invert_together(model, DDIM(steps=2), opening()))
+    assert sorted(caught.value.results) == [0, 1]
+    assert caught.value.errors.keys() == {2}
 
 
 def test_a_callback_that_raises_stops_all(model, pictures):

@@ -91,7 +91,7 @@ def test_missing_where_it_is_not_on_this_machine(name, tmp_path, monkeypatch):
 
 
 def test_another_network_is_no_dino():
-    with pytest.raises(ModelLoadError, match="no vision transformer"):
+    with pytest.raises(ModelLoadError, match="weights are missing"):
         Dino.load(embedded.CLIP)
 
 

@@ -222,7 +222,7 @@ def test_a_damaged_index(copy, text):
 @pytest.mark.parametrize("name", ["StableDiffusionXLPipeline", "FluxPipeline", "StableDiffusionInpaintPipeline"])
 def test_another_kind_of_pipeline(copy, name):
     edit_json(copy / "model_index.json", _class_name=name)
-    with pytest.raises(UnsupportedPipelineError, match=f"holds a {name}; expected a StableDiffusionPipeline"):
+    with pytest.raises(UnsupportedPipelineError, match=f"holds a {name} .*; expected a StableDiffusionPipeline"):
         nulltext.load(copy)
     with pytest.raises(TypeError):
         nulltext.load(copy)

@@ -1,11 +1,14 @@
 """Single-file checkpoints, in the layout of the original Stable Diffusion repository."""
 
+import json
+import shutil
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
 import nulltext
-from nulltext.errors import ModelLoadError
+from nulltext.errors import ModelLoadError, UnsupportedPipelineError
 
 
 def renamed(name, *pairs):
@@ -70,6 +73,13 @@ def as_single_file(model):
     return {name: weight.contiguous().clone() for name, weight in (unet | text | vae).items()}
 
 
+def write(weights, path, metadata=None):
+    if path.suffix == ".ckpt":
+        torch.save({"state_dict": weights}, path)
+    else:
+        save_file(weights, path, metadata=metadata)
+
+
 @pytest.fixture(scope="module")
 def weights(model):
     return as_single_file(model)
@@ -78,10 +88,7 @@ def weights(model):
 @pytest.mark.parametrize("kind", [".safetensors", ".ckpt"])
 def test_is_the_model_that_the_folder_is(weights, model, folder, tmp_path, kind):
     path = tmp_path / f"tiny{kind}"
-    if kind == ".ckpt":
-        torch.save({"state_dict": weights}, path)
-    else:
-        save_file(weights, path)
+    write(weights, path)
     single = nulltext.load(path, config=folder("epsilon"), device="cpu")
     captions = ["a red ball on grass"]
     torch.testing.assert_close(single.embed(captions), model.embed(captions))
@@ -118,19 +125,118 @@ def test_stable_diffusion_2_needs_a_config_for_its_prediction(tmp_path, kind):
 
 
 def test_a_config_from_the_hub_counts_for_the_identity(weights, folder, tmp_path, monkeypatch):
-    from diffusers import StableDiffusionPipeline
-
     hub = {"someone/eps": folder("epsilon"), "someone/v": folder("v_prediction")}
-    fetch = StableDiffusionPipeline.from_single_file
-
-    def fetched(path, *, config, **settings):  # the hub alone is made up
-        return fetch(path, config=str(hub[config]), **settings)
-
-    monkeypatch.setattr(StableDiffusionPipeline, "from_single_file", fetched)
+    for name, place in hub.items():  # as they are where they have been fetched before
+        repository = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
+        shutil.copytree(place, repository / "snapshots" / "0123")
+        (repository / "refs").mkdir()
+        (repository / "refs" / "main").write_text("0123")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     save_file(weights, tmp_path / "a.safetensors")
     eps, v = (nulltext.load(tmp_path / "a.safetensors", config=name, device="cpu") for name in hub)
     assert (eps.prediction, v.prediction) == ("epsilon", "v_prediction")
     assert not eps.identity.same_weights(v.identity)
+
+
+PARTS = {"unet": "model.diffusion_model.", "vae": "first_stage_model.", "text_encoder": "cond_stage_model.transformer."}
+
+
+def one_missing(weights, name):
+    del weights[name]
+
+
+def one_reshaped(weights, name):
+    weights[name] = torch.cat([weights[name]] * 2)
+
+
+def lora_inside(weights, name):
+    weights[name.replace(".weight", ".lora_up.weight")] = torch.zeros(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (one_missing, r"1 of its weights are missing \(\S+\)"),
+        (one_reshaped, r"1 have another shape \(\S+ is \[.*\], expected \["),
+        (lora_inside, r"saved with a LoRA that is not merged .*fuse it first"),
+    ],
+)
+@pytest.mark.parametrize("kind", [".safetensors", ".ckpt"])
+@pytest.mark.parametrize("part", PARTS)
+def test_weights_that_are_not_the_configs_are_named(weights, folder, tmp_path, part, kind, fault, said):
+    spoiled = dict(weights)
+    fault(spoiled, next(name for name in weights if name.startswith(PARTS[part]) and name.endswith("norm1.weight")))
+    write(spoiled, tmp_path / f"a{kind}")
+    with pytest.raises(ModelLoadError, match=said):
+        nulltext.load(tmp_path / f"a{kind}", config=folder("epsilon"), device="cpu")
+
+
+@pytest.mark.parametrize("text_model", ["", "text_model."])
+def test_text_encoders_as_merges_name_them(weights, model, folder, tmp_path, text_model):
+    prefix = PARTS["text_encoder"]
+    renamed = {name.replace(f"{prefix}text_model.", prefix + text_model): weight for name, weight in weights.items()}
+    renamed[f"{prefix}{text_model}embeddings.position_ids"] = torch.arange(24)[None]
+    renamed |= {"cond_stage_model.logit_scale": torch.ones(()), "model_ema.decay": torch.ones(())}
+    save_file(renamed, tmp_path / "a.safetensors")
+    merge = nulltext.load(tmp_path / "a.safetensors", config=folder("epsilon"), device="cpu")
+    torch.testing.assert_close(merge.embed(["a cat"]), model.embed(["a cat"]))
+
+
+# ---- what a file says of itself
+
+
+MARKS = {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
+
+
+@pytest.fixture(scope="module")
+def quiet_config(folder, tmp_path_factory):
+    """A config that does not say what the network predicts, as Stable Diffusion 1.5's."""
+    copy = shutil.copytree(folder("epsilon"), tmp_path_factory.mktemp("quiet") / "config")
+    path = copy / "scheduler" / "scheduler_config.json"
+    kept = {key: value for key, value in json.loads(path.read_text()).items() if key in SAID_BY_SD15}
+    path.write_text(json.dumps(kept))
+    return copy
+
+
+SAID_BY_SD15 = ("_class_name", "beta_start", "beta_end", "beta_schedule", "set_alpha_to_one", "steps_offset")
+
+
+@pytest.mark.parametrize(
+    ("marks", "metadata", "expected"),
+    [
+        ((), None, ("epsilon", False, "leading")),
+        (("v_pred",), None, ("v_prediction", False, "leading")),
+        (("v_pred", "ztsnr"), None, ("v_prediction", True, "trailing")),
+        ((), {"modelspec.prediction_type": "v"}, ("v_prediction", False, "leading")),
+        ((), {"modelspec.prediction_type": "epsilon"}, ("epsilon", False, "leading")),
+    ],
+)
+def test_a_file_that_says_what_it_is_is_believed(weights, quiet_config, tmp_path, marks, metadata, expected):
+    for kind in (".safetensors",) if metadata else (".safetensors", ".ckpt"):  # the latter holds no text
+        path = tmp_path / f"a{kind}"
+        write(weights | {mark: MARKS[mark] for mark in marks}, path, metadata)
+        model = nulltext.load(path, config=quiet_config, device="cpu")
+        config = model.scheduler_config
+        assert (config["prediction_type"], config["rescale_betas_zero_snr"], config["timestep_spacing"]) == expected
+        last = model.schedule(10)[0]
+        assert (last.t, last.noisy.alpha == 0) == ((999, True) if expected[1] else (901, False))
+
+
+@pytest.mark.parametrize(
+    ("marks", "metadata", "error", "said"),
+    [
+        (("v_pred",), None, ModelLoadError, "prediction_type is 'v_prediction', and .* that it is 'epsilon'"),
+        (("ztsnr",), None, ModelLoadError, "rescale_betas_zero_snr is True, and .* that it is False"),
+        ((), {"modelspec.prediction_type": "v"}, ModelLoadError, "prediction_type is 'v_prediction', and .*'epsilon'"),
+        ((), {"modelspec.prediction_type": "flow"}, UnsupportedPipelineError, "predicts 'flow'; expected 'epsilon'"),
+        (("edm_mean",), None, UnsupportedPipelineError, "is an EDM checkpoint"),
+    ],
+)
+def test_a_file_that_contradicts_its_config(weights, folder, tmp_path, marks, metadata, error, said):
+    write(weights | {mark: torch.zeros(0) for mark in marks}, tmp_path / "a.safetensors", metadata)
+    with pytest.raises(error, match=said):
+        nulltext.load(tmp_path / "a.safetensors", config=folder("epsilon"), device="cpu")
 
 
 def test_the_content_decides(weights, folder, tmp_path):
@@ -148,13 +254,6 @@ def test_a_file_that_is_no_checkpoint(tmp_path, name):
     (tmp_path / name).write_text("hello")
     with pytest.raises(ModelLoadError, match="no checkpoint file"):
         nulltext.load(tmp_path / name)
-
-
-@pytest.mark.parametrize("name", ["a.safetensors", "a.ckpt"])
-def test_a_damaged_file(tmp_path, folder, name):
-    (tmp_path / name).write_bytes(b"hello" * 100)
-    with pytest.raises(ModelLoadError, match=r"config="):
-        nulltext.load(tmp_path / name, config=folder("epsilon"))
 
 
 def test_without_configs_and_without_a_network(weights, tmp_path, monkeypatch):

@@ -78,5 +78,5 @@ def test_folders_without_one(tmp_path):
     (tmp_path / "vqvae" / "config.json").write_text('{"_class_name": "AutoencoderKL"}')
     assert VQAutoencoder.beside(tmp_path, device=torch.device("cpu")) is None
     (tmp_path / "vqvae" / "config.json").write_text('{"_class_name": "VQModel"}')
-    with pytest.raises(ModelLoadError, match="cannot be loaded"):
+    with pytest.raises(ModelLoadError, match="incomplete: it has no weights"):
         VQAutoencoder.beside(tmp_path, device=torch.device("cpu"))

@@ -1,8 +1,6 @@
 """Which of the files in a folder are loaded; that diffusers agrees is shown in test_loading."""
 
 import pytest
-import torch
-from safetensors.torch import save_file
 
 from nulltext.models import weights
 
@@ -38,17 +36,3 @@ def test_configs_come_with_the_tokenizer_and_the_word_list_and_without_weights(t
     configs = ["unet/config.json", "tokenizer/merges.txt", "words.txt"]
     build(tmp_path, [*WHOLE, *configs, "README.md", "safety_checker/config.json"])
     assert weights.config_files(tmp_path) == sorted(tmp_path / name for name in configs)
-
-
-@pytest.mark.parametrize(("metadata", "guidance"), [({"format": "pt"}, 7.5), ({"recommended_guidance": "4.0"}, 4.0)])
-def test_the_recommended_guidance_is_in_the_metadata(tmp_path, metadata, guidance):
-    build(tmp_path, WHOLE)
-    (tmp_path / "unet").mkdir()
-    path = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
-    save_file({"weight": torch.zeros(1)}, path, metadata=metadata)
-    assert weights.recommended_guidance(tmp_path) == guidance
-
-
-def test_pickled_weights_recommend_nothing(tmp_path):
-    build(tmp_path, [*WHOLE, "unet/diffusion_pytorch_model.bin"])
-    assert weights.recommended_guidance(tmp_path) == weights.GUIDANCE

@@ -3,10 +3,13 @@
 import multiprocessing
 import os
 import signal
+from contextlib import contextmanager
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from nulltext.progress import Progress
 from nulltext.training.data import load_shards, render_shards, shard_scenes, to_bytes, to_pixels
@@ -23,6 +26,34 @@ def test_shards_are_rendered_once_and_those_of_another_size_stay_apart(tmp_path:
     assert len(pixels) == len(masks) == 6
     assert torch.equal(pixels[:4], load_shards([path])[0])
     assert len(shard_scenes(3, 10)) == 10
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda one, _: one.write_bytes(one.read_bytes()[:-100]),
+        lambda one, _: one.write_bytes(one.read_bytes()[:-1] + bytes([one.read_bytes()[-1] ^ 1])),
+        lambda one, _: one.write_bytes(b"hello"),
+        lambda one, _: save_file(load_file(one), one),
+        lambda one, other: (one.rename(one.with_name("x")), other.rename(one), one.with_name("x").rename(other)),
+    ],
+    ids=["truncated", "altered", "something else", "without its stamp", "swapped"],
+)
+def test_a_damaged_shard_is_rendered_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage) -> None:
+    @contextmanager
+    def here(_count: int):  # the same work without processes, which take seconds to start
+        pool = ThreadPool(1)
+        yield pool
+        pool.terminate()
+
+    monkeypatch.setattr("nulltext.training.data.processes", here)
+    paths = render_shards(tmp_path, 2, size=1, workers=1)
+    whole, written = load_shards(paths), [path.read_bytes() for path in paths]
+    damage(*paths)
+    damaged = [path.read_bytes() for path in paths]
+    assert damaged != written
+    assert all(map(torch.equal, load_shards(render_shards(tmp_path, 2, size=1, workers=1)), whole))
+    assert [path.read_bytes() for path in paths] != damaged
 
 
 def test_bytes_and_pixels() -> None:

@@ -128,3 +128,23 @@ def test_matrices_are_trained_by_muon_and_the_rest_by_adamw(tmp_path: Path) -> N
     assert set(adamw[0]) == {"step", "exp_avg", "exp_avg_sq"}
     assert set(muon[0]) == {"momentum_buffer"}
     assert len(adamw) == len(muon) == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:200]), "is damaged"),
+        (lambda path: path.write_bytes(b""), "is damaged"),
+        (lambda path: path.write_bytes(b"hello"), "is damaged"),
+        (lambda path: path.replace(path.with_name("other.state.pt")), "is the state of the stage toy"),
+    ],
+    ids=["truncated", "empty", "something else", "of another stage"],
+)
+def test_a_state_that_cannot_be_gone_on_from_is_an_error_and_stays(tmp_path: Path, damage, said: str) -> None:
+    fit(_run(tmp_path, 0.05), "toy", nn.Linear(2, 1), _loss([]), lr=0.05)
+    damage(tmp_path / "toy.state.pt")
+    (path,) = tmp_path.iterdir()
+    left = path.read_bytes()
+    with pytest.raises(SettingError, match=said):
+        fit(_run(tmp_path, 0.1), path.name.partition(".")[0], nn.Linear(2, 1), _loss([]), lr=0.05)
+    assert path.read_bytes() == left

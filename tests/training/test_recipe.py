@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -19,11 +19,14 @@ from nulltext.judges import Judges
 from nulltext.models.clip import Clip
 from nulltext.models.embedded import FOLDER
 from nulltext.models.loading import load
+from nulltext.models.recommended import FILE
+from nulltext.models.weights import recommended_in
 from nulltext.scenes.captions import vocabulary
 from nulltext.training import odds
 from nulltext.training.checkpoint import HOLDS, read_stamp
 from nulltext.training.clip import build_tokenizer
-from nulltext.training.recipe import STAGES, Recipe, run
+from nulltext.training.recipe import RECOMMENDED, STAGES, Recipe, run
+from nulltext.training.recipe import _latents as latents_of
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 TINY = Recipe(pictures=128, seconds=dict.fromkeys(STAGES, 0.1))
@@ -62,7 +65,8 @@ def test_the_schedule_is_stable_diffusions(checkpoint: Path) -> None:
 
 
 def test_the_package_loads_it_and_all_that_ships_beside_it(checkpoint: Path) -> None:
-    assert {path.name for path in checkpoint.iterdir()} == HOLDS
+    # What a training recommends stands in its weights; the embedded ones are older than that.
+    assert {path.name for path in checkpoint.iterdir()} | {FILE} == HOLDS
     model = load(checkpoint)
     assert model.default_size == (128, 128)
     assert (checkpoint / "words.txt").read_text().split() == vocabulary()
@@ -101,7 +105,12 @@ def test_the_embedded_checkpoint_carries_its_scores() -> None:
 
 
 def test_a_checkpoint_says_what_it_was_made_from(trained: Path) -> None:
-    assert read_stamp(trained) == {"recipe": {**asdict(TINY), "start": "random", "version": __version__}}
+    assert read_stamp(trained) == {
+        "recipe": {**asdict(TINY), "start": "random", "version": __version__},
+        "recommended": RECOMMENDED,
+    }
+    said = recommended_in(trained)
+    assert (said.own, said.self_attention) == (RECOMMENDED.keys(), 0.8)
 
 
 def test_a_second_run_goes_on_from_the_first(trained: Path) -> None:
@@ -128,6 +137,7 @@ def test_a_run_can_start_from_a_checkpoint(trained: Path, tmp_path: Path, monkey
     assert not any(name.startswith("text_model") for name in moved)
     tokenizers = [(root / "tokenizer" / "tokenizer_config.json").read_text() for root in (tmp_path / "model", trained)]
     assert tokenizers[0] == tokenizers[1]
+    assert read_stamp(tmp_path / "model")["recommended"] == RECOMMENDED
     recipe = read_stamp(tmp_path / "model")["recipe"]
     assert recipe["start"] == {"name": "model", "recipe": read_stamp(trained)["recipe"]}
     with pytest.raises(SettingError, match="begun with the weights"):
@@ -197,3 +207,23 @@ def test_every_word_is_one_token() -> None:
     tokenizer = build_tokenizer()
     for word in vocabulary():
         assert len(tokenizer(word).input_ids) == 3, word
+
+
+def test_latents_are_kept_by_the_pictures_and_checked(tmp_path: Path) -> None:
+    vae = AutoencoderKL(
+        block_out_channels=(8,),
+        down_block_types=("DownEncoderBlock2D",),
+        up_block_types=("UpDecoderBlock2D",),
+        norm_num_groups=4,
+    )
+    vae.requires_grad_(requires_grad=False)
+    path, device = tmp_path / "latents.safetensors", torch.device("cpu")
+    one, other = (torch.full((2, 3, 16, 16), value, dtype=torch.uint8) for value in (10, 200))
+    first = latents_of(vae, one, path, device)
+    whole = path.read_bytes()
+    assert torch.equal(latents_of(vae, one, path, device), first)
+    assert not torch.equal(latents_of(vae, other, path, device), first)  # as many pictures, but others
+    for damaged in (whole[:-10], whole[:-1] + bytes([whole[-1] ^ 1]), b"hello", b""):
+        path.write_bytes(damaged)
+        assert torch.equal(latents_of(vae, one, path, device), first)
+        assert path.read_bytes() != damaged

@@ -10,9 +10,9 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from nulltext.errors import SettingError
+from nulltext.web.clients import LOOPBACK
 from nulltext.web.gate import COOKIE, Gate, Told, person_in, read_auth
 from nulltext.web.people import People
-from nulltext.web.server import LOOPBACK
 
 
 @pytest.fixture

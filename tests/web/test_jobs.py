@@ -6,7 +6,9 @@ import pytest
 
 from nulltext.errors import JobNotFoundError, SettingError, TooManyJobsError
 from nulltext.progress import Progress
+from nulltext.web.clients import Client
 from nulltext.web.jobs import UNFORESEEN, Jobs
+from nulltext.web.limits import Limits
 
 SOON = 5.0
 """Far more seconds than anything here takes."""
@@ -22,7 +24,7 @@ def seven(job):
 
 @pytest.fixture
 def jobs():
-    made = Jobs(most=3)
+    made = Jobs(Limits(jobs=3))
     yield made
     made.close()
 
@@ -168,7 +170,7 @@ def test_a_failure_names_no_file_of_the_servers():
     def work(job):
         raise SettingError("cannot write /srv/my files/people/1f/a.png: there is no folder /srv/my files/people/1f.")
 
-    jobs = Jobs(most=3, private="/srv/my files")
+    jobs = Jobs(Limits(jobs=3), private="/srv/my files")
     job = jobs.submit("ann", work)
     assert job.wait(SOON)
     assert job.message == "cannot write the file: there is no folder the file."
@@ -244,7 +246,7 @@ def test_the_last_twenty_jobs_of_a_person_are_kept(jobs):
 
 
 def test_no_more_than_a_hundred_jobs_wait(jobs, busy):
-    waiting = [jobs.submit(f"person {number}", one) for number in range(100)]
+    waiting = [jobs.submit(f"person {number}", one, client=Client(address=f"10.0.0.{number}")) for number in range(100)]
     with pytest.raises(TooManyJobsError, match="100 jobs are waiting"):
         jobs.submit("ann", one)
     waiting[7].stop()
@@ -257,7 +259,7 @@ def test_no_more_than_a_hundred_jobs_wait(jobs, busy):
 
 @pytest.mark.parametrize("kind", [Work, Deaf])
 def test_closing_takes_no_longer_than_it_may(kind):
-    jobs, work = Jobs(most=3), kind()
+    jobs, work = Jobs(Limits(jobs=3)), kind()
     running = jobs.submit("ann", work)
     assert work.begun.wait(SOON)
     waiting = jobs.submit("ann", work)

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from nulltext.errors import KeptFileNotFoundError, OutputWriteError
+from nulltext.web.limits import Limits
 from nulltext.web.people import People
 
 HOUR = 3600.0
@@ -13,7 +14,7 @@ HOUR = 3600.0
 
 @pytest.fixture
 def people(tmp_path):
-    return People(tmp_path / "web", most=3, kept_seconds=24 * HOUR)
+    return People(tmp_path / "web", Limits(files=3, kept_seconds=24 * HOUR))
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_the_sweep_spares_what_it_is_told_to(people):
     for path in (own, other):
         path.write_bytes(b"old")
         age(path, 100 * HOUR)
-    people.spared = frozenset({own})
+    people.disk.spared = frozenset({own})
     assert people.sweep() == 1
     assert own.is_file()
 
@@ -161,7 +162,7 @@ def test_using_a_file_keeps_it(people, ann):
 def test_the_sweep_takes_what_was_half_written(people, ann):
     people.keep(ann, b"hers", "png")
     for folder in (people._folder(ann), people.root / "inversions"):
-        left, under_way = folder / ".a.part", folder / ".b.part"
+        left, under_way = folder / f".nulltext-{'a' * 16}.part", folder / f".nulltext-{'b' * 16}.part"
         left.write_bytes(b"ha")
         under_way.write_bytes(b"ha")
         age(left, 120)
@@ -211,4 +212,4 @@ def test_a_reader_sees_a_whole_file_or_none(people, ann):
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputWriteError, match="Choose another folder"):
-        People(tmp_path / "file", most=3, kept_seconds=1)
+        People(tmp_path / "file", Limits())

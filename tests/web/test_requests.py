@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from nulltext import DDIM, Blend, DirectInversion, NullText, PromptToPrompt
 from nulltext.cli.app import app as command
 from nulltext.errors import CaptionTooLongError, EmptyCaptionError, SettingError, WordNotFoundError
+from nulltext.models.recommended import Recommended
 from nulltext.web.limits import Limits
 from nulltext.web.requests import SHARES, STRENGTHS, EditRequest, InversionRequest, command_line, python_code
 
@@ -40,7 +41,7 @@ def test_the_inverter():
         ({"steps": 51}, SettingError, "51 steps"),
         ({"inner_steps": 21}, SettingError, "21 optimiser"),
         ({"method": "magic"}, SettingError, "magic"),
-        ({"guidance": 0.0}, SettingError, "guidance 0"),
+        ({"guidance": 0.0}, SettingError, "0 for the guidance"),
         ({"guidance": -1.0}, SettingError, "guidance"),
         ({"guidance": 31.0}, SettingError, "guidance"),
         ({"guidance": float("nan")}, SettingError, "guidance"),
@@ -143,8 +144,9 @@ def test_the_summary():
     request = EditRequest(
         caption="a cat", cross=0.25, weights={"cat": 2.0, "a": 1}, places=("cat",), mask=Image.new("L", (1, 1))
     )
-    assert request.summary == "a cat (composition 0.25; layout 0.8; cat x2; only where cat; only inside the mask)"
-    assert EditRequest(caption="a cat").summary == "a cat (composition 0.8; layout 0.8)"
+    assert request.summary == "a cat (composition 0.25; cat x2; only where cat; only inside the mask)"
+    assert EditRequest(caption="a cat").summary == "a cat"
+    assert EditRequest(caption="a cat").in_force(Recommended()).summary == "a cat (composition 0.8; layout 0.4)"
 
 
 CASES = {
@@ -250,6 +252,23 @@ def test_the_code_of_an_inversion_that_was_kept(workshop, person, sample, said, 
     assert len(edited.shell[0].splitlines()) == 1
     run(edited.shell[0])
     assert difference("edited.png", edited.pictures[0]) <= 2
+
+
+def test_what_is_left_to_the_model_is_filled_in_where_it_is_shown(make):
+    edited = make("photo.png", {}, {"before": {"self_share": 0.1}, "places": ("cube",)})
+    assert [(one.cross, one.self_share) for one in edited.requests[0].chain] == [(0.8, 0.1), (0.8, 0.8)]
+    assert edited.record()["settings"] == [{"cross": 0.8, "self_share": 0.8}]
+    assert "(composition 0.8; layout 0.8; only where cube)" in edited.requests[0].summary
+    for setting in ("cross_attention=0.8", "self_attention=0.1", "self_attention=0.8", "threshold=0.3"):
+        assert setting in edited.python[0]
+
+
+def test_an_edit_of_a_model_that_recommends_nothing():
+    asked = EditRequest(caption="a", before=(EditRequest(caption="b", cross=0.3),), self_share=0.0)
+    expected = EditRequest(
+        caption="a", before=(EditRequest(caption="b", cross=0.3, self_share=0.4),), cross=0.8, self_share=0.0
+    )
+    assert asked.in_force(Recommended()) == expected
 
 
 def difference(path, picture):

@@ -6,13 +6,14 @@ import pytest
 from nulltext.progress import Progress
 from nulltext.web import views
 from nulltext.web.jobs import Jobs
+from nulltext.web.limits import Limits
 
 SOON = 5.0
 
 
 @pytest.fixture
 def jobs():
-    made = Jobs(most=9)
+    made = Jobs(Limits(jobs=9))
     yield made
     made.close()
 
@@ -89,7 +90,7 @@ def test_sentences():
 def test_links():
     html = views.links([("a.png", 'x"><script>.png', "The <picture>"), ("b.png", "y.png", "Other")])
     assert html.count("<li>") == 2
-    assert 'href="/api/files/a.png" download="x&quot;&gt;&lt;script&gt;.png"' in html
+    assert 'href="api/files/a.png" download="x&quot;&gt;&lt;script&gt;.png"' in html
     assert "The &lt;picture&gt;" in html
     assert set(re.findall(r"<(\w+)", html)) == {"ul", "li", "a"}
 

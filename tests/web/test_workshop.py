@@ -1,7 +1,9 @@
 import dataclasses
 import errno
 import io
+import json
 import os
+import shutil
 import threading
 
 import numpy as np
@@ -14,6 +16,7 @@ from nulltext.bench.cost import measured
 from nulltext.errors import (
     EmptyCaptionError,
     ImageDecodeError,
+    ImageError,
     KeptFileNotFoundError,
     ModelNotFoundError,
     SettingError,
@@ -22,11 +25,13 @@ from nulltext.errors import (
     UploadTooLargeError,
 )
 from nulltext.progress import Progress
+from nulltext.web.cache import note_of
 from nulltext.web.jobs import UNFORESEEN, Job
+from nulltext.web.opening import thumbnail
 from nulltext.web.people import People
 from nulltext.web.requests import EditRequest, InversionRequest
 from nulltext.web.running import previewing, stopping
-from nulltext.web.workshop import STRIP, Workshop, png, thumbnail
+from nulltext.web.workshop import STRIP, Workshop, png
 
 SOON = 60.0
 STEPS = 5
@@ -132,14 +137,76 @@ def test_a_restarted_server_finds_what_was_inverted(workshop, person, sample, in
         restarted.close()
 
 
-def test_a_damaged_file_in_the_cache_is_made_again(workshop, person, sample, asked):
-    request = dataclasses.replace(asked, steps=2)
+def damage_nothing(path, other):
+    """What is found again as it is."""
+
+
+def cut(path, other):
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def without_note(path, other):
+    note_of(path).unlink()
+
+
+def replaced(path, other):
+    shutil.copy(other, path)
+
+
+def replaced_with_its_note(path, other):
+    shutil.copy(other, path)
+    shutil.copy(note_of(other), note_of(path))
+
+
+def noted(text):
+    def damage(path, other):
+        note_of(path).write_bytes(text)
+
+    return damage
+
+
+def noted_with(**fields):
+    def damage(path, other):
+        note_of(path).write_text(json.dumps(json.loads(note_of(path).read_text()) | fields))
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "again"),
+    [
+        (damage_nothing, False),
+        (cut, True),
+        (without_note, True),
+        (replaced, True),
+        (replaced_with_its_note, True),
+        (noted(b""), True),
+        (noted(b"[0.1, 0."), True),
+        (noted(b"[0.1, 0.2]"), True),
+        (noted(b"null"), True),
+        (noted(b"\xff\xfe"), True),
+        (noted(b"[" * 100_000), True),
+        (noted_with(key=None), True),
+        (noted_with(losses=None), True),
+        (noted_with(losses=["a"]), True),
+        (noted_with(sha256="0"), True),
+    ],
+)
+def test_what_the_cache_holds_is_checked_and_made_again(workshop, person, sample, asked, damage, again):
+    """By what is asked for: picture, caption, method, settings, model, precision and threads."""
+    folder = workshop.people.root / "inversions"
+    for path in folder.iterdir():
+        path.unlink()
+    request, another = (dataclasses.replace(asked, steps=steps, method="ddim") for steps in (2, 1))
+    turned = png(Image.open(io.BytesIO(sample)).rotate(180))
     first = done(workshop.invert(person, sample, "a.png", request))
-    assert first.seconds > 0
-    for path in (workshop.people.root / "inversions").glob("*.safetensors"):
-        if len(Inversion.load(path).schedule) == 2:
-            path.write_bytes(path.read_bytes()[:1000])
-    assert done(workshop.invert(person, sample, "a.png", request)).seconds > 0
+    (path,) = folder.glob("*.safetensors")
+    done(workshop.invert(person, turned, "a.png", another))
+    (other,) = {*folder.glob("*.safetensors")} - {path}
+    damage(path, other)
+    found = done(workshop.invert(person, sample, "a.png", request))
+    assert (found.seconds > 0) is again
+    assert (found.psnr, levels(found.source, first.source)) == (first.psnr, 0)
     assert done(workshop.invert(person, sample, "a.png", request)).seconds == 0
 
 
@@ -214,11 +281,12 @@ def test_a_mask_and_words_keep_the_rest_as_it_was(workshop, person, inverted, bl
 
 
 def test_a_mask_of_another_shape_or_with_nothing_in_it(workshop, person, inverted, blue):
-    for mask in (Image.new("L", (10, 100), 255), Image.new("L", inverted.source.size)):
-        job = workshop.edit(person, inverted, EditRequest(caption=blue, mask=mask))
-        assert job.wait(SOON)
-        assert job.state == "failed"
-        assert UNFORESEEN not in job.message
+    with pytest.raises(ImageError, match=r"10 x 100; expected the photograph's 160 x 128"):
+        workshop.edit(person, inverted, EditRequest(caption=blue, mask=Image.new("L", (10, 100), 255)))
+    job = workshop.edit(person, inverted, EditRequest(caption=blue, mask=Image.new("L", inverted.source.size)))
+    assert job.wait(SOON)
+    assert job.state == "failed"
+    assert UNFORESEEN not in job.message
 
 
 def test_a_kept_inversion_is_opened_and_edited(workshop, person, inverted, said, blue):

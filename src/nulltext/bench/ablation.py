@@ -8,11 +8,13 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from nulltext.bench.candidates import Candidate, Outcome, always
 from nulltext.bench.cases import Case
 from nulltext.bench.extras import extra
+from nulltext.bench.kept import Row
 from nulltext.bench.reconstruction import NO_EARLY_STOP
 from nulltext.bench.report import Column, Report, svg
-from nulltext.bench.run import Candidate, Outcome, Row, always, run
+from nulltext.bench.run import run
 from nulltext.bench.studies import Setting
 from nulltext.bench.summary import Summary, summarize
 from nulltext.inversion.invert import Inverter
@@ -55,7 +57,7 @@ def measure_ablation(model: Model, setting: Setting, inner_steps: Sequence[int] 
             candidates.append(Candidate(name=at(name, steps * n), inverter=inverter, editor=None, caption=under))
     rows = run(
         model,
-        setting.cases(model, PICTURES),
+        setting.entries(model, PICTURES),
         candidates,
         {"psnr": _psnr, "below_bound": _below_bound},
         setting.folder,
@@ -65,7 +67,8 @@ def measure_ablation(model: Model, setting: Setting, inner_steps: Sequence[int] 
     )
     return Report(
         title=f"Ablation at w={w:g}",
-        command=setting.command("ablation"),
+        command=setting.command("ablation", model),
+        options=setting.options(model, budgets=" ".join(map(str, inner_steps))),
         columns=COLUMNS,
         rows=rows,
         plots={"ablation": plot(rows, [steps * n for n in inner_steps])},

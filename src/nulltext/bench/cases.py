@@ -1,19 +1,22 @@
 """What a benchmark runs on: photographs with their captions, and what is known of the right answers."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import final
+from typing import Final, final
 
 from PIL import Image
 
 from nulltext.bench.edits import FIRST, SCENES, blend_of, ground_truth
-from nulltext.errors import SettingError
+from nulltext.errors import CaseError, SettingError
 from nulltext.judges import words_of
 from nulltext.pictures import to_image
 from nulltext.scenes.captions import caption
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
+
+IN_KEY: Final = "key"
+"""False in the metadata of a field that no figure depends on; all others are part of the key that rows are kept by."""
 
 
 @final
@@ -33,6 +36,7 @@ class Case:
         words: What the judges have to read in the edit, a word for each of their heads that changes; empty where that
             is not known.
         seed: Of every random draw that is made for this case.
+        where: The file and row that it was read from; "" for none.
     """
 
     name: str
@@ -45,6 +49,44 @@ class Case:
     truth: Image.Image | None
     words: Mapping[str, str]
     seed: int
+    where: str = field(default="", metadata={IN_KEY: False})
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Refused:
+    """An entry of a set that cannot be measured; it has a row nevertheless, which says why.
+
+    Attributes:
+        name: Of the case that it would have been, or where it stands.
+        where: The file and row that it stands in.
+        error: What is wrong with it.
+        kind, source, target: As of a case, as far as they are known.
+    """
+
+    name: str
+    where: str
+    error: CaseError
+    kind: str = ""
+    source: str = ""
+    target: str = ""
+
+
+Entry = Case | Refused
+
+
+def all_good(entries: Iterable[Entry]) -> list[Case]:
+    """The cases of a set in which nothing is amiss.
+
+    Raises:
+        CaseError: What is wrong with its first entry that cannot be used.
+    """
+    cases: list[Case] = []
+    for entry in entries:
+        if isinstance(entry, Refused):
+            raise entry.error
+        cases.append(entry)
+    return cases
 
 
 def scene_cases(scenes: int = SCENES, *, first: int = FIRST, size: tuple[int, int] = (128, 128)) -> list[Case]:

@@ -2,10 +2,11 @@
 
 from functools import partial
 
+from nulltext.bench.candidates import Candidate, always
 from nulltext.bench.cases import Case
 from nulltext.bench.measures import clip_measures, source_measures, success_measure, truth_measures
 from nulltext.bench.report import Column, Report
-from nulltext.bench.run import Candidate, always, run
+from nulltext.bench.run import run
 from nulltext.bench.studies import SECONDS, Setting
 from nulltext.editing.blend import Blend
 from nulltext.editing.caption_swap import CaptionSwap
@@ -78,15 +79,20 @@ def compare_methods(model: Model, setting: Setting, *, iterations: int | None = 
     }
     rows = run(
         model,
-        setting.cases(model, PICTURES),
+        setting.entries(model, PICTURES),
         candidates,
         measures,
         setting.folder,
-        instruments=(setting.clip,),
         workers=setting.workers,
         on_progress=setting.on_progress,
     )
-    return Report(title="Methods compared", command=setting.command("compare"), columns=COLUMNS, rows=rows)
+    return Report(
+        title="Methods compared",
+        command=setting.command("compare", model),
+        options=setting.options(model, iterations=iterations or "their own"),
+        columns=COLUMNS,
+        rows=rows,
+    )
 
 
 def blended(case: Case) -> PromptToPrompt:
@@ -103,4 +109,4 @@ def _vqgan_clip(case: Case, *, clip: Clip, iterations: int | None) -> VQGANCLIP:
 
 
 def _text2live(case: Case, *, clip: Clip, iterations: int | None) -> Text2LIVE:
-    return Text2LIVE(iterations=iterations or Text2LIVE.iterations, seed=case.seed, clip=clip)
+    return Text2LIVE(iterations=iterations, seed=case.seed, clip=clip)

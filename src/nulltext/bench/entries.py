@@ -9,6 +9,7 @@ from pathlib import Path, PureWindowsPath
 
 from PIL import Image
 
+from nulltext.bench.cases import Case, Entry, Refused
 from nulltext.decoding import read
 from nulltext.errors import CaseError, CaseNotFoundError, ImageError, WordNotFoundError
 from nulltext.text.words import Tokens
@@ -35,23 +36,23 @@ def check_name(name: str, where: str) -> str:
     return name
 
 
-def check_distinct(names: Iterable[tuple[str, str]]) -> None:
-    """Refuses names that are the same file somewhere.
-
-    Args:
-        names: Each with the place where it stands.
-
-    Raises:
-        CaseError: Two names differ in capitals at most.
-    """
+def distinct(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries, of those whose names are the same file somewhere the later ones refused."""
     seen: dict[str, str] = {}
-    for name, where in names:
-        first = seen.setdefault(name.casefold(), where)
-        if first is not where:
-            raise CaseError(
-                f"{where}: the name {name!r} is taken, see {first}; expected names that differ in more than capitals. "
-                "Give each its own."
-            )
+    kept: list[Entry] = []
+    for entry in entries:
+        name, where = entry.name, entry.where
+        first = seen.setdefault(name.casefold(), where) if isinstance(entry, Case) else where
+        if first == where:
+            kept.append(entry)
+            continue
+        error = CaseError(
+            f"{where}: the name {name!r} is taken, see {first}; expected names that differ in more than capitals. "
+            "Give each its own."
+        )
+        told = {"kind": entry.kind, "source": entry.source, "target": entry.target}
+        kept.append(Refused(name=where, where=where, error=error, **told))
+    return kept
 
 
 def check_words(words: Sequence[str], caption: str, where: str) -> None:

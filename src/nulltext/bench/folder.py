@@ -3,17 +3,18 @@
 import csv
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import cast
 
 from PIL import Image
 
-from nulltext.bench.cases import Case
+from nulltext.bench.cases import Case, Entry, Refused, all_good
 from nulltext.bench.entries import (
-    check_distinct,
     check_name,
     check_words,
+    distinct,
     find_file,
     open_upright,
     parse_json,
@@ -27,11 +28,21 @@ OPTIONAL = ("name", "kind", "blend_source", "blend_target", "mask", "truth", "se
 SEEDS = range(2**63)
 """Those that a generator of torch takes."""
 
-_Row = tuple[str, Mapping[str, str]]
-"""Where it stands, and its filled cells by column."""
+_Row = tuple[str, Mapping[str, str] | CaseError]
+"""Where it stands, and its filled cells by column, or what is wrong with it."""
 
 
 def folder_cases(path: str | os.PathLike[str]) -> list[Case]:
+    """The cases of a folder in which nothing is amiss; see `read_folder`.
+
+    Raises:
+        CaseNotFoundError: There is no such folder or file, or none of a picture that a row names.
+        CaseError: A row cannot be used; says which, and why.
+    """
+    return all_good(read_folder(path))
+
+
+def read_folder(path: str | os.PathLike[str]) -> list[Entry]:
     r"""Reads a folder of pictures and their captions, and checks all of it before anything is measured.
 
     The captions are in one file, one edit a row: CSV with a line of column names, or JSONL with an object a line, in
@@ -52,20 +63,19 @@ def folder_cases(path: str | os.PathLike[str]) -> list[Case]:
         path: The folder, with one such file in it, or the file.
 
     Returns:
-        The cases, in the order of the rows.
+        The cases, in the order of the rows, each row that cannot be used in its place.
 
     Raises:
-        CaseNotFoundError: There is no such folder or file, or none of a picture that a row names.
-        CaseError: A row cannot be used; says which, and why.
+        CaseNotFoundError: There is no such folder or file.
+        CaseError: The file cannot be read, or has no rows.
     """
     file = _captions_file(Path(path))
     text = read_text(file)
     rows = list(_csv_rows(file, text) if file.suffix.lower() == ".csv" else _json_rows(file, text))
     if not rows:
         raise CaseError(f"{file}: got no rows; expected one for each edit. Write columns {', '.join(REQUIRED)}.")
-    cases = [_case(file.parent, where, cells) for where, cells in rows]
-    check_distinct((case.name, where) for case, (where, _) in zip(cases, rows, strict=True))
-    return cases
+    entries = [_entry(file.parent, where, cells) for where, cells in rows]
+    return distinct(entries)
 
 
 def _captions_file(path: Path) -> Path:
@@ -98,12 +108,7 @@ def _csv_rows(file: Path, text: str) -> Iterator[_Row]:
                 columns = [value.strip().lower() for value in values]
                 _check_columns(columns, where)
                 continue
-            if len(values) != len(columns):
-                raise CaseError(
-                    f"{where}: got {len(values)} values; expected {len(columns)}, one for each column. Put quotes "
-                    "around a caption that has a comma."
-                )
-            yield where, _filled(dict(zip(columns, values, strict=True)), where)
+            yield where, _or_error(partial(_csv_row, columns, values, where))
     except csv.Error as error:
         raise CaseError(
             f"{file}, line {line}: got CSV that cannot be read: {error}. Expected values with commas between them, in "
@@ -116,12 +121,32 @@ def _json_rows(file: Path, text: str) -> Iterator[_Row]:
         if not line.strip():
             continue
         where = f"{file}, line {number}"
-        record = parse_json(line, where)
-        if not isinstance(record, dict):
-            raise CaseError(f"{where}: got {line.strip()[:40]!r}; expected an object, as in {{...}}. Correct it there.")
-        values = cast("dict[str, object]", record)
-        _check_columns(list(values), where)
-        yield where, _filled({column: _text(value, column, where) for column, value in values.items()}, where)
+        yield where, _or_error(partial(_json_row, line, where))
+
+
+def _csv_row(columns: Sequence[str], values: Sequence[str], where: str) -> Mapping[str, str]:
+    if len(values) != len(columns):
+        raise CaseError(
+            f"{where}: got {len(values)} values; expected {len(columns)}, one for each column. Put quotes around a "
+            "caption that has a comma."
+        )
+    return _filled(dict(zip(columns, values, strict=True)), where)
+
+
+def _json_row(line: str, where: str) -> Mapping[str, str]:
+    record = parse_json(line, where)
+    if not isinstance(record, dict):
+        raise CaseError(f"{where}: got {line.strip()[:40]!r}; expected an object, as in {{...}}. Correct it there.")
+    values = cast("dict[str, object]", record)
+    _check_columns(list(values), where)
+    return _filled({column: _text(value, column, where) for column, value in values.items()}, where)
+
+
+def _or_error(read: Callable[[], Mapping[str, str]]) -> Mapping[str, str] | CaseError:
+    try:
+        return read()
+    except CaseError as error:
+        return error
 
 
 def _text(value: object, column: str, where: str) -> str:
@@ -174,6 +199,17 @@ _MEANT = {
 }
 
 
+def _entry(folder: Path, where: str, cells: Mapping[str, str] | CaseError) -> Entry:
+    place = where.removeprefix(f"{folder}{os.sep}")
+    if isinstance(cells, CaseError):
+        return Refused(name=place, where=where, error=cells)
+    try:
+        return _case(folder, where, cells)
+    except CaseError as error:
+        told = {column: cells.get(column, "") for column in ("kind", "source", "target")}
+        return Refused(name=place, where=where, error=error, **told)
+
+
 def _case(folder: Path, where: str, cells: Mapping[str, str]) -> Case:
     picture = find_file(folder, cells["file"], where)
     size = open_upright(picture, where).size
@@ -195,6 +231,7 @@ def _case(folder: Path, where: str, cells: Mapping[str, str]) -> Case:
         truth=_truth(find_file(folder, cells["truth"], where), size, where) if "truth" in cells else None,
         words={},
         seed=_seed(cells.get("seed", "0"), where),
+        where=where,
     )
 
 

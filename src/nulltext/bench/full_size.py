@@ -11,9 +11,9 @@ from nulltext.bench.pictures import held_out_scenes, scene_photo
 from nulltext.bench.reconstruction import NO_EARLY_STOP
 from nulltext.bench.speed import called, flops, product_rate
 from nulltext.diffusion.sharing import descend
-from nulltext.inversion.invert import inverting
 from nulltext.inversion.methods.direct import DirectInversion
 from nulltext.inversion.methods.null_text import NullText
+from nulltext.inversion.together import inverting
 from nulltext.metrics import Missing
 from nulltext.models.base import Model
 from nulltext.models.compiling import is_compiled

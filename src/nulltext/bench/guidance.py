@@ -6,9 +6,10 @@ from functools import partial
 import torch
 from torch.nn import functional
 
+from nulltext.bench.candidates import Candidate, Outcome, always
 from nulltext.bench.measures import clip_measures, source_measures
 from nulltext.bench.report import Column, Report
-from nulltext.bench.run import Candidate, Outcome, always, run
+from nulltext.bench.run import run
 from nulltext.bench.studies import Setting
 from nulltext.inversion.methods.ddim import DDIM
 from nulltext.models.base import Model
@@ -55,16 +56,19 @@ def compare_guidance(model: Model, setting: Setting) -> Report:
     }
     rows = run(
         model,
-        setting.cases(model, PICTURES),
+        setting.entries(model, PICTURES),
         candidates,
         measures,
         setting.folder,
-        instruments=(setting.clip,),
         workers=setting.workers,
         on_progress=setting.on_progress,
     )
     return Report(
-        title="Guidance in inversion and in sampling", command=setting.command("guidance"), columns=COLUMNS, rows=rows
+        title="Guidance in inversion and in sampling",
+        command=setting.command("guidance", model),
+        options=setting.options(model),
+        columns=COLUMNS,
+        rows=rows,
     )
 
 

@@ -3,20 +3,20 @@
 from collections.abc import Mapping
 from functools import partial
 
-from nulltext.bench.run import Measure, Outcome
+from nulltext.bench.candidates import Measure, Outcome
 from nulltext.judges import Judges
 from nulltext.metrics import (
     Missing,
     clip_directional_similarity,
     clip_image_similarity,
     clip_text_similarity,
-    lpips,
     mse,
     psnr,
     structural_similarity,
     structure_distance,
 )
 from nulltext.metrics.clip import PicturesAndTexts
+from nulltext.metrics.perceptual import Lpips
 from nulltext.metrics.structure import KeysOfPictures
 
 NO_TRUTH = Missing("the true edited picture is not known.")
@@ -26,14 +26,15 @@ NO_WORDS = Missing("which word must be seen is not known.")
 
 def source_measures() -> Mapping[str, Measure]:
     """How much of the photograph is still there."""
+    lpips = Lpips("alex")
     return {
         "psnr_source": _psnr_source,
         "ssim_source": _ssim_source,
-        "lpips_source": _lpips_source,
+        "lpips_source": partial(_lpips_source, lpips=lpips),
         "psnr_outside": _psnr_outside,
         "ssim_outside": _ssim_outside,
         "mse_outside": _mse_outside,
-        "lpips_outside": _lpips_outside,
+        "lpips_outside": partial(_lpips_outside, lpips=lpips),
     }
 
 
@@ -83,7 +84,7 @@ def _ssim_source(outcome: Outcome) -> float | Missing:
     return structural_similarity(outcome.drawn, outcome.photo.pixels)
 
 
-def _lpips_source(outcome: Outcome) -> float | Missing:
+def _lpips_source(outcome: Outcome, *, lpips: Lpips) -> float | Missing:
     return lpips(outcome.drawn, outcome.photo.pixels)
 
 
@@ -101,7 +102,7 @@ def _mse_outside(outcome: Outcome) -> float | Missing:
     return NO_MASK if outcome.changed is None else mse(outcome.drawn, outcome.photo.pixels, ~outcome.changed)
 
 
-def _lpips_outside(outcome: Outcome) -> float | Missing:
+def _lpips_outside(outcome: Outcome, *, lpips: Lpips) -> float | Missing:
     return NO_MASK if outcome.changed is None else lpips(outcome.drawn, outcome.photo.pixels, ~outcome.changed)
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from nulltext.bench.candidates import Candidate, Outcome, always
 from nulltext.bench.cases import scene_cases
 from nulltext.bench.extras import extra
-from nulltext.bench.folder import folder_cases
+from nulltext.bench.kept import MEASURED, Row
 from nulltext.bench.measures import success_measure, truth_measures
 from nulltext.bench.report import Column, Report, svg
-from nulltext.bench.run import Candidate, Outcome, Row, always, run
+from nulltext.bench.run import run
 from nulltext.bench.studies import Setting
 from nulltext.bench.summary import summarize
 from nulltext.diffusion.fixed_point import FixedPoint
@@ -67,14 +68,14 @@ def compare_inverters(model: Model, setting: Setting) -> Report:
         Candidate(name=name, inverter=always(inverter), editor=always(editor), guidance=w)
         for name, (inverter, editor) in inverters(setting.steps, setting.inner_steps, w).items()
     ]
-    cases = (
+    entries = (
         scene_cases(SCENES if setting.limit is None else min(setting.limit, SCENES), size=model.default_size)
         if setting.data is None
-        else folder_cases(setting.data)[: setting.limit]
+        else setting.entries(model, SCENES)
     )
     rows = run(
         model,
-        cases,
+        entries,
         candidates,
         {"below_bound": _below_bound, **success_measure(Judges.load()), **truth_measures()},
         setting.folder,
@@ -84,7 +85,8 @@ def compare_inverters(model: Model, setting: Setting) -> Report:
     counted: list[Row] = [row | {"evaluations": _evaluations(row)} for row in rows]
     return Report(
         title=f"Methods of inversion at w={w:g}",
-        command=setting.command("methods"),
+        command=setting.command("methods", model),
+        options=setting.options(model),
         columns=COLUMNS,
         rows=counted,
         plots={"pareto": plot(counted)},
@@ -105,9 +107,13 @@ def plot(rows: Sequence[Row]) -> str:
         ),
         strict=True,
     ):
-        points = {method: (of["evaluations"].mean, sign * of[name].mean) for method, of in table.items()}
+        points = {
+            method: (of["evaluations"].mean, sign * of[name].mean)
+            for method, of in table.items()
+            if of["evaluations"].count and of[name].count
+        }
         best = front(list(points.values()))
-        axes.plot(*zip(*best, strict=True), color="0.7", zorder=0)
+        axes.plot([cost for cost, _ in best], [worth for _, worth in best], color="0.7", zorder=0)
         for method, (x, y) in points.items():
             axes.scatter(x, y, label=method)
         axes.set_xscale("log")
@@ -132,5 +138,7 @@ def _below_bound(outcome: Outcome) -> float:
     return scores.vae_psnr - scores.psnr
 
 
-def _evaluations(row: Row) -> int:
+def _evaluations(row: Row) -> int | None:
+    if row["status"] != MEASURED:
+        return None
     return int(row["invert_forwards"] or 0) + int(row["invert_backwards"] or 0)

@@ -24,6 +24,7 @@ their masks are refused, not cropped.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +33,11 @@ from typing import cast, final
 import numpy as np
 from PIL import Image
 
-from nulltext.bench.cases import Case
+from nulltext.bench.cases import Case, Entry, Refused, all_good
 from nulltext.bench.entries import (
-    check_distinct,
     check_name,
     check_words,
+    distinct,
     find_file,
     open_upright,
     parse_json,
@@ -45,8 +46,10 @@ from nulltext.bench.entries import (
 from nulltext.bench.runs import cut_runs, decode_runs
 from nulltext.editing.blend import Blend
 from nulltext.editing.prompt_to_prompt import PromptToPrompt
-from nulltext.errors import CaseError, CaseNotFoundError
+from nulltext.errors import CaseError, CaseNotFoundError, SettingError
+from nulltext.inversion.methods.direct import DirectInversion
 from nulltext.inversion.methods.null_text import NullText
+from nulltext.models import embedded
 
 MAPPING, PICTURES = "mapping_file.json", "annotation_images"
 SIDE = 512
@@ -71,6 +74,8 @@ CATEGORIES: Mapping[str, str] = {
 """The kinds of edits, by their number in the mapping file."""
 
 WHITE = 255
+_WORDS = re.compile(r"[^\W\d_]+|\d")
+"""What a word list has: words, and digits one by one."""
 
 
 @final
@@ -79,18 +84,43 @@ class PieSet:
     """What a folder holds.
 
     Attributes:
-        cases: The cases, in the order of the mapping file; named by their ids, their kinds by `CATEGORIES`.
-        whole: The names of those whose mask is the whole picture. There is nothing outside of it to preserve: the
-            metrics of what is preserved leave them out.
+        entries: The cases, in the order of the mapping file, named by their ids, their kinds by `CATEGORIES`; each
+            entry that cannot be used in its place.
         remarks: What was amiss in entries, and how it was taken; empty unless read leniently.
     """
 
-    cases: tuple[Case, ...]
-    whole: tuple[str, ...]
+    entries: tuple[Entry, ...]
     remarks: tuple[str, ...]
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """The entries that can be used."""
+        return tuple(entry for entry in self.entries if isinstance(entry, Case))
+
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """The names of the cases whose mask is the whole picture: see `is_whole`."""
+        return tuple(case.name for case in self.cases if is_whole(case))
+
+
+def is_whole(case: Case) -> bool:
+    """Whether nothing is outside of the mask: the metrics of what is preserved leave such cases out."""
+    return case.changed is not None and case.changed.getextrema()[0] == WHITE
 
 
 def load_pie(folder: str | os.PathLike[str], *, lenient: bool = False) -> PieSet:
+    """PIE-Bench, or any set in its format, in which nothing is amiss; see `read_pie`.
+
+    Raises:
+        CaseNotFoundError: There is no mapping file, or a picture is missing.
+        CaseError: The mapping file or an entry of it cannot be used; names the entry.
+    """
+    found = read_pie(folder, lenient=lenient)
+    all_good(found.entries)
+    return found
+
+
+def read_pie(folder: str | os.PathLike[str], *, lenient: bool = False) -> PieSet:
     """Reads PIE-Bench, or any set in its format, and checks every entry before anything is measured.
 
     Args:
@@ -99,10 +129,55 @@ def load_pie(folder: str | os.PathLike[str], *, lenient: bool = False) -> PieSet
             the end of a mask is cut off there, a blended word that its caption does not have is left out.
 
     Raises:
-        CaseNotFoundError: There is no mapping file, or a picture is missing.
-        CaseError: The mapping file or an entry of it cannot be used; names the entry.
+        CaseNotFoundError: There is no mapping file.
+        CaseError: The mapping file cannot be used.
     """
-    file = Path(folder) / MAPPING
+    file, entries = _mapping(Path(folder))
+    remarks: list[str] | None = [] if lenient else None
+    read: list[Entry] = []
+    for name, entry in entries.items():
+        where = f"{file}, entry {name!r}"
+        try:
+            read.append(_case(file.parent / PICTURES, where, name, entry, remarks))
+        except CaseError as error:
+            read.append(Refused(name=name, where=where, error=error, **_told(entry)))
+    return PieSet(entries=tuple(distinct(read)), remarks=tuple(remarks or ()))
+
+
+def captions_of(folder: str | os.PathLike[str]) -> list[str]:
+    """The captions of a set, as far as its entries have any; opens no picture.
+
+    Raises:
+        CaseNotFoundError: There is no mapping file.
+        CaseError: The mapping file cannot be used.
+    """
+    _, entries = _mapping(Path(folder))
+    fields = [cast("dict[str, object]", entry) for entry in entries.values() if isinstance(entry, dict)]
+    prompts = [entry.get(name) for entry in fields for name in ("original_prompt", "editing_prompt")]
+    return [plain_caption(prompt) for prompt in prompts if isinstance(prompt, str)]
+
+
+def refuse_embedded(folder: str | os.PathLike[str]) -> None:
+    """Makes sure, before anything is loaded, that the embedded model knows every word of a set.
+
+    Raises:
+        SettingError: It does not; says which model to take.
+        CaseNotFoundError: There is no mapping file.
+        CaseError: The mapping file cannot be used.
+    """
+    known = embedded.words()
+    captions = captions_of(folder)
+    strange = [caption for caption in captions if not known.issuperset(_WORDS.findall(caption.lower()))]
+    if strange:
+        raise SettingError(
+            f"got no --model, and the embedded one does not know all words of {len(strange)} of the {len(captions)} "
+            f"captions in {folder}, such as {strange[0]!r}; expected a model for real captions: give --model {MODEL}, "
+            "or a folder of one."
+        )
+
+
+def _mapping(folder: Path) -> tuple[Path, dict[str, object]]:
+    file = folder / MAPPING
     if not file.is_file():
         raise CaseNotFoundError(
             f"there is no {file}; expected a folder with {MAPPING} and {PICTURES}, as PIE-Bench is published. Check "
@@ -111,20 +186,17 @@ def load_pie(folder: str | os.PathLike[str], *, lenient: bool = False) -> PieSet
     entries = parse_json(read_text(file), str(file))
     if not isinstance(entries, dict) or not entries:
         raise CaseError(f"{file}: got no entries; expected an object with one for each picture, under its id.")
-    remarks: list[str] | None = [] if lenient else None
-    read = [(f"{file}, entry {name!r}", name, entry) for name, entry in cast("dict[str, object]", entries).items()]
-    cases = tuple(_case(file.parent / PICTURES, where, name, entry, remarks) for where, name, entry in read)
-    check_distinct((case.name, where) for case, (where, _, _) in zip(cases, read, strict=True))
-    return PieSet(
-        cases=cases,
-        whole=tuple(case.name for case in cases if case.changed is not None and case.changed.getextrema()[0] == WHITE),
-        remarks=tuple(remarks or ()),
-    )
+    return file, cast("dict[str, object]", entries)
 
 
 def published_inverter() -> NullText:
     """Null-text inversion as it is run there."""
     return NullText(steps=STEPS, inner_steps=10, guidance=GUIDANCE)
+
+
+def published_direct() -> DirectInversion:
+    """Direct inversion as it is run there, which the set was made for: the pivot of plain DDIM inversion, held."""
+    return DirectInversion(steps=STEPS, guidance=GUIDANCE, fixed_point=None)
 
 
 def published_editor(case: Case) -> PromptToPrompt:
@@ -182,7 +254,19 @@ def _case(pictures: Path, where: str, name: str, entry: object, remarks: list[st
         truth=None,
         words={},
         seed=SEED,
+        where=where,
     )
+
+
+def _told(entry: object) -> dict[str, str]:
+    """The kind and the captions of an entry that cannot be used, as far as it has any."""
+    fields = cast("dict[str, object]", entry) if isinstance(entry, dict) else {}
+    texts = {name: text if isinstance(text := fields.get(name), str) else "" for name in _FIELDS}
+    return {
+        "kind": CATEGORIES.get(texts["editing_type_id"], ""),
+        "source": plain_caption(texts["original_prompt"]),
+        "target": plain_caption(texts["editing_prompt"]),
+    }
 
 
 _FIELDS: Mapping[str, type] = {

@@ -1,14 +1,16 @@
-"""PIE-Bench, by its published protocol: null-text inversion with Prompt-to-Prompt, and plain DDIM inversion."""
+"""PIE-Bench, by its published protocol: Prompt-to-Prompt from DDIM, direct and null-text inversion."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 from nulltext.bench import pie
-from nulltext.bench.cases import Case
+from nulltext.bench.candidates import Candidate, Measure, Outcome, always
+from nulltext.bench.cases import Case, Entry
+from nulltext.bench.kept import MEASURED
 from nulltext.bench.report import Column, Report
-from nulltext.bench.run import Candidate, Measure, Outcome, always, run
+from nulltext.bench.run import run
 from nulltext.bench.studies import SECONDS, Setting
 from nulltext.editing.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import SettingError
@@ -16,8 +18,11 @@ from nulltext.inversion.methods.ddim import DDIM
 from nulltext.metrics import Missing
 from nulltext.metrics import pie as published
 from nulltext.metrics.clip import PicturesAndTexts
+from nulltext.metrics.masks import Counted
+from nulltext.metrics.perceptual import Lpips
 from nulltext.metrics.structure import KeysOfPictures
 from nulltext.models.base import Model
+from nulltext.types import OnePixels
 
 WHOLE = Missing("the mask is the whole picture: there is nothing outside of it.")
 COLUMNS = (
@@ -44,17 +49,22 @@ def measure_pie(model: Model, setting: Setting, *, dino: KeysOfPictures | Missin
 
     Raises:
         SettingError: `data` is not given.
-        CaseError: An entry of the set cannot be used.
+        CaseError: The set cannot be used, or no entry of it.
     """
     if setting.data is None:
         raise SettingError("got no data; expected the folder of PIE-Bench. Fetch it from its authors and name it.")
-    pictures = pie.load_pie(setting.data, lenient=lenient)
+    pictures = pie.read_pie(setting.data, lenient=lenient)
     w = pie.GUIDANCE if setting.guidance is None else setting.guidance
     candidates = (
         Candidate(
             name="DDIM inversion + P2P",
             inverter=always(DDIM(steps=setting.steps)),
             editor=partial(_guided, guidance=w),
+        ),
+        Candidate(
+            name="direct inversion + P2P",
+            inverter=always(replace(pie.published_direct(), steps=setting.steps, guidance=w)),
+            editor=pie.published_editor,
         ),
         Candidate(
             name="null-text + P2P",
@@ -66,24 +76,27 @@ def measure_pie(model: Model, setting: Setting, *, dino: KeysOfPictures | Missin
     )
     measures: dict[str, Measure] = {
         "structure_distance": partial(_structure, dino=dino),
-        **{name: partial(_outside, name=name, whole=pictures.whole) for name in ("psnr", "lpips", "mse", "ssim")},
+        "psnr": partial(_outside, name="psnr", figure=published.psnr),
+        "lpips": partial(_outside, name="lpips", figure=Lpips(published.LPIPS_NETWORK)),
+        "mse": partial(_outside, name="mse", figure=published.mse),
+        "ssim": partial(_outside, name="ssim", figure=published.ssim),
         "clip_whole": partial(_clip, clip=setting.clip, edited=False),
         "clip_edited": partial(_clip, clip=setting.clip, edited=True),
     }
     rows = run(
         model,
-        spread(pictures.cases, setting.limit),
+        spread(pictures.entries, setting.limit),
         candidates,
         measures,
         setting.folder,
-        instruments=(setting.clip, dino),
         workers=setting.workers,
         on_progress=setting.on_progress,
     )
-    done = {row["case"] for row in rows}
+    done = {row["case"] for row in rows if row["status"] == MEASURED}
     return Report(
         title="PIE-Bench",
-        command=setting.command("pie"),
+        command=setting.command("pie", model),
+        options=setting.options(model, w=f"{w:g}", lenient=lenient),
         columns=COLUMNS,
         rows=rows,
         remarks=(
@@ -93,8 +106,8 @@ def measure_pie(model: Model, setting: Setting, *, dino: KeysOfPictures | Missin
     )
 
 
-def spread(cases: Sequence[Case], limit: int | None) -> list[Case]:
-    """At most so many cases: the first of every kind, then the second of every kind, and so on."""
+def spread(cases: Sequence[Entry], limit: int | None) -> list[Entry]:
+    """At most so many entries: the first of every kind, then the second of every kind, and so on."""
     seen: Counter[str] = Counter()
     turns: list[tuple[int, int]] = []
     for index, case in enumerate(cases):
@@ -111,10 +124,11 @@ def _structure(outcome: Outcome, *, dino: KeysOfPictures | Missing) -> float | M
     return _scaled("structure_distance", published.structure_distance(outcome.photo.pixels, outcome.drawn, dino=dino))
 
 
-def _outside(outcome: Outcome, *, name: str, whole: tuple[str, ...]) -> float | Missing:
-    if outcome.case.name in whole or outcome.changed is None:
+def _outside(
+    outcome: Outcome, *, name: str, figure: Callable[[OnePixels, OnePixels, Counted], float | Missing]
+) -> float | Missing:
+    if outcome.changed is None or pie.is_whole(outcome.case):
         return WHOLE
-    figure = {"psnr": published.psnr, "lpips": published.lpips, "mse": published.mse, "ssim": published.ssim}[name]
     return _scaled(name, figure(outcome.photo.pixels, outcome.drawn, ~outcome.changed))
 
 

@@ -13,10 +13,15 @@ from typing import Any, Literal, final
 from PIL import Image
 
 from nulltext.bench.extras import extra
-from nulltext.bench.run import LIBRARIES, SAMPLES, Row
+from nulltext.bench.kept import MEASURED, Row, read_sample
+from nulltext.bench.keys import LIBRARIES
+from nulltext.bench.photograph import samples_of
+from nulltext.bench.run import SAMPLES
 from nulltext.bench.summary import Summary, Table, by_kind
 from nulltext.files import write_file
+from nulltext.showing import brief, html_table
 
+LEGEND = "Mean ± standard deviation [95 % interval of the mean, bootstrap over pictures]; n: edits counted"
 _XML = '<?xml version="1.0" encoding="utf-8" standalone="no"?>\n'
 
 
@@ -50,6 +55,7 @@ class Report:
         rows: The rows of the run.
         plots: More plots than the means', by name, as SVG elements.
         remarks: What a reader of the tables has to know.
+        options: What it was run with, in a line.
     """
 
     title: str
@@ -58,6 +64,42 @@ class Report:
     rows: Sequence[Row]
     plots: Mapping[str, str] = field(default_factory=dict[str, str])
     remarks: Sequence[str] = ()
+    options: str = ""
+
+    @property
+    def measured(self) -> list[Row]:
+        """The rows of what could be measured."""
+        return [row for row in self.rows if row["status"] == MEASURED]
+
+    def failures(self) -> dict[str, str]:
+        """The entries that have a row without figures, and why; of several methods' reasons the first."""
+        reasons: dict[str, str] = {}
+        for row in self.rows:
+            if row["status"] != MEASURED:
+                reasons.setdefault(str(row["case"]), str(row["reason"]))
+        return reasons
+
+    def failed(self) -> str:
+        """How many could not be measured, in a line; "" where all could."""
+        failed, edits = self.failures(), len({row["case"] for row in self.rows})
+        rows = len(self.rows) - len(self.measured)
+        return (
+            f"{len(failed)} of {edits} edits could not be measured by every method ({rows} rows failed)"
+            if failed
+            else ""
+        )
+
+    __repr__ = brief
+
+    def _repr_html_(self) -> str:
+        """The tables, in a notebook."""
+        headings = ["", "method", *(_heading(column) for column in self.columns)]
+        rows = [
+            [kind, method, *(cell(figures[column.name], column) for column in self.columns)]
+            for kind, of_kind in self.tables().items()
+            for method, figures in of_kind.items()
+        ]
+        return html_table(rows, headings=headings)
 
     def tables(self) -> dict[str, Table]:
         """The summaries, overall and by kind of edit."""
@@ -66,8 +108,12 @@ class Report:
     def record(self) -> dict[str, Any]:
         """The same numbers for JSON: by kind, method and column."""
         return {
-            "pictures": len({row["sha256"] for row in self.rows}),
-            "edits": len({row["case"] for row in self.rows}),
+            "command": self.command,
+            "options": self.options,
+            "asked": self.asked(),
+            "pictures": len({row["sha256"] for row in self.measured}),
+            "edits": len({row["case"] for row in self.measured}),
+            "failed": self.failures(),
             "tables": {
                 kind: {
                     method: {name: asdict(summary) for name, summary in columns.items()}
@@ -87,29 +133,42 @@ class Report:
                 reasons.setdefault(name, set()).add(reason)
         return {name: sorted(each) for name, each in sorted(reasons.items())}
 
+    def asked(self) -> str:
+        """Which networks the figures are of, by the digests of their weights."""
+        return str(self.rows[0]["instruments"] or "none")
+
     def about(self) -> str:
         """On what it was measured, in a line."""
         one = self.rows[0]
         made = ", ".join(f"{library} {one[library]}" for library in LIBRARIES)
         return (
-            f"{len({row['sha256'] for row in self.rows})} pictures, {len({row['case'] for row in self.rows})} edits; "
-            f"{one['model']} in {one['dtype']} on {one['device']}; nulltext {one['nulltext']}, {made}"
+            f"{len({row['sha256'] for row in self.measured})} pictures, "
+            f"{len({row['case'] for row in self.measured})} edits; {one['model']} ({str(one['revision'])[:19]}) in "
+            f"{one['dtype']} on {one['device']}; nulltext {one['nulltext']}, {made}"
         )
 
     def markdown(self) -> str:
         """The report in Markdown: mean ± standard deviation, and the 95 % interval of the mean."""
-        lines = [f"# {self.title}", "", f"    {self.command}", "", f"{self.about()}.", ""]
+        lines = [f"# {self.title}", "", f"    {self.command}", "", f"{self.about()}.", "", *self._facts(), ""]
         for kind, table in self.tables().items():
             lines += [f"## {kind}", "", "| method | " + " | ".join(_heading(column) for column in self.columns) + " |"]
             lines.append("|---|" + "---:|" * len(self.columns))
             for method, figures in table.items():
                 cells = " | ".join(cell(figures[column.name], column) for column in self.columns)
                 lines.append(f"| {method} | {cells} |")
+            lines.append("| n | " + " | ".join(counted(table, column) for column in self.columns) + " |")
             lines.append("")
-        lines += ["Mean ± standard deviation [95 % interval of the mean, bootstrap over pictures].", ""]
+        lines += [f"{LEGEND}.", ""]
         lines += [f"- {remark}" for remark in self.remarks]
         lines += [f"- {name} is missing: {' '.join(reasons)}" for name, reasons in self.missing().items()]
+        lines += [f"- {case}: {reason}" for case, reason in self.failures().items()]
         return "\n".join(lines).rstrip() + "\n"
+
+    def _facts(self) -> list[str]:
+        """What a figure depends on beside the model: one fact a line."""
+        facts = [f"- run with: {self.options}"] if self.options else []
+        facts.append(f"- asked: {self.asked()}")
+        return [*facts, *([f"- {self.failed()}"] if self.failures() else [])]
 
     def html(self, folder: Path) -> str:
         """The report as one HTML file that needs nothing beside it.
@@ -132,8 +191,10 @@ class Report:
                 for kind, table in tables.items()
             },
             headings=[_heading(column) for column in self.columns],
+            counts={kind: [counted(table, column) for column in self.columns] for kind, table in tables.items()},
+            legend=LEGEND,
             plots=[*self.plots.values(), *(plot_means(next(iter(tables.values())), column) for column in self.columns)],
-            samples=_samples(folder / SAMPLES, self.rows, methods),
+            samples=_samples(folder / SAMPLES, self.measured, methods),
             methods=methods,
         )
 
@@ -155,6 +216,12 @@ def cell(summary: Summary, column: Column, *, interval: bool = True) -> str:
         return "missing"
     mean, std, low, high = (f"{x:.{column.digits}f}" for x in (summary.mean, summary.std, summary.low, summary.high))
     return f"{mean} ± {std}" + (f" [{low}, {high}]" if interval and math.isfinite(summary.low) else "")
+
+
+def counted(table: Table, column: Column) -> str:
+    """Over how many edits the means of a column are, as a table shows it: one number, or from how many to how many."""
+    numbers = sorted({figures[column.name].count for figures in table.values()})
+    return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
 
 
 def plot_means(table: Table, column: Column) -> str:
@@ -188,16 +255,23 @@ def _heading(column: Column) -> str:
 
 def _samples(folder: Path, rows: Sequence[Row], methods: Sequence[str]) -> list[tuple[str, str, list[str]]]:
     """For each case shown: its source caption, its new one, and its pictures as data URLs, the source first."""
+    cases: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        cases.setdefault(str(row["case"]), {})[str(row["method"])] = row
     shown: list[tuple[str, str, list[str]]] = []
-    for case, row in {str(row["case"]): row for row in rows}.items():
-        files = [folder / f"{case}.{name}.png" for name in ("source", *methods)]
-        if all(file.is_file() for file in files):
-            shown.append((str(row["source"]), str(row["target"]), [_data_url(file) for file in files]))
+    for made in cases.values():
+        if set(made) != set(methods):
+            continue
+        one, *_ = both = [samples_of(folder, made[method]) for method in methods]
+        pictures = [read_sample(*one[0]), *(read_sample(*drawn) for _, drawn in both)]
+        whole = [picture for picture in pictures if picture is not None]
+        if len(whole) == len(pictures):
+            row = made[methods[0]]
+            shown.append((str(row["source"]), str(row["target"]), [_data_url(picture) for picture in whole]))
     return shown
 
 
-def _data_url(file: Path) -> str:
+def _data_url(picture: Image.Image) -> str:
     data = io.BytesIO()
-    with Image.open(file) as picture:
-        picture.convert("RGB").save(data, format="JPEG", quality=92)
+    picture.convert("RGB").save(data, format="JPEG", quality=92)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()

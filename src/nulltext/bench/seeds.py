@@ -2,10 +2,11 @@
 
 from functools import partial
 
+from nulltext.bench.candidates import Candidate, always
 from nulltext.bench.cases import Case
 from nulltext.bench.measures import clip_measures, source_measures, truth_measures
 from nulltext.bench.report import Column, Report
-from nulltext.bench.run import Candidate, always, run
+from nulltext.bench.run import run
 from nulltext.bench.studies import SECONDS, Setting
 from nulltext.editing.caption_swap import CaptionSwap
 from nulltext.editing.from_noise import FromNoise
@@ -46,16 +47,19 @@ def compare_seeds(model: Model, setting: Setting) -> Report:
     )
     rows = run(
         model,
-        setting.cases(model, PICTURES),
+        setting.entries(model, PICTURES),
         candidates,
         {**source_measures(), **truth_measures(), **clip_measures(setting.clip)},
         setting.folder,
-        instruments=(setting.clip,),
         workers=setting.workers,
         on_progress=setting.on_progress,
     )
     return Report(
-        title="Generated, DDIM inversion, null-text", command=setting.command("seeds"), columns=COLUMNS, rows=rows
+        title="Generated, DDIM inversion, null-text",
+        command=setting.command("seeds", model),
+        options=setting.options(model),
+        columns=COLUMNS,
+        rows=rows,
     )
 
 

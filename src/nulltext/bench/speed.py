@@ -17,10 +17,11 @@ from nulltext.bench.pictures import held_out_scenes, scene_photo
 from nulltext.bench.reconstruction import NO_EARLY_STOP
 from nulltext.bench.report import svg
 from nulltext.bench.transcription import Transcription
-from nulltext.inversion.invert import Inverter, inverting
+from nulltext.inversion.invert import Inverter
 from nulltext.inversion.methods.direct import DirectInversion
 from nulltext.inversion.methods.null_text import NullText
 from nulltext.inversion.stopping import PUBLISHED, Constants
+from nulltext.inversion.together import inverting
 from nulltext.metrics import Missing, psnr
 from nulltext.models.base import Model
 from nulltext.models.compiling import is_compiled

@@ -1,15 +1,18 @@
 """What all the studies share: which cases they run on, and which CLIP they ask."""
 
-from dataclasses import dataclass, field, fields
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
-from nulltext.bench.cases import Case, scene_cases
+from nulltext.bench.cases import Entry, scene_cases
 from nulltext.bench.edits import KINDS
-from nulltext.bench.folder import folder_cases
+from nulltext.bench.folder import read_folder
 from nulltext.bench.report import Column
 from nulltext.models.base import Model
 from nulltext.models.clip import Clip
+from nulltext.models.precision import precision_of
 from nulltext.progress import OnProgress, silent
 
 SECONDS = Column(name="seconds", label="seconds", digits=1, better="lower")
@@ -31,6 +34,7 @@ class Setting:
         at_once: How many inversions of a picture share the network's batch.
         clip: The CLIP that is asked; the embedded one by default.
         on_progress: Told of every picture.
+        spelled: The command that was run, if it was one.
     """
 
     folder: Path
@@ -43,33 +47,49 @@ class Setting:
     at_once: int = 1
     clip: Clip = field(default_factory=Clip.load)
     on_progress: OnProgress = silent
+    spelled: str = ""
 
-    def command(self, study: str) -> str:
-        """The command that runs a study like this, on the same model."""
-        said = ("limit", "data", "steps", "inner_steps", "guidance")
-        given = [
-            f"--{setting.name.replace('_', '-')} {value}"
-            for setting in fields(self)
-            if setting.name in said and (value := getattr(self, setting.name)) != setting.default
-        ]
-        return " ".join(["nulltext bench", study, *given])
+    def command(self, study: str, model: Model) -> str:
+        """The command that was run, or for one who called the study from Python the one that runs a study like this."""
+        if self.spelled:
+            return self.spelled
+        given = ["nulltext", "bench", study]
+        for name in ("limit", "data", "steps", "inner_steps", "guidance", "workers"):
+            if (value := getattr(self, name)) is not None:
+                given += [f"--{name.replace('_', '-')}", str(value)]
+        given += ["--output", str(self.folder), "--model", model.identity.id, "--dtype", precision_of(model)]
+        return shlex.join([*given, "--device", str(model.device)])
+
+    def options(self, model: Model, **more: object) -> str:
+        """What it was run with, in a line; "all pictures" and the model's own weight resolved."""
+        told: dict[str, object] = {
+            "data": self.data or "scenes",
+            "limit": self.limit or "none",
+            "T": self.steps,
+            "N": self.inner_steps,
+            "w": f"{self.weight(model):g}",
+            "workers": self.workers,
+            "at once": self.at_once,
+            **more,
+        }
+        return ", ".join(f"{name} {value}" for name, value in told.items())
 
     def weight(self, model: Model) -> float:
         """The weight w."""
         return model.guidance if self.guidance is None else self.guidance
 
-    def cases(self, model: Model, pictures: int) -> list[Case]:
-        """The cases: those of `data`, or so many held-out scenes with an edit each, the kinds in turn.
+    def entries(self, model: Model, pictures: int) -> Sequence[Entry]:
+        """What is tried: the entries of `data`, or so many held-out scenes with an edit each, the kinds in turn.
 
         Args:
             model: The model.
             pictures: How many scenes where no limit is given.
 
         Raises:
-            CaseError: `data` cannot be used.
+            CaseError: `data` cannot be used at all.
         """
         if self.data is not None:
-            return folder_cases(self.data)[: self.limit]
+            return read_folder(self.data)[: self.limit]
         count = pictures if self.limit is None else min(self.limit, pictures)
         kinds, cases = len(KINDS), scene_cases(count, size=model.default_size)
         return [cases[scene * kinds + scene % kinds] for scene in range(count)]

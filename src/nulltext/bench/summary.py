@@ -8,7 +8,7 @@ from typing import Final, final
 
 import numpy as np
 
-from nulltext.bench.run import Row
+from nulltext.bench.kept import MEASURED, Row
 
 RESAMPLES: Final = 2000
 ALL = "overall"
@@ -56,7 +56,7 @@ def summarize(rows: Sequence[Row], columns: Sequence[str]) -> Table:
 
 def by_kind(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, Table]:
     """Summaries of all rows, and of each kind of edit if there are several."""
-    kinds = list(dict.fromkeys(str(row["kind"]) for row in rows))
+    kinds = list(dict.fromkeys(str(row["kind"]) for row in rows if row["status"] == MEASURED))
     parts = kinds if len(kinds) > 1 else []
     return {
         ALL: summarize(rows, columns),

@@ -1,14 +1,19 @@
 """The entry point: `nulltext` and its commands."""
 
+import sys
+import traceback
+from types import TracebackType
 from typing import Annotated
 
 import typer
 
 from nulltext import __version__
 from nulltext.cli import demo, edit, generate, invert, show, speed, sweep, train, web
-from nulltext.cli.command import Command
+from nulltext.cli.command import Command, Group
+from nulltext.cli.terminal import printable
 
 app = typer.Typer(
+    cls=Group,
     help="Edit real photographs by changing words: null-text inversion for Stable Diffusion.",
     no_args_is_help=True,
     add_completion=False,
@@ -46,4 +51,10 @@ def options(
 
 def main() -> None:
     """Runs the command line; what the `nulltext` script calls."""
+    sys.excepthook = _show_trace
     app()
+
+
+def _show_trace(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A stack trace, which is for `--debug`, quotes what was given, too."""
+    typer.echo(printable("".join(traceback.format_exception(kind, error, trace)), lines=True), err=True, nl=False)

@@ -1,43 +1,83 @@
-"""What every command does alike: turns errors into one clear message and an exit code, and Ctrl-C into a clean stop.
+"""What every command does alike: turns errors into one clear message and an exit code, Ctrl-C into a clean stop.
 
 | exit code | meaning                                                                           |
 |-----------|-----------------------------------------------------------------------------------|
 | 0         | done                                                                              |
 | 1         | an error nobody foresaw; `--debug` shows where                                    |
 | 2         | wrong input: a `NulltextError` of the package, or options that do not make sense  |
+| 3         | done, but some of the many asked for failed; the others are there                 |
 | 130       | stopped with Ctrl-C; nothing half-written is left                                 |
+| 143       | stopped by another process (SIGTERM); likewise                                    |
 """
 
 import signal
 import sys
-from collections.abc import Generator
+import threading
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
+from nulltext.cli.given import check_arguments, check_values
+from nulltext.cli.terminal import printable
 from nulltext.errors import Cancelled, NulltextError, OutputExistsError
 
-UNEXPECTED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
+_UsageError: Any = typer.BadParameter.__base__  # for which typer exports no name
+
+UNEXPECTED, WRONG_INPUT, SOME_FAILED, STOPPED = 1, 2, 3, 128
+"""The last is added to the number of the signal that stopped the command."""
+
+
+class Group(TyperGroup):
+    """A group of commands whose complaints about options are fit for a terminal, too."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  typer exports no name for it
+        """Reads the options that stand before a command."""
+        with _printable_complaints():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
+        """Runs the command that was asked for."""
+        with _printable_complaints():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _printable_complaints() -> Generator[None]:
+    try:
+        yield
+    except _UsageError as complaint:
+        complaint.message = printable(complaint.message)
+        raise
 
 
 class Command(TyperCommand):
     """A command whose failures are sentences, not stack traces, unless `--debug` is given."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  as in `invoke`
+        """Reads the arguments, once it is sure that they are words."""
+        try:
+            check_arguments(args, self.params)
+        except NulltextError as error:
+            raise _failed(str(error), WRONG_INPUT) from None
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  typer does not export the context that it passes
         """Runs the command and ends the program with the exit code that fits."""
-        with _interrupts() as interrupts:
+        with _signals() as seen:
             try:
+                check_values(ctx.params)
                 return super().invoke(ctx)
             except (KeyboardInterrupt, Cancelled):
-                raise _stopped() from None
+                raise _stopped(seen) from None
             except (typer.Exit, typer.Abort, typer.BadParameter):
                 raise
             except Exception as error:
-                if interrupts:  # what a library made of it: extension modules turn it into an ImportError
-                    raise _stopped() from None
+                if seen:  # what a library made of it: extension modules turn it into an ImportError
+                    raise _stopped(seen) from None
                 if ctx.params.get("debug"):
                     raise
                 if isinstance(error, NulltextError):
@@ -49,30 +89,43 @@ class Command(TyperCommand):
                         f"{type(error).__name__}: {error}. This was not foreseen; --debug shows where it happened."
                     )
                     code = UNEXPECTED
-                typer.secho(f"Error: {message}", fg=typer.colors.RED, err=True)
-                sys.stderr.flush()
-                raise typer.Exit(code) from None
+                raise _failed(message, code) from None
 
 
-def _stopped() -> typer.Exit:
+def _failed(message: str, code: int) -> typer.Exit:
+    typer.secho(f"Error: {printable(message)}", fg=typer.colors.RED, err=True)
+    sys.stderr.flush()
+    return typer.Exit(code)
+
+
+def _stopped(seen: Sequence[int]) -> typer.Exit:
     typer.echo("Stopped. Nothing half-written was left behind.", err=True)
-    return typer.Exit(INTERRUPTED)
+    return typer.Exit(STOPPED + (seen[0] if seen else signal.SIGINT))
 
 
 @contextmanager
-def _interrupts() -> Generator[list[int]]:
-    """Every Ctrl-C so far, also one that a library has turned into another exception or swallowed."""
+def _signals() -> Generator[list[int]]:
+    """Ctrl-C and SIGTERM as a `KeyboardInterrupt`, so that what is under way is tidied up.
+
+    Yields:
+        The numbers of those so far, also of one that a library has turned into another exception or swallowed.
+    """
     seen: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         seen.append(number)
+        if number == signal.SIGTERM:  # a second one must not disturb the tidying
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.default_int_handler(number, frame)
 
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or somebody else's
-        yield seen
-        return
-    signal.signal(signal.SIGINT, note)
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    ours = {number: handler for number, handler in usual.items() if signal.getsignal(number) is handler}
+    if threading.current_thread() is not threading.main_thread():  # which alone may say what signals do
+        ours = {}
     try:
+        for number in ours:
+            signal.signal(number, note)
         yield seen
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in ours.items():
+            signal.signal(number, handler)

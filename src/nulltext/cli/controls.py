@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from nulltext.errors import SettingError
+from nulltext.errors import SettingError, shown
 
 if TYPE_CHECKING:
-    from nulltext import Blend, PromptToPrompt
+    from nulltext import Blend, Model, PromptToPrompt
     from nulltext.attention.control import Share
 
 PANEL = "Prompt-to-Prompt"
@@ -20,7 +20,8 @@ Cross = Annotated[
         "--cross",
         metavar="SHARE",
         help="In which share of the steps words look where those of the source look: 0.8, from-to as in 0.2-0.8, or "
-        "for one word tiger=0.4; may be given several times. 0.8 if not given.",
+        "for one word tiger=0.4; may be given several times. If not given, what the model recommends: 0.8 the embedded "
+        "one; others, unless they say so themselves, 0.8 as published for Stable Diffusion.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -29,7 +30,9 @@ Self = Annotated[
     typer.Option(
         "--self",
         metavar="SHARE",
-        help="In which share of the steps shapes and places are the source's: 0.4, or 0.2-0.8. 0.8 if not given.",
+        help="In which share of the steps shapes and places are the source's: 0.4, or 0.2-0.8. If not given, what the "
+        "model recommends: 0.8 the embedded one; others, unless they say so themselves, 0.4 as published for Stable "
+        "Diffusion.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -80,7 +83,9 @@ KeepOut = Annotated[
 Threshold = Annotated[
     float | None,
     typer.Option(
-        help="From which share of its highest attention on a place belongs to a word. 0.3 if not given.",
+        help="From which share of its highest attention on a place belongs to a word. If not given, what the model "
+        "recommends: 0.3 the embedded one; others, unless they say so themselves, 0.3 as published for Stable "
+        "Diffusion.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -111,7 +116,7 @@ def read_share(text: str) -> "Share":
     number = r"\d*\.?\d+"
     match = re.fullmatch(rf"({number})(?:-({number}))?", text.strip())
     if match is None:
-        raise SettingError(f"got {text!r}; expected a share of the steps such as 0.8, or from-to such as 0.2-0.8.")
+        raise SettingError(f"got {shown(text)}; expected a share of the steps such as 0.8, or from-to such as 0.2-0.8.")
     return float(match[1]) if match[2] is None else (float(match[1]), float(match[2]))
 
 
@@ -140,9 +145,9 @@ def read_weights(given: Sequence[str]) -> dict[str, float]:
         try:
             weights[word.strip()] = float(factor)
         except ValueError:
-            raise SettingError(f"--weight: got {text!r}; expected a word and a factor, as in tiger=2.") from None
+            raise SettingError(f"--weight: got {shown(text)}; expected a word and a factor, as in tiger=2.") from None
         if not word.strip():
-            raise SettingError(f"--weight: got {text!r}; expected a word and a factor, as in tiger=2.")
+            raise SettingError(f"--weight: got {shown(text)}; expected a word and a factor, as in tiger=2.")
     return weights
 
 
@@ -171,7 +176,7 @@ def read_blend(
         target=[word.strip() for word in new.split(",") if word.strip()],
         keep_out=tuple(keep_out),
         mask=mask,
-        threshold=Blend.threshold if threshold is None else threshold,
+        threshold=threshold,
         start=Blend.start if start is None else start,
     )
 
@@ -189,7 +194,7 @@ def editor(
     maps: bool = False,
     guidance: float | None = None,
 ) -> "PromptToPrompt":
-    """The editor that the options describe; what is not given is the library's default.
+    """The editor that the options describe; what is not given is left to the model, or is the library's default.
 
     Raises:
         SettingError: One of them makes no sense.
@@ -198,8 +203,8 @@ def editor(
 
     plain = PromptToPrompt()
     return PromptToPrompt(
-        cross_attention=read_cross(cross) if cross else plain.cross_attention,
-        self_attention=plain.self_attention if self_share is None else read_share(self_share),
+        cross_attention=read_cross(cross) if cross else None,
+        self_attention=None if self_share is None else read_share(self_share),
         most_tokens=plain.most_tokens if self_tokens is None else self_tokens,
         kind=kind,
         reweight=read_weights(weights or ()),
@@ -209,3 +214,27 @@ def editor(
         maps=maps,
         guidance=guidance,
     )
+
+
+def left_to(model: "Model", editor: "PromptToPrompt") -> dict[str, str]:
+    """What an editor leaves to the model, by option: the setting that is in force, and where it comes from.
+
+    Args:
+        model: The model.
+        editor: The editor as it was asked for.
+    """
+    left = {
+        "--cross": None if "" in editor.shares else "cross_attention",
+        "--self": "self_attention" if editor.self_attention is None else None,
+        "--threshold": "threshold" if editor.blend is not None and editor.blend.threshold is None else None,
+    }
+    return {option: model.recommended.why(name, model.identity.id) for option, name in left.items() if name is not None}
+
+
+def settings_of(editor: "PromptToPrompt") -> dict[str, object]:
+    """The settings of an editor in force that the options set, for JSON."""
+    return {
+        "cross": editor.cross_attention,
+        "self": editor.self_attention,
+        "threshold": None if editor.blend is None else editor.blend.threshold,
+    }

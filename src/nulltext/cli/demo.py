@@ -36,7 +36,7 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write.", rich_help_panel="Output")
     ] = Path("nulltext-demo"),
-    pictures: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 4,
+    pictures: Annotated[int, typer.Option(min=1, max=1000, help="How many pictures.")] = 4,
     steps: options.Steps = 50,
     inner_steps: options.InnerSteps = 10,
     guidance: options.Guidance = 7.5,
@@ -54,7 +54,7 @@ def demo(
     They are reconstructed at --guidance, and edited at what suits the model. Writes an inversion file for each and one
     contact sheet, and prints how well each is reconstructed. Needs no network.
     """
-    sheet = output / "contact-sheet.png"
+    sheet = outputs.folder_path(output) / "contact-sheet.png"
     files = [output / f"picture-{number}.safetensors" for number in range(1, pictures + 1)]
     outputs.check_all([sheet, *files], force=force)
 
@@ -157,5 +157,5 @@ def _print_table(results: list[_Result], guidance: float) -> None:
     for name, values in columns.items():
         table.add_column(name, f"{sum(values) / len(values):.1f}", justify="right")
     for index, result in enumerate(results):
-        table.add_row(result.caption, *(f"{values[index]:.1f}" for values in columns.values()))
+        table.add_row(terminal.printable(result.caption), *(f"{values[index]:.1f}" for values in columns.values()))
     terminal.show(table)

@@ -107,7 +107,7 @@ def edit(
     if plain and given:
         raise SettingError(f"got --plain and {', '.join(given)} of Prompt-to-Prompt; expected one or the other.")
 
-    from nulltext import CaptionSwap, Inversion
+    from nulltext import CaptionSwap, Inversion, PromptToPrompt
 
     method = (
         CaptionSwap(guidance=guidance)
@@ -127,6 +127,7 @@ def edit(
     )
     inversion = Inversion.load(file)
     loaded = load_for(inversion.model, model, config=config, device=device, dtype=dtype, low_memory=low_memory)
+    left = {} if isinstance(method, CaptionSwap) else controls.left_to(loaded, method)
     start = time.perf_counter()
     with terminal.progress() as on_progress:
         result = method(loaded, inversion, captions, on_progress)
@@ -156,10 +157,16 @@ def edit(
                 "reconstruction": None if reconstruction is None else str(reconstruction),
                 "model": inversion.model.id,
                 "guidance": inversion.guidance if guidance is None else guidance,
+                "settings": [
+                    controls.settings_of(editor) for editor in result.editors if isinstance(editor, PromptToPrompt)
+                ],
+                "left_to_the_model": left,
                 "seconds": seconds,
             }
         )
         return
     for caption, kind_of in zip(captions, result.kinds, strict=False):
-        typer.echo(f"{kind_of}: {caption}", err=True)
+        terminal.say(f"{kind_of}: {caption}")
+    for option, why in left.items():
+        terminal.say(f"{option} {why}")
     terminal.show("\n".join(str(path) for path in [*paths, *masks, *check, *sheet]))

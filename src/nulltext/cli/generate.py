@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nulltext.cli import options, outputs, terminal
-from nulltext.errors import SettingError
+from nulltext.errors import SettingError, shown
 
 
 def generate(
@@ -47,7 +47,7 @@ def generate(
 ) -> None:
     """Draw a picture from a caption alone."""
     destination = outputs.picture_path(output or Path(f"{outputs.slug(caption)}-{seed}.png"))
-    outputs.check_all([destination] if save is None else [destination, save], force=force)
+    outputs.check_all([destination] if save is None else [destination, outputs.inversion_path(save)], force=force)
     wanted = None if size is None else _parse_size(size)
 
     from nulltext import generate_inversion, load, to_image
@@ -88,7 +88,7 @@ def generate(
 
 def _parse_size(size: str) -> tuple[int, int]:
     """(height, width) of "128x192"."""
-    match = re.fullmatch(r"(\d+)[xX](\d+)", size)
+    match = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", size)
     if match is None:
-        raise SettingError(f"got --size {size}; expected height and width in pixels, as in 128x192.")
+        raise SettingError(f"got --size {shown(size)}; expected height and width in pixels, as in 128x192.")
     return int(match[1]), int(match[2])

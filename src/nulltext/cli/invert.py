@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from nulltext.cli import options, terminal
+from nulltext.cli import options, outputs, terminal
+from nulltext.cli.outputs import undashed
 from nulltext.errors import SettingError
 from nulltext.files import check_output
 
@@ -63,9 +64,8 @@ def invert(
     Writes a file with all that edits need, and says how well the photograph is reconstructed from it, against the bound
     that the model's autoencoder sets.
     """
-    destination = check_output(output or Path(f"{picture.stem}.safetensors"), overwrite=force)
-    if destination.suffix != ".safetensors":
-        raise SettingError(f"got the output {destination}; expected a name that ends in .safetensors.")
+    destination = outputs.inversion_path(output or Path(f"{picture.stem}.safetensors"))
+    check_output(destination, overwrite=force)
     if method != "null-text" and (inner_steps is not None or preset is not None):
         raise SettingError(
             f"got --inner-steps or --preset with --method {method}, which optimises nothing. Leave them out, or ask "
@@ -116,5 +116,5 @@ def invert(
         f"PSNR {scores.psnr:.2f} dB at guidance {inversion.guidance:g}; "
         f"the autoencoder alone gives {scores.vae_psnr:.2f} dB\n"
         f"{seconds:.1f} s on {loaded.device}\n"
-        f'Next: nulltext edit {shlex.quote(str(destination))} "the caption with other words"'
+        f'Next: nulltext edit {shlex.quote(undashed(destination))} "the caption with other words"'
     )

@@ -26,12 +26,18 @@ _FORMATS: dict[str, tuple[str, dict[str, int]]] = {
     ".bmp": ("BMP", {}),
 }
 """What Pillow calls the format of a suffix, and how it is to write it; others cannot hold a photograph well."""
+_INVERSION, _DRAWING = ".safetensors", ".svg"
 
 
 def slug(caption: str) -> str:
     """A caption as a file name: its words, joined by hyphens."""
     words = re.sub(r"[^\w]+", "-", caption.casefold()).strip("-_")
     return words[:LONGEST].rstrip("-_") or "picture"
+
+
+def undashed(path: Path) -> str:
+    """A path as a command line takes it: one that begins with a dash would read as an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def picture_path(path: Path) -> Path:
@@ -42,6 +48,45 @@ def picture_path(path: Path) -> Path:
     """
     if path.suffix.casefold() not in _FORMATS:
         raise SettingError(f"got {path}; expected a picture's name, ending in one of {' '.join(_FORMATS)}. Rename it.")
+    return path
+
+
+def inversion_path(path: Path) -> Path:
+    """The path itself, if its suffix is that of inversion files.
+
+    Raises:
+        SettingError: It is not.
+    """
+    if path.suffix.casefold() != _INVERSION:
+        raise SettingError(f"got {path}; expected an inversion file's name, ending in {_INVERSION}. Rename it.")
+    return path
+
+
+def drawing_path(path: Path) -> Path:
+    """The path itself, if its suffix is that of drawings.
+
+    Raises:
+        SettingError: It is not.
+    """
+    if path.suffix.casefold() != _DRAWING:
+        raise SettingError(f"got {path}; expected a drawing's name, ending in {_DRAWING}. Rename it.")
+    return path
+
+
+def folder_path(path: Path, first: str = "report") -> Path:
+    """The path itself, if it can be a folder for results: one that is there, or a name that is no file's.
+
+    Args:
+        path: The folder.
+        first: A file that will be written there.
+
+    Raises:
+        SettingError: Its suffix is that of a file.
+        OutputWriteError: It is a file, or cannot be made or written to.
+    """
+    check_output(path / first, overwrite=True, make_folder=True)
+    if path.suffix.casefold() in {*_FORMATS, _INVERSION, _DRAWING, ".json", ".md", ".html"} and not path.exists():
+        raise SettingError(f"got {path}, which looks like a file's name; expected a folder's. Leave the ending out.")
     return path
 
 

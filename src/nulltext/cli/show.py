@@ -1,11 +1,14 @@
 """`nulltext show`: what an inversion file holds and how it was made."""
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from nulltext.cli import options, outputs, terminal
+
+if TYPE_CHECKING:
+    from nulltext import ModelIdentity
 
 
 def show(
@@ -48,6 +51,7 @@ def show(
         "vae_psnr": inversion.scores.vae_psnr,
         "psnr": inversion.scores.psnr,
         "version": inversion.version,
+        "edits_begin_with": begin_with(inversion.model),
     }
     if json:
         terminal.print_json(record)
@@ -63,11 +67,24 @@ def show(
         "autoencoder alone": f"{inversion.scores.vae_psnr:.2f} dB",
         "method": f"{inversion.method}: {settings}",
         "model": f"{inversion.model.id} ({inversion.model.revision[:19]})",
+        "edits begin with": "\n".join(f"{option} {why}" for option, why in begin_with(inversion.model).items()),
         "picture": f"{width} x {height}, fitted to {fitted_width} x {fitted_height}, SHA-256 {inversion.sha256[:12]}",
         "file": f"{file}, {file.stat().st_size / 1e6:.2f} MB, written by nulltext {inversion.version}",
     }.items():
-        table.add_row(name, value)
+        table.add_row(name, terminal.printable(value))
     terminal.show(table)
+
+
+def begin_with(identity: "ModelIdentity") -> dict[str, str]:
+    """What edits with a model take where no option says otherwise, by option, and where that comes from."""
+    from nulltext.models.recommended import Recommended
+    from nulltext.models.weights import recommended_by
+
+    said = recommended_by(identity)
+    unsure = "" if said is not None else f", unless {identity.id!r}, which is not loaded for this, says otherwise"
+    names = {"--cross": "cross_attention", "--self": "self_attention", "--threshold": "threshold"}
+    said = said or Recommended()
+    return {option: said.why(name, identity.id) + unsure for option, name in names.items()}
 
 
 def _plain(value: object) -> str:

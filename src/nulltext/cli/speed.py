@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from nulltext.cli import options, terminal
+from nulltext.cli import options, outputs, terminal
 from nulltext.cli.bench import Limit
 from nulltext.cli.command import Command
 from nulltext.cli.studies import app
-from nulltext.files import write_file
+from nulltext.files import check_output, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,6 +57,9 @@ def speed(
     debug: options.Debug = False,
 ) -> None:
     """The published code, null-text inversion, batches of it, and direct inversion: seconds, memory, PSNR, ratios."""
+    if output is not None:
+        check_output(outputs.drawing_path(output), overwrite=force)
+
     from nulltext import load
     from nulltext.bench.speed import measure_speed, plot
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nulltext.cli import options, terminal
+from nulltext.cli import options, outputs, terminal
 from nulltext.cli.bench import Limit, Workers, app
-from nulltext.cli.command import Command
+from nulltext.cli.command import SOME_FAILED, Command
+from nulltext.cli.spelling import spelled
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,6 +41,18 @@ Data = Annotated[
 Pie = Annotated[
     Path, typer.Option("--data", metavar="FOLDER", help="PIE-Bench, or a set in its format.", show_default=False)
 ]
+PieModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="A hub id, a folder in diffusers' format, or a checkpoint file; CompVis/stable-diffusion-v1-4 is the "
+        "protocol's. The embedded model knows the words of its own scenes alone.",
+        show_default=False,
+        rich_help_panel="Model",
+    ),
+]
 ClipFolder = Annotated[
     Path | None,
     typer.Option(
@@ -59,6 +72,7 @@ def _study(name: str, function: str, about: str) -> None:
 
     @app.command(name, cls=Command, help=about)
     def command(  # pyright: ignore[reportUnusedFunction]  typer has it
+        context: typer.Context,
         limit: Limit = None,
         data: Data = None,
         steps: options.Steps = 50,
@@ -77,7 +91,7 @@ def _study(name: str, function: str, about: str) -> None:
         module = import_module(f"nulltext.bench.{function.partition(':')[0]}")
         study: Study = getattr(module, function.partition(":")[2])
         settings = {
-            "folder": output or Path("nulltext-bench") / name,
+            "folder": outputs.folder_path(output or Path("nulltext-bench") / name),
             "data": data,
             "limit": limit,
             "steps": steps,
@@ -85,7 +99,7 @@ def _study(name: str, function: str, about: str) -> None:
             "guidance": guidance,
             "workers": workers,
         }
-        _show(study, settings, clip, json=json, model=(model, config, device, dtype))
+        _show(context, study, settings, clip, json=json, model=(model, config, device, dtype))
 
 
 _study(
@@ -99,6 +113,7 @@ _study("methods", "methods:compare_inverters", "Methods of inversion: reconstruc
 
 @app.command("compare", cls=Command)
 def compare(
+    context: typer.Context,
     limit: Limit = None,
     data: Data = None,
     steps: options.Steps = 50,
@@ -121,7 +136,7 @@ def compare(
     from nulltext.bench.comparison import compare_methods
 
     settings = {
-        "folder": output or Path("nulltext-bench/compare"),
+        "folder": outputs.folder_path(output or Path("nulltext-bench/compare")),
         "data": data,
         "limit": limit,
         "steps": steps,
@@ -130,11 +145,12 @@ def compare(
         "workers": workers,
     }
     study = partial(compare_methods, iterations=iterations)
-    _show(study, settings, clip, json=json, model=(model, config, device, dtype))
+    _show(context, study, settings, clip, json=json, model=(model, config, device, dtype))
 
 
 @app.command("ablation", cls=Command)
 def ablation(
+    context: typer.Context,
     limit: Limit = None,
     data: Data = None,
     steps: options.Steps = 50,
@@ -159,7 +175,7 @@ def ablation(
     from nulltext.bench.ablation import INNER_STEPS, measure_ablation
 
     settings = {
-        "folder": output or Path("nulltext-bench/ablation"),
+        "folder": outputs.folder_path(output or Path("nulltext-bench/ablation")),
         "data": data,
         "limit": limit,
         "steps": steps,
@@ -168,11 +184,12 @@ def ablation(
         "at_once": at_once,
     }
     study = partial(measure_ablation, inner_steps=tuple(budget or INNER_STEPS))
-    _show(study, settings, None, json=json, model=(model, config, device, dtype))
+    _show(context, study, settings, None, json=json, model=(model, config, device, dtype))
 
 
 @app.command("pie", cls=Command)
 def pie(
+    context: typer.Context,
     data: Pie,
     lenient: Annotated[
         bool, typer.Option("--lenient", help="Take what is amiss in an entry as the set's authors do.")
@@ -185,7 +202,7 @@ def pie(
     clip: ClipFolder = None,
     dino: Dino = None,
     output: Output = None,
-    model: options.ModelName = "scenes",
+    model: PieModel = None,
     config: options.Config = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
@@ -193,12 +210,16 @@ def pie(
     debug: options.Debug = False,
 ) -> None:
     """PIE-Bench by its published protocol."""
+    from nulltext.bench.pie import refuse_embedded
     from nulltext.bench.pie_study import measure_pie
     from nulltext.models.dino import VIT_B_8
     from nulltext.models.dino import Dino as DinoNetwork
+    from nulltext.models.loading import EMBEDDED
 
+    if model is None:
+        refuse_embedded(data)  # before hours, and before anything is loaded
     settings = {
-        "folder": output or Path("nulltext-bench/pie"),
+        "folder": outputs.folder_path(output or Path("nulltext-bench/pie")),
         "data": data,
         "limit": limit,
         "steps": steps,
@@ -207,10 +228,11 @@ def pie(
         "workers": workers,
     }
     study = partial(measure_pie, dino=DinoNetwork.load(dino or VIT_B_8), lenient=lenient)
-    _show(study, settings, clip, json=json, model=(model, config, device, dtype))
+    _show(context, study, settings, clip, json=json, model=(model or EMBEDDED, config, device, dtype))
 
 
 def _show(
+    context: typer.Context,
     study: "Study",
     settings: dict[str, Any],
     clip: Path | None,
@@ -223,31 +245,40 @@ def _show(
     from nulltext.bench.studies import Setting
     from nulltext.models.clip import Clip
 
+    spelling = spelled(context)
     name, config, device, dtype = model
     with terminal.loading(name):
         loaded = load(name, config=config, device=device, dtype=dtype)
     if clip is not None:
         settings = settings | {"clip": Clip.load(clip)}
     with terminal.progress() as on_progress:
-        setting = Setting(**settings, on_progress=on_progress)
+        setting = Setting(**settings, spelled=spelling, on_progress=on_progress)
         report = study(loaded, setting)
     report.write(setting.folder)
     if json:
         terminal.print_json(report.record())
-        return
+    else:
+        _tell(report, setting.folder)
+    if report.failures():
+        reasons = "\n".join(f"- {case}: {reason}" for case, reason in report.failures().items())
+        typer.secho(f"{report.failed()}:\n{reasons}", fg=typer.colors.RED, err=True)
+        raise typer.Exit(SOME_FAILED)
+
+
+def _tell(report: "Report", folder: Path) -> None:
     terminal.show(_table(report))
     missing = report.missing()
     shown = [column.name for column in report.columns if column.name in missing]
     for remark in (*report.remarks, *(f"{name} is missing: {' '.join(missing[name])}" for name in shown)):
         terminal.show(remark)
-    terminal.show(f"{report.about()}\nreport: {setting.folder / 'report.html'}")
+    terminal.show(f"{report.about()}\nasked: {report.asked()}\nreport: {folder / 'report.html'}")
 
 
 def _table(report: "Report") -> "Table":
     from rich import box
     from rich.table import Table
 
-    from nulltext.bench.report import cell
+    from nulltext.bench.report import cell, counted
 
     table = Table(box=box.SIMPLE_HEAD, title=report.title, title_justify="left")
     table.add_column("")
@@ -256,4 +287,5 @@ def _table(report: "Report") -> "Table":
     (overall, *_) = report.tables().values()
     for method, figures in overall.items():
         table.add_row(method, *(cell(figures[column.name], column, interval=False) for column in report.columns))
+    table.add_row("n", *(counted(overall, column) for column in report.columns))
     return table

@@ -11,7 +11,7 @@ import typer
 
 from nulltext.cli import controls, options, outputs, terminal
 from nulltext.cli.models import load_for
-from nulltext.errors import EmptyMaskError, SettingError
+from nulltext.errors import EmptyMaskError, SettingError, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -79,10 +79,13 @@ def sweep(
 
     from nulltext import Inversion
     from nulltext.contact_sheet import Cell, contact_sheet
+    from nulltext.editing.base import in_force
     from nulltext.progress import numbered
 
     inversion = Inversion.load(file)
     loaded = load_for(inversion.model, model, config=config, device=device, dtype=dtype)
+    left = controls.left_to(loaded, editors[0])
+    editors = [in_force(editor, loaded) for editor in editors]
     editors = without_idle_weights(editors, loaded.tokenize(caption), steps=len(inversion.schedule))
     start = time.perf_counter()
     rounds = [editors[first : first + batch] for first in range(0, len(editors), batch)]
@@ -120,14 +123,17 @@ def sweep(
                 "kind": edit.kinds[0],
                 "settings": settings,
                 "empty_masks": empty,
+                "left_to_the_model": left,
                 "seconds": seconds,
             }
         )
         return
-    typer.echo(f"{edit.kinds[0]}: {caption}", err=True)
+    terminal.say(f"{edit.kinds[0]}: {caption}")
+    for option, why in left.items():
+        terminal.say(f"{option} {why}")
     for text, each in zip(texts, drawn, strict=True):
         if isinstance(each, EmptyMaskError):
-            typer.echo(f"{text}: {each}", err=True)
+            terminal.say(f"{text}: {each}")
     terminal.show(str(sheet))
 
 
@@ -146,7 +152,7 @@ def read_axis(text: str) -> tuple[str, list[float]]:
         numbers = []
     if not known or not numbers:
         raise SettingError(
-            f"--over: got {text!r}; expected one of {', '.join(SETTINGS)} and its values, as in self=0,0.4,0.8."
+            f"--over: got {shown(text)}; expected one of {', '.join(SETTINGS)} and its values, as in self=0,0.4,0.8."
         )
     return name, numbers
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,17 +16,44 @@ from nulltext.progress import Progress as Event
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import ProgressColumn, TaskID
+    from rich.table import Table
 
 PHASES = {"invert": "DDIM inversion", "optimise": "null-text optimisation", "sample": "sampling"}
 """What a phase of the core is called here; others are shown under their own name."""
+
+WIDE = 80
+"""Columns of a terminal from which on there is room for a bar beside the words."""
 
 LOG_EVERY = 60.0
 """Seconds between two lines of progress where stderr is no terminal."""
 
 
+_UNSAFE = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
+)
+"""Control characters, which a terminal obeys; what turns the direction of writing; halves of characters."""
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""A stranger's text as it may reach a terminal: what that would obey is spelt out, an escape as ``\x1b``.
+
+    Args:
+        text: Out of a file, off the command line, or of an error that may quote either.
+        lines: Whether it may have several lines.
+    """
+    spelt = _UNSAFE.sub(lambda unsafe: unsafe[0].encode("unicode_escape").decode(), text)
+    return spelt if lines else spelt.replace("\n", "\\n").replace("\t", "\\t")
+
+
+def say(text: str) -> None:
+    """Prints a line for a person on stderr."""
+    typer.echo(printable(text), err=True)
+
+
 def print_json(record: dict[str, Any]) -> None:
     """Prints one JSON object. JSON has no infinity and no not-a-number; they become null."""
-    typer.echo(json.dumps(_finite(record), ensure_ascii=False, indent=2, allow_nan=False))
+    text = json.dumps(_finite(record), ensure_ascii=False, indent=2, allow_nan=False)
+    typer.echo(_UNSAFE.sub(lambda unsafe: f"\\u{ord(unsafe[0]):04x}", text))
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401  whatever JSON can hold
@@ -42,15 +70,64 @@ def _finite(value: Any) -> Any:  # noqa: ANN401  whatever JSON can hold
 
 def show(what: "RenderableType") -> None:
     """Prints a result for a person: a rich renderable, or plain text as it is."""
-    from rich.console import Console
+    from rich.table import Table
 
-    Console(highlight=False, markup=False, emoji=False).print(what, soft_wrap=isinstance(what, str))
+    console = _console(highlight=False, markup=False, emoji=False)
+    if isinstance(what, Table) and what.show_header:
+        what = _fitted(what, console.width)
+    console.print(what, soft_wrap=isinstance(what, str))
+
+
+LEAST = 24
+"""The width to which a table's names may be broken before its rows are written one below the other."""
+
+
+def _fitted(table: "Table", width: int) -> "Table | str":
+    """A table in which no figure is broken, or its rows as blocks where it does not fit."""
+    natural = [max(_length(each) for each in (column.header, *column.cells)) for column in table.columns]
+    margins = 3 * len(table.columns) + 1
+    if sum(natural) + margins <= width:
+        return table
+    for column in (column for column in table.columns if column.justify == "right"):
+        column.width = max(_length(each) for each in (*str(column.header).split(), column.footer, *column.cells))
+    needed = [column.width or min(natural[index], LEAST) for index, column in enumerate(table.columns)]
+    return table if sum(needed) + margins <= width else _blocks(table)
+
+
+def _length(cell: object) -> int:
+    return max(map(len, str(cell).splitlines() or [""]))
+
+
+def _blocks(table: "Table") -> str:
+    """The rows of a table one below the other, each with its names above its figures."""
+    names = [list(map(str, column.cells)) for column in table.columns if column.justify != "right"]
+    figures = {
+        " ".join(str(column.header).split()): list(map(str, column.cells))
+        for column in table.columns
+        if column.justify == "right"
+    }
+    margin = max(map(len, figures))
+    lines = [str(table.title)]
+    for row in range(table.row_count):
+        lines += ["", "  ".join(name for name in (cells[row] for cells in names) if name)]
+        lines += [f"  {heading:<{margin}}  {cells[row]}".rstrip() for heading, cells in figures.items() if cells[row]]
+    return "\n".join(lines)
 
 
 def _stderr() -> "Console":
-    from rich.console import Console
+    return _console(stderr=True, highlight=False)
 
-    return Console(stderr=True, highlight=False)
+
+def _console(**settings: Any) -> "Console":  # noqa: ANN401  a console's own
+    """A console that lets no control character of a text through, wherever in a table that stands."""
+    from rich.console import Console
+    from rich.text import Text
+
+    class Careful(Console):
+        def render_str(self, text: str, **settings: Any) -> Text:  # noqa: ANN401
+            return super().render_str(printable(text, lines=True), **settings)
+
+    return Careful(**settings)
 
 
 @contextmanager
@@ -58,7 +135,9 @@ def loading(name: str) -> Generator[None]:
     """Says that a model is being loaded, while it is."""
     from rich.text import Text
 
-    with _stderr().status(Text(f"loading {name}")):  # not as a string, in which rich would read brackets as markup
+    with _stderr().status(
+        Text(printable(f"loading {name}"))
+    ):  # not as a string, in which rich would read brackets as markup
         yield
 
 
@@ -81,7 +160,7 @@ def _log_line() -> OnProgress:
         nonlocal last
         if time.monotonic() - last >= LOG_EVERY:
             last = time.monotonic()
-            typer.echo(f"{_label(event)} {event.step}/{event.total} {_loss(event)}".rstrip(), err=True)
+            say(f"{_label(event)} {event.step}/{event.total} {_loss(event)}".rstrip())
 
     return on_progress
 
@@ -90,13 +169,10 @@ def _log_line() -> OnProgress:
 def _bars(console: "Console") -> Generator[OnProgress]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns: tuple[ProgressColumn, ...] = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[loss]}"),
-        TimeRemainingColumn(),
-    )
+    label, counted = TextColumn("{task.description}", markup=False), MofNCompleteColumn()
+    columns: tuple[ProgressColumn, ...] = (counted, label)  # on a narrow terminal what comes last is cut
+    if console.width >= WIDE:
+        columns = (label, BarColumn(), counted, TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bars:
         current: tuple[str, TaskID] | None = None
 
@@ -114,7 +190,7 @@ def _bars(console: "Console") -> Generator[OnProgress]:
 
 def _label(event: Event) -> str:
     which = "" if event.picture is None else f"picture {event.picture} of {event.pictures}: "
-    return which + PHASES.get(event.phase, event.phase)
+    return printable(which + PHASES.get(event.phase, event.phase))
 
 
 def _loss(event: Event) -> str:

@@ -16,7 +16,9 @@ def train(
     work: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Rendered pictures and training states; kept, to go on from.")
     ] = Path("nulltext-training"),
-    pictures: Annotated[int, typer.Option(min=128, help="How many pictures to render and train on.")] = 40960,
+    pictures: Annotated[
+        int, typer.Option(min=128, max=10_000_000, help="How many pictures to render and train on.")
+    ] = 40960,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to train.", rich_help_panel="Model")] = "cpu",
     start: Annotated[
         str | None,
@@ -59,8 +61,9 @@ def train(
             "the checkpoint is measured on photographs of scikit-image, which is not installed. "
             "Run: pip install 'nulltext[bench]'."
         )
-    folder = output.resolve()  # a name alone, such as "scenes", may mean another model
+    folder = outputs.folder_path(output).resolve()  # a name alone, such as "scenes", may mean another model
     outputs.check_all([folder / "model_index.json"], force=force)
+    outputs.folder_path(work)
     own = {"autoencoder": autoencoder_hours, "clip": clip_hours, "unet": unet_hours, "judges": judges_hours}
     seconds = Recipe.budget(hours) | {stage: time * 3600 for stage, time in own.items() if time is not None}
     with terminal.progress() as on_progress:

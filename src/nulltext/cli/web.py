@@ -8,6 +8,9 @@ import typer
 from nulltext.cli import options, terminal
 from nulltext.errors import SettingError
 
+PROXY, BOUNDS = "Behind a proxy", "Bounds"
+"""The panels of the help."""
+
 
 def web(
     model: Annotated[
@@ -26,35 +29,109 @@ def web(
     auth: Annotated[
         str | None, typer.Option(metavar="NAME:PASSWORD", help="Ask everybody for these.", envvar="NULLTEXT_AUTH")
     ] = None,
+    root_path: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH", help="The path below which a reverse proxy puts it, as /photos.", rich_help_panel=PROXY
+        ),
+    ] = "",
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name that people ask for it by, as photos.example.com; may be given several times. * is any.",
+            rich_help_panel=PROXY,
+        ),
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="An address or network of a proxy, whose word on who asks is taken; may be given several times.",
+            rich_help_panel=PROXY,
+        ),
+    ] = None,
+    max_upload: Annotated[
+        float, typer.Option(metavar="MB", help="The largest picture's file.", rich_help_panel=BOUNDS)
+    ] = 20,
+    max_memory: Annotated[
+        float, typer.Option(metavar="GB", help="Memory for what people send and are shown.", rich_help_panel=BOUNDS)
+    ] = 2,
+    max_disk: Annotated[
+        float, typer.Option(metavar="GB", help="Disk for files; the oldest go first.", rich_help_panel=BOUNDS)
+    ] = 16,
+    max_waiting: Annotated[int, typer.Option(min=1, help="How many jobs may wait.", rich_help_panel=BOUNDS)] = 100,
+    max_share: Annotated[
+        float,
+        typer.Option(
+            help="The share of places, memory and disk that one network address may have, 0 to 1.",
+            rich_help_panel=BOUNDS,
+        ),
+    ] = 0.25,
     folder: Annotated[
         Path | None, typer.Option(help="Where files are kept; the user's cache folder if not given.")
     ] = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Open the app: a page to edit pictures in a browser, and an HTTP API beside it.
 
     Jobs are done one at a time; everybody has files of their own, which are swept after a day. On this machine alone
-    (the default) any model may be named in the page; for others only those given with --model. The API is described at
-    /api/docs.
+    (the default) any model may be named in the page; who comes from elsewhere, or through a proxy, has only those given
+    with --model. The API is described at /api/docs, proxies and bounds in docs/server.md.
     """
+    from nulltext.web.clients import LOOPBACK
+    from nulltext.web.entrance import read_proxies, read_root
     from nulltext.web.gate import read_auth
-    from nulltext.web.server import LOOPBACK, build, check_port, default_folder, public_address, serve
+    from nulltext.web.hosts import allowed
+    from nulltext.web.limits import Limits
+    from nulltext.web.server import build, check_port, default_folder, public_address, serve
     from nulltext.web.workshop import Workshop
 
     if share and host not in LOOPBACK:
         raise SettingError(f"got --share with --host {host}; expected one of them. The public address leads here.")
-    own = host in LOOPBACK and not share
+    root, proxies, hosts = read_root(root_path), read_proxies(trusted_proxy or ()), allowed(host, allowed_host or ())
+    own = host in LOOPBACK and not (share or root or proxies or allowed_host)
+    limits = Limits(
+        upload_bytes=_bytes(max_upload, "--max-upload", 2**20),
+        memory_bytes=_bytes(max_memory, "--max-memory", 2**30),
+        disk_bytes=_bytes(max_disk, "--max-disk", 2**30),
+        waiting=max_waiting,
+        share=max_share,
+    )
     check_port(host, port)
     names = model or ["scenes"]
-    workshop = Workshop((folder or default_folder()).resolve(), models=names, any_model=own, device=device, dtype=dtype)
+    workshop = Workshop(
+        (folder or default_folder()).resolve(), models=names, any_model=own, limits=limits, device=device, dtype=dtype
+    )
     with terminal.loading(names[0]):
         workshop.model(names[0])
-        app = build(workshop, auth=read_auth(auth), hosts=LOOPBACK if own else None)
-    terminal.show(
-        f"nulltext is open at http://{f'[{host}]' if ':' in host else host}:{port} (API: /api/docs). Ctrl-C closes it."
-    )
-    if share:
-        terminal.show(f"and for everybody at {public_address(port)}")
+        app = build(
+            workshop,
+            auth=read_auth(auth),
+            hosts=None if share else hosts,
+            root=root,
+            proxies=proxies or (("127.0.0.1",) if share else ()),  # from where the tunnel comes
+        )
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    public = public_address(port) if share else None
+    if json:
+        terminal.print_json({"address": address, "api": f"{address}/api/docs", "public_address": public})
+    else:
+        terminal.show(f"nulltext is open at {address} (API: /api/docs). Ctrl-C closes it.")
+        if public is not None:
+            terminal.show(f"and for everybody at {public}")
     serve(app, host, port)
+
+
+def _bytes(number: float, option: str, unit: int) -> int:
+    """A size in bytes.
+
+    Raises:
+        SettingError: It is not more than 0, or no number.
+    """
+    if not 1 <= number * unit < float("inf"):
+        raise SettingError(f"got {option} {number:g}; expected more than 0. Leave it out for the usual bound.")
+    return int(number * unit)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
+from nulltext.checks import Count, Weight, check_numbers
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import Interval, renoise, split
-from nulltext.errors import SettingError
 from nulltext.types import Latents, Null
 
 
@@ -31,14 +31,11 @@ class FixedPoint:
         SettingError: A setting is out of range.
     """
 
-    iterations: int = 1
-    tolerance: float = 0.0
+    iterations: Count = 1
+    tolerance: Weight = 0.0
 
     def __post_init__(self) -> None:
-        if self.iterations < 1:
-            raise SettingError(f"got iterations={self.iterations}; expected at least 1.")
-        if self.tolerance < 0:
-            raise SettingError(f"got tolerance={self.tolerance:g}; expected 0 or more. Latents have a size near 1.")
+        check_numbers(self)
 
     def solve(
         self, guided: Guided, x: Latents, interval: Interval, null: Null, past: Sequence[Latents]

@@ -7,11 +7,12 @@ holds the very numbers of diffusers' ``DDIMScheduler``, down to which level the 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, cast, overload
+from typing import Annotated, Any, cast, overload
 
 import torch
 from torch import Tensor
 
+from nulltext.checks import Range, checked
 from nulltext.diffusion.levels import Interval, NoiseLevel
 from nulltext.errors import SettingError, UnsupportedScheduleError
 
@@ -103,8 +104,7 @@ class ScheduleConfig:
             UnsupportedScheduleError: The spacing is unknown.
         """
         count = self.num_train_timesteps
-        if not 1 <= steps <= count:
-            raise SettingError(f"got {steps} steps; expected 1 to {count}, the number the model was trained with.")
+        steps = checked("steps", steps, Annotated[int, Range(least=1, most=count)])  # as many as it was trained with
         if self.timestep_spacing == "leading":
             times = [i * (count // steps) + self.steps_offset for i in reversed(range(steps))]
         elif self.timestep_spacing == "trailing":
@@ -137,6 +137,10 @@ class Schedule(Sequence[Interval]):
 
     intervals: tuple[Interval, ...]
 
+    def __repr__(self) -> str:
+        times = f", t = {self[0].t:g} to {self[-1].t:g}" if self.intervals else ""
+        return f"Schedule({len(self.intervals)} steps{times})"
+
     @classmethod
     def from_config(cls, config: Mapping[str, Any], steps: int) -> "Schedule":
         """Reads the schedule that ``DDIMScheduler.from_config(config)`` walks in `steps` steps.
@@ -159,7 +163,7 @@ class Schedule(Sequence[Interval]):
         levels = [NoiseLevel(alpha, sigma) for alpha, sigma in zip(alphas, sigmas, strict=True)]
         last = NoiseLevel(1.0, 0.0) if read.set_alpha_to_one else levels[0]
         times = read.timesteps(steps)
-        stride = read.num_train_timesteps // steps
+        stride = read.num_train_timesteps // len(times)
         return cls(
             tuple(Interval(t, noisy=levels[t], clean=levels[t - stride] if t >= stride else last) for t in times)
         )

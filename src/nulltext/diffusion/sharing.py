@@ -6,7 +6,7 @@ and pauses it until a batch with that request has been answered. Each image goes
 leaves, and one that waits takes its place. All of it is one thread, in which one greenlet runs at a time.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -16,6 +16,7 @@ import torch
 from greenlet import getcurrent, greenlet
 from torch import Tensor
 
+from nulltext.checks import Count, checked
 from nulltext.diffusion.levels import Prediction
 from nulltext.errors import OutOfMemoryError, SettingError
 from nulltext.types import Embeddings, Latents, Times
@@ -69,7 +70,7 @@ def saying_what_fits(x: Latents) -> Generator[None]:
     except RuntimeError as error:
         if not _wants_memory(error):
             raise
-        raise _too_large(x) from error
+        raise _too_large(x) from error.with_traceback(None)  # whose frames hold all that the network had computed
 
 
 @final
@@ -117,7 +118,7 @@ Work = Callable[[SharedDenoiser], Result]
 """A method at work: a function of its share of the network."""
 
 
-def share(denoiser: Denoiser, works: Iterable[Work[Result]], at_once: int) -> Iterator[tuple[int, Result]]:
+def share(denoiser: Denoiser, works: Iterable[Work[Result]], at_once: int) -> Generator[tuple[int, Result]]:
     """The results of methods at work, up to so many of them at once, as they come.
 
     An image's result does not depend on its neighbours, but for the rounding of the kernels that a batch's size
@@ -136,8 +137,7 @@ def share(denoiser: Denoiser, works: Iterable[Work[Result]], at_once: int) -> It
         SettingError: `at_once` is less than 1.
         OutOfMemoryError: There is no memory for one alone; raised in the method that asked.
     """
-    if at_once < 1:
-        raise SettingError(f"got at_once={at_once}; expected at least 1 picture. 8 are a good number on a CPU.")
+    at_once = checked("at_once", at_once, Count)
     waiting, lanes, width = enumerate(works), list[_Lane[Result]](), at_once
     try:
         while True:
@@ -229,7 +229,7 @@ def _answer(denoiser: Denoiser, batch: Sequence[_Lane[Result]], width: int) -> i
             raise
         if len(batch) == 1:
             short = _too_large(requests[0].x)
-            short.__cause__ = error
+            short.__cause__ = error.with_traceback(None)  # whose frames hold all that the network had computed
             batch[0].fail(short)
             return width
         answers = None

@@ -1,17 +1,52 @@
 """What an edit is, and what makes one."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from PIL import Image
 
+from nulltext.contact_sheet import Cell, contact_sheet
 from nulltext.editing.maps import AttentionMaps
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
 from nulltext.pictures import Frame
 from nulltext.progress import OnProgress, silent
+from nulltext.showing import brief, png
 from nulltext.types import Masks, OnePixels, Pixels
+
+Settings = TypeVar("Settings")
+
+
+def recommended(name: str) -> Mapping[str, str]:
+    """Marks the field of a setting whose None stands for what the model recommends, by its name in `Recommended`."""
+    return {"recommended": name}
+
+
+def in_force(settings: Settings, model: Model) -> Settings:
+    """An editor, or a part of one, with what was left to the model filled in.
+
+    Args:
+        settings: A dataclass, some of whose fields are `recommended`. Of settings by word, those of all others, "", are
+            filled in.
+        model: The model that it is used with.
+    """
+    said: dict[str, Any] = {}
+    for each in fields(cast("Any", settings)):
+        value, name = getattr(settings, each.name), each.metadata.get("recommended")
+        if name is not None and value is None:
+            said[each.name] = getattr(model.recommended, name)
+        elif name is not None and isinstance(value, Mapping):
+            said[each.name] = {"": getattr(model.recommended, name), **value}
+        elif is_dataclass(value) and (part := in_force(value, model)) is not value:
+            said[each.name] = part
+    return replace(cast("Any", settings), **said) if said else settings
+
+
+def filled(setting: Settings | None) -> Settings:
+    """A setting of an editor that is `in_force`."""
+    assert setting is not None
+    return setting
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,6 +62,7 @@ class Edit:
         kinds: How each caption was matched with its source, "replace" or "refine"; empty for methods that match none.
         masks: [B, 1, H, W] in [0, 1] where each picture was allowed to change; None for everywhere.
         maps: The attention maps of source and edits, if they were asked for.
+        editors: For each caption the editor that drew it, with what was left to model and inversion filled in.
     """
 
     captions: tuple[str, ...]
@@ -36,6 +72,17 @@ class Edit:
     kinds: tuple[str, ...] = ()
     masks: Masks | None = None
     maps: AttentionMaps | None = None
+    editors: tuple["Editor", ...] = ()
+
+    __repr__ = brief
+
+    def _repr_png_(self) -> bytes:
+        """The edited picture, or several with their source on one sheet, in a notebook."""
+        if len(self.captions) == 1:
+            return png(self.image)
+        cells = [Cell(image=self.reconstruction, text="source")]
+        cells += [Cell(image=image, text=caption) for image, caption in zip(self.images, self.captions, strict=True)]
+        return png(contact_sheet([""] * len(cells), [cells]))
 
     @property
     def images(self) -> list[Image.Image]:

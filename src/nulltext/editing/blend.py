@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import final
+from dataclasses import dataclass, field
+from typing import Annotated, final
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,12 +14,16 @@ from torch.nn import functional as F
 from nulltext.attention.control import steps_of
 from nulltext.attention.record import Maps, Record
 from nulltext.attention.schedule import find_in_any
-from nulltext.errors import EmptyMaskError, SettingError
+from nulltext.checks import Range, check_numbers
+from nulltext.editing.base import filled, recommended
+from nulltext.errors import EmptyMaskError, SettingError, listed, shown
 from nulltext.pictures import Frame, open_mask
 from nulltext.text.words import Tokens
 from nulltext.types import Latents, Masks, Pixels
 
 Words = str | Sequence[str]
+
+LessThanAll = Annotated[float, Range(least=0, below=1)]
 
 Cells = Bool[Tensor, "latent_row latent_column"]
 """[h, w] a choice of the latents' cells."""
@@ -38,7 +42,8 @@ class Blend:
     Attributes:
         source: Words of the source caption whose places may change.
         target: Words of the new captions whose places may change; of several captions each needs at least one of them.
-        threshold: From which share of a map's highest value on a place belongs to the word, 0 to 1.
+        threshold: From which share of a map's highest value on a place belongs to the word, 0 to 1; None is what the
+            model recommends (`nulltext.models.recommended`), 0.3 if it says nothing.
         start: After which share of the steps the source is put back, 0 to 1, but in the last step at the latest. Early
             maps say little.
         keep_out: Words of any of the captions whose places must not change ("substruct" in the authors' code).
@@ -53,17 +58,14 @@ class Blend:
 
     source: Words = ()
     target: Words = ()
-    threshold: float = 0.3
-    start: float = 0.2
+    threshold: LessThanAll | None = field(default=None, metadata=recommended("threshold"))
+    start: LessThanAll = 0.2
     keep_out: Words = ()
     mask: Image.Image | str | os.PathLike[str] | None = None
     pixels: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.threshold < 1 or not 0 <= self.start < 1:
-            raise SettingError(
-                f"got threshold={self.threshold:g}, start={self.start:g}; expected both from 0 to less than 1."
-            )
+        check_numbers(self)
         if not self.by_maps and self.mask is None:
             raise SettingError("a blend needs words, a mask, or both; got neither. Name what changes: Blend('cat').")
 
@@ -110,7 +112,7 @@ class Blender:
         """Looks up the words and opens the masks.
 
         Args:
-            blends: For each of the P - 1 new captions its settings; None lets it change everywhere.
+            blends: For each of the P - 1 new captions its settings, in force; None lets it change everywhere.
             captions: The source caption and the new ones.
             bases: For each new caption the prompt that it is an edit of.
             steps: T.
@@ -151,15 +153,15 @@ class Blender:
                 mask = mask | masks[base]
             if not mask.any():
                 blend, caption = where.blend, self._captions[prompt].caption
-                if not (words := ", ".join((*blend.source_words, *blend.target_words))):
+                if not (words := listed((*blend.source_words, *blend.target_words))):
                     raise EmptyMaskError(
-                        f"the mask of {caption!r} is empty: the places of {', '.join(blend.keep_out_words)}, which are "
-                        f"kept out, cover all of it; expected some to be left. Raise the threshold of "
-                        f"{blend.threshold:g}, above which a place belongs to a word."
+                        f"the mask of {shown(caption)} is empty: the places of {listed(blend.keep_out_words)}, which "
+                        f"are kept out, cover all of it; expected some to be left. Raise the threshold of "
+                        f"{where.threshold:g}, above which a place belongs to a word."
                     )
                 raise EmptyMaskError(
-                    f"the mask of {caption!r} is empty: where a change is allowed, the map of {words} reaches "
-                    f"{reached:.2f} of its maximum; expected more than the threshold of {blend.threshold:g}. Lower it, "
+                    f"the mask of {shown(caption)} is empty: where a change is allowed, the map of {words} reaches "
+                    f"{reached:.2f} of its maximum; expected more than the threshold of {where.threshold:g}. Lower it, "
                     "or check the mask and the words to keep out."
                 )
             masks.append(mask)
@@ -193,6 +195,7 @@ class _Place:
     target: list[int]
     kept: tuple[list[int], list[int]]
     drawn: Cells
+    threshold: float
 
     @classmethod
     def of(
@@ -222,6 +225,7 @@ class _Place:
                 [position for found in kept for position in found.get(prompt, [])],
             ),
             drawn=drawn[0, 0] > HALF,
+            threshold=filled(blend.threshold),
         )
 
     def mask(self, maps: Maps | None, everywhere: Cells) -> tuple[Cells, float]:
@@ -229,7 +233,7 @@ class _Place:
         free = everywhere & self.drawn.to(everywhere.device)
         if maps is None:
             return free, 1.0
-        size, threshold = free.shape, self.blend.threshold
+        size, threshold = free.shape, self.threshold
         for its_maps, positions in zip((maps[0], maps[self.prompt]), self.kept, strict=True):
             free = free & (place(its_maps, positions, size) <= threshold)
         if not self.source and not self.target:

@@ -1,9 +1,10 @@
 """The plainest edit: the new caption in the old one's place."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
+from nulltext.checks import Guidance, check_numbers
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.editing.base import Edit
@@ -22,9 +23,15 @@ class CaptionSwap:
     Attributes:
         guidance: The weight w; None is the inversion's own. Another is an error if the inversion has embeddings that
             were optimised for its own.
+
+    Raises:
+        SettingError: The guidance is no finite number.
     """
 
-    guidance: float | None = None
+    guidance: Guidance | None = None
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     def __call__(
         self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
@@ -45,4 +52,10 @@ class CaptionSwap:
         hold = holding(model, inversion) if inversion.held else None
         latents = sample(Guided(model, cond, w), inversion.schedule, start, nulls, on_progress, after=hold)
         drawn = model.decode(latents).cpu()
-        return Edit(captions=wanted, pixels=drawn[1:], source=drawn[:1], frame=inversion.frame)
+        return Edit(
+            captions=wanted,
+            pixels=drawn[1:],
+            source=drawn[:1],
+            frame=inversion.frame,
+            editors=(replace(self, guidance=w),) * len(wanted),
+        )

@@ -1,10 +1,11 @@
 """What the model draws of a caption where there is no photograph: the bound for editing's freedom."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
-from nulltext.editing.base import Edit
+from nulltext.checks import Guidance, Seed, check_numbers
+from nulltext.editing.base import Edit, in_force, recommended
 from nulltext.editing.generate import generate
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
@@ -22,10 +23,16 @@ class FromNoise:
     Attributes:
         guidance: The weight w; None is the model's own.
         seed: Of the noise, the same for every caption.
+
+    Raises:
+        SettingError: A setting is out of range.
     """
 
-    guidance: float | None = None
-    seed: int = 0
+    guidance: Guidance | None = field(default=None, metadata=recommended("guidance"))
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     def __call__(
         self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
@@ -38,14 +45,15 @@ class FromNoise:
         """
         wanted = (captions,) if isinstance(captions, str) else tuple(captions)
         inversion.check(model)
+        own = in_force(self, model)
         drawn = generate(
             model,
             wanted,
             steps=len(inversion.schedule),
-            guidance=self.guidance,
+            guidance=own.guidance,
             seed=[self.seed] * len(wanted),
             size=inversion.frame.fitted,
             on_progress=on_progress,
         )
         source = model.decode(inversion.pivot[-1:].to(model.device)).cpu()
-        return Edit(captions=wanted, pixels=drawn, source=source, frame=inversion.frame)
+        return Edit(captions=wanted, pixels=drawn, source=source, frame=inversion.frame, editors=(own,) * len(wanted))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from nulltext import __version__
+from nulltext.checks import Count, Guidance, Seed, checked
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.errors import SettingError
@@ -21,9 +22,9 @@ def generate(
     model: Model,
     caption: str | Sequence[str],
     *,
-    steps: int = 50,
-    guidance: float | None = None,
-    seed: int | Sequence[int] = 0,
+    steps: Count = 50,
+    guidance: Guidance | None = None,
+    seed: Seed | Sequence[Seed] = 0,
     size: tuple[int, int] | None = None,
     on_progress: OnProgress = silent,
 ) -> Pixels:
@@ -46,25 +47,32 @@ def generate(
 
     Raises:
         CaptionError: A caption is empty, too long, or has an unknown word.
-        SettingError: `steps`, `size` or the number of seeds is out of range.
+        SettingError: `steps`, `guidance`, `size`, a seed or the number of seeds is out of range.
+        DivergedError: The pictures became infinite or not-a-number.
     """
     captions = [caption] if isinstance(caption, str) else list(caption)
-    seeds = range(seed, seed + len(captions)) if isinstance(seed, int) else seed
+    if isinstance(seed, Sequence):
+        seeds = [checked("seed", number, Seed) for number in seed]
+    else:
+        first = checked("seed", seed, Seed)
+        seeds = range(first, first + len(captions))
     if len(seeds) != len(captions):
         raise SettingError(f"got {len(seeds)} seeds for {len(captions)} captions; expected one for each.")
+    guidance = checked("guidance", guidance, Guidance | None)
     schedule = model.schedule(steps)
     cond, null = embed_captions(model, captions), model.embed([""])
     guided = Guided(model, cond, model.guidance if guidance is None else guidance)
-    return model.decode(sample(guided, schedule, _noise(model, seeds, size), [null] * steps, on_progress)).cpu()
+    noise = _noise(model, seeds, size)
+    return model.decode(sample(guided, schedule, noise, [null] * len(schedule), on_progress)).cpu()
 
 
 def generate_inversion(
     model: Model,
     caption: str,
     *,
-    steps: int = 50,
-    guidance: float | None = None,
-    seed: int = 0,
+    steps: Count = 50,
+    guidance: Guidance | None = None,
+    seed: Seed = 0,
     size: tuple[int, int] | None = None,
     on_progress: OnProgress = silent,
 ) -> Inversion:
@@ -83,8 +91,10 @@ def generate_inversion(
 
     Raises:
         CaptionError: The caption is empty, too long, or has an unknown word.
-        SettingError: `steps` or `size` is out of range.
+        SettingError: `steps`, `guidance`, `seed` or `size` is out of range.
+        DivergedError: The picture became infinite or not-a-number.
     """
+    guidance, seed = checked("guidance", guidance, Guidance | None), checked("seed", seed, Seed)
     schedule = model.schedule(steps)
     cond, null = embed_captions(model, [caption]), model.embed([""])
     trajectory = [_noise(model, [seed], size)]
@@ -94,7 +104,7 @@ def generate_inversion(
         return x
 
     w = model.guidance if guidance is None else guidance
-    z0 = sample(Guided(model, cond, w), schedule, trajectory[0], [null] * steps, on_progress, after=keep)
+    z0 = sample(Guided(model, cond, w), schedule, trajectory[0], [null] * len(schedule), on_progress, after=keep)
     pixels = model.decode(z0)
     picture = to_picture(pixels)
     height, width = picture.shape[:2]
@@ -104,7 +114,7 @@ def generate_inversion(
         nulls=None,
         guidance=w,
         method="generate",
-        settings={"steps": steps, "guidance": w, "seed": seed, "size": [height, width]},
+        settings={"steps": len(schedule), "guidance": w, "seed": seed, "size": [height, width]},
         schedule=schedule,
         model=model.identity,
         picture=picture,

@@ -19,6 +19,7 @@ from nulltext.inversion.reconstruct import holding, source_and_captions, step_nu
 from nulltext.models.base import Model
 from nulltext.pictures import to_image
 from nulltext.progress import OnProgress, silent
+from nulltext.showing import brief, html_table
 from nulltext.text.words import Tokens, different_words
 from nulltext.types import Latents, Pixels
 
@@ -37,6 +38,13 @@ class AttentionMaps:
     captions: tuple[Tokens, ...]
     maps: Maps
     pixels: Pixels
+
+    __repr__ = brief
+
+    def _repr_html_(self) -> str:
+        """Every word over its picture, and how many tokens each caption has, in a notebook."""
+        rows = [(own.caption, len(own.ids), ", ".join(self.words(prompt))) for prompt, own in enumerate(self.captions)]
+        return html_table(rows, headings=("caption", "tokens", "words"), picture=self.sheet())
 
     def words(self, prompt: int = 0) -> list[str]:
         """The different words of a caption, in order; capitals make no difference."""

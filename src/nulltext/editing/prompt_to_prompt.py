@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import Literal, final, get_args
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal, cast, final, get_args
 
 import torch
 from torch.nn import functional as F
 
+from nulltext import checks
 from nulltext.attention.control import Chain, Control, Share, steps_of
 from nulltext.attention.cross import Follow, Reweight
 from nulltext.attention.layout import KeepLayout
@@ -16,12 +17,13 @@ from nulltext.attention.refine import Refine
 from nulltext.attention.replace import Replace
 from nulltext.attention.schedule import WordSteps, find_in_any
 from nulltext.attention.session import controlled
+from nulltext.checks import Count, Guidance, Range, check_numbers, checked
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
-from nulltext.editing.base import Edit
+from nulltext.editing.base import Edit, filled, in_force, recommended
 from nulltext.editing.blend import Blend, Blender
 from nulltext.editing.maps import AttentionMaps
-from nulltext.errors import EmptyCaptionError, SettingError
+from nulltext.errors import EmptyCaptionError, SettingError, shown
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import holding, source_and_captions, step_nulls
 from nulltext.models.base import Model
@@ -32,8 +34,6 @@ from nulltext.types import Latents
 
 Kind = Literal["auto", "replace", "refine"]
 
-CROSS_ATTENTION = 0.8
-SELF_ATTENTION = 0.8
 WEIGHTS = (-4.0, 10.0)
 """The range of factors of words that makes sense."""
 
@@ -45,8 +45,10 @@ class PromptToPrompt:
 
     Attributes:
         cross_attention: In which share of the steps the words of the edit look where those of the source look: the end,
-            (start, end), or shares by word, "" for all others. More keeps the composition, less gives freedom.
-        self_attention: In which share of the steps shapes and places are the source's: the end, or (start, end).
+            (start, end), or shares by word, "" for all others. More keeps the composition, less gives freedom. None is
+            what the model recommends (`nulltext.models.recommended`), 0.8 if it says nothing.
+        self_attention: In which share of the steps shapes and places are the source's: the end, or (start, end). None
+            is what the model recommends, 0.4 if it says nothing.
         kind: "replace" swaps words one for one, "refine" aligns what both captions say and leaves new words free;
             "auto" replaces where both captions have the same number of words, else refines.
         reweight: Factors from -4 to 10 on the attention that words of the edit get.
@@ -62,33 +64,33 @@ class PromptToPrompt:
         SettingError: A setting is out of range.
     """
 
-    cross_attention: Share | Mapping[str, Share] = CROSS_ATTENTION
-    self_attention: Share = SELF_ATTENTION
+    cross_attention: Share | Mapping[str, Share] | None = field(default=None, metadata=recommended("cross_attention"))
+    self_attention: Share | None = field(default=None, metadata=recommended("self_attention"))
     kind: Kind = "auto"
     reweight: Mapping[str, float] = field(default_factory=dict[str, float])
     blend: Blend | None = None
     chain: bool = False
-    most_tokens: int = 32 * 32
+    most_tokens: Count = 32 * 32
     hold_source: bool = False
     maps: bool = False
-    guidance: float | None = None
+    guidance: Guidance | None = None
 
     def __post_init__(self) -> None:
-        for name, shares in (("cross_attention", self.shares.values()), ("self_attention", [self.self_attention])):
-            for share in shares:
-                if not _is_share(share):
-                    raise SettingError(
-                        f"{name}: got {share!r}; expected a share of the steps from 0 to 1, or (start, end) with start "
-                        "<= end."
-                    )
+        check_numbers(self)
+        cross: Share | dict[str, Share] | None
+        if isinstance(self.cross_attention, Mapping):
+            cross = {word: _share("cross_attention", share) for word, share in self.cross_attention.items()}
+        else:
+            cross = None if self.cross_attention is None else _share("cross_attention", self.cross_attention)
+        taken = {
+            "cross_attention": cross,
+            "self_attention": None if self.self_attention is None else _share("self_attention", self.self_attention),
+            "reweight": _factors(self.reweight),
+        }
+        for name, value in taken.items():
+            object.__setattr__(self, name, value)  # this is its constructor
         if self.kind not in get_args(Kind):
-            raise SettingError(f"kind: got {self.kind!r}; expected {', '.join(get_args(Kind))}.")
-        if self.most_tokens < 1:
-            raise SettingError(f"most_tokens: got {self.most_tokens}; expected at least 1.")
-        low, high = WEIGHTS
-        for word, factor in self.reweight.items():
-            if not low <= factor <= high:
-                raise SettingError(f"reweight: got {factor:g} for {word!r}; expected {low:g} to {high:g}.")
+            raise SettingError(f"kind: got {shown(self.kind)}; expected {', '.join(get_args(Kind))}.")
 
     def __call__(
         self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
@@ -106,10 +108,14 @@ class PromptToPrompt:
 
     @property
     def shares(self) -> Mapping[str, Share]:
-        """The shares of steps of cross-attention by word, "" for all others."""
-        if isinstance(self.cross_attention, Mapping):
-            return {"": CROSS_ATTENTION, **self.cross_attention}
-        return {"": self.cross_attention}
+        """The shares of steps of cross-attention that are given, by word, "" for all others."""
+        match self.cross_attention:
+            case None:
+                return {}
+            case Mapping():
+                return self.cross_attention
+            case share:
+                return {"": share}
 
     def edit(self, source: Tokens, target: Tokens, length: int) -> Replace | Refine:
         """How the tokens of a caption follow those of its source.
@@ -122,20 +128,46 @@ class PromptToPrompt:
             return Replace.of(source, target, pairs, length)
         if self.kind == "replace":
             raise SettingError(
-                f"got kind='replace' for {source.caption!r} ({len(source.words())} words) and {target.caption!r} "
-                f"({len(target.words())} words); expected as many. Take 'refine', or 'auto'."
+                f"got kind='replace' for {shown(source.caption)} ({len(source.words())} words) and "
+                f"{shown(target.caption)} ({len(target.words())} words); expected as many. Take 'refine', or 'auto'."
             )
         return Refine.of(source, target, length)
 
 
-def _is_share(share: object) -> bool:
-    match share:
-        case (int() | float() as start, int() | float() as end) if isinstance(share, tuple):
-            return 0 <= start <= end <= 1
-        case int() | float():
-            return 0 <= share <= 1
-        case _:
-            return False
+def _share(name: str, share: Any) -> Share:  # noqa: ANN401  of any type until it is checked
+    """A share of the steps in Python's own numbers, as it goes into records.
+
+    Raises:
+        SettingError: It is none.
+    """
+    try:
+        match share:
+            case (start, end) if isinstance(share, tuple):
+                start, end = checked(name, start, checks.Share), checked(name, end, checks.Share)
+                if start <= end:
+                    return start, end
+            case _:
+                return checked(name, share, checks.Share)
+    except SettingError:
+        pass
+    raise SettingError(
+        f"{name}: got {shown(share)}; expected a share of the steps from 0 to 1, or (start, end) with start <= end."
+    )
+
+
+def _factors(reweight: Any) -> dict[str, float]:  # noqa: ANN401  as in `_share`
+    """Factors by word, in Python's own numbers.
+
+    Raises:
+        SettingError: One is out of range.
+    """
+    low, high = WEIGHTS
+    if not isinstance(reweight, Mapping):
+        raise SettingError(f"reweight: got {shown(reweight)}; expected factors by word, as in {{'cat': 2.0}}.")
+    return {
+        word: checked(f"reweight[{shown(word)}]", factor, Annotated[float, Range(least=low, most=high)])
+        for word, factor in cast("Mapping[str, float]", reweight).items()
+    }
 
 
 def draw(
@@ -170,8 +202,9 @@ def draw(
             f"got {len(editors)} settings for {len(captions)} captions, of {len(common)} kinds of chain, maps, "
             "most_tokens, hold_source and guidance; expected one for each, alike in these."
         )
+    w = inversion.check(model, editors[0].guidance)
+    editors = [replace(in_force(editor, model), guidance=w) for editor in editors]
     first = editors[0]
-    w = inversion.check(model, first.guidance)
     cond = source_and_captions(model, inversion, captions)
     tokens = [model.tokenize(caption) for caption in (inversion.caption, *captions)]
     targets, steps, length = tokens[1:], len(inversion.schedule), cond.shape[1]
@@ -212,6 +245,7 @@ def draw(
         kinds=tuple("replace" if isinstance(edit, Replace) else "refine" for edit in edits),
         masks=F.interpolate(blender.masks, size=drawn.shape[-2:]) if any(blends) else None,
         maps=AttentionMaps(tuple(tokens), record.maps().cpu(), drawn) if first.maps else None,
+        editors=tuple(editors),
     )
 
 
@@ -239,8 +273,8 @@ def _controls(
             factors[prompt, tokens] = factor
             if tokens and factor != 1 and not when.table[:, prompt, tokens].any():
                 raise SettingError(
-                    f"reweight acts in the steps of cross_attention, and there are none for {word!r} in "
-                    f"{targets[prompt].caption!r}; expected a share of at least one step. Raise cross_attention."
+                    f"reweight acts in the steps of cross_attention, and there are none for {shown(word)} in "
+                    f"{shown(targets[prompt].caption)}; expected a share of at least one step. Raise cross_attention."
                 )
     if when.table.any():
         controls.append(Follow(edits, bases, when))
@@ -248,7 +282,7 @@ def _controls(
         controls.append(record)
     if (factors != 1).any():  # as in the authors' code only in the steps in which words follow the source
         controls.append(Reweight(factors, when))
-    layout = tuple(steps_of(editor.self_attention, steps) for editor in editors)
+    layout = tuple(steps_of(filled(editor.self_attention), steps) for editor in editors)
     if any(layout):
         controls.append(KeepLayout(bases, layout, editors[0].most_tokens))
     return controls

@@ -1,16 +1,17 @@
 """SDEdit: noise the picture half-way and sample the rest under the new caption (Meng et al., arXiv 2108.01073)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import final
+from dataclasses import dataclass, field
+from typing import Annotated, final
 
 import torch
 
+from nulltext.checks import Guidance, Range, Seed, check_numbers
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import combine
 from nulltext.diffusion.sampling import sample
 from nulltext.diffusion.schedule import Schedule
-from nulltext.editing.base import Edit
+from nulltext.editing.base import Edit, filled, in_force, recommended
 from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_captions
@@ -33,16 +34,15 @@ class SDEdit:
         seed: Of the noise, the same for every caption.
 
     Raises:
-        SettingError: `strength` is out of range.
+        SettingError: A setting is out of range.
     """
 
-    strength: float = 0.8
-    guidance: float | None = None
-    seed: int = 0
+    strength: Annotated[float, Range(above=0, most=1)] = 0.8
+    guidance: Guidance | None = field(default=None, metadata=recommended("guidance"))
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.strength <= 1:
-            raise SettingError(f"strength: got {self.strength:g}; expected a share of the steps, above 0 to 1.")
+        check_numbers(self)
 
     def __call__(
         self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
@@ -65,10 +65,11 @@ class SDEdit:
             )
         rest = Schedule(inversion.schedule[first:])
         cond, null = embed_captions(model, wanted), model.embed([""])
-        guided = Guided(model, cond, model.guidance if self.guidance is None else self.guidance)
+        own = in_force(self, model)
+        guided = Guided(model, cond, filled(own.guidance))
         z0 = inversion.pivot[-1:]
         noise = torch.randn(z0.shape, generator=torch.Generator().manual_seed(self.seed))
         start = combine(z0, noise, rest[0].noisy).to(model.device).expand(len(cond), -1, -1, -1)
         drawn = model.decode(sample(guided, rest, start, [null] * len(rest), on_progress)).cpu()
         source = model.decode(z0.to(model.device)).cpu()
-        return Edit(captions=wanted, pixels=drawn, source=source, frame=inversion.frame)
+        return Edit(captions=wanted, pixels=drawn, source=source, frame=inversion.frame, editors=(own,) * len(wanted))

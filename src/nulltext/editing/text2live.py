@@ -6,7 +6,7 @@ stands for MADGRAD.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, final
 
 import torch
@@ -14,9 +14,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nulltext.editing.base import Edit
+from nulltext.checks import Count, Rate, Seed, Weight, check_finite, check_numbers
+from nulltext.editing.base import Edit, filled, in_force, recommended
 from nulltext.editing.views import Views
-from nulltext.errors import SettingError
+from nulltext.errors import SettingError, shown
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_captions
 from nulltext.models.clip import Clip, clip_for, spherical
@@ -42,8 +43,8 @@ LEAST_RATE: Final = 1e-5
 class Text2LIVE:
     """A generator trained for one picture and caption, by what CLIP says of the picture with its layer on it.
 
-    Of the inversion it takes the picture and its caption. Weights and rate are the authors'; the generator and the
-    number of steps and views suit the embedded model, where they have a width of 128, 1000 steps and 16 views.
+    Of the inversion it takes the picture and its caption. Weights and rate are the authors'. Steps, views and width are
+    by default what the model recommends, and the authors' 1000, 16 and 128 if it says nothing.
 
     Attributes:
         iterations: Steps of training for each caption.
@@ -64,28 +65,25 @@ class Text2LIVE:
         SettingError: A setting is out of range.
     """
 
-    iterations: int = 300
-    learning_rate: float = 2.5e-3
-    composition: float = 1.0
-    screen: float = 1.0
-    structure: float = 2.0
-    sparsity: float = 0.06
+    iterations: Count | None = field(default=None, metadata=recommended("text2live_iterations"))
+    learning_rate: Rate = 2.5e-3
+    composition: Weight = 1.0
+    screen: Weight = 1.0
+    structure: Weight = 2.0
+    sparsity: Weight = 0.06
     screen_caption: str = "{} over a green screen"
-    views: int = 8
-    width: int = 32
-    scales: int = 7
-    seed: int = 0
+    views: Count | None = field(default=None, metadata=recommended("text2live_views"))
+    width: Count | None = field(default=None, metadata=recommended("text2live_width"))
+    scales: Count = 7
+    seed: Seed = 0
     clip: Clip | None = None
 
     def __post_init__(self) -> None:
-        least = {"iterations": 1, "views": 1, "width": 1, "scales": 1}
-        for name in (*least, "composition", "screen", "structure", "sparsity"):
-            if getattr(self, name) < least.get(name, 0):
-                raise SettingError(f"{name}: got {getattr(self, name):g}; expected at least {least.get(name, 0)}.")
-        if self.learning_rate <= 0:
-            raise SettingError(f"learning_rate: got {self.learning_rate:g}; expected more than 0.")
+        check_numbers(self)
         if "{}" not in self.screen_caption:
-            raise SettingError(f"screen_caption: got {self.screen_caption!r}; expected {{}} where the caption belongs.")
+            raise SettingError(
+                f"screen_caption: got {shown(self.screen_caption)}; expected {{}} where the caption belongs."
+            )
 
     def __call__(
         self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
@@ -99,7 +97,10 @@ class Text2LIVE:
             MismatchError: Another model or schedule than the inversion's.
             CaptionError: A caption is empty, too long, or has an unknown word.
             SettingError: No CLIP is given and the model is not the embedded one.
+            DivergedError: The pictures became infinite or not-a-number.
         """
+        if (own := in_force(self, model)) is not self:
+            return own(model, inversion, captions, on_progress)
         wanted = (captions,) if isinstance(captions, str) else tuple(captions)
         inversion.check(model)
         embed_captions(model, wanted)  # for what it raises
@@ -116,18 +117,26 @@ class Text2LIVE:
         ]
         colours, opacities = (torch.cat(part).cpu() for part in zip(*layers, strict=True))
         drawn = lay(colours, opacities, source)
-        return Edit(captions=wanted, pixels=drawn, source=source, frame=inversion.frame, masks=opacities)
+        check_finite("picture", drawn, advice="Take a lower learning_rate.")
+        return Edit(
+            captions=wanted,
+            pixels=drawn,
+            source=source,
+            frame=inversion.frame,
+            masks=opacities,
+            editors=(self,) * len(wanted),
+        )
 
     def _train(self, clip: Clip, source: OnePixels, said: Tensor, on_progress: OnProgress) -> tuple[Pixels, Masks]:
         """The layer over a picture, for what CLIP says of its caption, the new one and the layer's own, [3, D]."""
         generator = torch.Generator().manual_seed(self.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)  # modules take their first weights from nowhere else
-            painter = _Painter(self.width, self.scales, source.shape[-2:]).to(source.device)
+            painter = _Painter(filled(self.width), self.scales, source.shape[-2:]).to(source.device)
         adam = torch.optim.Adam(painter.parameters(), lr=self.learning_rate)
         fade = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: max(DECAY**step, LEAST_RATE / self.learning_rate))
-        size = (source.shape[-2], source.shape[-1])
-        for step in range(self.iterations):
+        size, iterations = (source.shape[-2], source.shape[-1]), filled(self.iterations)
+        for step in range(iterations):
             before = source if step % WHOLE_EVERY == 0 else PAINTED(source, 1, size, generator).clamp(-1, 1)
             with torch.enable_grad():
                 loss = self._loss(clip, before, painter(before), said, generator)
@@ -135,7 +144,7 @@ class Text2LIVE:
             adam.step()
             adam.zero_grad()
             fade.step()
-            on_progress(Progress("optimise", step + 1, self.iterations, loss.item()))
+            on_progress(Progress("optimise", step + 1, iterations, loss.item()))
         with torch.no_grad():
             return painter(source)
 
@@ -146,7 +155,7 @@ class Text2LIVE:
         (colours, opacity), (old, new, alone) = layer, said
         edited = lay(colours, opacity, before)
         screened = lay(colours, opacity, (torch.tensor(GREEN, device=before.device) * 2 - 1)[None, :, None, None])
-        pictures = SEEN(torch.cat([before, edited, screened]), self.views, (clip.side, clip.side), generator)
+        pictures = SEEN(torch.cat([before, edited, screened]), filled(self.views), (clip.side, clip.side), generator)
         was, became, seen = clip.images(pictures).chunk(3)
         composition = spherical(became, new).mean() + (1 - F.cosine_similarity(became - was, new - old)).mean()
         screen = spherical(seen, alone).mean()

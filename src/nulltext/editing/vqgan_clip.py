@@ -1,16 +1,16 @@
 """VQGAN-CLIP: the autoencoder's latents moved until CLIP sees the caption (Crowson et al., arXiv 2204.08583)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, final
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nulltext.editing.base import Edit
+from nulltext.checks import Count, Rate, Seed, Weight, check_numbers
+from nulltext.editing.base import Edit, filled, in_force, recommended
 from nulltext.editing.views import Views
-from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Autoencoder, Model, embed_captions
 from nulltext.models.clip import Clip, clip_for, spherical
@@ -27,13 +27,13 @@ VIEWS: Final = Views(smallest=0.6, tilt=0.2, jitter=0.1, noise=0.1)
 class VQGANCLIP:
     """Adam on the picture's own latents, by how near CLIP finds random views of the picture to the new caption.
 
-    Of the inversion it takes the picture alone. Nothing but `keep` holds the result near the picture. The defaults suit
-    the embedded model; of a VQGAN at full size the authors move the latents at a rate of 0.1, with 32 cutouts.
+    Of the inversion it takes the picture alone. Nothing but `keep` holds the result near the picture.
 
     Attributes:
         iterations: Steps of Adam for each caption.
-        learning_rate: Adam's.
-        cutouts: Random views that CLIP judges in each step.
+        learning_rate: Adam's; None is what the model recommends, and the authors' 0.1 if it says nothing.
+        cutouts: Random views that CLIP judges in each step; None is what the model recommends, and the authors' 32 if
+            it says nothing.
         keep: Weight of the mean-squared distance of the latents from where they started.
         seed: Of the views, the same for every caption.
         clip: What judges; None for the embedded model's own.
@@ -43,20 +43,16 @@ class VQGANCLIP:
         SettingError: A setting is out of range.
     """
 
-    iterations: int = 100
-    learning_rate: float = 0.03
-    cutouts: int = 8
-    keep: float = 0.1
-    seed: int = 0
+    iterations: Count = 100
+    learning_rate: Rate | None = field(default=None, metadata=recommended("vqgan_clip_learning_rate"))
+    cutouts: Count | None = field(default=None, metadata=recommended("vqgan_clip_cutouts"))
+    keep: Weight = 0.1
+    seed: Seed = 0
     clip: Clip | None = None
     autoencoder: Autoencoder | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("iterations", 1), ("cutouts", 1), ("keep", 0)):
-            if getattr(self, name) < least:
-                raise SettingError(f"{name}: got {getattr(self, name):g}; expected at least {least}.")
-        if self.learning_rate <= 0:
-            raise SettingError(f"learning_rate: got {self.learning_rate:g}; expected more than 0.")
+        check_numbers(self)
 
     def __call__(
         self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
@@ -71,6 +67,8 @@ class VQGANCLIP:
             SettingError: No CLIP is given and the model is not the embedded one, or the autoencoder cannot take the
                 picture's size.
         """
+        if (own := in_force(self, model)) is not self:
+            return own(model, inversion, captions, on_progress)
         wanted = (captions,) if isinstance(captions, str) else tuple(captions)
         inversion.check(model)
         embed_captions(model, wanted)  # for what it raises
@@ -83,7 +81,13 @@ class VQGANCLIP:
             tell = numbered(on_progress, number, len(wanted))
             drawn.append(autoencoder.decode(self._optimise(clip, autoencoder, start, said, tell)).cpu())
         source = autoencoder.decode(start).cpu()
-        return Edit(captions=wanted, pixels=torch.cat(drawn), source=source, frame=inversion.frame)
+        return Edit(
+            captions=wanted,
+            pixels=torch.cat(drawn),
+            source=source,
+            frame=inversion.frame,
+            editors=(self,) * len(wanted),
+        )
 
     def _optimise(
         self, clip: Clip, autoencoder: Autoencoder, start: Latents, said: Tensor, on_progress: OnProgress
@@ -91,10 +95,10 @@ class VQGANCLIP:
         """The latents whose picture CLIP finds nearest to a caption's embedding `said`, [D], after all steps."""
         generator = torch.Generator().manual_seed(self.seed)
         latents = start.clone().requires_grad_()
-        adam = torch.optim.Adam([latents], lr=self.learning_rate)
+        adam = torch.optim.Adam([latents], lr=filled(self.learning_rate))
         for step in range(1, self.iterations + 1):
             with torch.enable_grad():
-                views = VIEWS(autoencoder.decode(latents), self.cutouts, (clip.side, clip.side), generator)
+                views = VIEWS(autoencoder.decode(latents), filled(self.cutouts), (clip.side, clip.side), generator)
                 loss = spherical(clip.images(views), said).mean()
                 (loss + self.keep * F.mse_loss(latents, start)).backward()
             adam.step()

@@ -1,23 +1,28 @@
 """What an inversion is, what makes one, and how one is kept."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from nulltext import __version__
-from nulltext.diffusion.levels import Interval, NoiseLevel
+from nulltext.checks import Guidance, Range, check_finite, check_numbers, checked
 from nulltext.diffusion.schedule import Schedule
-from nulltext.errors import MismatchError
+from nulltext.errors import MismatchError, SettingError
 from nulltext.inversion import storage
 from nulltext.models.base import Model, ModelIdentity
-from nulltext.pictures import Frame
+from nulltext.pictures import Frame, to_image, to_pixels
+from nulltext.showing import brief, html_table
 from nulltext.types import Embedding, Nulls, OnePixels, Picture, Trajectory
+
+Decibels = Annotated[float, Range(infinite=True)]
+"""Infinite of two pictures that are the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +34,11 @@ class Scores:
         psnr: Reconstructed from the inversion at its own guidance.
     """
 
-    vae_psnr: float
-    psnr: float
+    vae_psnr: Decibels
+    psnr: Decibels
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,6 +64,9 @@ class Inversion:
         sha256: Digest of the input picture.
         scores: How well the photograph survived.
         version: The version of the package that made it.
+
+    Raises:
+        SettingError: A number in it is infinite or not-a-number.
     """
 
     caption: str
@@ -63,7 +74,7 @@ class Inversion:
     nulls: Nulls | None
     cond: Embedding | None = None
     held: bool = False
-    guidance: float
+    guidance: Guidance
     method: str
     settings: Mapping[str, Any]
     schedule: Schedule
@@ -73,6 +84,25 @@ class Inversion:
     sha256: str
     scores: Scores
     version: str
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        tensors = {"pivot": self.pivot, "nulls": self.nulls, "cond": self.cond}
+        for name, tensor in tensors.items():
+            if tensor is not None:
+                check_finite(name, tensor, error=SettingError, advice="Invert the picture again.")
+
+    __repr__ = brief
+
+    def _repr_html_(self) -> str:
+        """The source picture, how it was inverted and how well, in a notebook."""
+        rows = {
+            "caption": self.caption,
+            "method": f"{self.method}, {len(self.schedule)} steps, guidance {self.guidance:g}",
+            "PSNR": f"{self.scores.psnr:.2f} dB of at most {self.scores.vae_psnr:.2f} dB",
+            "model": self.model.id,
+        }
+        return html_table(list(rows.items()), picture=to_image(to_pixels(self.picture)))
 
     def check(self, model: Model, guidance: float | None = None) -> float:
         """Makes sure that a model and a guidance are those it was made with.
@@ -85,8 +115,11 @@ class Inversion:
             The guidance to use.
 
         Raises:
-            MismatchError: The weights or the schedule differ, or optimised embeddings are used at another guidance.
+            MismatchError: The weights, the schedule, or the size of latents or embeddings differ, or optimised
+                embeddings are used at another guidance.
+            SettingError: The guidance is no finite number.
         """
+        guidance = checked("guidance", guidance, Guidance | None)
         if not self.model.same_weights(model.identity):
             raise MismatchError(
                 f"got the model {_name(model.identity)}; this inversion was made with {_name(self.model)}, by nulltext "
@@ -103,6 +136,7 @@ class Inversion:
                 f"the latents of this inversion are {list(self.pivot.shape[1:])}; expected "
                 f"{[model.latent_channels, *cells]} for its picture. Invert the picture again."
             )
+        self._check_embeddings(model)
         if guidance is None:
             return self.guidance
         if guidance != self.guidance and not (self.nulls is None and self.cond is None):
@@ -111,6 +145,15 @@ class Inversion:
                 "Use that, or invert the picture again for the other."
             )
         return guidance
+
+    def _check_embeddings(self, model: Model) -> None:
+        held = {"null embeddings": self.nulls, "conditional embedding": self.cond}
+        for name, tensor in held.items():
+            if tensor is not None and tensor.shape[-2:] != (wanted := model.embed([""]).shape[-2:]):
+                raise MismatchError(
+                    f"the {name} of this inversion are {list(tensor.shape[-2:])}; expected {list(wanted)}, which "
+                    f"{model.identity.id} reads. Invert the picture again."
+                )
 
     def restore(self, pixels: OnePixels) -> Image.Image:
         """A result, [1, 3, H, W] in [-1, 1], put back into the photograph: a picture of the photograph's size."""
@@ -127,6 +170,7 @@ class Inversion:
             The path.
 
         Raises:
+            SettingError: It is not what an inversion file can hold, or the name does not end so.
             OutputExistsError: There is something and `overwrite` is off.
             OutputWriteError: Disk full, no permission, no such folder.
         """
@@ -137,6 +181,7 @@ class Inversion:
             tensors["cond"] = self.cond
         if self.frame.surroundings is not None:
             tensors["surroundings"] = torch.frombuffer(bytearray(self.frame.surroundings), dtype=torch.uint8)
+        scores = {name: score if math.isfinite(score) else None for name, score in asdict(self.scores).items()}
         record = {
             "caption": self.caption,
             "held": self.held,
@@ -147,7 +192,7 @@ class Inversion:
             "model": asdict(self.model),
             "frame": self.frame.record(),
             "sha256": self.sha256,
-            "scores": asdict(self.scores),
+            "scores": scores,
             "version": self.version,
         }
         return storage.write(path, tensors, record, overwrite=overwrite)
@@ -158,50 +203,21 @@ class Inversion:
 
         Raises:
             InversionFileNotFoundError: There is no such file.
-            DamagedFileError: It is truncated or altered.
+            DamagedFileError: It is truncated or altered, or what stands in it does not agree.
             ForeignFileError: It holds something else.
             FileVersionError: It was written in a format this version does not read.
         """
         tensors, record = storage.read(path)
-        surroundings = tensors.get("surroundings")
-        try:
-            inversion = cls(
-                caption=str(record["caption"]),
-                pivot=tensors["pivot"],
-                nulls=tensors.get("nulls"),
-                cond=tensors.get("cond"),
-                held=bool(record.get("held", False)),  # files of before held none
-                guidance=float(record["guidance"]),
-                method=str(record["method"]),
-                settings=dict(record["settings"]),
-                schedule=Schedule(
-                    tuple(
-                        Interval(int(step["t"]), NoiseLevel(**step["noisy"]), NoiseLevel(**step["clean"]))
-                        for step in record["schedule"]
-                    )
-                ),
-                model=ModelIdentity(**record["model"]),
-                picture=tensors["picture"],
-                frame=Frame.read(record["frame"], None if surroundings is None else surroundings.numpy().tobytes()),
-                sha256=str(record["sha256"]),
-                scores=Scores(**{name: float(score) for name, score in record["scores"].items()}),
-                version=str(record["version"]),
-            )
-        except (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError, SyntaxError) as error:
-            raise storage.damaged(path, f"its record is incomplete or altered ({error!r})") from error
-        steps, (height, width) = len(inversion.schedule), inversion.frame.fitted
-        sound = (
-            inversion.pivot.shape[0] == steps + 1
-            and (inversion.nulls is None or inversion.nulls.shape[0] == steps)
-            and (inversion.nulls is None or inversion.cond is None or inversion.nulls.shape[1:] == inversion.cond.shape)
-            and inversion.picture.shape == (height, width, 3)
+        found = storage.checked(path, tensors, record)
+        scores = Scores(**found.pop("scores"))
+        return cls(
+            **found,
+            scores=scores,
+            pivot=tensors["pivot"],
+            nulls=tensors.get("nulls"),
+            cond=tensors.get("cond"),
+            picture=tensors["picture"],
         )
-        if not sound:
-            shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
-            raise storage.damaged(
-                path, f"its record has {steps} steps and a picture of {width} x {height}, with the shapes {shapes}"
-            )
-        return inversion
 
 
 def _name(identity: ModelIdentity) -> str:

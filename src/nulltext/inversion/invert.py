@@ -1,23 +1,20 @@
-"""What all methods of inversion share: one image, or many in one batch."""
+"""What all methods of inversion share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass
 
 import torch
 
 from nulltext import __version__
-from nulltext.diffusion.sharing import Denoiser, SharedDenoiser, Work, saying_what_fits, share
-from nulltext.errors import DivergedError
+from nulltext.checks import Count, Guidance, check_finite, check_numbers
+from nulltext.diffusion.sharing import Denoiser, saying_what_fits
 from nulltext.inversion.base import Inversion, Scores
 from nulltext.inversion.problem import Problem, Solution
 from nulltext.metrics import psnr
 from nulltext.models.base import Model, embed_captions
-from nulltext.models.memory import pictures_at_once
 from nulltext.models.precision import rounding_of
 from nulltext.pictures import Photo, to_picture
-from nulltext.progress import OnProgress, Progress, silent
+from nulltext.progress import OnProgress, silent
 from nulltext.types import Latents
 
 
@@ -29,10 +26,16 @@ class Inverter(ABC):
         steps: T, the steps of the sampler.
         guidance: The guidance scale w, of the inversion and of every use of it; None is the model's own, 7.5 for Stable
             Diffusion.
+
+    Raises:
+        SettingError: A setting is out of range.
     """
 
-    steps: int = 50
-    guidance: float | None = None
+    steps: Count = 50
+    guidance: Guidance | None = None
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     @abstractmethod
     def solve(self, problem: Problem) -> Solution:
@@ -120,76 +123,19 @@ def invert(
     )
 
 
-def invert_together(
-    model: Model,
-    inverter: Inverter,
-    pictures: Iterable[tuple[Photo, str]],
-    *,
-    at_once: int | None = None,
-    on_progress: OnProgress = silent,
-) -> Iterator[tuple[int, Inversion]]:
-    """Inverts photographs, several at once, each at its own pace.
-
-    Each inversion is the one that ``inverter(model, photo, caption)`` makes, but for rounding: no picture has a part
-    in another's. One that is done makes room for one that waits, and photographs of different sizes may be mixed.
-
-    Args:
-        model: The model.
-        inverter: The method.
-        pictures: Photographs, fitted to the model, each with its caption; taken one by one as there is room, so that
-            they may be opened on the way.
-        at_once: At most so many are under way; None is 8, or on a GPU as many as its memory takes. Where there turns
-            out to be no memory for so many, their batches are halved.
-        on_progress: Told of every step of every picture, with its number.
-
-    Yields:
-        Which picture it is, from 0, and its inversion, as they come.
-
-    Raises:
-        SettingError: A setting is out of range.
-        CaptionError: A caption is empty, too long, or has an unknown word; those before it are lost unless taken.
-        OutOfMemoryError: There is no memory for one alone.
-        DivergedError: Numbers became infinite or not-a-number.
-    """
-    works = (
-        inverting(model, inverter, photo, caption, partial(_numbered, on_progress, number))
-        for number, (photo, caption) in enumerate(pictures, start=1)
-    )
-    return share(model, works, pictures_at_once(model) if at_once is None else at_once)
-
-
-def inverting(
-    model: Model, inverter: Inverter, photo: Photo, caption: str, on_progress: OnProgress = silent
-) -> Work[Inversion]:
-    """`invert` as a work for `share`."""
-
-    def work(denoiser: SharedDenoiser) -> Inversion:
-        return invert(model, inverter, photo, caption, on_progress, denoiser=denoiser)
-
-    return work
-
-
-def _numbered(on_progress: OnProgress, number: int, event: Progress) -> None:
-    on_progress(replace(event, picture=number))
-
-
 def _scores(model: Model, photo: Photo, solution: Solution, z0: Latents) -> Scores:
     """Checks a solution's numbers and measures its losses.
 
     Raises:
         DivergedError: Numbers became infinite or not-a-number.
     """
-    through_vae, sampled = model.decode(solution.pivot[-1:]), model.decode(z0)
     made = {
         "trajectory": solution.pivot,
         "null embeddings": solution.nulls,
         "conditional embedding": solution.cond,
-        "reconstruction": sampled,
     }
     for name, tensor in made.items():
-        if tensor is not None and not torch.isfinite(tensor).all():
-            raise DivergedError(
-                f"the {name} became infinite or not-a-number in {model.dtype} with {model.identity.id}; expected "
-                "finite numbers. Load the model with dtype float32 or bfloat16, or take a lower guidance."
-            )
+        if tensor is not None:
+            check_finite(name, tensor, where=f"in {model.dtype} with {model.identity.id}")
+    through_vae, sampled = model.decode(solution.pivot[-1:]), model.decode(z0)
     return Scores(vae_psnr=psnr(through_vae, photo.pixels), psnr=psnr(sampled, photo.pixels))

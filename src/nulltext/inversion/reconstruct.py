@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from nulltext.checks import Guidance
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import AfterStep, sample
 from nulltext.diffusion.sharing import Denoiser
@@ -57,7 +58,7 @@ def holding(model: Model, inversion: Inversion) -> AfterStep:
 def reconstruct(
     model: Model,
     inversion: Inversion,
-    guidance: float | None = None,
+    guidance: Guidance | None = None,
     on_progress: OnProgress = silent,
     *,
     denoiser: Denoiser | None = None,
@@ -77,6 +78,8 @@ def reconstruct(
 
     Raises:
         MismatchError: Another model, schedule or guidance than the inversion's.
+        SettingError: The guidance is no finite number.
+        DivergedError: The picture became infinite or not-a-number.
     """
     w = inversion.check(model, guidance)
     if inversion.held:

@@ -80,18 +80,6 @@ class LBFGS:
 SOLVERS: Mapping[Solver, type[Adam] | type[LBFGS]] = {"adam": Adam, "lbfgs": LBFGS}
 
 
-def check_descent(inner_steps: int, learning_rate: float, *, least: int = 1) -> None:
-    """Makes sure that settings lead anywhere.
-
-    Raises:
-        SettingError: They do not.
-    """
-    if inner_steps < least:
-        raise SettingError(f"got inner_steps={inner_steps}; expected at least {least}.")
-    if not learning_rate > 0:
-        raise SettingError(f"got learning_rate={learning_rate:g}; expected more than 0. Take 0.01, the paper's.")
-
-
 def check_null_guidance(guidance: float | None) -> None:
     """Makes sure that a null embedding takes part in the guidance.
 

@@ -7,6 +7,7 @@ from typing import final
 import torch
 from torch.nn.functional import mse_loss
 
+from nulltext.checks import Rate, check_numbers
 from nulltext.diffusion.sharing import Denoiser
 from nulltext.errors import SettingError
 from nulltext.inversion.problem import Problem
@@ -23,12 +24,18 @@ class Constants:
         decay: What of it is taken off per step: at step i it is ``learning_rate * (1 - decay * i)``.
         tolerance: The mean-squared error below which a step counts as done, at i = 0.
         tolerance_growth: What is added to that per step: at step i it is ``tolerance + tolerance_growth * i``.
+
+    Raises:
+        SettingError: A number is out of range.
     """
 
-    learning_rate: float
+    learning_rate: Rate
     decay: float
     tolerance: float
     tolerance_growth: float
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     def rate_at(self, i: int) -> float:
         """The learning rate at step i."""

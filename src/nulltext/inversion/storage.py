@@ -10,25 +10,43 @@
 
 In the metadata ``format``, ``format_version`` and ``digest`` (SHA-256 of all the rest) are plain text, all else is
 JSON. Nothing is ever unpickled.
+
+**Whatever changes how a file is read raises `FORMAT_VERSION`**, so that an older package refuses the new file and does
+not read it wrongly: a new tensor or entry, one that goes, another meaning of one. Files of every version so far lie in
+the tests, and are read.
+
+| version | what came with it                                                                                     |
+|---------|-------------------------------------------------------------------------------------------------------|
+| 1       | the first; `held` came later, and where it is missing nothing is held                                 |
+| 2       | `held` is always there; a score is null, not the word Infinity, where pictures are equal              |
 """
 
 import hashlib
 import json
+import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from nulltext.errors import DamagedFileError, FileVersionError, ForeignFileError, InversionFileNotFoundError
+from nulltext.errors import (
+    DamagedFileError,
+    FileVersionError,
+    ForeignFileError,
+    InversionFileNotFoundError,
+    SettingError,
+)
 from nulltext.files import write_file
+from nulltext.inversion.record import read_record
 
 FORMAT = "nulltext.inversion"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _TENSORS = {
     "pivot": (torch.float32, 4),
@@ -39,6 +57,13 @@ _TENSORS = {
 }
 _OPTIONAL = ("nulls", "cond", "surroundings")
 _PLAIN = ("format", "format_version", "digest")
+ENTRIES = frozenset(
+    {"caption", "held", "guidance", "method", "settings", "schedule", "model", "frame", "sha256", "scores", "version"}
+)
+"""What the record holds."""
+SUFFIX = ".safetensors"
+LONGEST_SAID = 500
+"""Characters of what is said of a damaged file, which may have a stranger's text in it."""
 
 
 def write(
@@ -53,12 +78,20 @@ def write(
         overwrite: Whether a file already there may be replaced.
 
     Raises:
+        SettingError: The name does not end in ``.safetensors``, or `read` would not take the file.
         OutputExistsError: There is something and `overwrite` is off.
         OutputWriteError: Disk full, no permission, no such folder.
     """
+    if Path(path).suffix.casefold() != SUFFIX:
+        raise SettingError(f"got {path}; expected an inversion file's name, ending in {SUFFIX}. Rename it.")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION)}
-    metadata |= {key: json.dumps(value, ensure_ascii=False) for key, value in record.items()}
+    try:
+        entries = {key: json.dumps(value, ensure_ascii=False, allow_nan=False) for key, value in record.items()}
+        read_record({key: json.loads(value) for key, value in entries.items()}, whole)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SettingError(f"this inversion cannot be kept: {error}. Expected one as a method makes it.") from error
+    metadata |= entries
     metadata["digest"] = digest(whole, metadata)
     return write_file(path, save(whole, metadata), overwrite=overwrite)
 
@@ -77,7 +110,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
     """
     path = Path(path)
     try:
-        what = None if path.is_file() else "is a folder" if path.is_dir() else "does not exist"
+        there = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "does not exist"
+        what = None if path.is_file() else there
     except OSError as error:  # a name longer than the system takes
         what = f"cannot be looked up ({error.strerror})"
     if what is not None:
@@ -90,6 +124,80 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no dict
     except (SafetensorError, OSError) as error:
         raise damaged(path, f"it is truncated or no .safetensors ({error})") from error
+    _check_tensors(path, tensors)
+    if metadata.get("digest") != digest(tensors, metadata):
+        raise damaged(path, "its content does not match the digest written with it")
+    return tensors, _read_entries(path, metadata)
+
+
+def _read_entries(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The record, as one of the newest version."""
+    try:
+        _read_json(_header(path))  # a name that is given twice there is read in one way here and in another elsewhere
+        record = {key: _read_json(value) for key, value in metadata.items() if key not in _PLAIN}
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"its record is not JSON ({error})") from error
+    if metadata["format_version"] == "1":
+        record = _as_version_2(record)
+    if record.keys() != ENTRIES:
+        raise damaged(path, f"its record lacks or should not have {sorted(record.keys() ^ ENTRIES)}")
+    return record
+
+
+def checked(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> dict[str, Any]:
+    """What `read_record` makes of a file's record.
+
+    Raises:
+        DamagedFileError: Something in it is not as it must be.
+    """
+    try:
+        return read_record(record, tensors)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise damaged(path, f"its record is altered: {error}".rstrip(".")) from error
+
+
+def _header(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(int.from_bytes(file.read(8), "little")).decode()
+
+
+def _read_json(text: str) -> Any:  # noqa: ANN401  whatever JSON can hold
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        raise ValueError(f"a name in it is given twice, of {', '.join(name for name, _ in pairs)}")
+    return read
+
+
+def _as_version_2(record: dict[str, Any]) -> dict[str, Any]:
+    read: object = record.get("scores")
+    scores = cast("dict[str, Any]", read) if isinstance(read, dict) else {}
+    equal = {name: None if score == math.inf else score for name, score in scores.items()}
+    return {"held": False, **record} | ({"scores": equal} if scores else {})
+
+
+def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
+    found, version = metadata.get("format"), metadata.get("format_version")
+    if found != FORMAT:
+        raise ForeignFileError(
+            f"{path} is a .safetensors file but holds no inversion (format {(found or 'none')[:40]!r}); expected "
+            f"{FORMAT!r}. Give a file that `Inversion.save` wrote."
+        )
+    if version not in {str(known) for known in range(1, FORMAT_VERSION + 1)}:
+        newer = re.fullmatch(r"[1-9]\d{0,8}", version or "") is not None
+        raise FileVersionError(
+            f"{path} has format version {(version or 'none')[:20]!r}"
+            + (", so it was written by a newer package" if newer else "")
+            + f"; this one reads versions up to {FORMAT_VERSION}. "
+            f"Use the package version that wrote it ({metadata.get('version', 'unknown')[:100]}), or invert the "
+            "picture again."
+        )
+
+
+def _check_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     for name in _TENSORS:
         if name in tensors:
             _check_tensor(path, name, tensors[name])
@@ -97,27 +205,6 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
             raise damaged(path, f"it has the tensors {sorted(tensors)}, without {name!r}")
     if unknown := sorted(tensors.keys() - _TENSORS.keys()):
         raise damaged(path, f"it has tensors that do not belong there: {unknown}")
-    if metadata.get("digest") != digest(tensors, metadata):
-        raise damaged(path, "its content does not match the digest written with it")
-    try:
-        record = {key: json.loads(value) for key, value in metadata.items() if key not in _PLAIN}
-    except ValueError as error:
-        raise damaged(path, f"its record is not JSON ({error})") from error
-    return tensors, record
-
-
-def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
-    found, version = metadata.get("format"), metadata.get("format_version")
-    if found != FORMAT:
-        raise ForeignFileError(
-            f"{path} is a .safetensors file but holds no inversion (format {found!r}); expected {FORMAT!r}. Give a "
-            "file that `Inversion.save` wrote."
-        )
-    if version != str(FORMAT_VERSION):
-        raise FileVersionError(
-            f"{path} has format version {version!r}; this package reads {FORMAT_VERSION}. Use the package version that "
-            f"wrote it ({metadata.get('version')}), or invert the picture again."
-        )
 
 
 def _check_tensor(path: Path, name: str, tensor: Tensor) -> None:
@@ -132,8 +219,9 @@ def _check_tensor(path: Path, name: str, tensor: Tensor) -> None:
 
 def damaged(path: str | os.PathLike[str], what: str) -> DamagedFileError:
     """The error for a file in which something is wrong."""
+    said = what if len(what) <= LONGEST_SAID else f"{what[:LONGEST_SAID]}…"
     return DamagedFileError(
-        f"{path} is no sound inversion file: {what}. Copy it again from where it came, or invert the picture again."
+        f"{path} is no sound inversion file: {said}. Copy it again from where it came, or invert the picture again."
     )
 
 

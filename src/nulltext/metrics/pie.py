@@ -30,6 +30,8 @@ SCALES: Final[Mapping[str, float]] = {
 }
 """What the published tables multiply each figure by."""
 
+LPIPS_NETWORK: Final = "squeeze"
+
 
 def mse(a: OnePixels, b: OnePixels, mask: Counted) -> float | Missing:
     """Mean squared error, of values from 0 to 1, over the whole picture, black where the mask is not.
@@ -91,7 +93,7 @@ def lpips(a: OnePixels, b: OnePixels, mask: Counted) -> float | Missing:
     Returns:
         0 or more; missing if no pixel counts, or if a library or weights are not on this machine.
     """
-    return perceptual.lpips(a, b, mask, network="squeeze")
+    return perceptual.lpips(a, b, mask, network=LPIPS_NETWORK)
 
 
 def clip_similarity(

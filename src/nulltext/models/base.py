@@ -9,8 +9,8 @@ from torch import nn
 
 from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.schedule import Schedule
-from nulltext.errors import EmptyCaptionError
-from nulltext.text.words import Span, Tokens
+from nulltext.models.recommended import Recommended
+from nulltext.text.words import Span, Tokens, check_words
 from nulltext.types import Embeddings, Latents, Pixels, Times
 
 
@@ -89,6 +89,11 @@ class Model(Protocol):
         ...
 
     @property
+    def recommended(self) -> Recommended:
+        """What the checkpoint is best used with, `guidance` among it."""
+        ...
+
+    @property
     def denoiser(self) -> nn.Module:
         """The network behind `predict`, whose attention layers can be controlled."""
         ...
@@ -124,6 +129,10 @@ class Model(Protocol):
         """
         ...
 
+    def check_caption(self, caption: str) -> None:
+        """Raises what `embed` would for a caption, and embeds nothing."""
+        ...
+
     def tokenize(self, caption: str) -> Tokens:
         """A caption as `embed` cuts it: row i of the embedding is token i, and the rows after the last are padding."""
         ...
@@ -146,6 +155,9 @@ class Model(Protocol):
         """[B, 3, h * scale, w * scale] pictures of latents, clamped to [-1, 1].
 
         Differentiable with respect to the latents; where those ask for no gradient none is prepared.
+
+        Raises:
+            DivergedError: The pictures became infinite or not-a-number.
         """
         ...
 
@@ -155,11 +167,16 @@ def embed_captions(model: Model, captions: Sequence[str]) -> Embeddings:
 
     Raises:
         EmptyCaptionError: A caption has no word in it, or there is no caption.
+        CaptionError: A caption has characters that are no text.
         CaptionTooLongError: A caption has more tokens than the model reads.
         UnknownWordError: The model does not know a word.
     """
-    if not captions or any(not caption.strip() for caption in captions):
-        raise EmptyCaptionError(
-            f"got the captions {list(captions)!r}; expected each to have at least one word. Say what is in the picture."
-        )
+    check_words(captions)
     return model.embed(captions)
+
+
+def check_captions(model: Model, captions: Sequence[str]) -> None:
+    """Raises what `embed_captions` would, and embeds nothing."""
+    check_words(captions)
+    for caption in captions:
+        model.check_caption(caption)

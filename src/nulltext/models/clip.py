@@ -1,5 +1,6 @@
 """CLIP: pictures and captions as unit vectors in one space (Radford et al., 2021)."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -12,8 +13,10 @@ from transformers import CLIPModel, CLIPTokenizer
 from nulltext.errors import ModelNotFoundError, SettingError
 from nulltext.models import embedded
 from nulltext.models.base import Model
+from nulltext.models.configs import read_config
 from nulltext.models.loading import EMBEDDED
-from nulltext.models.quiet import quiet
+from nulltext.models.networks import read_network
+from nulltext.models.parts import read_tokenizer
 from nulltext.models.weights import checksum
 
 _MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
@@ -31,8 +34,10 @@ def normalized(pixels: Tensor) -> Tensor:
 class Clip:
     """A frozen CLIPModel and its tokenizer."""
 
-    def __init__(self, model: CLIPModel, tokenizer: CLIPTokenizer) -> None:
-        """Freeze the model."""
+    def __init__(self, model: CLIPModel, tokenizer: CLIPTokenizer, name: str = "") -> None:
+        """Freeze the model; its name says where it is from, for people."""
+        self.name = name
+        self._digest = ""
         self.model = model.float().eval().requires_grad_(requires_grad=False)
         self.tokenizer = tokenizer
         self.side = int(model.vision_model.config.to_dict()["image_size"])
@@ -43,17 +48,26 @@ class Clip:
 
         Raises:
             ModelNotFoundError: The folder holds no CLIP.
+            ModelLoadError: It does, but damaged or incomplete.
         """
-        try:
-            with quiet():
-                return Clip(CLIPModel.from_pretrained(folder), CLIPTokenizer.from_pretrained(folder))
-        except (OSError, ValueError) as error:
+        place = Path(folder)
+        if not (place / "config.json").is_file() or read_config(place / "config.json").get("model_type") != "clip":
             raise ModelNotFoundError(
                 f"got {str(folder)!r}; expected a folder with a CLIPModel and its tokenizer, as transformers saves it."
-            ) from error
+            )
+        name = f"the {EMBEDDED} model" if place == embedded.CLIP else str(folder)
+        return Clip(read_network(CLIPModel, place), read_tokenizer(place), name)
 
     def __repr__(self) -> str:
-        return f"Clip({checksum(self.model)})"  # in the records of runs: which CLIP it was
+        """Which CLIP it is, for the records of runs: by its weights and its words, so that a folder may be moved."""
+        if not self._digest:
+            words = json.dumps(self.tokenizer.get_vocab(), sort_keys=True)
+            self._digest = checksum(self.model, words, f"{self.side}")
+        return f"Clip({self._digest})"
+
+    def __str__(self) -> str:
+        """The same, and where it is from."""
+        return f"{self!r} of {self.name}" if self.name else repr(self)
 
     @torch.no_grad()
     def texts(self, captions: Sequence[str]) -> Tensor:

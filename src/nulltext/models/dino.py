@@ -12,6 +12,7 @@ from transformers import ViTModel
 from nulltext.errors import ModelLoadError
 from nulltext.metrics.missing import Missing
 from nulltext.metrics.structure import Keys
+from nulltext.models.networks import check_loaded
 from nulltext.models.quiet import quiet
 from nulltext.models.weights import checksum
 from nulltext.types import Pixels
@@ -25,6 +26,8 @@ _STD: Final = (0.229, 0.224, 0.225)
 _SHORT: Final = 224
 _LONG: Final = 480
 """The shorter side of what it looks at, in pixels, and the most that the longer may have: Tumanyan et al., 2022."""
+_HEADS: Final = (r"^pooler\.", r"^(classifier|head|lm_head|decoder)\.")
+"""What such a network may have been saved with besides: what it was trained or used with."""
 _KEYS: Final = ("k_proj", "key")
 """What later and earlier versions of transformers call the layer that makes the keys."""
 
@@ -32,8 +35,10 @@ _KEYS: Final = ("k_proj", "key")
 class Dino:
     """A frozen vision transformer."""
 
-    def __init__(self, model: ViTModel) -> None:
-        """Freeze the model."""
+    def __init__(self, model: ViTModel, name: str = "") -> None:
+        """Freeze the model; its name says where it is from, for people."""
+        self.name = name
+        self._digest = ""
         self.model: Any = model.float().eval().requires_grad_(requires_grad=False)
         self._keys: nn.Module = [layer for name, layer in model.named_modules() if name.rsplit(".", 1)[-1] in _KEYS][-1]
 
@@ -54,7 +59,11 @@ class Dino:
         try:
             with quiet():
                 found: Any = ViTModel.from_pretrained(
-                    name, add_pooling_layer=False, local_files_only=True, output_loading_info=True
+                    name,
+                    add_pooling_layer=False,
+                    local_files_only=True,
+                    output_loading_info=True,
+                    ignore_mismatched_sizes=True,
                 )
         except OSError:
             return Missing(
@@ -64,15 +73,17 @@ class Dino:
         except SafetensorError as error:
             raise ModelLoadError(f"the weights in {str(name)!r} are damaged: {error}. Fetch them again.") from error
         model, loaded = found
-        if loaded["missing_keys"] or loaded["mismatched_keys"]:
-            raise ModelLoadError(
-                f"{str(name)!r} holds no vision transformer, or not all of it: {len(loaded['missing_keys'])} weights "
-                f"are not there. Expected one as transformers saves it; run: hf download {VIT_B_8}."
-            )
-        return Dino(model.to(device))
+        check_loaded(repr(str(name)), loaded, harmless=_HEADS)
+        return Dino(model.to(device), str(name))
 
     def __repr__(self) -> str:
-        return f"Dino({checksum(self.model)})"  # in the records of runs: which DINO it was
+        """Which DINO it is, for the records of runs: by its weights."""
+        self._digest = self._digest or checksum(self.model)
+        return f"Dino({self._digest})"
+
+    def __str__(self) -> str:
+        """The same, and where it is from."""
+        return f"{self!r} of {self.name}" if self.name else repr(self)
 
     @torch.no_grad()
     def keys(self, pixels: Pixels) -> Keys:

@@ -1,7 +1,7 @@
 """An autoencoder with a codebook: diffusers' ``VQModel`` (Esser et al., arXiv 2012.09841)."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -9,9 +9,10 @@ import diffusers
 import torch
 from torch import Tensor
 
-from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError
+from nulltext.checks import check_finite
+from nulltext.errors import ModelNotFoundError, SettingError
 from nulltext.models.gradients import clamp
-from nulltext.models.quiet import quiet
+from nulltext.models.networks import read_network
 from nulltext.types import Latents, Pixels
 
 _NAMES: Final = ("vqvae", "vq_model")
@@ -27,7 +28,7 @@ class VQAutoencoder:
         network: The ``VQModel``.
     """
 
-    network: Any  # diffusers carries no types
+    network: Any = field(repr=False)  # diffusers carries no types; it has thousands of characters
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str | torch.device = "cpu") -> "VQAutoencoder":
@@ -41,11 +42,7 @@ class VQAutoencoder:
             raise ModelNotFoundError(
                 f"{folder} holds no VQModel; expected a folder with its config.json and weights, as diffusers saves it."
             )
-        try:
-            with quiet():
-                network: Any = diffusers.VQModel.from_pretrained(folder, local_files_only=True)
-        except Exception as error:  # diffusers raises whatever its readers raise
-            raise ModelLoadError(f"{folder} cannot be loaded: {error}. Fetch it again.") from error
+        network = read_network(diffusers.VQModel, Path(folder))
         return cls(network.to(device=device, dtype=torch.float32).requires_grad_(requires_grad=False).eval())
 
     @classmethod
@@ -74,8 +71,12 @@ class VQAutoencoder:
 
         Differentiable straight through the quantisation (Bengio et al., arXiv 1308.3432): the gradient of a code is
         taken for that of the latent it stands for.
+
+        Raises:
+            DivergedError: The pictures became infinite or not-a-number.
         """
         pixels: Tensor = self.network.decode(latents).sample
+        check_finite("picture", pixels)
         return clamp(pixels, -1.0, 1.0)
 
 

@@ -1,27 +1,26 @@
-"""Which files of a folder in diffusers' format are the model, and a digest of them; a checksum of loaded weights."""
+"""Which files of a folder in diffusers' format are the model, and a digest of them; what it recommends; a checksum."""
 
 import hashlib
-import json
 import re
-import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import safe_open
+from huggingface_hub import try_to_load_from_cache
+from safetensors import SafetensorError, safe_open
 from torch import nn
+
+from nulltext.errors import ModelLoadError
+from nulltext.models import embedded
+from nulltext.models.base import ModelIdentity
+from nulltext.models.recommended import FILE, GUIDANCE_IN_WEIGHTS, IN_WEIGHTS, Recommended, parse
 
 PARTS: Final = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 """What of a pipeline is used. The safety checker of some checkpoints is neither loaded nor fetched."""
 
 HALF: Final = "fp16"
 """The variant of the weights that some folders hold alone."""
-
-GUIDANCE: Final = 7.5
-"""The weight w that Stable Diffusion is used at."""
-RECOMMENDED: Final = "recommended_guidance"
-"""Where the metadata of a denoiser's weights says another."""
 
 _WITH_WEIGHTS: Final = PARTS[:3]
 _WEIGHTS = re.compile(
@@ -38,7 +37,10 @@ def variant(folder: Path) -> str | None:
 
 
 def config_files(folder: Path) -> list[Path]:
-    """The configs of a folder, its tokenizer, and its word list if it has one, in a fixed order."""
+    """The configs of a folder, its tokenizer, and its word list if it has one, in a fixed order.
+
+    What it recommends (`nulltext.models.recommended`) is none: it does not change what the model computes.
+    """
     inside = [file for part in PARTS for file in (folder / part).glob("*") if file.suffix in _CONFIGS]
     return sorted([*inside, *(file for file in (folder / "words.txt",) if file.is_file())])
 
@@ -49,20 +51,53 @@ def files(folder: Path) -> list[Path]:
     Of weights that are there twice (``.bin`` beside ``.safetensors``, a variant) diffusers loads one; only that counts.
     """
     wanted = variant(folder)
-    weights = [file for part in _WITH_WEIGHTS for file in _named(folder / part, wanted) or _named(folder / part, None)]
+    weights = [file for part in _WITH_WEIGHTS for file in loaded_from(folder / part, wanted)[0]]
     return sorted([*config_files(folder), *weights])
 
 
-def recommended_guidance(folder: Path) -> float:
-    """The weight w at which a folder's checkpoint edits best by its metadata; Stable Diffusion's where it says none."""
-    for path in _named(folder / "unet", None):
-        if path.suffix == ".safetensors":
-            opened: Any = safe_open(path, framework="pt")  # safetensors carries no types
-            with opened as file:
-                metadata: dict[str, str] = file.metadata() or {}
-            if RECOMMENDED in metadata:
-                return float(json.loads(metadata[RECOMMENDED]))
-    return GUIDANCE
+def loaded_from(part: Path, wanted: str | None) -> tuple[list[Path], str | None]:
+    """The weights that are loaded from a part's folder where a variant is wanted, and the variant that they are."""
+    found = _named(part, wanted)
+    return (found, wanted) if found else (_named(part, None), None)
+
+
+def denoiser(folder: Path) -> list[Path]:
+    """The files of a denoiser's weights."""
+    return _named(folder / "unet", variant(folder)) or _named(folder / "unet", None)
+
+
+def recommended_in(folder: Path) -> Recommended:
+    """What a folder in diffusers' format recommends, in its own file or else in its denoiser's metadata.
+
+    Raises:
+        ModelLoadError: A recommendation is no JSON object, has an unknown name, or a number out of range.
+    """
+    said: dict[str, Any] = {}
+    for path in denoiser(folder):
+        metadata = _metadata(path)
+        if GUIDANCE_IN_WEIGHTS in metadata:
+            said["guidance"] = parse(f'{{"guidance": {metadata[GUIDANCE_IN_WEIGHTS]}}}', str(path))["guidance"]
+        if IN_WEIGHTS in metadata:
+            said |= parse(metadata[IN_WEIGHTS], str(path))
+    file = folder / FILE
+    if file.exists():
+        said |= parse(_text(file), str(file))
+    return Recommended(**said, own=frozenset(said))
+
+
+def recommended_by(identity: ModelIdentity) -> Recommended | None:
+    """What a model recommends that is not loaded; None if it is a folder or a file, which may be anywhere.
+
+    Raises:
+        ModelLoadError: See `recommended_in`.
+    """
+    folder = embedded.FOLDER
+    if identity.revision.startswith("sha256:"):
+        return recommended_in(folder) if digest(files(folder), folder) == identity.revision else None
+    if "/" not in identity.id:
+        return None
+    found = try_to_load_from_cache(identity.id, "model_index.json", revision=identity.revision)
+    return recommended_in(Path(found).parent) if isinstance(found, str) else None
 
 
 def _named(part: Path, variant: str | None) -> list[Path]:
@@ -84,9 +119,31 @@ def digest(paths: Iterable[Path], root: Path | None, *named: str) -> str:
     return f"sha256:{total.hexdigest()}"
 
 
-def checksum(network: nn.Module) -> str:
-    """Eight hexadecimal digits that tell the weights of a network from others."""
-    total = 0
-    for tensor in network.state_dict().values():
-        total = zlib.crc32(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy(), total)
-    return f"{total:08x}"
+def checksum(network: nn.Module, *named: str) -> str:
+    """Sixteen hexadecimal digits that tell the weights of a network, and what else is named, from others."""
+    total = hashlib.sha256("\0".join(named).encode())
+    for name, tensor in network.state_dict().items():
+        total.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return total.hexdigest()[:16]
+
+
+def _text(file: Path) -> str:
+    if not file.is_file():
+        raise ModelLoadError(f"{file} is no file; expected one with the recommended settings. Remove it.")
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelLoadError(f"{file} cannot be read: {error}. Make it a text file, or remove it.") from error
+
+
+def _metadata(path: Path) -> Mapping[str, str]:
+    """What a ``.safetensors`` says of itself; nothing for pickled weights."""
+    if path.suffix != ".safetensors":
+        return {}
+    try:
+        opened: Any = safe_open(path, framework="pt")  # safetensors carries no types
+        with opened as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise ModelLoadError(f"{path} is damaged: {error}. Fetch the model again.") from error

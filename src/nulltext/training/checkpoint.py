@@ -15,14 +15,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from nulltext.files import write_file
-from nulltext.models.weights import RECOMMENDED
+from nulltext.models.recommended import FILE, GUIDANCE_IN_WEIGHTS, IN_WEIGHTS
 
 HOLDS: Final = frozenset(
-    {"model_index.json", "words.txt", "judges.safetensors"}
+    {"model_index.json", "words.txt", "judges.safetensors", FILE}
     | {"clip", "scheduler", "text_encoder", "tokenizer", "unet", "vae"}
 )
 """All that a checkpoint holds; a folder with anything else in it is not ours to replace."""
-FACTS: Final = ("recipe", "scores", RECOMMENDED)
+FACTS: Final = ("recipe", "scores", IN_WEIGHTS, GUIDANCE_IN_WEIGHTS)
 
 
 @contextmanager

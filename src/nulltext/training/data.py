@@ -6,14 +6,19 @@ where it was.
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from nulltext import __version__
+from nulltext.files import write_file
 from nulltext.processes import processes
 from nulltext.progress import OnProgress, Progress, silent
 from nulltext.scenes.renderer import render
@@ -48,17 +53,13 @@ def render_shards(
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"scenes-{size}-{index:05d}.safetensors" for index in range(count)]
-    missing = [(index, size, path) for index, path in enumerate(paths) if not path.exists()]
+    missing = [(index, size, path) for index, path in enumerate(paths) if not _is_shard(path, index, size)]
     if not missing:
         return paths
     on_progress(Progress(phase="render", step=count - len(missing), total=count))
-    try:
-        with processes(workers or os.cpu_count() or 1) as pool:
-            for done, _ in enumerate(pool.imap_unordered(_render_shard, missing), count - len(missing) + 1):
-                on_progress(Progress(phase="render", step=done, total=count))
-    finally:
-        for _, _, path in missing:
-            path.with_suffix(".part").unlink(missing_ok=True)
+    with processes(workers or os.cpu_count() or 1) as pool:
+        for done, _ in enumerate(pool.imap_unordered(_render_shard, missing), count - len(missing) + 1):
+            on_progress(Progress(phase="render", step=done, total=count))
     return paths
 
 
@@ -71,9 +72,32 @@ def _render_shard(job: tuple[int, int, Path]) -> None:
         drawn = render(scenes[start : start + _BATCH], height=SIDE, width=SIDE)
         pixels.append(to_bytes(drawn.pixels))
         masks.append((drawn.masks.sum(1).clamp(0, 1) * 255).round().byte())
-    part = path.with_suffix(".part")
-    save_file({"pixels": torch.cat(pixels).contiguous(), "mask": torch.cat(masks).contiguous()}, part)
-    part.replace(path)
+    tensors = {"pixels": torch.cat(pixels).contiguous(), "mask": torch.cat(masks).contiguous()}
+    write_file(path, save(tensors, _stamp(tensors, index, size)), overwrite=True)
+
+
+def _stamp(tensors: Mapping[str, Tensor], index: int, size: int) -> dict[str, str]:
+    """Which shard it is, and the digest that its content has."""
+    return {"index": str(index), "size": str(size), "version": __version__, "sha256": content_digest(tensors)}
+
+
+def _is_shard(path: Path, index: int, size: int) -> bool:
+    """Whether a file is the whole of that shard, and not another's."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            stamp, names = file.metadata(), set(file.keys())
+        return names == {"pixels", "mask"} and stamp == _stamp(load_file(path), index, size)
+    except (OSError, SafetensorError):
+        return False
+
+
+def content_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over tensors: their names, shapes, types and values."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        total.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return total.hexdigest()
 
 
 def load_shards(paths: list[Path]) -> tuple[Tensor, Tensor]:

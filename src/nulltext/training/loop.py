@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nulltext.errors import SettingError
+from nulltext.files import writing
 from nulltext.progress import OnProgress, Progress, silent
 
 WARMUP_STEPS: Final = 200
@@ -70,11 +71,23 @@ class Run:
         """The state that an earlier run of a stage left, on the CPU, or None.
 
         Raises:
-            SettingError: It is that of another training.
+            SettingError: It is that of another training or stage, or damaged.
         """
         if not self.path(name).exists():
             return None
-        state = torch.load(self.path(name), map_location="cpu", weights_only=True)
+        try:
+            state = torch.load(self.path(name), map_location="cpu", weights_only=True)
+            stage = state.get("name", name)
+        except Exception as error:  # torch's reader raises whatever it comes upon
+            raise SettingError(
+                f"work: the state {self.path(name)} is damaged ({error!r}); expected what an earlier run of this stage "
+                "left. Delete that file to train the stage from its beginning, or give another --work."
+            ) from error
+        if stage != name:
+            raise SettingError(
+                f"work: {self.path(name)} is the state of the stage {stage}; expected that of {name}. Give the file "
+                "back its name, or delete it to train the stage from its beginning."
+            )
         begun = state.get("begun", "an earlier version of this program")
         if begun != self.begun:
             raise SettingError(
@@ -137,20 +150,17 @@ def fit(
 
     def save() -> None:
         run.folder.mkdir(parents=True, exist_ok=True)
-        part = run.path(name).with_suffix(".part")
         state = {
             "begun": run.begun,
+            "name": name,
             "module": module.state_dict(),
             "average": average.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in optimizers],
             "step": step,
             "spent": spent,
         }
-        try:
-            torch.save(state, part)
-            part.replace(run.path(name))
-        finally:
-            part.unlink(missing_ok=True)
+        with writing(run.path(name), overwrite=True) as file:
+            torch.save(state, file)
 
     module.train()
     last, saved = time.monotonic(), time.monotonic()

@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from nulltext import __version__
-from nulltext.errors import ModelNotFoundError, SettingError
+from nulltext.errors import ModelNotFoundError, OutputWriteError, SettingError
 from nulltext.files import check_output, write_file
-from nulltext.models.weights import RECOMMENDED
+from nulltext.models import weights
+from nulltext.models.recommended import IN_WEIGHTS
 from nulltext.progress import OnProgress, silent
 from nulltext.scenes.captions import vocabulary
 from nulltext.training import autoencoder, clip, judges, unet
 from nulltext.training.checkpoint import HOLDS, digest, read_stamp, replacing, stamp
-from nulltext.training.data import SHARD, load_shards, render_shards, shard_scenes
+from nulltext.training.data import SHARD, content_digest, load_shards, render_shards, shard_scenes
 from nulltext.training.loop import Run
 
 STAGES: Final = ("autoencoder", "clip", "unet", "judges")
 SHARES: Final = {"autoencoder": 0.33, "clip": 0.12, "unet": 0.48, "judges": 0.07}
 """How the time budget is divided where no stage's own time is given."""
+RECOMMENDED: Final[dict[str, float]] = {
+    "cross_attention": 0.8,
+    "self_attention": 0.8,
+    "threshold": 0.3,
+    "vqgan_clip_learning_rate": 0.03,
+    "vqgan_clip_cutouts": 8,
+    "text2live_iterations": 300,
+    "text2live_views": 8,
+    "text2live_width": 32,
+}
+"""What was found to suit models of this recipe (`nulltext bench settings`); the best guidance differs between them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +139,14 @@ def run(
             config.write_text(config.read_text().replace('"dtype": "float16"', '"dtype": "float32"'))
         (new / "words.txt").write_text("\n".join(vocabulary()) + "\n")
         facts: dict[str, object] = {"recipe": {**asdict(recipe), "start": source or "random", "version": __version__}}
-        if start is not None and RECOMMENDED in read_stamp(start):
-            facts[RECOMMENDED] = read_stamp(start)[RECOMMENDED]  # until `nulltext bench settings` finds a better one
+        facts[IN_WEIGHTS] = RECOMMENDED | ({} if start is None else _said_by(start))
         stamp(new, facts)
+
+
+def _said_by(checkpoint: Path) -> dict[str, float]:
+    """What a checkpoint itself recommends, its guidance among it, until a sweep of what comes of it finds better."""
+    said = weights.recommended_in(checkpoint)
+    return {name: getattr(said, name) for name in said.own}
 
 
 def _check(recipe: Recipe, output: Path, work: Path, start: Path | None) -> None:
@@ -142,16 +160,29 @@ def _check(recipe: Recipe, output: Path, work: Path, start: Path | None) -> None
             f"start: {start} is no checkpoint of this recipe; expected a folder that `nulltext train` wrote, or "
             "'scenes'. Check the path."
         )
+    _check_places(output, work)
+    if work.is_relative_to(output):
+        raise SettingError(f"work: {work} lies in {output}, which will be replaced. Give another --work.")
+
+
+def _check_places(output: Path, work: Path) -> None:
+    """Makes sure that a checkpoint may take the place of one folder, and that the other can be written to."""
+    for name, folder in (("output", output), ("work", work)):
+        if folder == folder.parent:
+            raise SettingError(f"{name}: {folder} is where a disk begins; expected a folder on it. Give it a name.")
     for path in (output / "model_index.json", output.with_name(".part"), work / "latents.safetensors"):
         check_output(path, overwrite=True, make_folder=True)
-    held = {path.name for path in output.iterdir()} if output.exists() else set[str]()
+    if output.is_mount():  # nothing can take its place
+        raise SettingError(f"output: {output} is where a disk begins; expected a folder on it. Give it a name.")
+    try:
+        held = {path.name for path in output.iterdir()} if output.exists() else set[str]()
+    except OSError as error:
+        raise OutputWriteError(f"output: cannot read {output}: {error.strerror}. Choose another folder.") from error
     if held - HOLDS or (held and "recipe" not in read_stamp(output)):
         raise SettingError(
             f"output: {output} holds {min(held - HOLDS or held)}, which is no part of a checkpoint that was trained "
             "here; expected a new folder or an earlier checkpoint. Choose another."
         )
-    if work.is_relative_to(output):
-        raise SettingError(f"work: {work} lies in {output}, which will be replaced. Give another --work.")
 
 
 def _latents(vae: AutoencoderKL, pictures: Tensor, path: Path, device: torch.device) -> Tensor:
@@ -160,11 +191,21 @@ def _latents(vae: AutoencoderKL, pictures: Tensor, path: Path, device: torch.dev
         w.cpu().numpy().tobytes()
         for w in [*vae.encoder.parameters(), *(vae.quant_conv.parameters() if vae.quant_conv else ())]
     )
-    source = {"encoder": hashlib.sha256(weights).hexdigest(), "pictures": str(len(pictures))}
-    if path.exists():
-        with safe_open(path, framework="pt") as file:
-            if file.metadata() == source:
-                return file.get_tensor("latents") * vae.config.scaling_factor
-    latents = autoencoder.encode(vae, pictures, device)
-    write_file(path, save({"latents": latents}, metadata=source), overwrite=True)
+    source = {"encoder": hashlib.sha256(weights).hexdigest(), "pictures": content_digest({"pictures": pictures})}
+    latents = _kept_latents(path, source)
+    if latents is None:
+        latents = autoencoder.encode(vae, pictures, device)
+        stamp = source | {"sha256": content_digest({"latents": latents.cpu()})}
+        write_file(path, save({"latents": latents}, metadata=stamp), overwrite=True)
     return latents * vae.config.scaling_factor
+
+
+def _kept_latents(path: Path, source: Mapping[str, str]) -> Tensor | None:
+    """The latents in a file; None if there is none, or it is damaged, or theirs is another source."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            stamp: dict[str, str] = file.metadata() or {}
+            latents: Tensor = file.get_tensor("latents")
+    except (OSError, SafetensorError):
+        return None
+    return latents if stamp == {**source, "sha256": content_digest({"latents": latents})} else None

@@ -1,18 +1,17 @@
 """The HTTP API: what the page can do, for other programs."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi import APIRouter, File, Form, Path, Request, UploadFile
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from PIL import Image
 from pydantic import BaseModel, Field
 
-from nulltext.decoding import decode
-from nulltext.editing.prompt_to_prompt import CROSS_ATTENTION, SELF_ATTENTION
 from nulltext.errors import (
     ImageDecodeError,
     ImageTooLargeError,
@@ -23,9 +22,12 @@ from nulltext.errors import (
     TooManyJobsError,
     UploadTooLargeError,
 )
-from nulltext.pictures import Fit, open_mask
+from nulltext.pictures import Fit
+from nulltext.web.bounds import MOST_ENTRIES, MOST_NAME, MOST_TEXT, MOST_WHOLE, MOST_WORD, check_text, said
+from nulltext.web.clients import client_of
 from nulltext.web.handlers import is_inversion
 from nulltext.web.jobs import Job
+from nulltext.web.opening import open_small_mask
 from nulltext.web.requests import EditRequest, InversionRequest, Method, Vary
 from nulltext.web.results import Edited, Inverted
 from nulltext.web.workshop import Workshop
@@ -38,6 +40,24 @@ STATUS: Mapping[type[NulltextError], HTTPStatus] = {
     TooManyJobsError: HTTPStatus.TOO_MANY_REQUESTS,
 }
 """Which status an error has; 400 for all others."""
+
+
+Text = Annotated[str, Field(max_length=MOST_TEXT)]
+Name = Annotated[str, Field(max_length=MOST_NAME)]
+Word = Annotated[str, Field(max_length=MOST_WORD)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Whole = Annotated[int, Field(ge=-MOST_WHOLE, le=MOST_WHOLE)]
+Number = Annotated[str, Path(max_length=MOST_NAME)]
+
+
+class Refused(BaseModel):
+    """Why something was refused.
+
+    Attributes:
+        detail: A sentence.
+    """
+
+    detail: str
 
 
 class Started(BaseModel):
@@ -80,46 +100,48 @@ class EditBody(BaseModel):
         job: The inversion's job.
         caption: The new caption.
         before: Captions of edits that this one goes on from, drawn with the same settings, but everywhere.
-        cross: How much of the composition to keep, 0 to 1.
-        self_share: How much of the layout to keep, 0 to 1.
+        cross: How much of the composition to keep, 0 to 1; if not given, what the model recommends, which the result
+            of the inversion says.
+        self_share: How much of the layout to keep, 0 to 1; likewise.
         weights: Factors by word, -4 to 10.
         places: Words where the picture may change; none for everywhere.
         mask: A picture as base64, white where it may change.
         vary: composition, layout or strength: four pictures side by side.
     """
 
-    job: str
-    caption: str
-    before: list[str] = Field(default_factory=list)
-    cross: float = CROSS_ATTENTION
-    self_share: float = SELF_ATTENTION
-    weights: dict[str, float] = Field(default_factory=dict)
-    places: list[str] = Field(default_factory=list)
+    job: Name
+    caption: Text
+    before: list[Text] = Field(default_factory=list, max_length=MOST_ENTRIES)
+    cross: Finite | None = None
+    self_share: Finite | None = None
+    weights: dict[Word, Finite] = Field(default_factory=dict, max_length=MOST_ENTRIES)
+    places: list[Word] = Field(default_factory=list, max_length=MOST_ENTRIES)
     mask: str | None = None
     vary: Vary = ""
 
 
 def router(workshop: Workshop) -> APIRouter:
     """The API's routes."""
-    api = APIRouter(prefix="/api", tags=["nulltext"])
+    api = APIRouter(prefix="/api", tags=["nulltext"], responses={"4XX": {"model": Refused}})
 
     @api.post("/inversions", status_code=HTTPStatus.ACCEPTED, summary="Invert a picture")
     def invert(
         request: Request,
         picture: Annotated[UploadFile, File(description="The picture, or an inversion file.")],
-        caption: Annotated[str, Form(description="What it shows; not needed for an inversion file.")] = "",
-        model: Annotated[str, Form()] = workshop.models[0],
+        caption: Annotated[Text, Form(description="What it shows; not needed for an inversion file.")] = "",
+        model: Annotated[Name, Form()] = workshop.models[0],
         method: Annotated[Method, Form()] = "direct",
-        steps: Annotated[int, Form()] = 50,
-        inner_steps: Annotated[int, Form()] = 10,
+        steps: Annotated[Whole, Form()] = 50,
+        inner_steps: Annotated[Whole, Form()] = 10,
         guidance: Annotated[float | None, Form()] = None,
         fit: Annotated[Fit, Form(description="How the picture is brought to the model's size.")] = "crop",
     ) -> Started:
         """Starts an inversion, or opens one that was kept; ask for the job until it is done."""
-        data, name = picture.file.read(4 * workshop.limits.upload_bytes + 1), picture.filename or "picture.png"
-        person: str = request.state.person
+        data, name = picture.file.read(workshop.limits.inversion_bytes + 1), picture.filename or "picture.png"
+        check_text("the file's name", name, MOST_NAME)
+        person, client = request.state.person, client_of(request.state)
         if is_inversion(data, name):
-            return Started(job=workshop.open_inversion(person, data, name).number)
+            return Started(job=workshop.open_inversion(person, data, name, client).number)
         asked = InversionRequest(
             caption=caption,
             model=model,
@@ -129,7 +151,7 @@ def router(workshop: Workshop) -> APIRouter:
             guidance=guidance,
             fit=fit,
         )
-        return Started(job=workshop.invert(person, data, name, asked).number)
+        return Started(job=workshop.invert(person, data, name, asked, client).number)
 
     @api.post("/edits", status_code=HTTPStatus.ACCEPTED, summary="Edit a picture that was inverted")
     def edit(request: Request, body: EditBody) -> Started:
@@ -139,25 +161,25 @@ def router(workshop: Workshop) -> APIRouter:
         if not isinstance(inverted, Inverted):
             raise SettingError("the job is no inversion, or is not done; expected the number of one that is. Wait.")
         fields = body.model_dump(exclude={"job", "mask", "before", "places"})
-        one = EditRequest(**fields, places=tuple(body.places), mask=_mask(workshop, body.mask))
+        one = EditRequest(**fields, places=tuple(body.places), mask=_mask(workshop, inverted, body.mask))
         before = [replace(one, caption=caption, places=(), mask=None, vary="") for caption in body.before]
         asked = replace(one, before=tuple(before))
-        return Started(job=workshop.edit(person, inverted, asked).number)
+        return Started(job=workshop.edit(person, inverted, asked, client_of(request.state)).number)
 
     @api.get("/jobs/{number}", summary="How far a job is")
-    def status(request: Request, number: str) -> JobStatus:
+    def status(request: Request, number: Number) -> JobStatus:
         """Progress while it waits and runs, then its result or what went wrong."""
         return job_status(workshop, workshop.jobs.get(request.state.person, number))
 
     @api.delete("/jobs/{number}", summary="Cancel a job")
-    def cancel(request: Request, number: str) -> JobStatus:
+    def cancel(request: Request, number: Number) -> JobStatus:
         """Stops it at once."""
         job = workshop.jobs.get(request.state.person, number)
         job.stop()
         return job_status(workshop, job)
 
     @api.get("/files/{number}", summary="A picture or an inversion file")
-    def file(request: Request, number: str) -> FileResponse:
+    def file(request: Request, number: Number) -> FileResponse:
         """A file that a job of yours has made."""
         path = workshop.people.path(request.state.person, number)
         kind = "image/png" if path.suffix == ".png" else "application/octet-stream"
@@ -193,12 +215,22 @@ def error_response(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, status_code=status)
 
 
-def _mask(workshop: Workshop, text: str | None) -> Image.Image | None:
+def invalid_response(_: Request, error: Exception) -> JSONResponse:
+    """A request that is not of the form that is asked for, as a sentence on the first of what is wrong."""
+    wrong: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else ()
+    first: dict[str, Any] = wrong[0] if wrong else {}
+    field = ".".join(str(part)[:MOST_WORD] for part in first.get("loc", ())[1:][:2]) or "the request"
+    given = "nothing" if first.get("type") == "missing" else said(first.get("input"))
+    wanted = str(first.get("msg", "another form")).rstrip(".")
+    sentence = f"got {given} for {said(field)}; expected another: {wanted[:1].lower()}{wanted[1:120]}."
+    return JSONResponse({"detail": sentence}, status_code=HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def _mask(workshop: Workshop, inverted: Inverted, text: str | None) -> Image.Image | None:
     if text is None:
         return None
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError as error:  # binascii's own, or of text that is not ASCII
         raise ImageDecodeError("the mask is no base64; expected a picture's file as base64.") from error
-    workshop.limits.check_picture(data)
-    return open_mask(decode("the mask", data))
+    return open_small_mask(data, inverted, workshop.limits)

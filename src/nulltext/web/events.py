@@ -6,18 +6,23 @@ from typing import Any, cast, final
 import gradio as gr
 import pandas as pd
 
+from nulltext.errors import NulltextError
 from nulltext.text.words import different_words
 from nulltext.web import views, words
+from nulltext.web.clients import Client, client_of
 from nulltext.web.handlers import MOST_WORDS, Handlers, Table, edit_request
-from nulltext.web.page import Page
+from nulltext.web.page import COMPOSITION, LAYOUT, Page, Place
 from nulltext.web.requests import InversionRequest
 from nulltext.web.results import Inverted
+from nulltext.web.shelf import Shelf
 
 Values = list[Any]
 """Values or updates of fields, in the order of an event's outputs."""
 
 _PRIVATE: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
 """Jobs have a queue, a bar and an API of their own."""
+_RAW: dict[str, Any] = {**_PRIVATE, "preprocess": False}
+"""Fields are taken as they come: the page's library would open a picture with whatever knows it, drawings too."""
 
 
 def connect(page: Page, handlers: Handlers) -> None:
@@ -25,7 +30,7 @@ def connect(page: Page, handlers: Handlers) -> None:
     events, first, second, third = Events(handlers), page.open, page.edit, page.inside
     opened = [
         page.below, first.pair, first.verdict, second.target, second.lit, second.paint, second.gallery, second.result,
-        second.downloads, second.places, second.of_words, *second.strengths,
+        second.downloads, second.places, second.of_words, *second.strengths, second.cross, second.self_share,
     ]  # fmt: skip
     looked = [first.progress, first.preview, first.message, first.caption]
     shown = [second.result, second.downloads, second.python, second.shell, second.gallery]
@@ -39,21 +44,21 @@ def connect(page: Page, handlers: Handlers) -> None:
             [first.model, first.caption],
             [first.checked],
             trigger_mode="always_last",
-            **_PRIVATE,
+            **_RAW,
         )
-        first.model.change(handlers.word_list, [first.model], [first.known], **_PRIVATE)
+        first.model.change(handlers.word_list, [first.model], [first.known], **_RAW)
         first.invert.click(
             events.invert,
             [page.table, first.caption, first.model, first.method, first.steps, first.inner, first.fit],
             [page.table, first.progress, first.preview, first.message, *opened],
-            **_PRIVATE,
+            **_RAW,
         )
         second.target.change(
             events.change_target,
             [page.table, second.target, second.places, second.of_words, *second.strengths],
             [second.lit, second.places, second.of_words, *second.strengths],
             trigger_mode="always_last",
-            **_PRIVATE,
+            **_RAW,
         )
         second.edit.click(
             events.edit,
@@ -62,7 +67,7 @@ def connect(page: Page, handlers: Handlers) -> None:
                 second.go_on, *second.strengths,
             ],
             [page.table, second.progress, second.preview, second.message, *shown],
-            **_PRIVATE,
+            **_RAW,
         )  # fmt: skip
         second.gallery.select(events.choose, [page.table], [page.table, *shown, *settings], **_PRIVATE)
         third.look.click(
@@ -81,78 +86,100 @@ class Events:
 
     def __init__(self, handlers: Handlers) -> None:
         """Over plain functions."""
-        self._handlers = handlers
+        self._handlers, limits = handlers, handlers.workshop.limits
+        self._tables = Shelf[Table](limits.part_bytes, limits.share)
+
+    def _lay(self, request: gr.Request, table: Table) -> Place:
+        """Keeps what lies on a tab's table; that tab itself keeps only where."""
+        place = Place(_person(request), _tab(request))
+        self._tables.put(place, table, _client(request).address)
+        return place
+
+    def _table(self, request: gr.Request, place: Place) -> Table:
+        """What lies there; nothing, if it had to make room for others or is another's."""
+        return (self._tables.get(place) if place.person == _person(request) else None) or Table()
 
     def open_picture(self, path: str | None, request: gr.Request) -> Iterator[Values]:
         """A file was given, or taken away."""
-        for view in self._handlers.open_picture(_person(request), _tab(request), path):
+        for view in self._handlers.open_picture(_person(request), _tab(request), path, _client(request)):
             picture: Values = [gr.update(value=view.picture, visible=True) if view.done else gr.skip()]
             said: Values = [gr.skip() if view.inverted is None else view.inverted.request.caption]
-            yield [view.table, view.progress, *picture, view.message, *said, *_opened(view.inverted)]
+            place = self._lay(request, view.table)
+            yield [place, view.progress, *picture, view.message, *said, *_opened(view.inverted)]
 
     def take_sample(self, request: gr.Request, event: gr.SelectData) -> Values:
         """A sample was chosen."""
         view, said = self._handlers.take_sample(_person(request), _tab(request), int(event.index))
-        return [view.table, "", gr.update(value=view.picture, visible=True), view.message, said, *_opened(None)]
+        place = self._lay(request, view.table)
+        return [place, "", gr.update(value=view.picture, visible=True), view.message, said, *_opened(None)]
 
-    def invert(self, request: gr.Request, table: Table, caption: str, model: str, *settings: Any) -> Iterator[Values]:
+    def invert(self, request: gr.Request, place: Place, caption: str, model: str, *settings: Any) -> Iterator[Values]:
         """The picture is to be inverted; the settings are method, steps, inner steps and fit."""
         method, steps, inner, fit = settings
-        asked = InversionRequest(
-            caption=caption, model=model, method=method, steps=int(steps), inner_steps=int(inner), fit=fit
-        )
-        for view in self._handlers.invert(_person(request), _tab(request), table, asked):
+        asked = InversionRequest(caption=caption, model=model, method=method, steps=steps, inner_steps=inner, fit=fit)
+        table = self._table(request, place)
+        for view in self._handlers.invert(_person(request), _tab(request), table, asked, _client(request)):
             if view.table is None:
                 preview: Values = [gr.skip() if view.preview is None else view.preview]
                 yield [gr.skip(), view.progress, *preview, view.message, *[gr.skip()] * _OPENED]
             else:
-                yield [view.table, "", gr.update(visible=False), "", *_opened(view.table.inverted)]
+                place = self._lay(request, view.table)
+                yield [place, "", gr.update(visible=False), "", *_opened(view.table.inverted)]
 
     def change_target(
-        self, table: Table, caption: str, places: list[str], of_words: list[str], *strengths: float
+        self, request: gr.Request, place: Place, caption: str, places: list[str], of_words: list[str], *strengths: float
     ) -> Values:
         """The new caption was changed: strengths and ticks stay with their words."""
-        if table.inverted is None:
+        table = self._table(request, place)
+        if table.inverted is None or not self._handlers.may_be_caption(caption):
             return [gr.skip()] * (3 + MOST_WORDS)
         source, factors = table.inverted.request.caption, dict(zip(of_words, strengths, strict=False))
         return [words.lit(source, caption), *_words_of(source, caption, places, factors)]
 
     def edit(
-        self, request: gr.Request, table: Table, caption: str, cross: float, self_share: float, *rest: Any
+        self, request: gr.Request, place: Place, caption: str, cross: float, self_share: float, *rest: Any
     ) -> Iterator[Values]:
         """The picture is to be edited; the rest are places, paint, what varies, whether to go on, and strengths."""
+        table = self._table(request, place)
         places, painted, vary, go_on, *strengths = rest
-        layers = cast("dict[str, Any]", painted or {}).get("layers") or [None]
-        asked = edit_request(
-            table=table,
-            caption=caption,
-            cross=cross,
-            self_share=self_share,
-            strengths=strengths,
-            places=places,
-            painted=layers[0],
-            vary=vary,
-            go_on=go_on,
-        )
-        for view in self._handlers.edit(_person(request), _tab(request), table, asked):
+        layers = cast("list[dict[str, Any]]", cast("dict[str, Any]", painted or {}).get("layers") or [{}])
+        try:
+            asked = edit_request(
+                table=table,
+                caption=caption,
+                cross=cross,
+                self_share=self_share,
+                strengths=strengths,
+                places=places,
+                painted=self._handlers.painted(_person(request), layers[0].get("path")),
+                vary=vary,
+                go_on=go_on,
+            )
+        except NulltextError as error:
+            yield [gr.skip(), "", gr.skip(), views.alert(str(error)), *[gr.skip()] * 5]
+            return
+        for view in self._handlers.edit(_person(request), _tab(request), table, asked, _client(request)):
             if view.table is not None:
-                yield [view.table, "", gr.update(visible=False), "", *self._shown(view.table)]
+                place = self._lay(request, view.table)
+                yield [place, "", gr.update(visible=False), "", *self._shown(view.table)]
                 continue
             preview: Values = [gr.skip() if view.preview is None else gr.update(visible=True, value=view.preview)]
             preview = [gr.update(visible=False)] if view.done else preview
             yield [gr.skip(), view.progress, *preview, view.message, *[gr.skip()] * 5]
 
-    def choose(self, table: Table, request: gr.Request, event: gr.SelectData) -> Values:
+    def choose(self, place: Place, request: gr.Request, event: gr.SelectData) -> Values:
         """An earlier edit was chosen."""
+        table = self._table(request, place)
         if table.person != _person(request) or table.inverted is None:
             return [gr.skip()] * (11 + MOST_WORDS)
         chosen, asked = self._handlers.choose(table, int(event.index))
         fields = _words_of(table.inverted.request.caption, asked.caption, asked.places, asked.weights)
-        return [chosen, *self._shown(chosen), asked.caption, asked.cross, asked.self_share, *fields]
+        return [self._lay(request, chosen), *self._shown(chosen), asked.caption, asked.cross, asked.self_share, *fields]
 
-    def look_inside(self, table: Table, request: gr.Request) -> Iterator[Values]:
+    def look_inside(self, place: Place, request: gr.Request) -> Iterator[Values]:
         """What goes on inside is to be seen."""
-        for view, insight in self._handlers.look_inside(_person(request), _tab(request), table):
+        table = self._table(request, place)
+        for view, insight in self._handlers.look_inside(_person(request), _tab(request), table, _client(request)):
             if insight is None:
                 yield [view.progress, view.message, *[gr.skip()] * 3]
             else:
@@ -176,13 +203,18 @@ class Events:
         return [view.pair, view.links, view.python, view.shell, table.gallery]
 
 
-_OPENED = 11 + MOST_WORDS
+_OPENED = 13 + MOST_WORDS
 """How many fields an inversion changes."""
 
 
 def _person(request: gr.Request) -> str:
     asked: Any = request.request  # the page's own request, which the gate has let through
     return asked.state.person
+
+
+def _client(request: gr.Request) -> Client:
+    asked: Any = request.request
+    return client_of(asked.state)
 
 
 def _tab(request: gr.Request) -> str:
@@ -194,7 +226,7 @@ def _opened(inverted: Inverted | None) -> Values:
     nothing: Values = [None, [], None, ""]  # paint, gallery, result, downloads
     if inverted is None:
         hidden: Values = [gr.update(visible=False), gr.update(visible=False, value=None), "", gr.skip(), ""]
-        return [*hidden, *nothing, *[gr.skip()] * (2 + MOST_WORDS)]
+        return [*hidden, *nothing, *[gr.skip()] * (4 + MOST_WORDS)]
     said, stem = inverted.request.caption, inverted.name.rsplit(".", 1)[0]
     kept = views.links([(inverted.number, f"{stem}.safetensors", "Keep the inversion, to go on another day")])
     nothing[0] = {"background": inverted.source, "layers": [], "composite": None}
@@ -206,6 +238,14 @@ def _opened(inverted: Inverted | None) -> Values:
         words.lit(said, said),
         *nothing,
         *_words_of(said, said, [], {}),
+        gr.update(
+            value=inverted.recommended.cross_attention,
+            info=f"{COMPOSITION} Without a change it is {inverted.why('cross')}.",
+        ),
+        gr.update(
+            value=inverted.recommended.self_attention,
+            info=f"{LAYOUT} Without a change it is {inverted.why('self_share')}.",
+        ),
     ]
 
 

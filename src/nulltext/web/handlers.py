@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar, final
 import numpy as np
 from PIL import Image
 
-from nulltext.decoding import read
+from nulltext.editing.prompt_to_prompt import WEIGHTS
 from nulltext.errors import NulltextError
 from nulltext.pictures import to_image
 from nulltext.scenes.captions import caption as caption_of
@@ -18,11 +18,14 @@ from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
 from nulltext.text.words import different_words
 from nulltext.web import views, words
+from nulltext.web.bounds import MOST_NAME, check_number, check_text, check_words
+from nulltext.web.clients import NOBODY, Client
 from nulltext.web.gate import Told
 from nulltext.web.jobs import Job
+from nulltext.web.opening import open_paint, open_thumbnail
 from nulltext.web.requests import EditRequest, InversionRequest, Vary
 from nulltext.web.results import Edited, Insight, Inverted
-from nulltext.web.workshop import Workshop, png, thumbnail
+from nulltext.web.workshop import Workshop, png
 
 Result = TypeVar("Result")
 
@@ -127,13 +130,14 @@ class Handlers:
         pixels = render(scenes, height=256, width=256).pixels
         return [(to_image(one[None]), caption_of(scene)) for one, scene in zip(pixels, scenes, strict=True)]
 
-    def open_picture(self, person: str, tab: str, path: str | None) -> Iterator[OpenView]:
+    def open_picture(self, person: str, tab: str, path: str | None, client: Client = NOBODY) -> Iterator[OpenView]:
         """Takes a picture, or opens an inversion that was kept.
 
         Args:
             person: Who gives it.
             tab: In which tab.
             path: Where the page's library has put it; None if it was taken away.
+            client: From where.
         """
         self.cancel(person, tab)
         nothing = Table(person=person)
@@ -144,7 +148,7 @@ class Handlers:
             data, name = self.told.read(person, path), PurePath(path).name
             if not is_inversion(data, name):
                 self.workshop.limits.check_picture(data)
-                yield OpenView(Table(data, name, person=person), thumbnail(read(data)[0]))
+                yield OpenView(Table(data, name, person=person), open_thumbnail(data))
                 return
         except NulltextError as error:
             yield OpenView(nothing, message=views.alert(str(error)))
@@ -153,7 +157,7 @@ class Handlers:
         def lay_down(inverted: Inverted) -> Table:
             return Table(png(inverted.source), inverted.name, inverted, person=person)
 
-        submit = partial(self.workshop.open_inversion, person, data, name)
+        submit = partial(self.workshop.open_inversion, person, data, name, client)
         for view in self._work(person, tab, submit, lay_down):
             if not view.done:
                 yield OpenView(nothing, progress=view.progress, done=False)
@@ -171,6 +175,8 @@ class Handlers:
     def check_caption(self, model: str, caption: str) -> str:
         """A caption with the words marked that a model does not know; empty if all is well."""
         try:
+            check_text("the model", model, MOST_NAME)
+            check_text("the caption", caption)
             self.workshop.limits.check_caption(caption)
             loaded = self.workshop.at_hand(model)
             spans = () if loaded is None else loaded.unknown(caption)
@@ -178,9 +184,19 @@ class Handlers:
             return views.alert(str(error))
         return words.marked(caption, spans, "not known to this model") if spans else ""
 
+    def may_be_caption(self, caption: str) -> bool:
+        """Whether a caption is one at all: text, and not too long."""
+        try:
+            check_text("the caption", caption)
+            self.workshop.limits.check_caption(caption)
+        except NulltextError:
+            return False
+        return True
+
     def word_list(self, model: str) -> str:
         """The words that a model knows, as HTML."""
         try:
+            check_text("the model", model, MOST_NAME)
             loaded = self.workshop.at_hand(model)
             return (
                 views.note("It is loaded with the first picture.") if loaded is None else views.word_list(loaded.words)
@@ -188,19 +204,38 @@ class Handlers:
         except NulltextError as error:
             return views.alert(str(error))
 
-    def invert(self, person: str, tab: str, table: Table, request: InversionRequest) -> Iterator[WorkView]:
+    def painted(self, person: str, path: str | None) -> Image.Image | None:
+        """What a person painted over a picture, transparent where nothing was; None for nothing.
+
+        Args:
+            person: Who.
+            path: Where the page's library has put it.
+
+        Raises:
+            NulltextError: It is not theirs, no picture, or too large.
+        """
+        if path is None:
+            return None
+        check_text("the paint", path)
+        return open_paint(self.told.read(person, path), self.workshop.limits)
+
+    def invert(
+        self, person: str, tab: str, table: Table, request: InversionRequest, client: Client = NOBODY
+    ) -> Iterator[WorkView]:
         """Inverts the picture on the table, telling how far it is."""
         if table.picture is None or table.person != person:
             yield WorkView(message=views.alert("There is no picture yet. Drop one, or take a sample."))
             return
-        submit = partial(self.workshop.invert, person, table.picture, table.name, request)
+        submit = partial(self.workshop.invert, person, table.picture, table.name, request, client)
 
         def lay_down(inverted: Inverted) -> Table:
             return replace(table, inverted=inverted, edits=(), shown=None)
 
         yield from self._work(person, tab, submit, lay_down)
 
-    def edit(self, person: str, tab: str, table: Table, request: EditRequest) -> Iterator[WorkView]:
+    def edit(
+        self, person: str, tab: str, table: Table, request: EditRequest, client: Client = NOBODY
+    ) -> Iterator[WorkView]:
         """Edits what is on the table, telling how far it is."""
         inverted = table.inverted
         if inverted is None or table.person != person:
@@ -211,9 +246,11 @@ class Handlers:
             edits = (*table.edits, edited)[-MOST_EDITS:]
             return replace(table, edits=edits, shown=(len(edits) - 1, 0))
 
-        yield from self._work(person, tab, partial(self.workshop.edit, person, inverted, request), lay_down)
+        yield from self._work(person, tab, partial(self.workshop.edit, person, inverted, request, client), lay_down)
 
-    def look_inside(self, person: str, tab: str, table: Table) -> Iterator[tuple[WorkView, Insight | None]]:
+    def look_inside(
+        self, person: str, tab: str, table: Table, client: Client = NOBODY
+    ) -> Iterator[tuple[WorkView, Insight | None]]:
         """Looks into the inversion on the table."""
         inverted = table.inverted
         if inverted is None or table.person != person:
@@ -225,7 +262,7 @@ class Handlers:
             seen.append(insight)
             return table
 
-        for view in self._work(person, tab, partial(self.workshop.look_inside, person, inverted), see):
+        for view in self._work(person, tab, partial(self.workshop.look_inside, person, inverted, client), see):
             yield view, seen[0] if seen else None
 
     def cancel(self, person: str, tab: str) -> str:
@@ -308,7 +345,14 @@ def edit_request(
         painted: What was painted over the picture, transparent where nothing was.
         vary: What is drawn in several strengths.
         go_on: Whether the edit goes on from the one that is shown.
+
+    Raises:
+        SettingError: A field is not of its kind.
     """
+    check_text("the new caption", caption)
+    check_words("places", places)
+    for strength in strengths:
+        check_number("the strength of a word", strength, *WEIGHTS)
     shown = table.edits[table.shown[0]].requests[table.shown[1]] if table.shown is not None else None
     before = shown.chain if go_on and shown is not None else ()
     known = different_words(caption)

@@ -6,12 +6,19 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, final
 
 from PIL import Image
 
-from nulltext.errors import Cancelled, JobNotFoundError, NulltextError, TooManyJobsError
+from nulltext.errors import Cancelled, JobNotFoundError, NulltextError
 from nulltext.progress import Progress
+from nulltext.web.clients import NOBODY, Client
+from nulltext.web.limits import Limits
+from nulltext.web.places import check_place
+from nulltext.web.shelf import Held, too_many
+from nulltext.web.sizes import size_of
 
 Result = TypeVar("Result")
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -19,12 +26,8 @@ OVER: frozenset[State] = frozenset({"done", "failed", "cancelled"})
 UNFORESEEN = "Something unforeseen went wrong; the server's log says what. Try again, or with another picture."
 
 _log = logging.getLogger(__name__)
-_KEPT = 3600.0
-"""For how many seconds a job that is over can still be asked about."""
-_MOST_KEPT = 20
-"""Of how many of a person's jobs that are over the results are held, pictures in memory."""
-_MOST_WAITING = 100
-"""So many jobs of all people may wait."""
+_LEAST = 2**16
+"""As so many bytes a job counts that is over, however small its result is: so many jobs are not remembered for ever."""
 
 
 @final
@@ -40,6 +43,10 @@ class Job(Generic[Result]):
         preview: What the picture looks like so far, if anything can be seen.
         result: What it made, once it is done.
         message: What went wrong, in a sentence, if it failed.
+        client: Where it was asked for.
+        size: Bytes of what it was given, as long as it holds them.
+        weight: Bytes of what it made, once it is over.
+        uses: Files that it needs until it is over.
     """
 
     def __init__(
@@ -48,6 +55,7 @@ class Job(Generic[Result]):
         work: Callable[["Job[Result]"], Result],
         plan: Mapping[str, float] | None = None,
         private: str = "",
+        client: Client = NOBODY,
     ) -> None:
         """Prepares it.
 
@@ -56,8 +64,9 @@ class Job(Generic[Result]):
             work: What to do; it is given the job, to tell of its progress.
             plan: The phases to come, with what each costs altogether, in any one unit.
             private: The folder of all files; a message names none in it.
+            client: Where it was asked for.
         """
-        self.number, self.person = secrets.token_urlsafe(16), person
+        self.number, self.person, self.client = secrets.token_urlsafe(16), person, client
         self.state: State = "waiting"
         self.progress: Progress | None = None
         self.losses: list[float] = []
@@ -65,7 +74,10 @@ class Job(Generic[Result]):
         self.result: Result | None = None
         self.message: str | None = None
         self.ended: float | None = None
-        self._work, self._plan = work, dict(plan or {})
+        self.size, self.weight = size_of(work), _LEAST
+        self.uses: frozenset[Path] = frozenset()
+        self._work: Callable[[Job[Result]], Result] | None = work
+        self._plan = dict(plan or {})
         self._private = re.compile(re.escape(private) + r"(?:[^\s:;,]*[^\s:;,.])?") if private else None
         self._began: tuple[float, float] | None = None
         self._stop, self._over, self._changing = threading.Event(), threading.Event(), threading.Lock()
@@ -116,11 +128,12 @@ class Job(Generic[Result]):
     def run(self) -> None:
         """Does the work; never raises."""
         with self._changing:
-            if self.over:
+            work = self._work
+            if self.over or work is None:
                 return
             self.state = "running"
         try:
-            result = self._work(self)
+            result = work(self)
         except Cancelled:
             self._end("cancelled")
         except NulltextError as error:
@@ -131,13 +144,24 @@ class Job(Generic[Result]):
             self._end("failed", message=UNFORESEEN)
         else:
             self._end("done", result)
+        with self._changing:
+            self._let_go()
 
     def _end(self, state: State, result: Result | None = None, message: str | None = None) -> None:
         """Ends it in one way, whoever comes first: its work, or who stops it."""
         with self._changing:
             if not self.over:
-                self.state, self.result, self.message, self.ended = state, result, message, time.monotonic()
+                began, self.state = self.state == "running", state
+                self.result, self.message, self.ended = result, message, time.monotonic()
+                self.weight = _LEAST + size_of(result, self.losses)
+                if not began:  # else what it does may still hold what it was given
+                    self._let_go()
                 self._over.set()
+
+    def _let_go(self) -> None:
+        """Drops what it was given, and what is seen only while it runs."""
+        self._work, self.size, self.uses, self.preview = None, 0, frozenset(), None
+        self.progress = None if self.progress is None else replace(self.progress, latents=None)
 
     def _done(self, event: Progress) -> float:
         """How much of the plan is done by an event."""
@@ -151,14 +175,17 @@ class Job(Generic[Result]):
 
 @final
 class Jobs:
-    """The jobs of all people, and the thread that does them.
+    """The jobs of all people, and the thread that does them."""
 
-    Attributes:
-        most: How many jobs a person may have waiting and under way.
-    """
+    def __init__(self, limits: Limits, *, private: str = "") -> None:
+        """Begins with none.
 
-    def __init__(self, most: int, *, private: str = "") -> None:
-        self.most, self._private = most, private
+        Args:
+            limits: How many a person and an address may have waiting and under way, and what is kept of those that
+                are over.
+            private: The folder of all files; a job's message names none in it.
+        """
+        self._limits, self._private = limits, private
         self._jobs: dict[str, Job[Any]] = {}
         self._waiting: list[Job[Any]] = []
         self._running: Job[Any] | None = None
@@ -168,42 +195,64 @@ class Jobs:
         self._worker.start()
 
     def submit(
-        self, person: str, work: Callable[[Job[Result]], Result], plan: Mapping[str, float] | None = None
+        self,
+        person: str,
+        work: Callable[[Job[Result]], Result],
+        plan: Mapping[str, float] | None = None,
+        *,
+        client: Client = NOBODY,
+        uses: frozenset[Path] = frozenset(),
     ) -> Job[Result]:
         """Puts work at the end of the queue; see `Job`.
 
         Raises:
-            TooManyJobsError: The person has as many jobs as one may have.
+            TooManyJobsError: The person, their address or all together have as many jobs as they may have, or these
+                hold as much memory as they may.
         """
-        job = Job(person, work, plan, self._private)
+        job = Job(person, work, plan, self._private, client)
+        job.uses = uses
         with self._changed:
-            now = time.monotonic()
-            recent = [
-                old.number
-                for old in self._jobs.values()
-                if old.person == person and old.ended is not None and now - old.ended < _KEPT
-            ]
-            kept = set(recent[-_MOST_KEPT:])
-            self._jobs = {
-                number: old
-                for number, old in self._jobs.items()
-                if not old.over or number in kept or (old.person != person and now - (old.ended or now) < _KEPT)
-            }
+            self._forget()
             self._waiting = [waiting for waiting in self._waiting if not waiting.over]
-            if len(self._waiting) >= _MOST_WAITING:
-                raise TooManyJobsError(
-                    f"{len(self._waiting)} jobs are waiting; expected fewer than {_MOST_WAITING}. Try again in a while."
-                )
-            own = [other for other in self._jobs.values() if other.person == person and not other.over]
-            if len(own) >= self.most:
-                raise TooManyJobsError(
-                    f"{len(own)} of your jobs are waiting or under way; expected fewer than {self.most}. Wait for one "
-                    "of them, or cancel it."
-                )
+            check_place(self._limits, job, self._waiting, self._running)
             self._jobs[job.number] = job
             self._waiting.append(job)
             self._changed.notify_all()
         return job
+
+    def used(self) -> frozenset[Path]:
+        """Files that jobs which are not over need."""
+        with self._changed:
+            return frozenset(path for job in self._held() for path in job.uses)
+
+    def forget(self) -> None:
+        """Forgets jobs that are over and were kept for long enough."""
+        with self._changed:
+            self._forget()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Bytes that jobs hold: of what they were given, and of what they made."""
+        with self._changed:
+            jobs = self._held()
+            return sum(job.size for job in jobs), sum(job.weight for job in jobs if job.over)
+
+    def _held(self) -> list[Job[Any]]:
+        """All jobs in memory: one that was stopped and forgotten may still be at work."""
+        running = [] if self._running is None or self._running.number in self._jobs else [self._running]
+        return [*self._jobs.values(), *running]
+
+    def _forget(self) -> None:
+        now, limits = time.monotonic(), self._limits
+        by_person: dict[str, list[str]] = {}
+        for job in self._jobs.values():
+            if job.ended is not None and now - job.ended < limits.result_seconds:
+                by_person.setdefault(job.person, []).append(job.number)
+        kept = {number for own in by_person.values() for number in own[-limits.results :]}
+        over = [self._jobs[number] for number in self._jobs if number in kept]
+        held = [Held(job.number, job.client.address, job.weight) for job in sorted(over, key=_ended)]
+        kept -= set(too_many(held, limits.part_bytes, limits.share))
+        self._jobs = {number: job for number, job in self._jobs.items() if not job.over or number in kept}
 
     def get(self, person: str, number: str) -> Job[Any]:
         """A person's own job.
@@ -215,8 +264,8 @@ class Jobs:
             job = self._jobs.get(number)
         if job is None or job.person != person:
             raise JobNotFoundError(
-                f"there is no job {number[:64]!r} of yours; expected the number of one that you started within the "
-                "last hour. Start it again."
+                f"there is no job {number[:64]!r} of yours; expected the number of one of your last, which ended "
+                "within the last hour. Start it again."
             )
         return job
 
@@ -244,8 +293,13 @@ class Jobs:
         while True:
             with self._changed:
                 self._running = None
+                self._forget()
                 self._changed.wait_for(lambda: self._closed or bool(self._waiting))
                 if self._closed:
                     return
                 self._running = self._waiting.pop(0)
             self._running.run()
+
+
+def _ended(job: Job[Any]) -> float:
+    return job.ended or 0.0

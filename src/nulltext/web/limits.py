@@ -1,4 +1,7 @@
-"""What one person may ask of a server."""
+"""Every bound of a server: what one person may ask for, what one address, and what all together.
+
+What each of them is for, and what happens at it, stands in docs/server.md as well.
+"""
 
 from dataclasses import dataclass
 from typing import final
@@ -6,14 +9,13 @@ from typing import final
 from nulltext.decoding import decode
 from nulltext.errors import (
     CaptionTooLongError,
-    ImageDecodeError,
     ImageTooLargeError,
     SettingError,
     UploadTooLargeError,
 )
 
-_PROGRAMS = ("EPS", "WMF")
-"""Formats of drawings: Pillow hands them to another program, which no stranger shall reach."""
+FORM = 5
+"""So many times the largest picture's file the largest request has."""
 
 
 @final
@@ -22,19 +24,28 @@ class Limits:
     """Bounds that keep a server usable for everybody.
 
     Attributes:
-        upload_bytes: The largest file taken.
-        pixels: The largest picture taken, by its pixels.
-        side: The longest side taken, in pixels.
-        characters: The longest caption taken.
-        captions: How many captions an edit may draw at once.
-        steps: The most steps of the sampler, T.
-        inner_steps: The most optimiser steps at each of them, N.
-        jobs: How many jobs a person may have waiting and under way.
+        upload_bytes: The largest picture's file; an inversion's may have four times as much. A larger one is refused.
+        pixels: The largest picture taken, by its pixels; a larger one is refused before it is decoded.
+        side: The longest side taken, in pixels; a longer one is refused before it is decoded.
+        characters: The longest caption taken; a longer one is refused.
+        captions: How many captions an edit may draw at once; more are refused.
+        steps: The most steps of the sampler, T; more are refused.
+        inner_steps: The most optimiser steps at each of them, N; more are refused.
+        jobs: How many jobs a person may have waiting and under way; one more is refused until one is over.
+        waiting: How many jobs of all people may wait; one more is refused until one is over.
+        share: Which share one address may have of all places to wait, of the memory, and of the disk for results. One
+            more job is refused; of what is kept the oldest of that address goes.
+        results: Of how many of a person's last jobs the results can be asked for; older ones are forgotten.
+        result_seconds: How long a job that is over can be asked for; then it is forgotten.
+        memory_bytes: Memory for what people send, a quarter each: requests on their way and inputs of jobs, of which
+            one more is refused until there is room; results of jobs and tables of the page, of which the oldest go.
         files: How many files a person may keep; the oldest go first.
-        kept_seconds: How long a file is kept after it was last used.
+        kept_seconds: How long a file is kept after it was last used; then it is removed.
+        disk_bytes: Disk for files, half for results, the rest for inversions that may be asked for again and for
+            uploads; the oldest go first, but none that a job needs.
 
     Raises:
-        SettingError: A bound is not more than 0.
+        SettingError: A bound is not more than 0, the share is more than 1, or one file alone would not fit.
     """
 
     upload_bytes: int = 20 * 2**20
@@ -45,13 +56,47 @@ class Limits:
     steps: int = 100
     inner_steps: int = 50
     jobs: int = 3
+    waiting: int = 100
+    share: float = 0.25
+    results: int = 20
+    result_seconds: float = 3600
+    memory_bytes: int = 2 * 2**30
     files: int = 200
     kept_seconds: float = 24 * 3600
+    disk_bytes: int = 16 * 2**30
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
             if not getattr(self, name) > 0:
                 raise SettingError(f"got {name}={getattr(self, name)}; expected more than 0.")
+        if self.share > 1:
+            raise SettingError(f"got share={self.share:g}; expected at most 1, which is all.")
+        if self.request_bytes > self.share * self.part_bytes:
+            raise SettingError(
+                f"got uploads of {self.upload_bytes / 2**20:g} MB in {self.memory_bytes / 2**20:g} MB of memory; "
+                f"expected memory for {4 * FORM / self.share:g} times an upload or more. Allow smaller uploads, or "
+                "more memory."
+            )
+
+    @property
+    def inversion_bytes(self) -> int:
+        """The largest inversion file taken: a trajectory, embeddings and the surroundings of a large photograph."""
+        return 4 * self.upload_bytes
+
+    @property
+    def request_bytes(self) -> int:
+        """The largest request: a form with an inversion file in it."""
+        return FORM * self.upload_bytes
+
+    @property
+    def part_bytes(self) -> int:
+        """Of the memory what each of the four kinds may take."""
+        return self.memory_bytes // 4
+
+    @property
+    def places(self) -> int:
+        """How many jobs of one address may wait and be under way."""
+        return max(1, int(self.share * self.waiting))
 
     def check_upload(self, size: int) -> None:
         """Refuses a file that is too large.
@@ -70,16 +115,11 @@ class Limits:
 
         Raises:
             UploadTooLargeError: The file is too large.
-            ImageDecodeError: It is no picture, or a drawing.
+            ImageDecodeError: It is no picture, or of a format that is not opened.
             ImageTooLargeError: It has too many pixels, or too many on one side.
         """
         self.check_upload(len(data))
-        picture = decode("the picture", data)
-        if picture.format in _PROGRAMS:
-            raise ImageDecodeError(
-                f"the file is a drawing ({picture.format}); expected a picture of pixels. Export it as PNG or JPEG."
-            )
-        self.check_size(*picture.size)
+        self.check_size(*decode("the picture", data).size)
 
     def check_size(self, width: int, height: int) -> None:
         """Refuses a picture of too many pixels.

@@ -1,14 +1,16 @@
 """The page's layout: what stands where. What its buttons do is in `nulltext.web.events`."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 import gradio as gr
 from gradio.themes import Soft
 
-from nulltext.editing.prompt_to_prompt import CROSS_ATTENTION, SELF_ATTENTION
-from nulltext.web.handlers import MOST_WORDS, Handlers, Table
+from nulltext.models.recommended import Recommended
+from nulltext.web.handlers import MOST_WORDS, Handlers
 
+SESSIONS = 1000
+"""So many tabs keep the values of their fields; those unused for longest begin again."""
 TITLE = "nulltext: change a photograph with words"
 THEME = Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 """The system's own fonts: nothing is fetched from elsewhere."""
@@ -45,6 +47,13 @@ VARY = [
 ]
 NARROW = 300
 """Below twice this width in pixels the columns stand below each other."""
+
+
+class Place(NamedTuple):
+    """Where a tab's table is kept: whose it is, and in which tab."""
+
+    person: str = ""
+    tab: str = ""
 
 
 @final
@@ -119,7 +128,7 @@ class Page:
 
     Attributes:
         blocks: It, for the server.
-        table: What a tab works on.
+        table: Where what a tab works on is kept.
         open: The first part.
         below: What is seen only once a picture was inverted: the other two.
         edit: The second part.
@@ -137,7 +146,8 @@ class Page:
 def lay_out(handlers: Handlers) -> Page:
     """The page, with nothing connected yet."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as blocks:
-        table = gr.State(Table())
+        blocks.state_session_capacity = SESSIONS
+        table = gr.State(Place())
         gr.Markdown("# nulltext\nChange a photograph by changing the words that describe it.")
         first = _open_part(handlers)
         with gr.Column(visible=False, elem_id="below") as below:
@@ -207,11 +217,12 @@ def _edit_part() -> EditPart:
         with gr.Column(min_width=NARROW):
             target = gr.Textbox(label="What shall it show?", lines=2, elem_id="target")
             lit = gr.HTML(elem_id="lit")
+            first = Recommended()  # until there is an inversion, whose model says better
             cross = gr.Slider(
-                0, 1, CROSS_ATTENTION, step=0.05, label="Keep the composition", info=COMPOSITION, elem_id="cross"
+                0, 1, first.cross_attention, step=0.05, label="Keep the composition", info=COMPOSITION, elem_id="cross"
             )
             self_share = gr.Slider(
-                0, 1, SELF_ATTENTION, step=0.05, label="Keep the layout", info=LAYOUT, elem_id="self"
+                0, 1, first.self_attention, step=0.05, label="Keep the layout", info=LAYOUT, elem_id="self"
             )
             places = gr.CheckboxGroup(label="Change the picture only where these words are", elem_id="places")
             with gr.Accordion("Strength of each word", open=False, elem_id="strengths"):

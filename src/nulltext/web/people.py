@@ -7,17 +7,20 @@ import re
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import final
 
 from nulltext.errors import KeptFileNotFoundError, OutputWriteError
-from nulltext.files import write_file
+from nulltext.files import remove_abandoned, write_file
+from nulltext.web.disk import Disk
+from nulltext.web.limits import Limits
 
 _NUMBER = re.compile(r"[A-Za-z0-9_-]{22}\.[a-z]{3,11}")
 """What a file is called: 16 random bytes and a suffix."""
-_HALF_WRITTEN = 60.0
-"""After how many seconds nobody is still writing a file: a killed server has left it."""
+PARTS = {"people": 1 / 2, "inversions": 3 / 8, "uploads": 1 / 8}
+"""The folders, and which share of the disk's bound each has."""
 
 
 @final
@@ -28,22 +31,25 @@ class People:
 
     Attributes:
         root: Where all is kept.
-        most: How many files a person may keep; the oldest go first.
-        kept_seconds: How long a file is kept after it was last used.
-        spared: Files that the sweep leaves alone.
+        disk: How much of it there may be.
     """
 
-    def __init__(self, root: Path, *, most: int, kept_seconds: float) -> None:
+    def __init__(self, root: Path, limits: Limits, used: Callable[[], frozenset[Path]] = frozenset[Path]) -> None:
         """Makes the folders.
+
+        Args:
+            root: Where all is kept.
+            limits: How much of it, and for how long.
+            used: Says which files jobs need now.
 
         Raises:
             OutputWriteError: They cannot be made.
         """
-        self.root, self.most, self.kept_seconds = root, most, kept_seconds
-        self.spared: frozenset[Path] = frozenset()
+        self.root, self._limits, self._used = root, limits, used
+        self.disk = Disk(root, {part: limits.disk_bytes * of for part, of in PARTS.items()}, limits.share, used)
         self._tidying = threading.Lock()
         try:
-            for part in ("people", "inversions", "uploads"):
+            for part in PARTS:
                 (root / part).mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise OutputWriteError(f"cannot make {root}: {error.strerror}. Choose another folder.") from error
@@ -53,32 +59,40 @@ class People:
         """A new person."""
         return secrets.token_urlsafe(32)
 
-    def keep(self, person: str, data: bytes, suffix: str) -> str:
+    def keep(self, person: str, data: bytes, suffix: str, address: str = "") -> str:
         """Writes a file, whole or not at all.
 
         Args:
             person: Whose.
             data: What is in it.
             suffix: Such as "png".
+            address: Where they asked for it; see `Client`.
 
         Returns:
             The number to ask for it by.
         """
         number = f"{secrets.token_urlsafe(16)}.{suffix}"
         with self._tidying:
-            write_file(self._room(person) / number, data)
+            write_file(self._room(person, address) / number, data)
+        self.grew("people", self._folder(person) / number, address)
         return number
 
-    def keep_link(self, person: str, path: Path) -> str:
+    def keep_link(self, person: str, path: Path, address: str = "") -> str:
         """Gives a person a file that is already here, without a second copy of it where the system allows."""
         number = f"{secrets.token_urlsafe(16)}{path.suffix}"
         with self._tidying:
-            folder = self._room(person)
+            folder = self._room(person, address)
             try:
                 os.link(path, folder / number)
             except OSError:  # another file system, or one without links
                 write_file(folder / number, path.read_bytes())
+        self.grew("people", folder / number, address)
         return number
+
+    def grew(self, part: str, path: Path, address: str = "") -> None:
+        """Takes note of a new file of a part, and makes room if there is too much now."""
+        with suppress(FileNotFoundError):  # it was swept
+            self.disk.grew(part, path.stat().st_size, address)
 
     def path(self, person: str, number: str) -> Path:
         """A person's own file.
@@ -100,17 +114,19 @@ class People:
         return self.root / "inversions" / f"{digest}.safetensors"
 
     def sweep(self) -> int:
-        """Removes what was not used for long, and what a killed server left half-written; says how many files."""
-        swept = 0
-        for part in ("people", "inversions", "uploads"):
+        """Removes what was not used for long or is too much, and what a killed server left; says how many files."""
+        swept, spared = 0, self.disk.spared | self._used()
+        for part in PARTS:
             for folder, _, names in os.walk(self.root / part):  # passes over what goes away meanwhile
                 for path in (Path(folder) / name for name in names):
                     with suppress(FileNotFoundError):  # somebody else swept it
                         unused = time.time() - path.lstat().st_mtime
-                        kept = _HALF_WRITTEN if path.suffix == ".part" else self.kept_seconds
-                        if unused > kept and path not in self.spared:
+                        if unused > self._limits.kept_seconds and path not in spared:
                             path.unlink()
                             swept += 1
+                        elif remove_abandoned(path):
+                            swept += 1
+            swept += self.disk.trim(part)
         with self._tidying:
             for part in ("people", "uploads"):
                 for folder in (self.root / part).iterdir():
@@ -118,12 +134,13 @@ class People:
                         folder.rmdir()
         return swept
 
-    def _room(self, person: str) -> Path:
+    def _room(self, person: str, address: str) -> Path:
         """A person's folder, with room for one more file."""
-        folder = self._folder(person)
+        folder, used = self._folder(person), self._used()
         folder.mkdir(exist_ok=True, mode=0o700)
+        self.disk.own(folder, address)
         kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
-        for path in kept[: max(0, len(kept) - self.most + 1)]:
+        for path in [path for path in kept if path not in used][: max(0, len(kept) - self._limits.files + 1)]:
             path.unlink(missing_ok=True)
         return folder
 

@@ -8,14 +8,16 @@ from typing import Literal, final, get_args
 from PIL import Image
 
 from nulltext.editing.blend import Blend
-from nulltext.editing.prompt_to_prompt import CROSS_ATTENTION, SELF_ATTENTION, WEIGHTS, PromptToPrompt
+from nulltext.editing.prompt_to_prompt import WEIGHTS, PromptToPrompt
 from nulltext.errors import EmptyCaptionError, SettingError
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.methods.ddim import DDIM
 from nulltext.inversion.methods.direct import DirectInversion
 from nulltext.inversion.methods.null_text import NullText
+from nulltext.models.recommended import Recommended
 from nulltext.pictures import Fit
 from nulltext.text.words import Tokens
+from nulltext.web.bounds import MOST_NAME, check_choice, check_number, check_text, check_whole, check_words, said
 from nulltext.web.limits import Limits
 
 Method = Literal["direct", "null-text", "ddim"]
@@ -57,14 +59,16 @@ class InversionRequest:
         Raises:
             NulltextError: Something is.
         """
+        check_text("the caption", self.caption)
         if not self.caption.strip():
             raise EmptyCaptionError("the caption is empty; expected at least one word. Say what is in the picture.")
         limits.check_caption(self.caption)
+        check_text("the model", self.model, MOST_NAME)
+        for name, count in (("steps", self.steps), ("optimiser steps", self.inner_steps)):
+            check_whole(name, count)
         limits.check_steps(self.steps, self.inner_steps)
-        if self.method not in get_args(Method):
-            raise SettingError(f"got the method {self.method!r}; expected {', '.join(get_args(Method))}.")
-        if self.fit not in get_args(Fit):
-            raise SettingError(f"got fit={self.fit!r}; expected {' or '.join(get_args(Fit))}.")
+        check_choice("the method", self.method, get_args(Method))
+        check_choice("fit", self.fit, get_args(Fit))
         _check_guidance(self.guidance)
 
     @property
@@ -93,8 +97,9 @@ class EditRequest:
     Attributes:
         caption: The new caption.
         before: Edits that this one goes on from, in their order, each with settings of its own.
-        cross: In which share of the steps words look where those of the source look, 0 to 1.
-        self_share: In which share of the steps shapes and places are the source's, 0 to 1.
+        cross: In which share of the steps words look where those of the source look, 0 to 1; None is what the model
+            recommends.
+        self_share: In which share of the steps shapes and places are the source's, 0 to 1; None likewise.
         weights: Factors by word of the new caption, -4 to 10.
         places: Words of either caption where the picture may change; none for everywhere.
         mask: A picture drawn over the photograph, white where it may change.
@@ -103,8 +108,8 @@ class EditRequest:
 
     caption: str
     before: tuple["EditRequest", ...] = ()
-    cross: float = CROSS_ATTENTION
-    self_share: float = SELF_ATTENTION
+    cross: float | None = None
+    self_share: float | None = None
     weights: Mapping[str, float] = field(default_factory=dict[str, float])
     places: tuple[str, ...] = ()
     mask: Image.Image | None = None
@@ -123,8 +128,7 @@ class EditRequest:
             )
         if self.vary and self.before:
             raise SettingError("got an edit that goes on from another, in several strengths; expected one of the two.")
-        if self.vary not in get_args(Vary):
-            raise SettingError(f"got {self.vary!r} to vary; expected {', '.join(filter(None, get_args(Vary)))}.")
+        check_choice("what to vary", self.vary, get_args(Vary))
         for one in self.chain:
             one.check_alone(limits)
 
@@ -134,16 +138,17 @@ class EditRequest:
         Raises:
             NulltextError: Something is.
         """
+        check_text("the new caption", self.caption)
         if not self.caption.strip():
             raise EmptyCaptionError("the new caption is empty; expected at least one word. Say what shall be seen.")
         limits.check_caption(self.caption)
         for name, share in (("composition", self.cross), ("layout", self.self_share)):
-            if not 0 <= share <= 1:
-                raise SettingError(f"got {share:g} for how much of the {name} to keep; expected 0 to 1.")
-        low, high = WEIGHTS
+            if share is not None:
+                check_number(f"how much of the {name} to keep", share, 0, 1)
+        check_words("places", self.places)
+        check_words("weights", self.weights)
         for word, factor in self.weights.items():
-            if not low <= factor <= high:
-                raise SettingError(f"got the strength {factor:g} for {word!r}; expected {low:g} to {high:g}.")
+            check_number(f"the strength of {said(word)}", factor, *WEIGHTS)
 
     @property
     def chain(self) -> tuple["EditRequest", ...]:
@@ -154,6 +159,15 @@ class EditRequest:
     def captions(self) -> tuple[str, ...]:
         """Their captions."""
         return tuple(one.caption for one in self.chain)
+
+    def in_force(self, recommended: Recommended) -> "EditRequest":
+        """This edit, and those it goes on from, with what was left to the model filled in."""
+        return replace(
+            self,
+            before=tuple(one.in_force(recommended) for one in self.before),
+            cross=recommended.cross_attention if self.cross is None else self.cross,
+            self_share=recommended.self_attention if self.self_share is None else self.self_share,
+        )
 
     def editors(self, source: Tokens, targets: Sequence[Tokens]) -> list[PromptToPrompt]:
         """The editor with the settings of each edit of the chain.
@@ -210,11 +224,12 @@ class EditRequest:
     @property
     def summary(self) -> str:
         """The settings in a line, for a gallery."""
-        parts = [f"composition {self.cross:g}", f"layout {self.self_share:g}"]
+        shares = {"composition": self.cross, "layout": self.self_share}
+        parts = [f"{name} {share:g}" for name, share in shares.items() if share is not None]
         parts += [f"{word} x{factor:g}" for word, factor in self.weights.items() if factor != 1]
         parts += [f"only where {', '.join(self.places)}"] if self.places else []
         parts += ["only inside the mask"] if self.mask is not None else []
-        return f"{self.caption} ({'; '.join(parts)})"
+        return f"{self.caption} ({'; '.join(parts)})" if parts else self.caption
 
 
 def python_code(
@@ -262,13 +277,16 @@ def command_line(
     invert += ["--inner-steps", str(inversion.inner_steps)] if inversion.method == "null-text" else []
     invert += [] if inversion.guidance is None else ["--guidance", f"{inversion.guidance:g}"]
     invert += [] if inversion.fit == "crop" else ["--fit", inversion.fit]
-    draw = ["nulltext", "edit", "--cross", f"{last.cross:g}", "--self", f"{last.self_share:g}"]
+    draw = ["nulltext", "edit"]
+    draw += [] if last.cross is None else ["--cross", f"{last.cross:g}"]
+    draw += [] if last.self_share is None else ["--self", f"{last.self_share:g}"]
     for word, factor in editor.reweight.items():
         draw += ["--weight", f"{word}={factor:g}"]
     if editor.blend is not None:
         words = ",".join(editor.blend.source_words), ",".join(editor.blend.target_words)
         draw += ["--blend", ":".join(words)] if any(words) else []
         draw += [] if editor.blend.mask is None else ["--mask", mask_name(0, len(editors))]
+        draw += [] if editor.blend.threshold is None else ["--threshold", f"{editor.blend.threshold:g}"]
     draw += ["--chain", "--output", "edited"] if len(editors) > 1 else ["--output", "edited.png"]
     lines = [] if opened else [shlex.join([*invert, "--", picture, inversion.caption])]
     return "\n".join([*lines, shlex.join([*draw, "--", kept, *edit.captions])])
@@ -301,7 +319,5 @@ def _call(value: object, mask: str = "mask.png") -> str:
 
 
 def _check_guidance(guidance: float | None) -> None:
-    if guidance is not None and not 0 < guidance <= MOST_GUIDANCE:
-        raise SettingError(
-            f"got the guidance {guidance:g}; expected more than 0, up to {MOST_GUIDANCE:g}. 4 to 8 are usual."
-        )
+    if guidance is not None:
+        check_number("the guidance", guidance, 0, MOST_GUIDANCE, above=True, hint=" 4 to 8 are usual.")

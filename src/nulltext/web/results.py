@@ -2,14 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 from PIL import Image
 
+from nulltext.models.recommended import Recommended
 from nulltext.web.requests import EditRequest, InversionRequest
 
 UNSEEN, SMALL = 1.0, 3.0
 """Up to so many decibels below the autoencoder alone a loss is not seen, or only in small details."""
+
+
+class Origin(NamedTuple):
+    """Where an inversion comes from: what an edit of it has to know, and no more, as it may wait for long.
+
+    Attributes:
+        request: How it was asked for.
+        name: What the picture's file was called.
+        opened: Whether it is an inversion that was kept, and not one made here.
+    """
+
+    request: InversionRequest
+    name: str
+    opened: bool
 
 
 @final
@@ -20,8 +35,11 @@ class Inverted:
     Attributes:
         number: The inversion file's.
         request: What was asked for.
+        recommended: What the model recommends for edits of it.
         name: What the picture's file was called.
         opened: Whether it is an inversion that was kept, and not one made here.
+        size: (height, width) of the photograph, upright.
+        fitted: (height, width) of the picture that the model works on.
         source: The fitted photograph in its surroundings, to look at.
         reconstruction: Drawn again from the inversion, likewise.
         psnr: Of the reconstruction, decibels.
@@ -32,14 +50,22 @@ class Inverted:
 
     number: str
     request: InversionRequest
+    recommended: Recommended
     name: str
     opened: bool
+    size: tuple[int, int]
+    fitted: tuple[int, int]
     source: Image.Image
     reconstruction: Image.Image
     psnr: float
     vae_psnr: float
     losses: tuple[float, ...]
     seconds: float
+
+    @property
+    def origin(self) -> Origin:
+        """Where it comes from."""
+        return Origin(self.request, self.name, self.opened)
 
     @property
     def verdict(self) -> str:
@@ -55,11 +81,17 @@ class Inverted:
             "null-text, or a caption that describes the picture better."
         )
 
+    def why(self, name: str) -> str:
+        """What a setting of edits, "cross" or "self_share", is if none is given, and where that comes from."""
+        return self.recommended.why(
+            {"cross": "cross_attention", "self_share": "self_attention"}[name], self.request.model
+        )
+
     def record(self) -> Mapping[str, object]:
         """The result for JSON."""
         return {
             "inversion": self.number, "psnr": self.psnr, "vae_psnr": self.vae_psnr, "seconds": self.seconds,
-            "verdict": self.verdict,
+            "verdict": self.verdict, "recommended": {name: self.why(name) for name in ("cross", "self_share")},
         }  # fmt: skip
 
 
@@ -92,6 +124,7 @@ class Edited:
         """The result for JSON."""
         return {
             "pictures": list(self.numbers), "python": list(self.python), "shell": list(self.shell),
+            "settings": [{"cross": one.cross, "self_share": one.self_share} for one in self.requests],
             "seconds": self.seconds,
         }  # fmt: skip
 

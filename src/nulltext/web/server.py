@@ -8,30 +8,38 @@ import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from nulltext import __version__
 from nulltext.errors import NulltextError, SettingError
-from nulltext.web.gate import Gate, Told
-from nulltext.web.people import People
+from nulltext.web.entrance import Arrived, Below, Peer
+from nulltext.web.gate import App, Gate, Told
+from nulltext.web.incoming import Incoming
 from nulltext.web.workshop import Workshop
 
-SWEEP_EVERY = 3600.0
-"""Seconds between two sweeps of old files."""
+SWEEP_EVERY = 600.0
+"""Seconds between two sweeps of what is old or too much."""
 GRACE = 1
 """Seconds that open connections get when the server ends."""
 _log = logging.getLogger(__name__)
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-
-def build(workshop: Workshop, *, auth: tuple[str, str] | None = None, hosts: Sequence[str] | None = None) -> Gate:
+def build(
+    workshop: Workshop,
+    *,
+    auth: tuple[str, str] | None = None,
+    hosts: Sequence[str] | None = None,
+    root: str = "",
+    proxies: Sequence[str] = (),
+) -> App:
     """The page and the API over a workshop.
 
     Args:
         workshop: What does the work.
         auth: The name and password that everybody has to know.
-        hosts: Under which names it may be asked; None for any.
+        hosts: Under which names it may be asked, see `nulltext.web.hosts`; None for any.
+        root: The path below which proxies reach it.
+        proxies: Addresses and networks of proxies that are believed.
 
     Returns:
         An ASGI app.
@@ -43,26 +51,28 @@ def build(workshop: Workshop, *, auth: tuple[str, str] | None = None, hosts: Seq
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
-        import fastapi
+        import fastapi.exceptions
         import gradio
+        from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
     except ImportError as error:
         raise SettingError(
             f"the page needs {error.name}, which is not installed. Run: pip install 'nulltext[web]'."
         ) from error
-    from nulltext.web import api, events, page
+    from nulltext.web import api, docs, events, page
     from nulltext.web.handlers import Handlers
 
     told = Told(uploads)
     handlers = Handlers(workshop, told)
     laid_out = page.lay_out(handlers)
+    laid_out.blocks.has_launched = True  # else its library, which is only mounted here, takes any file for a given one
     events.connect(laid_out, handlers)
     samples: Any = laid_out.open.samples.value
-    workshop.people.spared = frozenset(Path(sample["image"]["path"]) for sample in samples)
+    workshop.people.disk.spared = frozenset(Path(sample["image"]["path"]) for sample in samples)
     stopped = threading.Event()
 
     @asynccontextmanager
     async def life(_: fastapi.FastAPI) -> AsyncGenerator[None]:
-        sweeper = threading.Thread(target=_sweep, args=(workshop.people, told, stopped), daemon=True)
+        sweeper = threading.Thread(target=_sweep, args=(workshop, told, stopped), daemon=True)
         sweeper.start()
         yield
         stopped.set()
@@ -72,29 +82,43 @@ def build(workshop: Workshop, *, auth: tuple[str, str] | None = None, hosts: Seq
         title="nulltext",
         description="Edit real photographs by changing words.",
         version=__version__,
-        docs_url="/api/docs",
+        docs_url=None,
         openapi_url="/api/openapi.json",
         redoc_url=None,
         lifespan=life,
     )
     app.add_exception_handler(NulltextError, api.error_response)
+    app.add_exception_handler(fastapi.exceptions.RequestValidationError, api.invalid_response)
     app.include_router(api.router(workshop))
+    app.include_router(docs.router())
     app = gradio.mount_gradio_app(
         app,
         laid_out.blocks,
         path="/",
         show_error=False,
-        max_file_size=4 * workshop.limits.upload_bytes,
+        max_file_size=workshop.limits.inversion_bytes,
         footer_links=[],
         run_history=False,
         ssr_mode=False,
         theme=page.THEME,
         css=page.CSS,
+        root_path=root or None,
     )
-    return Gate(app, told=told, auth=auth, most_bytes=5 * workshop.limits.upload_bytes, hosts=hosts)
+    limits = workshop.limits
+    gate = Gate(
+        Below(app),
+        told=told,
+        auth=auth,
+        most_bytes=limits.request_bytes,
+        json_bytes=2 * limits.upload_bytes,
+        hosts=hosts,
+    )
+    bounded = Incoming(gate, limits, lambda size: workshop.people.disk.grew("uploads", size))
+    arrived: Any = ProxyHeadersMiddleware(cast("Any", Arrived(bounded, root)), list(proxies))  # with types of its own
+    return Peer(arrived, proxies)
 
 
-def serve(app: Gate, host: str, port: int) -> None:
+def serve(app: App, host: str, port: int) -> None:
     """Serves until it is told to stop.
 
     Raises:
@@ -102,9 +126,18 @@ def serve(app: Gate, host: str, port: int) -> None:
     """
     import uvicorn
 
+    from nulltext.web.ending import EndingServer
+
     check_port(host, port)
-    config = uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=GRACE)
-    uvicorn.Server(config).run()
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        timeout_graceful_shutdown=GRACE,
+        proxy_headers=False,  # the entrance reads them, and believes nobody who was not named
+    )
+    EndingServer(config).run()
 
 
 def check_port(host: str, port: int) -> None:
@@ -146,10 +179,11 @@ def default_folder() -> Path:
     return Path(cache) / "nulltext" / "web"
 
 
-def _sweep(people: People, told: Told, stopped: threading.Event) -> None:
+def _sweep(workshop: Workshop, told: Told, stopped: threading.Event) -> None:
     while True:
         try:
-            people.sweep()
+            workshop.people.sweep()
+            workshop.jobs.forget()
             told.forget()
         except OSError:  # a file that cannot be looked at now may be next time
             _log.exception("old files could not be swept")

@@ -43,13 +43,13 @@ def note(sentence: str) -> str:
 
 
 def links(files: Iterable[tuple[str, str, str]]) -> str:
-    """Files to download.
+    """Files to download, named from where the page is, which may be below a path.
 
     Args:
         files: Of each its number, the name it is saved under, and what it is called.
     """
     each = "".join(
-        f'<li><a href="/api/files/{escape(number)}" download="{escape(name)}">{escape(words)}</a></li>'
+        f'<li><a href="api/files/{escape(number)}" download="{escape(name)}">{escape(words)}</a></li>'
         for number, name, words in files
     )
     return f'<ul class="downloads">{each}</ul>'

@@ -1,7 +1,6 @@
 """The work behind the page and the API: pictures opened, inverted, edited and looked into, for one person at a time."""
 
 import io
-import json
 import re
 import threading
 import time
@@ -14,10 +13,10 @@ from typing import final
 import torch
 from PIL import Image
 
+from nulltext.editing.base import in_force
 from nulltext.editing.maps import AttentionMaps, attention_maps
 from nulltext.editing.prompt_to_prompt import draw
 from nulltext.errors import (
-    InversionFileError,
     MismatchError,
     ModelNotFoundError,
     UnknownWordError,
@@ -29,18 +28,25 @@ from nulltext.inversion.reconstruct import reconstruct
 from nulltext.models.base import Model
 from nulltext.models.loading import EMBEDDED, load
 from nulltext.models.precision import precision_of
+from nulltext.models.recommended import Recommended
 from nulltext.pictures import open_image, to_image, to_pixels
 from nulltext.types import OnePixels
+from nulltext.web import cache
+from nulltext.web.bounds import said
+from nulltext.web.clients import NOBODY, Client
 from nulltext.web.jobs import Job, Jobs
 from nulltext.web.limits import Limits
+from nulltext.web.opening import thumbnail, with_small_masks
 from nulltext.web.people import People
 from nulltext.web.requests import EditRequest, InversionRequest, command_line, mask_name, python_code
-from nulltext.web.results import Edited, Insight, Inverted
+from nulltext.web.results import Edited, Insight, Inverted, Origin
 from nulltext.web.running import previewing, stopping
 from nulltext.web.words import changed_words
 
 STRIP = 8
 """Pictures in the strip of a trajectory."""
+_NAMED = 3
+"""So many unknown words are named; the page marks them all."""
 
 
 @final
@@ -72,8 +78,8 @@ class Workshop:
         """
         self.models, self.any_model = tuple(models), any_model
         self.limits = limits or Limits()
-        self.people = People(folder, most=self.limits.files, kept_seconds=self.limits.kept_seconds)
-        self.jobs = Jobs(self.limits.jobs, private=str(folder))
+        self.jobs = Jobs(self.limits, private=str(folder))
+        self.people = People(folder, self.limits, used=self.jobs.used)
         self._device, self._dtype = device, dtype
         self._loaded: dict[str, Model] = {}
         self._loading = threading.Lock()
@@ -85,11 +91,7 @@ class Workshop:
             ModelNotFoundError: It may not be, or is not there.
             ModelError: It cannot be loaded.
         """
-        if not self._offers(name):
-            raise ModelNotFoundError(
-                f"this server does not offer the model {name[:100]!r}; expected {' or '.join(self.models)}. Choose one "
-                "of these."
-            )
+        self.check_model(name, here=True)
         if (loaded := self._loaded.get(name)) is not None:  # without waiting for another that is being loaded
             return loaded
         with self._loading:
@@ -99,7 +101,25 @@ class Workshop:
                 self._loaded[name] = load(name, device=self._device, dtype=self._dtype)
             return self._loaded[name]
 
-    def invert(self, person: str, data: bytes, name: str, request: InversionRequest) -> Job[Inverted]:
+    def check_model(self, name: str, *, here: bool) -> None:
+        """Refuses a model that may not be chosen.
+
+        Args:
+            name: Its name.
+            here: Whether somebody at this machine chooses it, who may choose any if the server is for them alone.
+
+        Raises:
+            ModelNotFoundError: It may not.
+        """
+        if not self._offers(name, here=here):
+            raise ModelNotFoundError(
+                f"this server does not offer the model {name[:100]!r}; expected {' or '.join(self.models)}. Choose one "
+                "of these."
+            )
+
+    def invert(
+        self, person: str, data: bytes, name: str, request: InversionRequest, client: Client = NOBODY
+    ) -> Job[Inverted]:
         """Inverts a picture; at once if the same was inverted before.
 
         Args:
@@ -107,15 +127,17 @@ class Workshop:
             data: The picture's file.
             name: What that was called.
             request: How.
+            client: From where.
 
         Raises:
             NulltextError: Picture, caption or settings are out of bounds, or there are too many jobs.
         """
         self.limits.check_picture(data)
         request.check(self.limits)
+        self.check_model(request.model, here=client.here)
         self.check_words(request.model, request.caption)
         work = partial(self._invert, data, name, request)
-        return self.jobs.submit(person, work, request.plan)
+        return self.jobs.submit(person, work, request.plan, client=client)
 
     def at_hand(self, name: str) -> Model | None:
         """A model that needs no loading, which only jobs may wait for.
@@ -123,7 +145,8 @@ class Workshop:
         Raises:
             ModelNotFoundError: It may not be chosen.
         """
-        return self.model(name) if name in self._loaded or name == EMBEDDED or not self._offers(name) else None
+        self.check_model(name, here=True)
+        return self.model(name) if name in self._loaded or name == EMBEDDED else None
 
     def check_words(self, model: str, caption: str) -> None:
         """Refuses a caption with a word that a model was not taught, as far as that can be told without loading it.
@@ -133,27 +156,28 @@ class Workshop:
         """
         loaded = self.at_hand(model)
         if loaded is not None and (spans := loaded.unknown(caption)):
-            words = ", ".join(repr(caption[start:end]) for start, end in spans)
+            words = ", ".join(said(caption[start:end]) for start, end in spans[:_NAMED])
+            words += ", ..." if len(spans) > _NAMED else ""
             raise UnknownWordError(
                 f"this model does not know {words}; expected only words of its list, which stands below the caption. "
                 "Say it in these."
             )
 
-    def open_inversion(self, person: str, data: bytes, name: str) -> Job[Inverted]:
+    def open_inversion(self, person: str, data: bytes, name: str, client: Client = NOBODY) -> Job[Inverted]:
         """Takes an inversion file that somebody has kept.
 
         Raises:
             UploadTooLargeError: It is too large.
             TooManyJobsError: There are too many jobs.
         """
-        most = 4 * self.limits.upload_bytes  # a trajectory, embeddings and the surroundings of a large photograph
+        most = self.limits.inversion_bytes
         if len(data) > most:
             raise UploadTooLargeError(
                 f"the file has {len(data) / 2**20:.1f} MB; expected at most {most / 2**20:g} MB. Is it an inversion?"
             )
-        return self.jobs.submit(person, partial(self._open, data, name))
+        return self.jobs.submit(person, partial(self._open, data, name, client.here), client=client)
 
-    def edit(self, person: str, inverted: Inverted, request: EditRequest) -> Job[Edited]:
+    def edit(self, person: str, inverted: Inverted, request: EditRequest, client: Client = NOBODY) -> Job[Edited]:
         """Edits a picture that was inverted.
 
         Raises:
@@ -163,69 +187,76 @@ class Workshop:
         for caption in request.captions:
             self.check_words(inverted.request.model, caption)
         path = self.people.path(person, inverted.number)
-        return self.jobs.submit(person, partial(self._edit, path, inverted, request), {"sample": 1.0})
+        work = partial(self._edit, path, inverted.origin, with_small_masks(request, inverted))
+        return self.jobs.submit(person, work, {"sample": 1.0}, client=client, uses=frozenset({path}))
 
-    def look_inside(self, person: str, inverted: Inverted) -> Job[Insight]:
+    def look_inside(self, person: str, inverted: Inverted, client: Client = NOBODY) -> Job[Insight]:
         """Draws an inversion again and looks at the attention.
 
         Raises:
             NulltextError: The inversion was swept, or there are too many jobs.
         """
         path = self.people.path(person, inverted.number)
-        return self.jobs.submit(person, partial(self._look_inside, path, inverted), {"sample": 1.0})
+        work = partial(self._look_inside, path, inverted.request.model, inverted.losses)
+        return self.jobs.submit(person, work, {"sample": 1.0}, client=client, uses=frozenset({path}))
 
     def close(self) -> None:
         """Stops all jobs."""
         self.jobs.close()
 
-    def _offers(self, name: str) -> bool:
-        return name in self.models or self.any_model
+    def _offers(self, name: str, *, here: bool) -> bool:
+        return name in self.models or (self.any_model and here)
 
     def _invert(self, data: bytes, name: str, request: InversionRequest, job: Job[Inverted]) -> Inverted:
         start, model = time.perf_counter(), self.model(request.model)
         self.check_words(request.model, request.caption)
         photo = open_image(data, model, fit=request.fit)
-        what = photo.sha256, request.caption, asdict(model.identity), repr(request.inverter), request.fit
-        path = self.people.cached(*what, precision_of(model), torch.get_num_threads())
-        try:
-            inversion = Inversion.load(path)
-            path.touch()
-            seconds = 0.0
-        except InversionFileError:  # not there, or not whole
+        key = photo.sha256, request.caption, asdict(model.identity), repr(request.inverter), request.fit
+        key = *key, precision_of(model), torch.get_num_threads()
+        path, seconds = self.people.cached(*key), 0.0
+        job.uses = frozenset({path, cache.note_of(path)})
+        found = cache.read(path, key)
+        if found is None:
             with stopping(model, job.check):
                 inversion = request.inverter(model, photo, request.caption, previewing(model, job))
-            # First what may be missing, so that a file that is there is complete.
-            write_file(_losses_of(path), json.dumps(job.losses).encode(), overwrite=True)
-            inversion.save(path, overwrite=True)
+            losses = list(job.losses)
+            cache.write(path, key, inversion, losses)
+            self.people.grew("inversions", path)
             seconds = time.perf_counter() - start
+        else:
+            inversion, losses = found
         with stopping(model, job.check):
             again = reconstruct(model, inversion, on_progress=job.tell)
         return _inverted(
             inversion,
             again,
             request,
-            number=self.people.keep_link(job.person, path),
+            model.recommended,
+            number=self.people.keep_link(job.person, path, job.client.address),
             name=name,
-            losses=_read_losses(path),
+            losses=losses,
             seconds=seconds,
         )
 
-    def _open(self, data: bytes, name: str, job: Job[Inverted]) -> Inverted:
+    def _open(self, data: bytes, name: str, here: bool, job: Job[Inverted]) -> Inverted:  # noqa: FBT001
         path = self.people.cached("opened", job.number)
+        job.uses = frozenset({path})
         write_file(path, data, overwrite=True)
         try:
             inversion = Inversion.load(path)
-            request = self._request_of(inversion)
+            request = self._request_of(inversion, here=here)
             model = self.model(request.model)
             self._check_inversion(inversion, model)
-            number = self.people.keep_link(job.person, path)
+            number = self.people.keep_link(job.person, path, job.client.address)
         finally:
             path.unlink()
         with stopping(model, job.check):
             again = reconstruct(model, inversion, on_progress=job.tell)
-        return _inverted(inversion, again, request, number=number, name=f"{Path(name).stem}.png", opened=True)
+        return _inverted(
+            inversion, again, request, model.recommended, number=number, name=f"{Path(name).stem}.png", opened=True
+        )
 
-    def _request_of(self, inversion: Inversion) -> InversionRequest:
+    def _request_of(self, inversion: Inversion, *, here: bool) -> InversionRequest:
         """How an inversion was made, if that could be asked for here.
 
         Raises:
@@ -235,7 +266,7 @@ class Workshop:
         inner = inversion.settings.get("inner_steps")
         request = InversionRequest(
             caption=inversion.caption,
-            model=self._name_of(inversion),
+            model=self._name_of(inversion, here=here),
             steps=len(inversion.schedule),
             method="direct" if inversion.held else "ddim" if inversion.nulls is None else "null-text",
             guidance=inversion.guidance,
@@ -260,7 +291,7 @@ class Workshop:
                 f"{model.default_size[0]}, the model's own. Invert the picture again here."
             )
 
-    def _name_of(self, inversion: Inversion) -> str:
+    def _name_of(self, inversion: Inversion, *, here: bool) -> str:
         """Which of the models that may be chosen an inversion was made with.
 
         Raises:
@@ -269,19 +300,20 @@ class Workshop:
         for name in self.models:
             if self.model(name).identity.same_weights(inversion.model):
                 return name
-        if self.any_model and re.fullmatch(r"\w[\w.-]*/[\w.-]+", inversion.model.id):
+        if self.any_model and here and re.fullmatch(r"\w[\w.-]*/[\w.-]+", inversion.model.id):
             return inversion.model.id
         raise MismatchError(
             f"this inversion was made with the model {inversion.model.id!r}, which this server does not offer; "
             f"expected {' or '.join(self.models)}. Invert the picture again here."
         )
 
-    def _edit(self, path: Path, inverted: Inverted, request: EditRequest, job: Job[Edited]) -> Edited:
-        start, model = time.perf_counter(), self.model(inverted.request.model)
+    def _edit(self, path: Path, origin: Origin, request: EditRequest, job: Job[Edited]) -> Edited:
+        start, model = time.perf_counter(), self.model(origin.request.model)
         inversion = Inversion.load(path)
         source, targets = model.tokenize(inversion.caption), [model.tokenize(one) for one in request.captions]
+        request = request.in_force(model.recommended)
         requests = request.variants(changed_words(inversion.caption, request.caption))
-        editors = [one.editors(source, targets) for one in requests]
+        editors = [[in_force(each, model) for each in one.editors(source, targets)] for one in requests]
         with stopping(model, job.check):
             edit = draw(
                 model,
@@ -294,13 +326,13 @@ class Workshop:
         pictures = edit.images[-len(requests) :]
         steps = request.chain
         masks = [(mask_name(at, len(steps)), one.mask) for at, one in enumerate(steps) if one.mask is not None]
-        code = {"opened": inverted.opened}
-        asked, name = inverted.request, inverted.name
+        asked, name, code = origin.request, origin.name, {"opened": origin.opened}
+        keep = partial(self.people.keep, job.person, address=job.client.address)
         return Edited(
             requests=tuple(requests),
             pictures=tuple(thumbnail(picture) for picture in pictures),
-            numbers=tuple(self.people.keep(job.person, png(picture), "png") for picture in pictures),
-            masks=tuple((self.people.keep(job.person, png(mask), "png"), name) for name, mask in masks),
+            numbers=tuple(keep(png(picture), "png") for picture in pictures),
+            masks=tuple((keep(png(mask), "png"), name) for name, mask in masks),
             source=thumbnail(edit.reconstruction),
             python=tuple(
                 python_code(asked, name, one, its, **code) for one, its in zip(requests, editors, strict=True)
@@ -311,8 +343,8 @@ class Workshop:
             seconds=time.perf_counter() - start,
         )
 
-    def _look_inside(self, path: Path, inverted: Inverted, job: Job[Insight]) -> Insight:
-        model, inversion = self.model(inverted.request.model), Inversion.load(path)
+    def _look_inside(self, path: Path, name: str, losses: tuple[float, ...], job: Job[Insight]) -> Insight:
+        model, inversion = self.model(name), Inversion.load(path)
         with stopping(model, job.check):
             maps = attention_maps(model, inversion, job.tell)
         steps = torch.linspace(0, len(inversion.schedule), STRIP).round().long()
@@ -320,9 +352,7 @@ class Workshop:
         strip = Image.new("RGB", (sum(one.width for one in pictures), pictures[0].height))
         for place, picture in enumerate(pictures):
             strip.paste(picture, (place * picture.width, 0))
-        return Insight(
-            maps={word: _lit(maps, word, inversion) for word in maps.words()}, strip=strip, losses=inverted.losses
-        )
+        return Insight(maps={word: _lit(maps, word, inversion) for word in maps.words()}, strip=strip, losses=losses)
 
 
 def png(picture: Image.Image) -> bytes:
@@ -332,17 +362,11 @@ def png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def thumbnail(picture: Image.Image) -> Image.Image:
-    """A picture to look at, of at most 1024 pixels on a side."""
-    small = picture.copy()
-    small.thumbnail((1024, 1024))
-    return small
-
-
 def _inverted(
     inversion: Inversion,
     again: OnePixels,
     request: InversionRequest,
+    recommended: Recommended,
     *,
     number: str,
     name: str,
@@ -354,8 +378,11 @@ def _inverted(
     return Inverted(
         number=number,
         request=request,
+        recommended=recommended,
         name=name,
         opened=opened,
+        size=inversion.frame.size,
+        fitted=inversion.frame.fitted,
         source=thumbnail(inversion.restore(to_pixels(inversion.picture))),
         reconstruction=thumbnail(inversion.restore(again)),
         psnr=inversion.scores.psnr,
@@ -363,18 +390,6 @@ def _inverted(
         losses=tuple(losses),
         seconds=seconds,
     )
-
-
-def _losses_of(path: Path) -> Path:
-    return path.with_suffix(".json")
-
-
-def _read_losses(path: Path) -> list[float]:
-    """The losses kept beside a cached inversion; none where the sweep has taken them."""
-    try:
-        return json.loads(_losses_of(path).read_text())
-    except FileNotFoundError:
-        return []
 
 
 def _lit(maps: AttentionMaps, word: str, inversion: Inversion) -> Image.Image:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
+from nulltext.checks import Guidance
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.problem import Problem, Solution
@@ -23,7 +24,7 @@ class DDIM(Inverter):
             inversion.
     """
 
-    guidance: float = 1.0
+    guidance: Guidance = 1.0
     fixed_point: FixedPoint | None = None
 
     def solve(self, problem: Problem) -> Solution:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import final
 
+from nulltext.checks import Count, Rate
 from nulltext.diffusion.guidance import guide
 from nulltext.inversion.algorithms import optimise_one
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.problem import Problem, Solution
-from nulltext.inversion.solvers import check_descent, check_null_guidance
+from nulltext.inversion.solvers import check_null_guidance
 
 
 @final
@@ -30,11 +31,11 @@ class GlobalNullText(Inverter):
         SettingError: A setting is out of range.
     """
 
-    inner_steps: int = 10
-    learning_rate: float = 1e-2
+    inner_steps: Count = 10
+    learning_rate: Rate = 1e-2
 
     def __post_init__(self) -> None:
-        check_descent(self.inner_steps, self.learning_rate)
+        super().__post_init__()
         check_null_guidance(self.guidance)
 
     def solve(self, problem: Problem) -> Solution:

@@ -31,6 +31,7 @@ class NegativePrompt(Inverter):
     fixed_point: FixedPoint | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_null_guidance(self.guidance)
 
     def solve(self, problem: Problem) -> Solution:

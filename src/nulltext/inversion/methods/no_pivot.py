@@ -10,13 +10,14 @@ from typing import final
 import torch
 from torch.nn.functional import mse_loss
 
+from nulltext.checks import Count, Seed
 from nulltext.diffusion.guidance import guide
 from nulltext.diffusion.levels import combine, denoise
 from nulltext.diffusion.sharing import descend
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.noise import draw_noise, random_trajectory
 from nulltext.inversion.problem import Problem, Solution
-from nulltext.inversion.solvers import Adam, check_descent, check_null_guidance
+from nulltext.inversion.solvers import Adam, check_null_guidance
 from nulltext.inversion.stopping import PUBLISHED, Constants
 from nulltext.progress import Progress
 from nulltext.types import Latents, Null
@@ -42,12 +43,12 @@ class NoPivot(Inverter):
         SettingError: A setting is out of range.
     """
 
-    inner_steps: int = 10
+    inner_steps: Count = 10
     constants: Constants = PUBLISHED
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        check_descent(self.inner_steps, self.constants.learning_rate)
+        super().__post_init__()
         check_null_guidance(self.guidance)
         self.constants.check(self.steps)
 

@@ -9,12 +9,13 @@ they are.
 from dataclasses import dataclass
 from typing import final
 
+from nulltext.checks import Count
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.errors import SettingError
 from nulltext.inversion.algorithms import optimise_each
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.problem import Problem, Solution
-from nulltext.inversion.solvers import SOLVERS, Solver, check_descent, check_null_guidance
+from nulltext.inversion.solvers import SOLVERS, Solver, check_null_guidance
 from nulltext.inversion.stopping import PAPER, PUBLISHED, Constants
 
 
@@ -36,13 +37,13 @@ class NullText(Inverter):
         SettingError: A setting is out of range.
     """
 
-    inner_steps: int = 10
+    inner_steps: Count = 10
     constants: Constants = PUBLISHED
     fixed_point: FixedPoint | None = None
     solver: Solver = "adam"
 
     def __post_init__(self) -> None:
-        check_descent(self.inner_steps, self.constants.learning_rate)
+        super().__post_init__()
         check_null_guidance(self.guidance)
         self.constants.check(self.steps)
         if self.solver not in SOLVERS:

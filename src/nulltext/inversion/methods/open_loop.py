@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from nulltext.checks import Count, CountOrZero
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.diffusion.guidance import guide
 from nulltext.diffusion.levels import denoise
 from nulltext.diffusion.sharing import descend
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.problem import Problem, Solution
-from nulltext.inversion.solvers import Adam, check_descent, check_null_guidance
+from nulltext.inversion.solvers import Adam, check_null_guidance
 from nulltext.inversion.stopping import PUBLISHED, Constants, Stopping
 from nulltext.progress import Progress
 from nulltext.types import Latents, Null, Nulls, Trajectory
@@ -41,14 +42,13 @@ class OpenLoop(Inverter):
         SettingError: A setting is out of range.
     """
 
-    inner_steps: int = 10
-    closing_steps: int = 1
+    inner_steps: Count = 10
+    closing_steps: CountOrZero = 1
     constants: Constants = PUBLISHED
     fixed_point: FixedPoint | None = None
 
     def __post_init__(self) -> None:
-        check_descent(self.inner_steps, self.constants.learning_rate)
-        check_descent(self.closing_steps, self.constants.learning_rate, least=0)
+        super().__post_init__()
         check_null_guidance(self.guidance)
         self.constants.check(self.steps)
 

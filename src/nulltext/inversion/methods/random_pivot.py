@@ -9,11 +9,12 @@ from typing import final
 
 import torch
 
+from nulltext.checks import Count, Seed
 from nulltext.inversion.algorithms import optimise_each
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.noise import random_trajectory
 from nulltext.inversion.problem import Problem, Solution
-from nulltext.inversion.solvers import check_descent, check_null_guidance
+from nulltext.inversion.solvers import check_null_guidance
 from nulltext.inversion.stopping import PUBLISHED, Constants
 
 
@@ -35,12 +36,12 @@ class RandomPivot(Inverter):
         SettingError: A setting is out of range.
     """
 
-    inner_steps: int = 10
+    inner_steps: Count = 10
     constants: Constants = PUBLISHED
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        check_descent(self.inner_steps, self.constants.learning_rate)
+        super().__post_init__()
         check_null_guidance(self.guidance)
         self.constants.check(self.steps)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from nulltext.checks import Count, Rate, Seed
 from nulltext.diffusion.guidance import guide
 from nulltext.diffusion.levels import combine, split
 from nulltext.diffusion.sharing import descend
@@ -20,7 +21,7 @@ from nulltext.inversion.algorithms import optimise_one
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.noise import draw_noise, random_trajectory
 from nulltext.inversion.problem import Problem, Solution
-from nulltext.inversion.solvers import Adam, check_descent
+from nulltext.inversion.solvers import Adam
 from nulltext.progress import Progress
 from nulltext.types import Embeddings, Latents
 
@@ -46,13 +47,13 @@ class TextualInversion(Inverter):
         SettingError: A setting is out of range.
     """
 
-    inner_steps: int = 10
+    inner_steps: Count = 10
     pivot: bool = False
-    learning_rate: float = 1e-2
-    seed: int = 0
+    learning_rate: Rate = 1e-2
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        check_descent(self.inner_steps, self.learning_rate)
+        super().__post_init__()
         if self.guidance == 0:
             raise SettingError("got guidance=0, at which the caption has no part; expected another. 7.5 is usual.")
 

@@ -1,0 +1,83 @@
+"""The methods of a run, what each makes of a case, and the figures that are taken of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar, final
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from nulltext.bench.cases import Case
+from nulltext.editing.base import Editor
+from nulltext.inversion.base import Inversion
+from nulltext.inversion.invert import Inverter
+from nulltext.metrics import Missing
+from nulltext.pictures import Photo
+from nulltext.types import OnePixels
+
+Method = TypeVar("Method", Inverter, Editor)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A method to be measured.
+
+    Attributes:
+        name: What its rows are called.
+        inverter: How it inverts a case; candidates with an equal one share its inversions.
+        editor: How it edits a case; None draws the source again.
+        caption: Under which caption a case is inverted; None is the case's own.
+        guidance: The weight w at which the source is drawn again; None is the inversion's own.
+        inverts: Whether the inversion belongs to the method: SDEdit, for one, only takes the picture from it.
+    """
+
+    name: str
+    inverter: Callable[[Case], Inverter]
+    editor: Callable[[Case], Editor] | None
+    caption: Callable[[Case], str] | None = None
+    guidance: float | None = None
+    inverts: bool = True
+
+    def prompt(self, case: Case) -> str:
+        """The caption that a case is inverted under."""
+        return case.source if self.caption is None else self.caption(case)
+
+
+def always(method: Method) -> Callable[[Case], Method]:
+    """The same method for every case."""
+    return partial(_given, method=method)
+
+
+def _given(_: Case, *, method: Method) -> Method:
+    return method
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """What a method made of a case, for the measures.
+
+    Attributes:
+        case: The case.
+        photo: The photograph, fitted to the model.
+        inversion: Its inversion.
+        drawn: [1, 3, H, W] in [-1, 1] the edited picture.
+        truth: [1, 3, H, W] the true edited picture, where it is known.
+        changed: [H, W] where the edit belongs, where that is known.
+    """
+
+    case: Case
+    photo: Photo
+    inversion: Inversion
+    drawn: OnePixels
+    truth: OnePixels | None
+    changed: Bool[Tensor, "height width"] | None
+
+
+Measure = Callable[[Outcome], float | Missing]
+"""One figure of one edited picture: a function of a module, or a `partial` of one that is given all it asks.
+
+What it is given goes into the key of every row, and networks among it into the report.
+"""

@@ -1,0 +1,182 @@
+"""What a file or a folder is that is no checkpoint, so that its owner is told where it goes."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from nulltext.errors import ModelLoadError, ModelNotFoundError, UnsupportedPipelineError
+from nulltext.models.networks import is_lora
+from nulltext.models.tensors import TensorFile
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+SINGLE_FILE: Final = (".safetensors", ".ckpt")
+UNET: Final = "model.diffusion_model."
+VAE: Final = "first_stage_model."
+TEXT: Final = "cond_stage_model."
+"""What the names of the three networks' weights begin with in a single file."""
+
+_FIRST: Final = f"{UNET}input_blocks.0.0.weight"
+_LATENTS: Final = 4
+_EXTRA_CHANNELS: Final = {9: "an inpainting", 8: "an InstructPix2Pix", 7: "an upscaling", 5: "a depth"}
+_OTHER_UIS: Final = ("models/checkpoints", "models/Stable-diffusion", "checkpoints", "Stable-diffusion")
+_ADVICE: Final = "Give the Stable Diffusion 1.x or 2.x checkpoint that it belongs to."
+_MERGE: Final = (
+    "Merge it into its checkpoint first: pipe.load_lora_weights(file), pipe.fuse_lora(), "
+    "pipe.unload_lora_weights(), pipe.save_pretrained(folder); then load that folder."
+)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Attributes: what it is; what to do; how to see it."""
+
+    what: str
+    advice: str
+    seen: Callable[[Shapes], bool]
+
+
+def _named(pattern: str) -> Callable[[Shapes], bool]:
+    compiled = re.compile(pattern)
+    return lambda shapes: any(compiled.search(name) for name in shapes)
+
+
+def _begins(*prefixes: str) -> Callable[[Shapes], bool]:
+    return lambda shapes: any(name.startswith(prefixes) for name in shapes)
+
+
+def _is_embedding(shapes: Shapes) -> bool:
+    """Whether there is little more than one matrix of vectors, or one such vector."""
+    vectors = all(0 < len(shape) < 3 for shape in shapes.values())  # noqa: PLR2004
+    return "string_to_param" in shapes or (vectors and 0 < len(shapes) < 3)  # noqa: PLR2004
+
+
+_KINDS: Final = (
+    _Kind("a ControlNet", _ADVICE, _named(r"^control_model\.|input_hint_block|^controlnet_")),
+    _Kind("an IP-Adapter", _ADVICE, _named(r"^(image_proj|ip_adapter)\.")),
+    _Kind("a motion module (AnimateDiff)", _ADVICE, _named(r"motion_modules?\.")),
+    _Kind("a FLUX checkpoint", "Choose a Stable Diffusion 1.x or 2.x.", _named(r"(^|\.)double_blocks\.")),
+    _Kind("a Stable Diffusion 3 checkpoint", "Choose a 1.x or 2.x.", _named(r"(^|\.)joint_blocks\.")),
+    _Kind(
+        "a Stable Diffusion XL checkpoint",
+        "Choose a 1.x or 2.x.",
+        _named(rf"^conditioner\.embedders\.|^{re.escape(UNET)}label_emb\.|^add_embedding\."),
+    ),
+    _Kind("a LoRA", _MERGE, lambda shapes: is_lora(shapes) and _FIRST not in shapes),
+    _Kind(
+        "a textual inversion",
+        "Put its words into a checkpoint first: pipe.load_textual_inversion(file), pipe.save_pretrained(folder); then "
+        "load that folder.",
+        _is_embedding,
+    ),
+    _Kind(
+        "a denoiser (UNet) alone",
+        "It goes, as unet/, into a folder in diffusers' format that has the other parts; load that folder.",
+        lambda shapes: _named(r"^(input_blocks|down_blocks|up_blocks)\.")(shapes)
+        or (_begins(UNET)(shapes) and not _begins(VAE, TEXT)(shapes)),
+    ),
+    _Kind(
+        "a text encoder alone",
+        "It goes, as text_encoder/, into a folder in diffusers' format that has the other parts; load that folder.",
+        _named(r"^(text_model\.|encoder\.block\.|transformer\.resblocks|text_encoders?\.)"),
+    ),
+    _Kind(
+        "an autoencoder (VAE) alone",
+        "It goes, as vae/, into a folder in diffusers' format that has the other parts; load that folder.",
+        lambda shapes: _named(r"^(encoder|decoder|first_stage_model)\.")(shapes)
+        and not _begins(UNET)(shapes),
+    ),
+    _Kind("an upscaler of pictures", _ADVICE, _named(r"^(RRDB_trunk|conv_first|body\.\d+\.rdb|model\.\d+\.sub)")),
+)  # fmt: skip
+
+
+def check_file(file: TensorFile) -> None:
+    """Makes sure that a file is a whole text-to-image Stable Diffusion 1.x or 2.x, as far as its names tell.
+
+    Raises:
+        UnsupportedPipelineError: It is something else; says what, and where that goes.
+        ModelLoadError: It is one, but a part is missing.
+    """
+    path, shapes = file.path, file.shapes
+    if file.metadata.get("format", "").startswith("nulltext."):
+        raise UnsupportedPipelineError(
+            f"{path} is an inversion file of nulltext, not a model. Give it to what edits: nulltext edit {path.name}, "
+            "or Inversion.load(path)."
+        )
+    channels = [*shapes.get(_FIRST, ()), _LATENTS, _LATENTS][1]
+    if channels != _LATENTS:
+        raise UnsupportedPipelineError(
+            f"{path} is {_EXTRA_CHANNELS.get(channels, 'another kind of')} checkpoint: its denoiser takes {channels} "
+            f"channels, latents have {_LATENTS}. "
+            "Choose the text-to-image checkpoint that it was made from."
+        )
+    for kind in _KINDS:
+        if kind.seen(shapes):
+            raise UnsupportedPipelineError(f"{path} is {kind.what}; expected a whole checkpoint. {kind.advice}")
+    prefixes = {"denoiser (UNet)": UNET, "autoencoder (VAE)": VAE, "text encoder": TEXT}
+    lacking = [part for part, prefix in prefixes.items() if not any(name.startswith(prefix) for name in shapes)]
+    if len(lacking) == len(prefixes):
+        raise UnsupportedPipelineError(
+            f"{path} holds no Stable Diffusion checkpoint: {len(shapes)} tensors"
+            + (f", such as {', '.join(sorted(shapes)[:3])}" if shapes else "")
+            + ". Give a whole checkpoint file, or a folder in diffusers' format."
+        )
+    if lacking:
+        raise ModelLoadError(
+            f"{path} is incomplete: it lacks its {' and its '.join(lacking)}. Give the whole checkpoint, or put the "
+            "parts together in a folder in diffusers' format."
+        )
+
+
+def not_a_model(folder: Path) -> ModelNotFoundError:
+    """The error that says what a folder without a ``model_index.json`` is instead, and what to give."""
+    return ModelNotFoundError(
+        f"{folder} has no model_index.json; expected a folder in diffusers' format. {_seen_in(folder)}"
+    )
+
+
+def _seen_in(folder: Path) -> str:
+    """What a folder seems to be, and what to do, in a sentence or two."""
+    config = _json(folder / "config.json")
+    if (folder / "adapter_config.json").is_file() or any(folder.glob("pytorch_lora_weights.*")):
+        return f"It holds a LoRA. {_MERGE}"
+    if config:
+        return _one_part(config)
+    inside = sorted(path.parent for path in [*folder.glob("*/model_index.json"), *folder.glob("*/*/model_index.json")])
+    single = [file for place in (".", *_OTHER_UIS) for file in sorted((folder / place).glob("*"))]
+    single = [file for file in single if file.suffix in SINGLE_FILE and file.is_file()]
+    found = {
+        f"There is such a folder in it: {inside[0] if inside else ''}. Give that.": inside,
+        f"A checkpoint in a single file is given by its own path, such as {single[0] if single else ''}.": single,
+        "It has a second text encoder, as Stable Diffusion XL has. Choose a 1.x or 2.x.": (
+            folder / "text_encoder_2"
+        ).is_dir(),
+        "It has unet/, so its download seems to be incomplete. Fetch it again, whole.": (folder / "unet").is_dir(),
+        "Check the path.": True,
+    }
+    return next(sentence for sentence, seen in found.items() if seen)
+
+
+def _one_part(config: Mapping[str, Any]) -> str:
+    """What a folder with a config of its own holds."""
+    made = config.get("_class_name")
+    if made is not None:
+        place = {"UNet2DConditionModel": "as unet/, ", "AutoencoderKL": "as vae/, "}.get(str(made), "")
+        return (
+            f"It holds one part alone, {made}. It goes, {place}into a folder that has the other parts; load that "
+            "folder."
+        )
+    kind = config.get("architectures") or config.get("model_type") or "model"
+    kind = kind[0] if isinstance(kind, list) else kind
+    return f"It holds a {kind} of transformers, which draws no pictures. Choose a Stable Diffusion checkpoint."
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        read: object = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return read if isinstance(read, dict) else {}

@@ -1,0 +1,162 @@
+"""The parts of a Stable Diffusion, each made by its own class: no code of a model's folder is ever run."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import diffusers
+import transformers
+
+from nulltext.errors import ModelLoadError, NulltextError, UnsupportedPipelineError, UnsupportedScheduleError
+from nulltext.models import weights
+from nulltext.models.configs import check_types, read_config
+from nulltext.models.networks import first_line, read_network
+from nulltext.models.quiet import quiet
+
+SCHEDULER: Final = "scheduler/scheduler_config.json"
+_LEAST: Final = 3
+"""Tokens of an embedding: a word between its two marks."""
+_LEVELS: Final = "a DDIM (DDIM, PNDM, Euler, DPM-Solver, ...)"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a checkpoint is made of.
+
+    Attributes:
+        unet: ``UNet2DConditionModel``.
+        vae: ``AutoencoderKL``.
+        text_encoder: ``CLIPTextModel``, or another text encoder of transformers.
+        tokenizer: Its tokenizer.
+        scheduler_config: The config of any scheduler.
+    """
+
+    unet: Any
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
+    scheduler_config: Mapping[str, Any]
+
+
+def read_parts(folder: Path, index: Mapping[str, Any]) -> Parts:
+    """The parts of a folder in diffusers' format, their weights in the precision they are stored in.
+
+    Raises:
+        UnsupportedPipelineError: A part is of a class that cannot be used.
+        ModelLoadError: A part is damaged or incomplete.
+    """
+    variant = weights.variant(folder)
+    tokenizer = read_tokenizer(folder / "tokenizer", tokenizer_class(folder, index))
+    networks = {
+        part: read_network(made, folder / part, variant=variant)
+        for part, made in network_classes(folder, index).items()
+    }
+    return Parts(**networks, tokenizer=tokenizer, scheduler_config=read_config(folder / SCHEDULER))
+
+
+def network_classes(folder: Path, index: Mapping[str, Any]) -> dict[str, type[Any]]:
+    """The classes of denoiser, autoencoder and text encoder.
+
+    Args:
+        folder: In diffusers' format.
+        index: What its ``model_index.json`` holds.
+
+    Raises:
+        UnsupportedPipelineError: One of them cannot be used.
+        ModelLoadError: A config is damaged.
+    """
+    for part, made in (("unet", "UNet2DConditionModel"), ("vae", "AutoencoderKL")):
+        own = read_config(folder / part / "config.json").get("_class_name", made)
+        if own != made:
+            raise UnsupportedPipelineError(
+                f"{folder / part} holds {own}; expected {made}. Put in its place the one that the "
+                "checkpoint was trained with."
+            )
+    encoder = _class(index, "text_encoder", "CLIPTextModel", transformers.PreTrainedModel, folder)
+    return {"unet": diffusers.UNet2DConditionModel, "vae": diffusers.AutoencoderKL, "text_encoder": encoder}
+
+
+def tokenizer_class(folder: Path, index: Mapping[str, Any]) -> type[Any]:
+    """The class of a tokenizer.
+
+    Raises:
+        UnsupportedPipelineError: It is none of transformers'.
+    """
+    return _class(index, "tokenizer", "CLIPTokenizer", transformers.PreTrainedTokenizerBase, folder)
+
+
+def read_tokenizer(place: Path, made: type[Any] = transformers.CLIPTokenizer) -> Any:  # noqa: ANN401 - transformers carries no types
+    """A tokenizer of transformers' from a folder.
+
+    Raises:
+        ModelLoadError: It is damaged or incomplete.
+    """
+    files = sorted(place.glob("*.json"))
+    for file in files:
+        read_config(file)
+    try:
+        with quiet():
+            tokenizer = made.from_pretrained(str(place), local_files_only=True)
+            tokenizer("a", padding="max_length", max_length=8, return_offsets_mapping=True)
+            length = tokenizer.model_max_length
+    except BaseException as error:  # what is written in Rust panics with an exception of its own
+        if not isinstance(error, Exception) and "Panic" not in type(error).__name__:
+            raise
+        raise ModelLoadError(
+            f"{place} cannot be loaded: {first_line(error)}. One of {', '.join(file.name for file in files)} is "
+            "damaged or incomplete; fetch them again."
+        ) from error
+    if type(length) is not int or length < _LEAST:
+        raise ModelLoadError(
+            f"{place / 'tokenizer_config.json'} has model_max_length={length!r}; expected a number such as 77. Correct "
+            "it, or fetch the model again."
+        )
+    return tokenizer
+
+
+def ddim_config(config: Mapping[str, Any], where: object) -> Mapping[str, Any]:
+    """The config that ``DDIMScheduler.from_config`` makes of any scheduler's; of its class the name alone is looked at.
+
+    Args:
+        config: The content of a ``scheduler_config.json``, or a scheduler's ``config``.
+        where: What to call it in errors.
+
+    Raises:
+        UnsupportedScheduleError: It describes no schedule that DDIM can walk both ways.
+        ModelLoadError: A value has the wrong type.
+    """
+    name = str(config.get("_class_name", "DDIMScheduler"))
+    known: Any = getattr(diffusers, name, None) if name.isidentifier() else None
+    takes = inspect.signature(known.__init__).parameters if isinstance(known, type) else ()
+    if "beta_schedule" not in config and "beta_schedule" not in takes:
+        raise UnsupportedScheduleError(
+            f"the checkpoint's scheduler is {name}, whose config has no beta schedule; expected one that describes "
+            f"{_LEVELS}. Use a Stable Diffusion 1.x or 2.x checkpoint."
+        )
+    plain = {key: value for key, value in config.items() if key != "_class_name"}
+    check_types(plain, diffusers.DDIMScheduler, Path(str(where)))
+    try:
+        with quiet():
+            return dict(diffusers.DDIMScheduler.from_config(plain).config)
+    except NulltextError:
+        raise
+    except Exception as error:  # from torch, of numbers that make no schedule
+        raise UnsupportedScheduleError(
+            f"{where}, the config of a {name}, describes no DDIM: {first_line(error)}; expected {_LEVELS}. Correct it, "
+            "or use a Stable Diffusion 1.x or 2.x checkpoint."
+        ) from error
+
+
+def _class(index: Mapping[str, Any], part: str, usual: str, base: type[Any], folder: Path) -> type[Any]:
+    """The class of transformers' that a model_index.json names for a part; none that the model brings along."""
+    entry: object = index.get(part, ["transformers", usual])
+    library, name = entry if isinstance(entry, list) and len(entry) == 2 else (None, entry)  # noqa: PLR2004
+    made: Any = getattr(transformers, name, None) if library == "transformers" and isinstance(name, str) else None
+    if not (isinstance(made, type) and issubclass(made, base)):
+        raise UnsupportedPipelineError(
+            f"{folder / 'model_index.json'} names {entry} for the {part}; expected {usual} of transformers. Code that "
+            "a model brings along is not run. Choose a Stable Diffusion 1.x or 2.x checkpoint."
+        )
+    return made

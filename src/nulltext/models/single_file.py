@@ -1,0 +1,150 @@
+"""Checkpoints in a single file, in the layout of the original Stable Diffusion repository."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import huggingface_hub
+import torch
+from diffusers.loaders import single_file_utils as convert
+
+from nulltext.errors import ModelLoadError, UnsupportedPipelineError
+from nulltext.models import kinds, weights
+from nulltext.models.configs import read_config
+from nulltext.models.networks import assemble, check_weights, empty, first_line, is_lora
+from nulltext.models.parts import SCHEDULER, Parts, network_classes, read_tokenizer, tokenizer_class
+from nulltext.models.quiet import quiet
+from nulltext.models.tensors import TensorFile, open_tensors
+
+_FIRST: Final = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+"""Where the configs of Stable Diffusion 1.x come from unless they are given."""
+_TEXT_READER: Final = "model.diffusion_model.input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight"
+_WIDTH_OF_2: Final = 1024
+"""A weight and its width, the text encoder's, in Stable Diffusion 2.x; in 1.x that is 768."""
+_MARKS: Final = ("v_pred", "ztsnr")
+_OPEN_CLIP: Final = "cond_stage_model.model."
+_CLIP: Final = "cond_stage_model.transformer."
+_SAID: Final = {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "epsilon", "eps": "epsilon"}
+
+
+def read_single_file(path: Path, config: str | os.PathLike[str] | None) -> Parts:
+    """The parts of a checkpoint file. Of a pickled one the tensors are read, and nothing of it is run.
+
+    Args:
+        path: A ``.safetensors`` or ``.ckpt``.
+        config: A folder in diffusers' format, or a hub id, with the configs and the tokenizer which the file lacks.
+
+    Raises:
+        UnsupportedPipelineError: It is something else than a text-to-image Stable Diffusion 1.x or 2.x.
+        ModelLoadError: It is damaged or incomplete, contradicts its config, or its config cannot be had.
+    """
+    if path.suffix not in kinds.SINGLE_FILE:
+        raise ModelLoadError(f"{path} is no checkpoint file; expected one that ends in .safetensors or .ckpt.")
+    file = open_tensors(path)
+    if config is None:
+        _check_version(file)
+    kinds.check_file(file)
+    if is_lora(file.shapes):
+        check_weights(path, missing=(), unexpected=file.shapes)
+    folder = _config_folder(path, config)
+    index = read_config(folder / "model_index.json") if (folder / "model_index.json").is_file() else {}
+    scheduler = follow(file, read_config(folder / SCHEDULER), folder / SCHEDULER if config is not None else None)
+    classes = network_classes(folder, index)
+    networks = {part: _network(part, made, file, folder / part / "config.json") for part, made in classes.items()}
+    tokenizer = read_tokenizer(folder / "tokenizer", tokenizer_class(folder, index))
+    return Parts(**networks, tokenizer=tokenizer, scheduler_config=scheduler)
+
+
+def follow(file: TensorFile, scheduler: Mapping[str, Any], given: Path | None) -> dict[str, Any]:
+    """A scheduler's config with what a checkpoint file says of itself: empty tensors as marks, or text beside them.
+
+    Args:
+        file: The checkpoint.
+        scheduler: The content of a ``scheduler_config.json``.
+        given: Where that is, if it was given with the file; what it says must then agree.
+
+    Raises:
+        ModelLoadError: It does not.
+        UnsupportedPipelineError: The file says that it predicts something else than ε or v.
+    """
+    said: dict[str, Any] = {}
+    if any(name.startswith("edm_") for name in file.shapes if "." not in name):
+        raise UnsupportedPipelineError(f"{file.path} is an EDM checkpoint; expected one that predicts ε or v.")
+    in_text = file.metadata.get("modelspec.prediction_type", file.metadata.get("prediction_type"))
+    if in_text is not None:
+        if in_text.lower() not in _SAID:
+            raise UnsupportedPipelineError(
+                f"{file.path} says that it predicts {in_text!r}; expected 'epsilon' or 'v'. Choose another checkpoint."
+            )
+        said["prediction_type"] = _SAID[in_text.lower()]
+    if "v_pred" in file.shapes:
+        said["prediction_type"] = "v_prediction"
+    if "ztsnr" in file.shapes:
+        said["rescale_betas_zero_snr"] = True
+    for key, value in said.items():
+        if given is not None and scheduler.get(key, value) != value:
+            raise ModelLoadError(
+                f"{file.path} says of itself that its {key} is {value!r}, and {given} that it is {scheduler[key]!r}; "
+                "mistaken, it draws noise. Give the config that it was trained with, or leave that line out of it."
+            )
+    if said.get("rescale_betas_zero_snr") and not scheduler.get("rescale_betas_zero_snr"):
+        said["timestep_spacing"] = "trailing"  # else the step of pure noise is never taken
+    return {**scheduler, **said}
+
+
+def _check_version(file: TensorFile) -> None:
+    """Makes sure that a file without a config is no Stable Diffusion 2.x, whose configs are several."""
+    if file.shapes.get(_TEXT_READER, (0,))[-1] == _WIDTH_OF_2 and not any(mark in file.shapes for mark in _MARKS):
+        raise ModelLoadError(
+            f"{file.path} is a Stable Diffusion 2.x checkpoint. Some of these predict ε and others v, and the file "
+            "does not say which; mistaken, they draw noise. Give config= (--config), a folder in diffusers' format or "
+            "the hub id of the model that it comes from."
+        )
+
+
+def _config_folder(path: Path, config: str | os.PathLike[str] | None) -> Path:
+    """The folder with the configs, fetched if need be."""
+    if config is not None and Path(config).is_dir():
+        return Path(config)
+    name = _FIRST if config is None else str(config)
+    wanted = ["model_index.json", *(f"{part}/*{kind}" for part in weights.PARTS for kind in (".json", ".txt"))]
+    try:
+        with quiet():
+            return Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted))
+    except Exception as error:  # a dozen kinds from the hub client and its transport
+        raise ModelLoadError(
+            f"{path} lacks the configs and the tokenizer, as every single file does, and they cannot be fetched from "
+            f"{name!r}: {first_line(error)}. If that name is right, connect to the network, or give config= "
+            "(--config), a folder in diffusers' format that has them."
+        ) from error
+
+
+def _network(part: str, made: type[Any], file: TensorFile, config_file: Path) -> Any:  # noqa: ANN401
+    """One of the three networks."""
+    config = read_config(config_file)
+    network = empty(made, config, config_file)
+    try:
+        tensors = _converted(part, network, file)
+    except Exception as error:  # of names that are not where they belong
+        raise ModelLoadError(
+            f"the {part} in {file.path} is not laid out as {config_file} describes it: {first_line(error)}. Give the "
+            "config of the model that it comes from."
+        ) from error
+    return assemble(network, tensors, f"the {part} in {file.path}, by {config_file},")
+
+
+def _converted(part: str, network: Any, file: TensorFile) -> dict[str, torch.Tensor]:  # noqa: ANN401
+    """A network's tensors under the names that diffusers or transformers have for them."""
+    if part == "unet":
+        return convert.convert_ldm_unet_checkpoint(file.read((kinds.UNET,)), dict(network.config))
+    if part == "vae":
+        return convert.convert_ldm_vae_checkpoint(file.read((kinds.VAE,)), dict(network.config))
+    tensors = file.read((kinds.TEXT,))
+    if any(name.startswith(_OPEN_CLIP) for name in tensors):
+        named = convert.convert_open_clip_checkpoint(network, tensors, prefix=_OPEN_CLIP)
+    else:
+        named = {name.removeprefix(_CLIP): tensor for name, tensor in tensors.items() if name.startswith(_CLIP)}
+    # Merges, and transformers itself, have the weights with and without this prefix.
+    bare = {name.removeprefix("text_model."): tensor for name, tensor in named.items()}
+    return {f"text_model.{name}": tensor for name, tensor in bare.items()} if hasattr(network, "text_model") else bare

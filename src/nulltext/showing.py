@@ -1,0 +1,99 @@
+"""How values look: a short repr, and a picture or a table in a notebook."""
+
+import base64
+import html
+import io
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, final
+
+from nulltext.errors import shown
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MOST = 500
+"""A repr has at most so many characters."""
+MOST_OF_A_FIELD = 100
+"""Of these each field has at most so many."""
+
+
+def brief(self: Any) -> str:  # noqa: ANN401  any dataclass
+    """The repr of a dataclass, for ``__repr__ = brief``: the fields that are not their defaults.
+
+    Tensors are shown as their type and shape, bytes as their number, long texts and lists as their beginnings.
+    """
+    return _SHORT.repr1(self, _SHORT.maxlevel)
+
+
+def png(image: "Image") -> bytes:
+    """A picture as a PNG file, for ``_repr_png_``."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def html_table(
+    rows: Sequence[Sequence[object]], *, headings: Sequence[str] = (), picture: "Image | None" = None
+) -> str:
+    """A table as HTML, for ``_repr_html_``; nothing in it is taken for HTML.
+
+    Args:
+        rows: What stands in the cells.
+        headings: What stands over the columns, if anything.
+        picture: Shown above.
+    """
+    lines = [] if picture is None else [f'<img src="data:image/png;base64,{base64.b64encode(png(picture)).decode()}">']
+    lines.append("<table>")
+    if headings:
+        lines.append(f"<tr>{''.join(f'<th>{html.escape(text)}</th>' for text in headings)}</tr>")
+    lines += [f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows]
+    return "\n".join([*lines, "</table>"])
+
+
+@final
+class _Short(reprlib.Repr):
+    """`reprlib`'s, which looks for a method named after a value's type, and knows none of these."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxset, self.maxfrozenset = 3, 12, 12
+
+    def repr_Tensor(self, x: Any, _: int) -> str:  # noqa: ANN401, N802
+        where = "" if x.device.type == "cpu" else f" on {x.device}"
+        return f"{str(x.dtype).removeprefix('torch.')}{list(x.shape)}{where}"
+
+    def repr_ndarray(self, x: Any, _: int) -> str:  # noqa: ANN401
+        return f"{x.dtype}{list(x.shape)}"
+
+    def repr_bytes(self, x: bytes, _: int) -> str:
+        return f"<{len(x)} bytes>"
+
+    def repr_str(self, x: str, level: int) -> str:  # noqa: ARG002  reprlib has it
+        return shown(x)
+
+    def repr_instance(self, x: Any, level: int) -> str:  # noqa: ANN401
+        if not is_dataclass(x) or isinstance(x, type):
+            return _cut(repr(x), MOST_OF_A_FIELD)
+        if level <= 0:
+            return f"{type(x).__name__}(…)"
+        parts = [
+            f"{each.name}={_cut(self.repr1(getattr(x, each.name), level - 1), MOST_OF_A_FIELD)}"
+            for each in fields(x)
+            if each.repr and not _is_default(each, getattr(x, each.name))
+        ]
+        return f"{type(x).__name__}({_cut(', '.join(parts), MOST - len(type(x).__name__) - 2)})"
+
+
+def _is_default(each: "Field[Any]", value: object) -> bool:
+    if each.default is not MISSING:
+        return value is each.default or (isinstance(value, str | int | float | tuple) and value == each.default)
+    return isinstance(value, Mapping) and not value
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+_SHORT = _Short()

@@ -1,0 +1,43 @@
+"""An end that comes whatever a request does: a hung one holds up neither the event loop's end nor the process's."""
+
+import logging
+import os
+import signal
+import threading
+from types import FrameType
+from typing import final
+
+import uvicorn
+
+SECONDS = 4.5
+"""After so many seconds from being told to end, the process is gone; the orderly end takes less."""
+_log = logging.getLogger(__name__)
+
+
+@final
+class EndingServer(uvicorn.Server):
+    """A server whose process ends soon after it was told to."""
+
+    def __init__(self, config: uvicorn.Config, *, seconds: float = SECONDS) -> None:
+        """Over a configuration.
+
+        Args:
+            config: What is served, and where.
+            seconds: How long the end may take.
+        """
+        super().__init__(config)
+        self._seconds = seconds
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Told to end: a thread of its own sees to it, as the event loop may never come back."""
+        watch = threading.Timer(self._seconds, _leave, (sig,))
+        watch.daemon = True
+        watch.start()
+        super().handle_exit(sig, frame)
+
+
+def _leave(sig: int) -> None:
+    """Ends the process at once; files are written whole or not at all, so that none is spoilt."""
+    _log.warning("a request did not end; the server ends without it")
+    logging.shutdown()
+    os._exit(128 + int(signal.Signals(sig)))

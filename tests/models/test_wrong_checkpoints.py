@@ -1,0 +1,187 @@
+"""Files and folders that are no checkpoint: each is told what it is, and where it goes."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import save, save_file
+
+import nulltext
+from nulltext.editing.generate import generate_inversion
+from nulltext.errors import ModelError
+
+
+def tensors(*names, shape=(2, 2, 1)):
+    """The bytes of a .safetensors with tensors of these names."""
+    return save({name: torch.zeros(shape) for name in names})
+
+
+UNET, VAE, TEXT = (
+    "model.diffusion_model.input_blocks.0.0.weight",
+    "first_stage_model.encoder.conv_in.weight",
+    "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight",
+)
+
+
+def whole(channels=4):
+    shapes = {UNET: (32, channels, 3, 3), VAE: (8, 3, 3, 3), TEXT: (9, 32)}
+    return save({name: torch.zeros(shape) for name, shape in shapes.items()})
+
+
+HTML = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>"
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4265380512\n"
+FILES = {
+    "LoRA of kohya": (tensors("lora_unet_down_blocks_0_attentions_0.lora_up.weight"), r"a LoRA.*fuse_lora"),
+    "LoRA of diffusers": (tensors("unet.mid_block.attn1.to_q.lora_A.weight"), r"a LoRA.*fuse_lora"),
+    "LoRA, LyCORIS": (tensors("lora_unet_mid_block.hada_w1_a"), r"a LoRA.*fuse_lora"),
+    "VAE": (tensors("encoder.conv_in.weight", "decoder.conv_in.weight"), r"an autoencoder \(VAE\) alone.*as vae/"),
+    "VAE of a checkpoint": (tensors(VAE), r"an autoencoder \(VAE\) alone.*as vae/"),
+    "UNet": (tensors(UNET, shape=(32, 4, 3, 3)), r"a denoiser \(UNet\) alone.*as unet/"),
+    "UNet of diffusers": (tensors("down_blocks.0.resnets.0.conv1.weight"), r"a denoiser \(UNet\) alone.*as unet/"),
+    "text encoder": (tensors("text_model.embeddings.position_embedding.weight"), r"a text encoder alone"),
+    "textual inversion": (tensors("emb_params", shape=(3, 768)), r"a textual inversion.*load_textual_inversion"),
+    "textual inversion of diffusers": (tensors("<toy>", shape=(768,)), r"a textual inversion.*load_textual_inversion"),
+    "XL": (tensors("conditioner.embedders.1.model.ln_final.bias", UNET, shape=(32, 4, 3, 3)), r"Diffusion XL checkp"),
+    "SD3": (tensors("model.diffusion_model.joint_blocks.0.x.weight"), r"a Stable Diffusion 3 checkpoint"),
+    "FLUX": (tensors("double_blocks.0.img_attn.norm.key_norm.scale"), r"a FLUX checkpoint"),
+    "inpainting": (whole(9), r"an inpainting checkpoint: its denoiser takes 9 channels"),
+    "depth": (whole(5), r"a depth checkpoint: its denoiser takes 5 channels"),
+    "ControlNet": (tensors("control_model.input_hint_block.0.bias"), r"is a ControlNet"),
+    "ControlNet of diffusers": (tensors("controlnet_cond_embedding.conv_in.bias"), r"is a ControlNet"),
+    "IP-Adapter": (tensors("image_proj.proj.weight", "ip_adapter.1.to_k_ip.weight"), r"is an IP-Adapter"),
+    "motion": (tensors("down_blocks.0.motion_modules.0.temporal_transformer.norm.bias"), r"is a motion module"),
+    "no VAE": (tensors(UNET, TEXT, shape=(32, 4, 3, 3)), r"incomplete: it lacks its autoencoder \(VAE\)"),
+    "something else": (
+        tensors("layer1.weight", "layer2.weight", "layer3.weight"),
+        r"no Stable .*3 tensors, such as la",
+    ),
+    "no tensors": (tensors(), r"holds no Stable Diffusion checkpoint: 0 tensors"),
+    "web page": (HTML, r"is a web page"),
+    "server's answer": (b'{"error":"Repository not found"}', r"holds a server's answer"),
+    "LFS pointer": (LFS, r"is a git LFS pointer.*git lfs pull"),
+    "empty": (b"", r"is empty"),
+    "truncated": (whole()[:-100], r"cut short at \d+ bytes"),
+    "truncated in its head": (whole()[:40], r"cut short at 40 bytes"),
+    "noise": (b"hello" * 100, r"no \.safetensors file, or a damaged one"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_wrong_file(tmp_path, folder, name):
+    content, said = FILES[name]
+    path = tmp_path / "given.safetensors"
+    path.write_bytes(content)
+    for config in (None, folder("epsilon")):
+        with pytest.raises(ModelError, match=said) as caught:
+            nulltext.load(path, config=config, device="cpu")
+        assert str(path) in str(caught.value)
+        assert "network" not in str(caught.value)  # none is needed to see it
+
+
+def a_list(path):
+    torch.save([torch.zeros(2)], path)
+
+
+def truncated(path):
+    torch.save({"state_dict": {"a": torch.zeros(1000)}}, path)
+    path.write_bytes(path.read_bytes()[:-500])
+
+
+CKPTS = {
+    "web page": (lambda path: path.write_bytes(HTML), r"is a web page"),
+    "LFS pointer": (lambda path: path.write_bytes(LFS), r"is a git LFS pointer"),
+    "empty": (lambda path: path.write_bytes(b""), r"is empty"),
+    "noise": (lambda path: path.write_bytes(b"hello" * 100), r"no \.ckpt file, or a damaged one"),
+    "truncated": (truncated, r"is cut short at \d+ bytes"),
+    "a list": (a_list, r"holds a list; expected a checkpoint"),
+    "a .safetensors": (lambda path: path.write_bytes(whole()), r"no \.ckpt file.*\.safetensors"),
+    "VAE": (lambda path: torch.save({"decoder.conv_in.bias": torch.zeros(1, 1, 1)}, path), r"an autoencoder \(VAE\)"),
+}
+
+
+@pytest.mark.parametrize("name", CKPTS)
+def test_a_wrong_pickled_file(tmp_path, name):
+    make, said = CKPTS[name]
+    path = tmp_path / "given.ckpt"
+    make(path)
+    with pytest.raises(ModelError, match=said):
+        nulltext.load(path, device="cpu")
+
+
+def test_an_inversion_file(tmp_path, model):
+    path = generate_inversion(model, "a cat", steps=2).save(tmp_path / "a.safetensors")
+    with pytest.raises(ModelError, match="is an inversion file of nulltext, not a model"):
+        nulltext.load(path, device="cpu")
+
+
+# ---- folders
+
+
+def copied(source, place, *names):
+    for name in names:
+        (shutil.copytree if (source / name).is_dir() else shutil.copy)(source / name, place / name)
+
+
+def config(place, **values):
+    (place / "config.json").write_text(json.dumps(values))
+
+
+def checkpoint_in(place):
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "v1-5.safetensors").write_bytes(whole())
+
+
+def edited(source, place, name, **values):
+    shutil.copytree(source, place, dirs_exist_ok=True)
+    path = place / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+FOLDERS = {
+    "empty": (lambda *_: None, r"no model_index\.json.*Check the path"),
+    "UNet": (lambda source, place: copied(source / "unet", place, "config.json"), r"part alone, UNet2DC.*as unet/"),
+    "VAE": (lambda source, place: copied(source / "vae", place, "config.json"), r"one part alone, AutoencoderKL"),
+    "text encoder": (lambda source, place: copied(source / "text_encoder", place, "config.json"), r"a CLIPTextModel"),
+    "of transformers": (lambda _, place: config(place, model_type="llama"), r"holds a llama of transformers"),
+    "LoRA": (lambda _, place: (place / "adapter_config.json").write_text("{}"), r"holds a LoRA.*fuse_lora"),
+    "LoRA of diffusers": (lambda _, place: save_file({}, place / "pytorch_lora_weights.safetensors"), r"holds a LoRA"),
+    "a single file": (lambda _, place: checkpoint_in(place), r"given by its own path, such as \S+v1-5\.safetensors"),
+    "of ComfyUI": (lambda _, place: checkpoint_in(place / "models" / "checkpoints"), r"as \S+v1-5\.saf"),
+    "of A1111": (lambda _, place: checkpoint_in(place / "models" / "Stable-diffusion"), r"as \S+v1-5\.saf"),
+    "one above": (lambda source, place: shutil.copytree(source, place / "tiny"), r"in it: \S+tiny"),
+    "of the hub's cache": (lambda source, place: shutil.copytree(source, place / "snapshots" / "01"), r"in it: \S+01"),
+    "without its index": (lambda source, place: copied(source, place, "unet"), r"has unet/, so its download seems"),
+    "XL without its index": (lambda _, place: (place / "text_encoder_2").mkdir(), r"second text encoder, as Stable D"),
+    "XL": (
+        lambda source, place: edited(source, place, "model_index.json", _class_name="StableDiffusionXLPipeline"),
+        r"holds a StableDiffusionXLPipeline .*; expected a StableDiffusionPipeline",
+    ),
+    "TAESD": (
+        lambda source, place: edited(source, place, "vae/config.json", _class_name="AutoencoderTiny"),
+        r"vae holds AutoencoderTiny; expected AutoencoderKL",
+    ),
+    "consistency decoder": (
+        lambda source, place: edited(source, place, "vae/config.json", _class_name="ConsistencyDecoderVAE"),
+        r"vae holds ConsistencyDecoderVAE; expected AutoencoderKL",
+    ),
+    "asymmetric": (
+        lambda source, place: edited(source, place, "vae/config.json", _class_name="AsymmetricAutoencoderKL"),
+        r"vae holds AsymmetricAutoencoderKL; expected AutoencoderKL",
+    ),
+    "video": (
+        lambda source, place: edited(source, place, "unet/config.json", _class_name="UNet3DConditionModel"),
+        r"unet holds UNet3DConditionModel; expected UNet2DConditionModel",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_wrong_folder(tmp_path, folder, name):
+    make, said = FOLDERS[name]
+    place = tmp_path / "given"
+    place.mkdir()
+    make(folder("epsilon"), place)
+    with pytest.raises(ModelError, match=said) as caught:
+        nulltext.load(place, device="cpu")
+    assert str(place) in str(caught.value)

@@ -1,0 +1,186 @@
+"""What values look like: short reprs, pictures and tables in a notebook, and messages that do not echo everything."""
+
+import io
+from dataclasses import is_dataclass, replace
+
+import pytest
+import torch
+from PIL import Image
+
+import nulltext
+from nulltext.bench.report import Column, Report
+from nulltext.cli.controls import read_share, read_weights
+from nulltext.cli.sweep import read_axis
+from nulltext.errors import MOST as MOST_OF_A_MESSAGE
+from nulltext.errors import CaptionTooLongError, NulltextError, SettingError, WordNotFoundError, listed, shown
+from nulltext.models.base import embed_captions
+from nulltext.models.recommended import Recommended
+from nulltext.models.vq import VQAutoencoder
+from nulltext.pictures import Frame
+from nulltext.showing import MOST, brief, html_table
+from nulltext.text.words import Tokens
+from nulltext.web.limits import Limits
+from nulltext.web.requests import EditRequest
+
+LONG = "ball " * 20_000
+NASTY = "a <b>cat & dog"
+
+
+@pytest.fixture(scope="module")
+def large(model):
+    """A photograph whose surroundings do not compress."""
+    noise = torch.randint(0, 256, (300, 400, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    return nulltext.open_image(Image.fromarray(noise.numpy()), model)
+
+
+@pytest.fixture(scope="module")
+def inversion(model, large):
+    return nulltext.DDIM(steps=20)(model, large, "a cat on grass")
+
+
+@pytest.fixture(scope="module")
+def edit(model, inversion):
+    return nulltext.PromptToPrompt(maps=True)(model, inversion, ["a dog on grass", "a red cat"])
+
+
+@pytest.fixture(scope="module")
+def report():
+    row = {"case": "1", "kind": "color", "method": NASTY, "sha256": "0", "psnr": 20.0}
+    return Report(title="t", command="c", columns=(Column(name="psnr", label=NASTY),), rows=[row] * 1000)
+
+
+@pytest.fixture(scope="module")
+def instances(model, large, inversion, edit):
+    """A value of every public kind, in the order in which it gets large."""
+    settings = {"cat": 2.0, "dog": 3.0}
+    masked = nulltext.Blend("cat", ["dog", "wolf"], keep_out="grass", mask=Image.new("L", (4000, 4000)))
+    return [
+        large,
+        inversion,
+        replace(inversion, caption=LONG, settings={LONG: LONG}, nulls=torch.zeros(20, 24, 32)),
+        edit,
+        edit.maps,
+        masked,
+        model.identity,
+        inversion.scores,
+        nulltext.Progress("sample", 1, 2, 0.5, 1, 2, torch.zeros(1, 4, 64, 64)),
+        nulltext.Constants(learning_rate=1e-2, decay=0.0, tolerance=1e-5, tolerance_growth=2e-5),
+        nulltext.FixedPoint(),
+        nulltext.CaptionSwap(),
+        nulltext.SDEdit(),
+        nulltext.FromNoise(),
+        nulltext.PromptToPrompt(cross_attention={"cat": 0.2}, reweight=settings, blend=masked),
+        nulltext.Text2LIVE(),
+        nulltext.VQGANCLIP(autoencoder=model),
+        nulltext.DDIM(),
+        nulltext.DirectInversion(),
+        nulltext.NullText(fixed_point=nulltext.FixedPoint()),
+        nulltext.NoPivot(),
+        nulltext.OpenLoop(),
+        nulltext.RandomPivot(),
+        nulltext.GlobalNullText(),
+        nulltext.TextualInversion(),
+        # Not by name, but in a user's hands all the same:
+        model,
+        large.frame,
+        inversion.schedule,
+        model.tokenize("a cat on grass"),
+        Tokens(LONG, tuple(range(20_000)), ((0, 1),) * 20_000),
+        Recommended(own=frozenset(Recommended.__dataclass_fields__)),
+        VQAutoencoder(model.vae),
+    ]
+
+
+def test_every_public_value_has_a_short_repr(instances):
+    kinds = {kind for name in nulltext.__all__ if is_dataclass(kind := getattr(nulltext, name))}
+    assert kinds <= {type(value) for value in instances}
+    for value in instances:
+        text = repr(value)
+        assert len(text) <= MOST, text[:200]
+        assert text.startswith(f"{type(value).__name__}(")
+        assert "tensor(" not in text
+
+
+def test_a_repr_says_what_and_how_large(large, inversion, edit, report):
+    assert "pixels=float32[1, 3, 64, 64], frame=Frame(size=(300, 400)" in repr(large)
+    assert f"surroundings=<{len(large.frame.surroundings)} bytes>" in repr(large.frame)
+    assert "caption='a cat on grass', pivot=float32[21, 4, 8, 8], nulls=None, guidance=1.0, method='DDIM'" in repr(
+        inversion
+    )
+    assert repr(inversion.schedule).startswith("Schedule(20 steps, t = ")
+    assert "captions=('a dog on grass', 'a red cat'), pixels=float32[2, 3, 64, 64]" in repr(edit)
+    assert len(repr(report)) <= MOST
+    assert brief(Frame.whole(2, 3)) == "Frame(size=(2, 3), fitted=(2, 3), part=(0, 0, 3, 2), content=(0, 0, 3, 2))"
+
+
+def opened(data):
+    picture = Image.open(io.BytesIO(data))
+    picture.load()
+    assert picture.format == "PNG"
+    return picture
+
+
+def test_pictures_in_a_notebook(model, large, inversion, edit):
+    assert opened(large._repr_png_()).size == (64, 64)
+    one = nulltext.CaptionSwap()(model, inversion, "a dog")
+    assert opened(one._repr_png_()).size == (400, 300)
+    assert opened(one._repr_png_()).tobytes() == one.image.tobytes()
+    several = opened(edit._repr_png_())
+    assert several.width > 3 * 256  # source and two edits side by side
+    assert several.height < several.width
+
+
+def test_tables_in_a_notebook(model, inversion, report):
+    html = replace(inversion, caption=NASTY)._repr_html_()
+    assert '<img src="data:image/png;base64,' in html
+    assert f"{inversion.scores.psnr:.2f} dB" in html
+    maps = nulltext.attention_maps(model, replace(inversion, caption=NASTY))
+    for each in (html, maps._repr_html_(), report._repr_html_()):
+        assert "<b>" not in each
+        assert "a &lt;b&gt;cat &amp; dog" in each
+    assert "20.00 ± 0.00" in report._repr_html_()
+    assert html_table([[1, "<"]], headings=["&"]) == (
+        "<table>\n<tr><th>&amp;</th></tr>\n<tr><td>1</td><td>&lt;</td></tr>\n</table>"
+    )
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda model: model.embed([LONG]),
+        lambda model: model.tokenize("a cat").find(LONG),
+        lambda model: model.tokenize(LONG).find("dog"),
+        lambda model: embed_captions(model, ["", LONG]),
+        lambda _: nulltext.load(LONG),
+        lambda _: nulltext.load(config=LONG),
+        lambda model: nulltext.open_image(LONG, model),
+        lambda _: nulltext.Inversion.load(LONG),
+        lambda _: nulltext.PromptToPrompt(reweight={LONG: 99.0}),
+        lambda _: nulltext.Text2LIVE(screen_caption=LONG),
+        lambda _: read_share(LONG),
+        lambda _: read_weights([LONG]),
+        lambda _: read_axis(LONG),
+        lambda _: EditRequest(caption="a", weights={LONG: 99.0}).check_alone(Limits()),
+    ],
+    ids=range(14),
+)
+def test_a_message_does_not_echo_everything(model, act):
+    with pytest.raises(NulltextError) as caught:
+        act(model)
+    assert len(str(caught.value)) <= MOST_OF_A_MESSAGE
+
+
+def test_what_is_too_long_is_shown_by_its_beginning(model):
+    assert shown("a 'cat'") == repr("a 'cat'")
+    assert shown("a" * 81) == f"'{'a' * 80}…' (81 characters)"
+    assert shown([1, 2]) == "[1, 2]"
+    assert listed(["a", "b" * 81]) == f"a, {'b' * 80}…"
+    assert listed(map(str, range(14))) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more"
+    with pytest.raises(WordNotFoundError, match=r"'ball ball .*…' \(100000 characters\) is not in the caption 'a cat'"):
+        model.tokenize("a cat").find(LONG)
+    with pytest.raises(CaptionTooLongError, match=r"do not fit: 'ball .*…' \(\d+ characters\)\. Leave out \d+ tokens"):
+        model.embed([LONG])
+    text = str(SettingError("got " + LONG + "; expected less. Take less."))
+    assert len(text) <= MOST_OF_A_MESSAGE
+    assert text.startswith("got ball")
+    assert text.endswith("Take less.")
