@@ -25,6 +25,8 @@ from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
 DOCS = Path(__file__).parent
 PICTURE = 19
 """Which of the held-out scenes the pages are about."""
+APP = ("app.png", "app-narrow.png")
+"""Pictures of the app, which `screenshots.py` makes."""
 
 
 def commands(page: str) -> list[list[str]]:
@@ -44,7 +46,9 @@ def build(page: Path, output: Path, *, steps: int | None = None) -> list[Path]:
         The pictures.
     """
     text = page.read_text(encoding="utf-8")
-    shown = re.findall(r"!\[[^\]]*\]\(([^)]+\.png)\)", text)
+    shown = [name for name in re.findall(r"!\[[^\]]*\]\(([^)]+\.png)\)", text) if name not in APP]
+    if not shown:  # its commands make nothing to look at; some of them serve until they are stopped
+        return []
     with tempfile.TemporaryDirectory() as folder:
         scene = sample_scene(HELD_OUT_SEEDS[PICTURE], things=1, style="photo")
         nulltext.to_image(render([scene]).pixels).save(Path(folder) / "picture.png")

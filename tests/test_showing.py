@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import nulltext
+from nulltext.bench.kept import MEASURED
 from nulltext.bench.report import Column, Report
 from nulltext.cli.controls import read_share, read_weights
 from nulltext.cli.sweep import read_axis
@@ -45,7 +46,7 @@ def edit(model, inversion):
 
 @pytest.fixture(scope="module")
 def report():
-    row = {"case": "1", "kind": "color", "method": NASTY, "sha256": "0", "psnr": 20.0}
+    row = {"case": "1", "kind": "color", "method": NASTY, "sha256": "0", "psnr": 20.0, "status": MEASURED}
     return Report(title="t", command="c", columns=(Column(name="psnr", label=NASTY),), rows=[row] * 1000)
 
 
@@ -178,8 +179,10 @@ def test_what_is_too_long_is_shown_by_its_beginning(model):
     assert listed(map(str, range(14))) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more"
     with pytest.raises(WordNotFoundError, match=r"'ball ball .*…' \(100000 characters\) is not in the caption 'a cat'"):
         model.tokenize("a cat").find(LONG)
-    with pytest.raises(CaptionTooLongError, match=r"do not fit: 'ball .*…' \(\d+ characters\)\. Leave out \d+ tokens"):
+    with pytest.raises(CaptionTooLongError, match=r"begins 'ball .*…' \(100000 characters\)"):
         model.embed([LONG])
+    with pytest.raises(CaptionTooLongError, match=r"do not fit: 'ball .*…' \(\d+ characters\)\. Leave out \d+ tokens"):
+        model.embed([LONG[:9000]])
     text = str(SettingError("got " + LONG + "; expected less. Take less."))
     assert len(text) <= MOST_OF_A_MESSAGE
     assert text.startswith("got ball")

@@ -10,6 +10,8 @@ from PIL import Image
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
+WORDS_ALONE = ("checkpoints.md",)
+"""Pages about what cannot be seen."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -17,7 +19,7 @@ def test_every_picture_of_a_page_is_there(page: Path):
     text = page.read_text(encoding="utf-8")
     shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
     assert len(shown) == text.count("![")
-    assert shown, "a page shows what it speaks of"
+    assert shown or page.name in WORDS_ALONE, "a page shows what it speaks of"
     for name in shown:
         if name.endswith(".svg"):
             assert (DOCS / name).read_text(encoding="utf-8").rstrip().endswith("</svg>")

@@ -16,7 +16,6 @@ import nulltext
 from nulltext import pictures
 from nulltext.bench.folder import folder_cases
 from nulltext.bench.pie import load_pie
-from nulltext.bench.report import _data_url
 from nulltext.errors import NulltextError
 from nulltext.web.api import _mask
 from nulltext.web.limits import Limits
@@ -101,10 +100,9 @@ WAYS: dict[str, Callable[[Kit, Path], object]] = {
     "a folder's mask": lambda kit, file: of_a_folder(kit, file, "mask"),
     "a folder's truth": lambda kit, file: of_a_folder(kit, file, "truth"),
     "PIE-Bench": lambda _, file: of_pie(file),
-    "a report's picture": lambda _, file: _data_url(file),
     "the page": lambda _, file: Limits().check_picture(file.read_bytes()),
     "a mask over HTTP": lambda _, file: _mask(
-        SimpleNamespace(limits=Limits()), base64.b64encode(file.read_bytes()).decode()
+        SimpleNamespace(limits=Limits()), None, base64.b64encode(file.read_bytes()).decode()
     ),
 }
 

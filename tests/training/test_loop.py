@@ -1,6 +1,7 @@
 """The training loop: budget, schedule, average, and going on from a checkpoint."""
 
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
@@ -94,8 +95,8 @@ def test_a_full_disk_leaves_the_state_as_it_was(tmp_path: Path, monkeypatch: pyt
     fit(_run(tmp_path, 0.1), "toy", nn.Linear(2, 1), _loss([]), lr=0.05)
     before = (tmp_path / "toy.state.pt").read_bytes()
 
-    def full(_: object, path: Path) -> None:
-        path.write_bytes(b"half")
+    def full(_: object, file: IO[bytes]) -> None:
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)

@@ -3,8 +3,10 @@
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from gradio.context import LocalContext
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -95,6 +97,17 @@ def app(workshop: Workshop) -> Iterator[object]:
         for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
             environment.setenv(name, "")
         yield build(workshop)
+
+
+@pytest.fixture
+def blocks(app: Any) -> Any:
+    """The page as its library has it, behind the entrance and the gate."""
+    while not hasattr(app, "routes"):
+        app = getattr(app, "app", None) or app._app
+    mounted = [getattr(route, "app", None) for route in app.routes]
+    (page,) = [one for one in mounted if hasattr(one, "get_blocks")]
+    LocalContext.blocks.set(page.get_blocks())  # as when it is asked for something
+    return page.get_blocks()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import stat
 import time
 
 import pytest
-from gradio.context import LocalContext
 from gradio.exceptions import InvalidPathError
 
 from nulltext.errors import SettingError
@@ -134,12 +133,9 @@ def test_the_session_in_a_body_is_its_first_owners(client, new_client):
     assert other.get("/gradio_api/heartbeat/first").status_code == 403
 
 
-def test_the_library_itself_takes_no_file_that_was_not_uploaded(app, workshop, secret):
+def test_the_library_itself_takes_no_file_that_was_not_uploaded(blocks, workshop, secret):
     """What gets past the gate is held by what stands behind it."""
-    mounted = [getattr(route, "app", None) for route in app.app.routes]
-    (page,) = [one for one in mounted if hasattr(one, "get_blocks")]
-    blocks, before = page.get_blocks(), uploads(workshop)
-    LocalContext.blocks.set(blocks)  # as when it is asked for something
+    before = uploads(workshop)
     with pytest.raises(InvalidPathError):
         asyncio.run(blocks.preprocess_data(blocks.fns[0], [{"path": secret, "meta": META}], None))
     assert uploads(workshop) == before

@@ -15,6 +15,7 @@ from PIL import Image
 
 from nulltext.editing.blend import Blend
 from nulltext.errors import SettingError, TooManyJobsError
+from nulltext.models.recommended import Recommended
 from nulltext.pictures import open_image
 from nulltext.progress import Progress
 from nulltext.web.clients import Client
@@ -178,7 +179,8 @@ def inverted_of(width, height, fitted):
     request = InversionRequest(caption="a")
     little = Image.new("RGB", (1, 1))
     return Inverted(
-        number="", request=request, name="", opened=False, size=(height, width), fitted=fitted, source=little,
+        number="", request=request, recommended=Recommended(), name="", opened=False,
+        size=(height, width), fitted=fitted, source=little,
         reconstruction=little, psnr=1, vae_psnr=1, losses=(), seconds=1,
     )  # fmt: skip
 

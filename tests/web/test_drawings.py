@@ -8,7 +8,6 @@ from contextlib import suppress
 
 import pytest
 from gradio import ImageEditor
-from gradio.context import LocalContext
 from gradio.state_holder import SessionState
 from PIL import EpsImagePlugin, Image, UnidentifiedImageError
 
@@ -68,14 +67,11 @@ def test_a_drawing_as_the_mask_of_an_edit(client, ran, sample, said):
 
 
 @pytest.mark.parametrize("name", ["a.eps", "layer_0.png"])
-def test_a_drawing_in_every_field_of_the_page(app, ran, uploaded, name):
+def test_a_drawing_in_every_field_of_the_page(blocks, ran, uploaded, name):
     """The library prepares what it was sent, a drawing wherever a file can stand."""
     file = uploaded(name)
     painted = {"background": file, "layers": [file], "composite": file, "id": None}
-    mounted = [getattr(route, "app", None) for route in app.app.routes]
-    (page,) = [one for one in mounted if hasattr(one, "get_blocks")]
-    blocks, prepared = page.get_blocks(), 0
-    LocalContext.blocks.set(blocks)
+    prepared = 0
     for function in blocks.fns.values():
         for value in (file, painted):
             with suppress(Exception):  # most fields take no file
@@ -85,14 +81,10 @@ def test_a_drawing_in_every_field_of_the_page(app, ran, uploaded, name):
     assert not ran.exists()
 
 
-def test_the_paint_of_an_edit(app, ran, uploaded):
+def test_the_paint_of_an_edit(blocks, ran, uploaded):
     """The one field that the library would open."""
     file = uploaded("layer_0.png")
     painted = {"background": file, "layers": [file], "composite": file, "id": None}
-    mounted = [getattr(route, "app", None) for route in app.app.routes]
-    (page,) = [one for one in mounted if hasattr(one, "get_blocks")]
-    blocks = page.get_blocks()
-    LocalContext.blocks.set(blocks)
     (edit,) = [one for one in blocks.fns.values() if any(isinstance(field, ImageEditor) for field in one.inputs)]
     values = [painted if isinstance(field, ImageEditor) else None for field in edit.inputs]
     got = asyncio.run(blocks.preprocess_data(edit, values, SessionState(blocks)))

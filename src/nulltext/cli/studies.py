@@ -216,10 +216,11 @@ def pie(
     from nulltext.models.dino import Dino as DinoNetwork
     from nulltext.models.loading import EMBEDDED
 
+    folder = outputs.folder_path(output or Path("nulltext-bench/pie"))
     if model is None:
         refuse_embedded(data)  # before hours, and before anything is loaded
     settings = {
-        "folder": outputs.folder_path(output or Path("nulltext-bench/pie")),
+        "folder": folder,
         "data": data,
         "limit": limit,
         "steps": steps,
@@ -261,7 +262,8 @@ def _show(
         _tell(report, setting.folder)
     if report.failures():
         reasons = "\n".join(f"- {case}: {reason}" for case, reason in report.failures().items())
-        typer.secho(f"{report.failed()}:\n{reasons}", fg=typer.colors.RED, err=True)
+        said = terminal.printable(f"{report.failed()}:\n{reasons}", lines=True)
+        typer.secho(said, fg=typer.colors.RED, err=True)
         raise typer.Exit(SOME_FAILED)
 
 
