@@ -117,7 +117,7 @@ def test_a_case_that_cannot_be_used_is_a_row_and_the_others_go_on(model, tmp_pat
 
 BREAKS: dict[str, tuple[Candidate, Mapping[str, Callable[..., float]], str]] = {
     "diverged": (swap(Breaking(error=DivergedError)), {}, "broke on red"),
-    "out of memory": (swap(Breaking(error=torch.OutOfMemoryError)), {}, "the memory of cpu does not suffice for one picture"),
+    "out of memory": (swap(Breaking(error=torch.OutOfMemoryError)), {}, "the memory of cpu does not suffice"),
     "out of the system's memory": (swap(Breaking(error=MemoryError)), {}, "not enough memory"),
     "a fault of the program": (swap(Breaking(error=ZeroDivisionError)), {}, "ZeroDivisionError: broke on red"),
     "a measure": (GOOD, {"x": partial(broken_measure, error=DivergedError)}, "broke while measuring"),
