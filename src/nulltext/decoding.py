@@ -48,8 +48,10 @@ def read(source: str | os.PathLike[str] | bytes | Image.Image) -> tuple[Image.Im
     if image.width * image.height > MAX_PIXELS:
         raise ImageTooLargeError(_too_large(name, f"{image.width} x {image.height}"))
     try:
-        upright = ImageOps.exif_transpose(image)
-        digest = hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes() if data is None else data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of notes in the file that nobody reads
+            upright = ImageOps.exif_transpose(image)
+            digest = hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes() if data is None else data)
     except Exception as error:  # Pillow's readers raise OSError, SyntaxError, ValueError, struct.error, EOFError, ...
         raise ImageDecodeError(
             f"{name} is truncated or damaged: {error}. Expected a whole picture; copy or export it again."
@@ -60,6 +62,8 @@ def read(source: str | os.PathLike[str] | bytes | Image.Image) -> tuple[Image.Im
 def read_bytes(path: Path) -> bytes:
     """A file's bytes; an `ImageError` if there is none or it cannot be read."""
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would be read until somebody writes
+            raise ImageDecodeError(f"{path} is a device or a pipe; expected a picture file. Check the path.")
         return path.read_bytes()
     except FileNotFoundError as error:
         raise ImageNotFoundError(f"there is no file {path}; expected a picture. Check the path.") from error

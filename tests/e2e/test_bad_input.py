@@ -64,6 +64,12 @@ def rename_pipeline(folder: Path) -> None:
     (folder / "model_index.json").write_text(json.dumps({**index, "_class_name": "StableDiffusionXLPipeline"}))
 
 
+def pipe(kit: Kit) -> Path:
+    path = kit.folder / "pipe.png"
+    os.mkfifo(path)
+    return path
+
+
 def foreign(kit: Kit) -> Path:
     path = kit.folder / "foreign.safetensors"
     save_file({"weight": torch.zeros(2)}, path)
@@ -86,6 +92,8 @@ def there(name: str) -> str:
 
 
 CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
+    "a pipe for a picture": (lambda kit: invert(kit, pipe(kit)), ["pipe.png", "a device or a pipe"]),
+    "a pipe for a mask": (lambda kit: edit(kit, kit.inverted, "a cat", "--mask", pipe(kit)), ["a device or a pipe"]),
     "no such picture": (lambda kit: invert(kit, kit.folder / "nowhere.png"), ["nowhere.png", "no file"]),
     "not a picture": (
         lambda kit: invert(kit, changed_file(kit, lambda _: b"hello", kit.photo)),

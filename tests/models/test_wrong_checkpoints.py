@@ -1,11 +1,12 @@
 """Files and folders that are no checkpoint: each is told what it is, and where it goes."""
 
 import json
+import os
 import shutil
 
 import pytest
 import torch
-from safetensors.torch import save, save_file
+from safetensors.torch import load_file, save, save_file
 
 import nulltext
 from nulltext.editing.generate import generate_inversion
@@ -138,7 +139,35 @@ def edited(source, place, name, **values):
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
+def piped(source, place):
+    """A checkpoint in which a pipe stands for weights."""
+    shutil.copytree(source, place, dirs_exist_ok=True)
+    weights = place / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.unlink()
+    os.mkfifo(weights)
+
+
+def numbered(source, place, part, **numbers):
+    """A checkpoint with other numbers in a part's config."""
+    shutil.copytree(source, place, dirs_exist_ok=True)
+    (path,) = (place / part).glob("*config.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **numbers}))
+
+
+def whole_numbers(source, place):
+    """A checkpoint of which one weight is saved as whole numbers."""
+    shutil.copytree(source, place, dirs_exist_ok=True)
+    path = place / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(path)
+    save_file({**weights, "conv_in.bias": weights["conv_in.bias"].long()}, path)
+
+
 FOLDERS = {
+    "a pipe among its weights": (piped, r"diffusion_pytorch_model\.safetensors is no file"),
+    "a size that there is none of": (lambda *of: numbered(*of, "unet", sample_size=10**9), r"sample_size=10+; exp"),
+    "layers for hours": (lambda *of: numbered(*of, "unet", layers_per_block=10**6), r"layers_per_block=10+; expected"),
+    "times for hours": (lambda *of: numbered(*of, "scheduler", num_train_timesteps=10**9), r"timesteps=10+; expected"),
+    "weights of whole numbers": (whole_numbers, r"1 weights of whole numbers \(conv_in\.bias\)"),
     "empty": (lambda *_: None, r"no model_index\.json.*Check the path"),
     "UNet": (lambda source, place: copied(source / "unet", place, "config.json"), r"part alone, UNet2DC.*as unet/"),
     "VAE": (lambda source, place: copied(source / "vae", place, "config.json"), r"one part alone, AutoencoderKL"),

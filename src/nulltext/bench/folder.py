@@ -152,6 +152,10 @@ def _or_error(read: Callable[[], Mapping[str, str]]) -> Mapping[str, str] | Case
 def _text(value: object, column: str, where: str) -> str:
     match value:
         case str():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise CaseError(f"{where}: {column} has half of a character; expected text in UTF-8.") from error
             return value
         case None:
             return ""

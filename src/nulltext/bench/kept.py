@@ -45,7 +45,21 @@ def read_kept(path: Path, key: str) -> list[Row] | None:
     whole = (
         found.get("format") == FORMAT and found.get("key") == key and found.get("sha256") == _sha256(found.get("rows"))
     )
-    return found["rows"] if whole else None
+    return found["rows"] if whole and _are_rows(found.get("rows")) else None
+
+
+def _are_rows(rows: object) -> bool:
+    """Whether they have the form of rows that were measured."""
+    if not isinstance(rows, list) or not rows:
+        return False
+    return all(
+        isinstance(row, dict)
+        and row.keys() >= {"case", "kind", "method", "status"}
+        and all(
+            value is None or isinstance(value, str | int | float) for value in cast("dict[str, object]", row).values()
+        )
+        for row in cast("list[object]", rows)
+    )
 
 
 def write_sample(path: Path, image: Image.Image, stamp: str) -> None:

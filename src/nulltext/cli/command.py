@@ -70,7 +70,7 @@ class Command(TyperCommand):
         with _signals() as seen:
             try:
                 check_values(ctx.params)
-                return super().invoke(ctx)
+                made = super().invoke(ctx)
             except (KeyboardInterrupt, Cancelled):
                 raise _stopped(seen) from None
             except (typer.Exit, typer.Abort, typer.BadParameter):
@@ -90,6 +90,9 @@ class Command(TyperCommand):
                     )
                     code = UNEXPECTED
                 raise _failed(message, code) from None
+            if seen:  # where Python was tidying up, which swallows exceptions
+                raise _stopped(seen)
+            return made
 
 
 def _failed(message: str, code: int) -> typer.Exit:

@@ -20,8 +20,8 @@ from nulltext.pictures import Frame
 
 LONGEST = 10_000
 """Characters in a caption, or in any other text."""
-MOST_SETTINGS = 200
-"""Numbers and texts in the settings of a method, those of its parts included."""
+MOST_SETTINGS, DEEPEST = 200, 10
+"""Numbers and texts in the settings of a method, those of its parts included, and parts within parts."""
 SHOWN = 80
 """Characters of what is wrong in a sentence that says so."""
 LAST_TIME = 1_000_000
@@ -168,15 +168,17 @@ def _settings(value: object) -> dict[str, Any]:
     return settings
 
 
-def _leaves(value: object) -> Iterable[object]:
+def _leaves(value: object, depth: int = 0) -> Iterable[object]:
+    if depth > DEEPEST:
+        raise SettingError(f"its settings have parts within parts; expected at most {DEEPEST} deep")
     match value:
         case dict():
             for name, each in cast("dict[str, object]", value).items():
                 yield name
-                yield from _leaves(each)
+                yield from _leaves(each, depth + 1)
         case list():
             for each in cast("list[object]", value):
-                yield from _leaves(each)
+                yield from _leaves(each, depth + 1)
         case _:
             yield value
 

@@ -20,12 +20,20 @@ _PLAIN: Final[Mapping[object, tuple[type, ...]]] = {
 """What JSON has for the types that constructors name."""
 
 
+MOST: Final = {"layers": 1000, "sample_size": 4096, "timesteps": 100_000}
+"""The largest whole numbers of a config, by a part of their name."""
+MOST_ELSE: Final = 10_000_000
+"""The largest of all others."""
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """The object that a JSON file holds.
 
     Raises:
         ModelLoadError: It is not there, cannot be read, or holds something else.
     """
+    if path.exists() and not path.is_file():
+        raise ModelLoadError(f"{path} is no file; expected a JSON file. Fetch the model again.")
     try:
         config: object = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -35,6 +43,22 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ModelLoadError(f"{path} holds a {_name(config)}; expected a JSON object. Fetch it again.")
     return config
+
+
+def check_sizes(config: Mapping[str, Any], path: Path) -> None:
+    """Makes sure that no number would build a network for hours, or one of no size that there is.
+
+    Raises:
+        ModelLoadError: One would.
+    """
+    for name, value in config.items():
+        most = next((most for part, most in MOST.items() if part in name), MOST_ELSE)
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int) and number > most:
+                raise ModelLoadError(
+                    f"{path} has {name}={json.dumps(value)[:80]}; expected at most {most}. Correct it, or fetch the "
+                    "model again."
+                )
 
 
 def check_types(config: Mapping[str, Any], made: type[Any], path: Path) -> None:

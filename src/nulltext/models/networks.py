@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import accelerate
 import torch
+from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from nulltext.errors import ModelLoadError, NulltextError
 from nulltext.models import weights
-from nulltext.models.configs import check_types, read_config
+from nulltext.models.configs import check_sizes, check_types, read_config
 from nulltext.models.quiet import quiet
 from nulltext.models.tensors import shapes_in
 
@@ -88,6 +89,8 @@ def read_network(made: type[Any], folder: Path, *, variant: str | None = None, h
     """
     config_file = folder / "config.json"
     config = read_config(config_file)
+    check_sizes(config, config_file)
+    check_regular(folder)
     files, variant = weights.loaded_from(folder, variant)
     if not files:
         raise ModelLoadError(f"{folder} is incomplete: it has no weights. Fetch the model again.")
@@ -117,7 +120,42 @@ def read_network(made: type[Any], folder: Path, *, variant: str | None = None, h
         ) from error
     network, found = loaded
     check_loaded(folder, found, harmless=harmless)
+    _check_floating(files)
     return network
+
+
+def check_regular(folder: Path) -> None:
+    """Makes sure that a folder holds files: a pipe among them would be read until somebody writes.
+
+    Raises:
+        ModelLoadError: It does not.
+    """
+    for path in folder.iterdir():
+        if not path.is_file() and not path.is_dir():
+            raise ModelLoadError(f"{path} is no file, or leads to none; expected one. Fetch the model again.")
+
+
+def _check_floating(files: Iterable[Path]) -> None:
+    """Makes sure that weights are no whole numbers, which would be taken as they are.
+
+    Raises:
+        ModelLoadError: Some are.
+    """
+    for path in files:
+        if path.suffix != ".safetensors":
+            continue
+        opened: Any = safe_open(path, framework="pt")  # safetensors carries no types
+        with opened as file:
+            whole = [
+                name
+                for name in file.keys()  # noqa: SIM118  no dict
+                if not name.endswith("position_ids") and file.get_slice(name).get_dtype()[0] not in "FB"
+            ]
+        if whole:
+            raise ModelLoadError(
+                f"{path} has {len(whole)} weights of whole numbers ({', '.join(whole[:3])}); expected floating point. "
+                "It is quantised, or another model's: take the checkpoint that it was made of."
+            )
 
 
 def check_loaded(where: object, found: Mapping[str, Any], *, harmless: Iterable[str] = ()) -> None:
@@ -159,6 +197,7 @@ def empty(made: type[Any], config: Mapping[str, Any], path: Path) -> Any:  # noq
     Raises:
         ModelLoadError: The config describes none.
     """
+    check_sizes(config, path)
     try:
         with quiet(), accelerate.init_empty_weights():
             if issubclass(made, PreTrainedModel):

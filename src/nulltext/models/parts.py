@@ -11,8 +11,8 @@ import transformers
 
 from nulltext.errors import ModelLoadError, NulltextError, UnsupportedPipelineError, UnsupportedScheduleError
 from nulltext.models import weights
-from nulltext.models.configs import check_types, read_config
-from nulltext.models.networks import first_line, read_network
+from nulltext.models.configs import check_sizes, check_types, read_config
+from nulltext.models.networks import check_regular, first_line, read_network
 from nulltext.models.quiet import quiet
 
 SCHEDULER: Final = "scheduler/scheduler_config.json"
@@ -53,7 +53,9 @@ def read_parts(folder: Path, index: Mapping[str, Any]) -> Parts:
         part: read_network(made, folder / part, variant=variant)
         for part, made in network_classes(folder, index).items()
     }
-    return Parts(**networks, tokenizer=tokenizer, scheduler_config=read_config(folder / SCHEDULER))
+    scheduler = read_config(folder / SCHEDULER)
+    check_sizes(scheduler, folder / SCHEDULER)
+    return Parts(**networks, tokenizer=tokenizer, scheduler_config=scheduler)
 
 
 def network_classes(folder: Path, index: Mapping[str, Any]) -> dict[str, type[Any]]:
@@ -93,6 +95,7 @@ def read_tokenizer(place: Path, made: type[Any] = transformers.CLIPTokenizer) ->
     Raises:
         ModelLoadError: It is damaged or incomplete.
     """
+    check_regular(place)
     files = sorted(place.glob("*.json"))
     for file in files:
         read_config(file)
@@ -136,6 +139,7 @@ def ddim_config(config: Mapping[str, Any], where: object) -> Mapping[str, Any]:
             f"{_LEVELS}. Use a Stable Diffusion 1.x or 2.x checkpoint."
         )
     plain = {key: value for key, value in config.items() if key != "_class_name"}
+    check_sizes(plain, Path(str(where)))
     check_types(plain, diffusers.DDIMScheduler, Path(str(where)))
     try:
         with quiet():
