@@ -82,9 +82,9 @@ def algorithm_1(model, pixels, caption, *, steps, inner_steps, w, rates, stops):
 )
 def test_follows_algorithm_1(any_model, photo, method, rates, stops):
     expected_pivot, expected_nulls, _ = algorithm_1(
-        any_model, photo.pixels, CAPTION, steps=10, inner_steps=5, w=7.5, rates=rates, stops=stops
+        any_model, photo.pixels, CAPTION, steps=5, inner_steps=4, w=7.5, rates=rates, stops=stops
     )
-    inversion = method(steps=10, inner_steps=5)(any_model, photo, CAPTION)
+    inversion = method(steps=5, inner_steps=4)(any_model, photo, CAPTION)
     torch.testing.assert_close(inversion.pivot, expected_pivot, rtol=0, atol=1e-4)
     torch.testing.assert_close(inversion.nulls, expected_nulls, rtol=0, atol=1e-4)
 
@@ -131,8 +131,8 @@ def test_ends_nearer_to_the_picture_than_ddim_under_guidance(any_model, photo):
         z0 = sample(guided, inversion.schedule, inversion.pivot[:1], step_nulls(any_model, inversion))
         return F.mse_loss(z0, inversion.pivot[-1:]).item()
 
-    nulled = NullText(steps=10)(any_model, photo, CAPTION)
-    plain = DDIM(steps=10)(any_model, photo, CAPTION)
+    nulled = NullText(steps=5)(any_model, photo, CAPTION)
+    plain = DDIM(steps=5)(any_model, photo, CAPTION)
     assert torch.equal(nulled.pivot, plain.pivot)
     assert error(nulled) < 0.5 * error(plain)
 
@@ -215,12 +215,12 @@ def test_the_guidance_is_the_models_own_unless_it_is_given(model, photo):
 def test_takes_the_captions_embedding_where_that_is_enough(any_model, photo, passes_with_gradient):
     """On a solved pivot the plain step leads along it already: nothing is left to optimise."""
     loose = Constants(learning_rate=1e-2, decay=0.0, tolerance=1.0, tolerance_growth=0.0)
-    method = NullText(steps=10, guidance=7.5, fixed_point=FixedPoint(), start=1.0, check_first=True, constants=loose)
+    method = NullText(steps=5, guidance=7.5, fixed_point=FixedPoint(), start=1.0, check_first=True, constants=loose)
     with passes_with_gradient(any_model) as batches:
         inversion = method(any_model, photo, CAPTION)
     assert batches == []
     cond = any_model.embed([CAPTION])
-    torch.testing.assert_close(inversion.nulls, cond.expand(10, -1, -1), rtol=0, atol=0)
+    torch.testing.assert_close(inversion.nulls, cond.expand(5, -1, -1), rtol=0, atol=0)
     assert inversion.settings["start"] == 1.0
 
 
