@@ -191,6 +191,25 @@ def model(folder: Callable[[str], Path]) -> Model:
 
 
 @pytest.fixture(scope="session")
+def embedded() -> Model:
+    """The embedded model, loaded once for all tests that do not ask how it is loaded."""
+    return load("scenes", device="cpu")
+
+
+@pytest.fixture
+def loaded_once(monkeypatch: pytest.MonkeyPatch, embedded: Model) -> None:
+    """`nulltext.load` hands out the embedded model that is there already, and loads any other."""
+
+    def known(name: object = "scenes", **settings: object) -> Model:
+        asked = {setting: value for setting, value in settings.items() if value not in {None, False}}
+        if name == "scenes" and asked in ({}, {"device": "cpu"}) and not torch.cuda.is_available():
+            return embedded
+        return load(name, **settings)
+
+    monkeypatch.setitem(vars(nulltext), "load", known)
+
+
+@pytest.fixture(scope="session")
 def picture() -> Image.Image:
     """96 wide and 80 high, smooth, every side different."""
     y, x = np.mgrid[0:80, 0:96]

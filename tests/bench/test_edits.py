@@ -10,14 +10,13 @@ import torch
 
 from nulltext import DDIM, CaptionSwap, Progress
 from nulltext.bench.each import each
-from nulltext.bench.edits import KINDS, blend_of, draw_all, ground_truth, mean, measure_edits, share
+from nulltext.bench.edits import KINDS, METHODS, blend_of, draw_all, ground_truth, mean, measure_edits, share
 from nulltext.bench.pictures import scene_photo
 from nulltext.editing.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import SettingError
 from nulltext.judges import words_of
 from nulltext.metrics import structural_similarity
 from nulltext.models.base import Model
-from nulltext.models.loading import load
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
 
 
@@ -60,9 +59,9 @@ def test_a_blend_is_what_a_user_would_name(edits):
     assert (by_kind["shape"].source, by_kind["shape"].target) == (old, edits[1].after.things[0].shape)
 
 
-@pytest.fixture(scope="module")
-def scenes() -> Model:
-    return load("scenes", device="cpu")
+@pytest.fixture
+def scenes(embedded: Model) -> Model:
+    return embedded
 
 
 def test_the_figures_of_one_picture(scenes: Model):
@@ -107,10 +106,12 @@ def test_edits_drawn_together_are_what_each_is_alone(scenes: Model, scene, edits
 
 def test_several_workers_find_the_same_figures(scenes: Model):
     told: list[Progress] = []
-    alone = measure_edits(scenes, limit=2, steps=2, inner_steps=1)
-    shared = measure_edits(scenes, limit=2, steps=2, inner_steps=1, workers=2, on_progress=told.append)
+    asked = {"methods": {"p2p_blend": METHODS["p2p_blend"]}, "limit": 2, "steps": 2, "inner_steps": 1}
+    alone = measure_edits(scenes, **asked)
+    shared = measure_edits(scenes, **asked, workers=2, on_progress=told.append)
     assert [(event.phase, event.step, event.total) for event in told] == [("measure", n, 2) for n in range(3)]
     for name, kinds in alone.methods.items():
+        assert kinds
         for kind, figures in kinds.items():
             assert shared.methods[name][kind].truth_db.mean == pytest.approx(figures.truth_db.mean, abs=0.01)
             assert shared.methods[name][kind].success == figures.success

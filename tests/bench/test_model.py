@@ -17,13 +17,8 @@ from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
 
 
-@pytest.fixture(scope="module")
-def scenes_model() -> Model:
-    return load("scenes")
-
-
-def test_every_figure_is_measured(scenes_model: Model) -> None:
-    figures = measure_model(scenes_model, limit=2, steps=2)
+def test_every_figure_is_measured(embedded: Model) -> None:
+    figures = measure_model(embedded, limit=2, steps=2)
     assert figures.pictures == figures.generated == 2
     for field in dataclasses.fields(ModelFigures):
         value = getattr(figures, field.name)

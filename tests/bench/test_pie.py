@@ -26,7 +26,6 @@ from nulltext.bench.pie_study import spread
 from nulltext.bench.runs import cut_runs, decode_runs, encode_runs
 from nulltext.errors import CaseError, CaseNotFoundError, OutputExistsError, SettingError
 from nulltext.inversion.stopping import PUBLISHED
-from nulltext.models.loading import load
 
 SHIPPED = Path(__file__).parent / "pie"
 
@@ -327,13 +326,12 @@ def test_the_protocol_is_the_published_one(shipped):
     assert (added.blend, added.reweight, added.kind, added.self_attention) == (None, {}, "refine", 0.6)
 
 
-def test_the_preset_edits_the_shipped_pictures(shipped):
+def test_the_preset_edits_the_shipped_pictures(shipped, embedded):
     """The words that it blends by and weights are found in the captions by a model's own tokenizer."""
-    model = load("scenes", device="cpu")
-    inverter = replace(published_inverter(), steps=3, inner_steps=1)
+    inverter = replace(published_inverter(), steps=2, inner_steps=1)
     for case in (shipped.cases[6], shipped.cases[2]):
-        inversion = inverter(model, open_image(case.picture, model), case.source)
-        edit = published_editor(case)(model, inversion, case.target)
+        inversion = inverter(embedded, open_image(case.picture, embedded), case.source)
+        edit = published_editor(case)(embedded, inversion, case.target)
         assert edit.kinds == ("refine",)
         assert edit.image.size == (SIDE, SIDE)
         assert (edit.masks is None) == (case.blend is None)

@@ -140,14 +140,15 @@ from nulltext.bench.run import run
 
 cases = scene_cases(4)[::5]
 swap = Candidate(name="swap", inverter=always(DDIM(steps=4)), editor=always(CaptionSwap(guidance=2.0)))
-run(nulltext.load(), cases, [swap], source_measures(), Path(sys.argv[1]))
+model, measures = nulltext.load(), source_measures()
+for folder in sys.argv[1:]:
+    run(model, cases, [swap], measures, Path(folder))
 """
 
 
 def test_a_killed_run_goes_on(tmp_path):
-    """kill -9 in the middle; the same command then makes the same Parquet, and repeats one picture's work at most."""
+    """kill -9 in the middle; the same script then makes the same Parquet, and repeats one picture's work at most."""
     command = [sys.executable, "-c", SCRIPT]
-    subprocess.run([*command, tmp_path / "whole"], check=True)
     rows = tmp_path / "killed" / "rows"
     running = subprocess.Popen([*command, tmp_path / "killed"])
     until = time.monotonic() + 120
@@ -160,7 +161,7 @@ def test_a_killed_run_goes_on(tmp_path):
     done = {path: path.stat().st_mtime_ns for path in rows.glob("*.json")}
     assert 2 <= len(done) < 4
     assert not (tmp_path / "killed" / "rows.parquet").exists()
-    subprocess.run([*command, tmp_path / "killed"], check=True)
+    subprocess.run([*command, tmp_path / "killed", tmp_path / "whole"], check=True)
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())  # none of it was made again
 
     def table(name: str) -> list[dict[str, object]]:

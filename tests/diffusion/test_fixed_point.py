@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-import nulltext
 from nulltext import DDIM
 from nulltext.bench.pictures import held_out_scenes, scene_photo
 from nulltext.diffusion.fixed_point import FixedPoint
@@ -44,9 +43,9 @@ def test_a_solved_step_is_the_samplers_step_inverted(any_model, photo, guidance)
         )
 
 
-def test_one_iteration_costs_as_much_as_none_and_leads_back_better():
+def test_one_iteration_costs_as_much_as_none_and_leads_back_better(embedded):
     """On a trained model: the eps of an untrained one jumps from step to step."""
-    model = nulltext.load()
+    model = embedded
     photo, caption = scene_photo(next(iter(held_out_scenes(1))), model)
     schedule, null = model.schedule(10), model.embed([""])
     guided = Guided(model, model.embed([caption]), 1.0)

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(here: Path) -> Run:
-    """Runs the command line in this process."""
+def run(here: Path, loaded_once: None) -> Run:
+    """Runs the command line in this process, on an embedded model that is loaded once for all commands."""
 
     def call(*args: object) -> Result:
         return CliRunner().invoke(app, [str(arg) for arg in args], env={"COLUMNS": "120"})
@@ -45,6 +46,26 @@ def run_json(run: Run) -> Callable[..., Mapping[str, Any]]:
         return json.loads(result.stdout)
 
     return call
+
+
+@pytest.fixture
+def measured_once(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Lets a command print again what it has measured with the same settings, without measuring it twice."""
+
+    def remember(module: str, name: str) -> None:
+        measure, kept = getattr(import_module(module), name), list[tuple[object, object]]()
+
+        def known(*args: object, **settings: object) -> object:
+            asked = args, {setting: value for setting, value in settings.items() if setting != "on_progress"}
+            for before, figures in kept:
+                if before == asked:
+                    return figures
+            kept.append((asked, measure(*args, **settings)))
+            return kept[-1][1]
+
+        monkeypatch.setattr(f"{module}.{name}", known)
+
+    return remember
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from nulltext import Blend, ModelIdentity, PromptToPrompt, contact_sheet
+from nulltext.cli.app import app
 from nulltext.cli.controls import read_blend, read_cross, read_share, read_weights
 from nulltext.cli.show import begin_with
 from nulltext.cli.sweep import vary
@@ -20,10 +22,18 @@ from nulltext.models.recommended import FILE, Recommended
 from nulltext.models.weights import recommended_in
 
 
+@pytest.fixture(scope="module")
+def cat(tmp_path_factory, photo, tiny):
+    path = tmp_path_factory.mktemp("cat") / "photo.safetensors"
+    arguments = ["invert", str(photo), "a red cat", "--model", str(tiny), "--steps", "3", "-o", str(path)]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    return path
+
+
 @pytest.fixture
-def inverted(run, photo, tiny):
-    assert run("invert", photo, "a red cat", "--model", tiny, "--steps", 3).exit_code == 0
-    return "photo.safetensors"
+def inverted(here, cat):
+    """A copy in the current folder."""
+    return shutil.copy(cat, here / cat.name).name
 
 
 @pytest.fixture

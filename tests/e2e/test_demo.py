@@ -8,7 +8,7 @@ from nulltext.cli.demo import EDITS, edited_scenes
 from nulltext.scenes.captions import caption
 from nulltext.scenes.world import HELD_OUT_SEEDS, Scene, sample_scene
 
-QUICK = ("--steps", 4, "--inner-steps", 1)
+QUICK = ("--steps", 2, "--inner-steps", 1)
 
 
 def test_demo_writes_an_inversion_file_for_each_picture_and_one_contact_sheet(run_json, here):

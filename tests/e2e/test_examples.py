@@ -1,6 +1,7 @@
 """The examples and the README do what they say."""
 
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -17,7 +18,19 @@ from nulltext.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+OWN_PHOTO = "own_photo_stable_diffusion.py"
 COMMANDS = [line.split("  #")[0].strip() for line in README.splitlines() if line.startswith("nulltext ")]
+
+
+@pytest.fixture
+def example(here, loaded_once, monkeypatch):
+    """Runs an example in this process, which has loaded everything."""
+
+    def call(name, *args):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, args)])
+        runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
+
+    return call
 
 
 def test_invert_and_edit(here, environment):
@@ -27,12 +40,11 @@ def test_invert_and_edit(here, environment):
     assert Image.open("blue.png").size == (128, 128)
 
 
-def test_own_photo_stable_diffusion(here, picture, tiny, environment):
+def test_own_photo_stable_diffusion(here, picture, tiny, example):
     picture.save("cat.png")
-    script = [sys.executable, ROOT / "examples/own_photo_stable_diffusion.py", "cat.png", "a cat", "a dog", "a red cat"]
-    settings = ["--model", tiny, "--device", "cpu", "--steps", "2"]
+    captions = ("a cat", "a dog", "a red cat")
     for _ in range(2):  # the second time from the file kept by the first
-        subprocess.run([*script, *settings], check=True, capture_output=True, env=environment)
+        example(OWN_PHOTO, "cat.png", *captions, "--model", tiny, "--device", "cpu", "--steps", 2)
     written = ["cat-a-dog.png", "cat-a-red-cat.png", "cat.png", "cat.safetensors"]
     assert sorted(path.name for path in here.iterdir()) == written
     assert Image.open("cat-a-red-cat.png").size == (96, 80)
@@ -40,18 +52,15 @@ def test_own_photo_stable_diffusion(here, picture, tiny, environment):
 
 @pytest.mark.parametrize("other", ["picture", "caption"])
 def test_own_photo_stable_diffusion_keeps_to_the_picture_and_caption_it_inverted(
-    other, here, picture, inverted, tiny, environment
+    other, here, picture, inverted, tiny, example, capsys
 ):
     (picture.rotate(90) if other == "picture" else picture).save("cat.png")
     shutil.copy(inverted, "cat.safetensors")
-    script = [sys.executable, ROOT / "examples/own_photo_stable_diffusion.py", "cat.png"]
     captions = ["a red ball" if other == "picture" else "a cat", "a blue ball"]
-    result = subprocess.run(
-        [*script, *captions, "--model", tiny, "--device", "cpu"],
-        check=False, capture_output=True, text=True, env=environment,
-    )  # fmt: skip
-    assert result.returncode == 2
-    assert "cat.safetensors is of another picture or caption" in result.stderr
+    with pytest.raises(SystemExit) as ended:
+        example(OWN_PHOTO, "cat.png", *captions, "--model", tiny, "--device", "cpu")
+    assert ended.value.code == 2
+    assert "cat.safetensors is of another picture or caption" in capsys.readouterr().err
     assert len(list(here.iterdir())) == 2
 
 

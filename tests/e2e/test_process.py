@@ -39,13 +39,14 @@ def test_help_of_no_command_imports_a_heavy_library(environment):
 import sys
 from typer.testing import CliRunner
 from nulltext.cli.app import app
-result = CliRunner().invoke(app, [*"{command}".split(), "--help"])
-assert result.exit_code == 0, result.output
-heavy = {{"torch", "numpy", "PIL", "diffusers", "transformers"}} & set(sys.modules)
-assert not heavy, heavy
+for command in sys.argv[1:]:
+    result = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert result.exit_code == 0, (command, result.output)
+    heavy = {"torch", "numpy", "PIL", "diffusers", "transformers"} & set(sys.modules)
+    assert not heavy, (command, heavy)
 """
-    for command in ("demo", "invert", "edit", "show", "generate", "train", "bench reconstruction", "bench model"):
-        subprocess.run([sys.executable, "-c", code.format(command=command)], check=True, env=environment)
+    commands = ("demo", "invert", "edit", "show", "generate", "train", "bench reconstruction", "bench model")
+    subprocess.run([sys.executable, "-c", code, *commands], check=True, env=environment)
 
 
 def test_json_is_all_there_is_on_stdout(here, photo, tiny, program, environment):

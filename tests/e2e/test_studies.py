@@ -217,7 +217,8 @@ def test_methods_of_inversion(run_json, here: Path):
     assert "<svg" in (here / "nulltext-bench" / "methods" / "report.html").read_text()
 
 
-def test_speed(run, run_json, here: Path):
+def test_speed(run, run_json, here: Path, measured_once):
+    measured_once("nulltext.bench.speed", "measure_speed")
     quick = ("--rounds", 1, "--batch", 2, "--steps", 2, "--inner-steps", 1, "--no-grow")
     record = run_json("bench", "speed", *quick)
     for name in ("parity_ratio", "batch2_ratio", "fast_ratio", "fast_batch2_ratio", "floor_share"):

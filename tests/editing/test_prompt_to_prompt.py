@@ -74,10 +74,9 @@ def test_the_same_caption_is_the_reconstruction(any_model, inversion, control, c
 @pytest.mark.parametrize(
     "control", [PromptToPrompt(), PromptToPrompt(kind="refine", blend=Blend("ball", "ball"))], ids=str
 )
-def test_on_the_embedded_model_the_same_caption_is_the_reconstruction(control):
-    embedded = nulltext.load()
+def test_on_the_embedded_model_the_same_caption_is_the_reconstruction(control, embedded):
     scene = Scene(things=(Thing(shape="ball", color="red"),), ground="grass", time="sunny")
-    inversion = NullText(steps=10, inner_steps=2)(embedded, *scene_photo(scene, embedded))
+    inversion = NullText(steps=4, inner_steps=2)(embedded, *scene_photo(scene, embedded))
     edit = control(embedded, inversion, inversion.caption)
     torch.testing.assert_close(edit.pixels, reconstruct(embedded, inversion), rtol=0, atol=1e-4)
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from nulltext import Inversion, load, reconstruct
+from nulltext import Inversion, reconstruct
 from nulltext.inversion import storage
 from nulltext.metrics import psnr
 from nulltext.pictures import to_pixels
@@ -21,9 +21,9 @@ GOLDEN = Path(__file__).with_name("golden")
 FILES = sorted(path.name for path in GOLDEN.glob("*.safetensors"))
 
 
-@pytest.fixture(scope="module")
-def scenes():
-    return load("scenes", device="cpu")
+@pytest.fixture
+def scenes(embedded):
+    return embedded
 
 
 def test_there_are_files_of_every_version():

@@ -82,9 +82,9 @@ def algorithm_1(model, pixels, caption, *, steps, inner_steps, w, rates, stops):
 )
 def test_follows_algorithm_1(any_model, photo, method, rates, stops):
     expected_pivot, expected_nulls, _ = algorithm_1(
-        any_model, photo.pixels, CAPTION, steps=10, inner_steps=5, w=7.5, rates=rates, stops=stops
+        any_model, photo.pixels, CAPTION, steps=5, inner_steps=4, w=7.5, rates=rates, stops=stops
     )
-    inversion = method(steps=10, inner_steps=5)(any_model, photo, CAPTION)
+    inversion = method(steps=5, inner_steps=4)(any_model, photo, CAPTION)
     torch.testing.assert_close(inversion.pivot, expected_pivot, rtol=0, atol=1e-4)
     torch.testing.assert_close(inversion.nulls, expected_nulls, rtol=0, atol=1e-4)
 
@@ -131,8 +131,8 @@ def test_ends_nearer_to_the_picture_than_ddim_under_guidance(any_model, photo):
         z0 = sample(guided, inversion.schedule, inversion.pivot[:1], step_nulls(any_model, inversion))
         return F.mse_loss(z0, inversion.pivot[-1:]).item()
 
-    nulled = NullText(steps=10)(any_model, photo, CAPTION)
-    plain = DDIM(steps=10)(any_model, photo, CAPTION)
+    nulled = NullText(steps=5)(any_model, photo, CAPTION)
+    plain = DDIM(steps=5)(any_model, photo, CAPTION)
     assert torch.equal(nulled.pivot, plain.pivot)
     assert error(nulled) < 0.5 * error(plain)
 

@@ -31,15 +31,15 @@ from nulltext.errors import (
 
 CAPTIONS = ("a red ball on grass", "a cat", "a photo of a dog on grass", "a blue ball", "grass")
 METHODS = (
-    DDIM(steps=4),
-    DirectInversion(steps=4),
-    NullText(steps=4, inner_steps=3, guidance=3.0),
-    GlobalNullText(steps=4, inner_steps=2, guidance=3.0),
-    RandomPivot(steps=4, inner_steps=2, guidance=3.0),
-    NoPivot(steps=4, inner_steps=2, guidance=3.0),
-    OpenLoop(steps=4, inner_steps=2, guidance=3.0),
-    TextualInversion(steps=4, inner_steps=2, guidance=3.0),
-    TextualInversion(steps=4, inner_steps=2, guidance=3.0, pivot=True),
+    DDIM(steps=2),
+    DirectInversion(steps=2),
+    NullText(steps=2, inner_steps=2, guidance=3.0),
+    GlobalNullText(steps=2, inner_steps=2, guidance=3.0),
+    RandomPivot(steps=2, inner_steps=2, guidance=3.0),
+    NoPivot(steps=2, inner_steps=2, guidance=3.0),
+    OpenLoop(steps=2, inner_steps=2, guidance=3.0),
+    TextualInversion(steps=2, inner_steps=2, guidance=3.0),
+    TextualInversion(steps=2, inner_steps=2, guidance=3.0, pivot=True),
 )
 
 
@@ -70,10 +70,10 @@ def same(one, other):
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: f"{type(method).__name__}{getattr(method, 'pivot', '')}")
 def test_a_result_does_not_depend_on_its_neighbours(model, pictures, method):
-    """Two at once, five pictures: every one has had others beside it, and others have taken a place that was left."""
-    together = dict(invert_together(model, method, pictures, at_once=2))
-    assert sorted(together) == [0, 1, 2, 3, 4]
-    for index, (photo, caption) in enumerate(pictures):
+    """Two at once, three pictures: each has another beside it, and the third takes a place that was left."""
+    together = dict(invert_together(model, method, pictures[:3], at_once=2))
+    assert sorted(together) == [0, 1, 2]
+    for index, (photo, caption) in enumerate(pictures[:3]):
         same(together[index], method(model, photo, caption))
 
 

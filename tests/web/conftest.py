@@ -10,6 +10,8 @@ from gradio.context import LocalContext
 from PIL import Image
 from starlette.testclient import TestClient
 
+from nulltext.models.base import Model
+from nulltext.models.loading import EMBEDDED
 from nulltext.pictures import to_image
 from nulltext.scenes.captions import caption
 from nulltext.scenes.renderer import render
@@ -60,8 +62,9 @@ def limits() -> Limits:
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory, limits: Limits) -> Iterator[Workshop]:
+def workshop(tmp_path_factory: pytest.TempPathFactory, limits: Limits, embedded: Model) -> Iterator[Workshop]:
     made = Workshop(tmp_path_factory.mktemp("web"), limits=limits, device="cpu")
+    made._loaded[EMBEDDED] = embedded
     yield made
     made.close()
 

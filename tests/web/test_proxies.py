@@ -98,7 +98,13 @@ def placed(server, port, behind):
     return server
 
 
-@pytest.fixture(params=["at the root", "below a path", "two proxies", "below, path taken off", "below, $host"])
+SECOND_PROOFS = ("at the root", "below, path taken off", "below, $host")
+"""The root is behind two proxies as well, and the others differ by a line from the path below."""
+
+
+@pytest.fixture(
+    params=["below a path", "two proxies", *(pytest.param(name, marks=pytest.mark.slow) for name in SECOND_PROOFS)]
+)
 def address(request, upstream, tmp_path):
     """Where the page is, of a proxy set up as asked."""
     outer, inner = free_port(), free_port()

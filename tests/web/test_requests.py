@@ -172,7 +172,7 @@ CASES = {
 
 
 @pytest.fixture
-def make(workshop, person, sample, said):
+def make(workshop, person, sample, said, loaded_once):
     """Inverts and edits as the page does."""
 
     def call(name, inversion, edit):
@@ -238,7 +238,7 @@ def test_the_command_of_a_chain_names_a_mask_that_can_be_had(make):
     assert words[words.index("--mask") + 1] in [name for _, name in edited.masks]
 
 
-def test_the_code_of_an_inversion_that_was_kept(workshop, person, sample, said, tmp_path, monkeypatch):
+def test_the_code_of_an_inversion_that_was_kept(workshop, person, sample, said, tmp_path, monkeypatch, loaded_once):
     """Who gives one may not have the picture."""
     job = workshop.invert(person, sample, "photo.png", InversionRequest(caption=said, steps=2))
     data = workshop.people.path(person, made(job).number).read_bytes()

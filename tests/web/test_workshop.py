@@ -34,7 +34,7 @@ from nulltext.web.running import previewing, stopping
 from nulltext.web.workshop import STRIP, Workshop, png
 
 SOON = 60.0
-STEPS = 5
+STEPS = 3
 
 
 def done(job):
@@ -57,11 +57,6 @@ def blue(said):
 def inverted(workshop, person, sample, asked):
     """From the cache in all tests but the first."""
     return done(workshop.invert(person, sample, "photo.png", asked))
-
-
-@pytest.fixture
-def embedded(workshop):
-    return workshop.model("scenes")
 
 
 def waiting(gate):
@@ -350,7 +345,7 @@ def test_a_running_inversion_is_cancelled_and_leaves_nothing(workshop, person, s
     assert job.wait(0.5)
     assert job.state == "cancelled"
     handle.remove()
-    following = workshop.invert(person, sample, "a.png", InversionRequest(caption=said, steps=3))
+    following = workshop.invert(person, sample, "a.png", InversionRequest(caption=said, steps=6))
     done(following)
     assert dict(embedded.denoiser._forward_pre_hooks) == hooks
     new = {*(workshop.people.root / "inversions").iterdir()} - before

@@ -44,7 +44,7 @@ def render_shards(
         folder: Where the shards lie; made if missing.
         count: How many shards there must be.
         size: Pictures in each.
-        workers: Processes; one a core when not given.
+        workers: Processes, at most; as many as there are cores when not given.
         on_progress: Told of every shard.
 
     Returns:
@@ -57,7 +57,7 @@ def render_shards(
     if not missing:
         return paths
     on_progress(Progress(phase="render", step=count - len(missing), total=count))
-    with processes(workers or os.cpu_count() or 1) as pool:
+    with processes(min(workers or os.cpu_count() or 1, len(missing))) as pool:
         for done, _ in enumerate(pool.imap_unordered(_render_shard, missing), count - len(missing) + 1):
             on_progress(Progress(phase="render", step=done, total=count))
     return paths
