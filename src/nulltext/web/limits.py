@@ -110,8 +110,12 @@ class Limits:
                 "picture down, or save it as a JPEG."
             )
 
-    def check_picture(self, data: bytes) -> None:
+    def check_picture(self, data: bytes, name: str = "the picture") -> None:
         """Refuses a picture that is too large, before its pixels are decoded.
+
+        Args:
+            data: Its file.
+            name: What it is called where it is refused.
 
         Raises:
             UploadTooLargeError: The file is too large.
@@ -119,17 +123,22 @@ class Limits:
             ImageTooLargeError: It has too many pixels, or too many on one side.
         """
         self.check_upload(len(data))
-        self.check_size(*decode("the picture", data).size)
+        self.check_size(*decode(name, data).size, name)
 
-    def check_size(self, width: int, height: int) -> None:
+    def check_size(self, width: int, height: int, name: str = "the picture") -> None:
         """Refuses a picture of too many pixels.
+
+        Args:
+            width: Its pixels on one side.
+            height: And on the other.
+            name: What it is called where it is refused.
 
         Raises:
             ImageTooLargeError: It has too many, or too many on one side.
         """
         if max(width, height) > self.side or width * height > self.pixels:
             raise ImageTooLargeError(
-                f"the picture is {width} x {height}; expected at most {self.side} on a side and "
+                f"{name} is {width} x {height}; expected at most {self.side} on a side and "
                 f"{self.pixels / 1e6:g} million pixels altogether. Scale it down first."
             )
 
