@@ -33,6 +33,7 @@ class Limits:
         inner_steps: The most optimiser steps at each of them, N; more are refused.
         jobs: How many jobs a person may have waiting and under way; one more is refused until one is over.
         waiting: How many jobs of all people may wait; one more is refused until one is over.
+        connections: How many connections one address may have open; one more is closed at once.
         share: Which share one address may have of all places to wait, of the memory, and of the disk for results. One
             more job is refused; of what is kept the oldest of that address goes.
         results: Of how many of a person's last jobs the results can be asked for; older ones are forgotten.
@@ -57,6 +58,7 @@ class Limits:
     inner_steps: int = 50
     jobs: int = 3
     waiting: int = 100
+    connections: int = 100
     share: float = 0.25
     results: int = 20
     result_seconds: float = 3600
@@ -123,9 +125,9 @@ class Limits:
             ImageTooLargeError: It has too many pixels, or too many on one side.
         """
         self.check_upload(len(data))
-        self.check_size(*decode(name, data).size, name)
+        self.check_size(*decode(name, data).size, name=name)
 
-    def check_size(self, width: int, height: int, name: str = "the picture") -> None:
+    def check_size(self, width: int, height: int, *, name: str = "the picture") -> None:
         """Refuses a picture of too many pixels.
 
         Args:
