@@ -112,6 +112,7 @@ def build(
         most_bytes=limits.request_bytes,
         json_bytes=2 * limits.upload_bytes,
         hosts=hosts,
+        functions=frozenset(laid_out.blocks.fns),
     )
     bounded = Incoming(gate, limits, lambda size: workshop.people.disk.grew("uploads", size))
     arrived: Any = ProxyHeadersMiddleware(cast("Any", Arrived(bounded, root)), list(proxies))  # with types of its own
