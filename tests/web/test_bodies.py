@@ -196,3 +196,11 @@ def test_a_url_is_known_as_its_path():
         assert names_only_files_of({"path": "/up/a b.png", "url": url}, knows)
     for url in ("/up/a b.png", "gradio_api/file=/up/a b.png", "/gradio_api/file=/up/../a", 5):
         assert not names_only_files_of({"url": url}, knows)
+
+
+@pytest.mark.parametrize("number", [99_999, -1, None, "0", True, [0], 0.5])
+@pytest.mark.parametrize("path", ["queue/join", "run/predict"])
+def test_what_the_page_cannot_do_is_refused(client, path, number):
+    answer = client.post(f"/gradio_api/{path}", json={"data": [], "fn_index": number, "session_hash": "nothing"})
+    assert answer.status_code == 400
+    assert "the page can do" in answer.json()["detail"]

@@ -11,18 +11,21 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
+from nulltext.decoding import header
 from nulltext.editing.blend import Blend
-from nulltext.errors import SettingError, TooManyJobsError
+from nulltext.errors import ImageDecodeError, SettingError, TooManyJobsError
 from nulltext.models.recommended import Recommended
-from nulltext.pictures import open_image
+from nulltext.pictures import grey_mask, open_image, open_mask
 from nulltext.progress import Progress
+from nulltext.web import opening
+from nulltext.web.api import STATUS
 from nulltext.web.clients import Client
 from nulltext.web.incoming import Incoming
 from nulltext.web.jobs import Jobs
 from nulltext.web.limits import Limits
-from nulltext.web.opening import small_mask
+from nulltext.web.opening import open_small_mask, open_thumbnail, small_mask, turn
 from nulltext.web.people import PARTS, People
 from nulltext.web.requests import EditRequest, InversionRequest
 from nulltext.web.results import Inverted
@@ -227,6 +230,57 @@ def test_a_mask_of_another_shape_is_refused_by_its_header(client, sample, said, 
     answer = client.post("/api/edits", json={"job": number, "caption": said, "mask": mask})
     assert answer.status_code == 400
     assert "3000 x 3000; expected the photograph's 160 x 128" in answer.json()["detail"]
+
+
+def test_pictures_are_opened_one_at_a_time(encode, monkeypatch):
+    monkeypatch.setattr("nulltext.web.opening._TURN", 0.01)
+    data = encode(Image.new("L", (8, 8)), "PNG")
+    with turn(), pytest.raises(TooManyJobsError, match="being opened"):
+        open_thumbnail(data)
+    monkeypatch.setattr("nulltext.web.opening._waiting", threading.BoundedSemaphore(1))
+    opening._waiting.acquire()
+    with pytest.raises(TooManyJobsError):
+        open_thumbnail(data)
+    opening._waiting.release()
+    assert open_thumbnail(data).size == (8, 8)
+    assert STATUS[TooManyJobsError] == 429
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "P", "I;16"])
+def test_a_mask_becomes_grey_in_fewer_copies(encode, mode):
+    rough = Image.effect_noise((40, 30), 90)
+    bands = [rough.rotate(90 * turned) for turned in range(4)]
+    made = Image.merge("RGBA", bands) if mode in {"RGBA", "RGB", "P"} else Image.merge("LA", bands[:2])
+    made = made.convert("L").convert(mode) if mode == "I;16" else made.convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # on its side
+    data = encode(made, "PNG", exif=exif)
+    expected, got = grey_mask(open_mask(header(data))), opening._grey(header(data))
+    assert got.size == expected.size == (30, 40)
+    assert ImageChops.difference(got, expected).getextrema()[1] <= 2
+
+
+def test_a_mask_is_not_opened_for_who_has_no_place(client, sample, said, encode, monkeypatch, workshop):
+    answer = client.post("/api/inversions", files={"picture": ("a.png", sample)}, data={"caption": said, "steps": "2"})
+    number = answer.json()["job"]
+    while client.get(f"/api/jobs/{number}").json()["state"] != "done":
+        time.sleep(0.02)
+    monkeypatch.setattr("nulltext.web.api._mask", lambda *_: pytest.fail("it was opened"))
+    monkeypatch.setattr(workshop.jobs, "check", refused)
+    assert client.post("/api/edits", json={"job": number, "caption": said, "mask": ""}).status_code == 429
+    answer = client.post("/api/inversions", files={"picture": ("a.png", sample)}, data={"caption": said, "steps": "2"})
+    assert answer.status_code == 429
+
+
+def refused(person, client):
+    raise TooManyJobsError("no place")
+
+
+@pytest.mark.parametrize("kind", [None, "EPS"])
+def test_a_mask_that_is_no_picture_is_called_a_mask(encode, kind):
+    data = b"" if kind is None else encode(Image.new("RGB", (160, 128)), kind)
+    with pytest.raises(ImageDecodeError, match=r"^the mask is"):
+        open_small_mask(data, inverted_of(160, 128, (128, 128)), Limits())
 
 
 def test_a_waiting_edit_holds_its_mask_alone(workshop, person, sample, said):

@@ -332,3 +332,22 @@ def test_a_phase_outside_of_the_plan_or_no_steps(jobs):
     assert told.wait(SOON)
     assert job.seconds_left is None
     go.set()
+
+
+def test_a_job_that_is_used_is_among_the_last_again(jobs):
+    first = jobs.submit("ann", lambda _: 1)
+    assert first.wait(SOON)
+    for _ in range(2 * Limits().results):
+        jobs.use(first)
+        assert jobs.submit("ann", lambda _: 2).wait(SOON)
+    jobs.forget()
+    assert jobs.get("ann", first.number) is first
+
+
+def test_a_place_is_asked_for_before_anything_is_done(jobs, busy):
+    jobs.check("ann")
+    for _ in range(Limits().jobs):
+        jobs.submit("ann", lambda _: 1)
+    with pytest.raises(TooManyJobsError, match="of your jobs"):
+        jobs.check("ann")
+    jobs.check("ben")

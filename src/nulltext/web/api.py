@@ -137,9 +137,10 @@ def router(workshop: Workshop) -> APIRouter:
         fit: Annotated[Fit, Form(description="How the picture is brought to the model's size.")] = "crop",
     ) -> Started:
         """Starts an inversion, or opens one that was kept; ask for the job until it is done."""
+        person, client = request.state.person, client_of(request.state)
+        workshop.jobs.check(person, client)
         data, name = picture.file.read(workshop.limits.inversion_bytes + 1), picture.filename or "picture.png"
         check_text("the file's name", name, MOST_NAME)
-        person, client = request.state.person, client_of(request.state)
         if is_inversion(data, name):
             return Started(job=workshop.open_inversion(person, data, name, client).number)
         asked = InversionRequest(
@@ -156,15 +157,18 @@ def router(workshop: Workshop) -> APIRouter:
     @api.post("/edits", status_code=HTTPStatus.ACCEPTED, summary="Edit a picture that was inverted")
     def edit(request: Request, body: EditBody) -> Started:
         """Starts an edit; ask for the job until it is done."""
-        person: str = request.state.person
-        inverted = workshop.jobs.get(person, body.job).result
+        person, client = request.state.person, client_of(request.state)
+        inversion = workshop.jobs.get(person, body.job)
+        inverted = inversion.result
         if not isinstance(inverted, Inverted):
             raise SettingError("the job is no inversion, or is not done; expected the number of one that is. Wait.")
+        workshop.jobs.check(person, client)
+        workshop.jobs.use(inversion)
         fields = body.model_dump(exclude={"job", "mask", "before", "places"})
         one = EditRequest(**fields, places=tuple(body.places), mask=_mask(workshop, inverted, body.mask))
         before = [replace(one, caption=caption, places=(), mask=None, vary="") for caption in body.before]
         asked = replace(one, before=tuple(before))
-        return Started(job=workshop.edit(person, inverted, asked, client_of(request.state)).number)
+        return Started(job=workshop.edit(person, inverted, asked, client).number)
 
     @api.get("/jobs/{number}", summary="How far a job is")
     def status(request: Request, number: Number) -> JobStatus:

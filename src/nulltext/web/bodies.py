@@ -16,6 +16,8 @@ PAGE: dict[str, str] = {
     "/gradio_api/reset": JSON,
 }
 """To what the page sends something, and of which type. Its library takes more, in more ways; nothing else is let in."""
+CALLS = ("/queue/join", "/run/predict")
+"""Which of these ask for one of the page's functions."""
 PAGE_BYTES = 2**20
 """The largest JSON that the page sends: captions, numbers and the names of files."""
 MOST_PARTS = 10_000

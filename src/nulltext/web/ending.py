@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import final
@@ -11,6 +12,8 @@ import uvicorn
 
 SECONDS = 4.5
 """After so many seconds from being told to end, the process is gone; the orderly end takes less."""
+_SAID = 0.9
+"""After this share of them the server says so and leaves, as long as Python can still do that."""
 _log = logging.getLogger(__name__)
 
 
@@ -26,13 +29,21 @@ class EndingServer(uvicorn.Server):
             seconds: How long the end may take.
         """
         super().__init__(config)
-        self._seconds = seconds
+        self._seconds, self._told = seconds, False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Told to end: a thread of its own sees to it, as the event loop may never come back."""
-        watch = threading.Timer(self._seconds, _leave, (sig,))
-        watch.daemon = True
-        watch.start()
+        """Told to end: from now on the kernel counts the seconds.
+
+        The event loop may never come back, and no thread runs while Python itself ends, or C code holds its lock.
+        """
+        if not self._told:  # told again, it has no longer
+            self._told = True
+            if sys.platform != "win32":
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.setitimer(signal.ITIMER_REAL, self._seconds)
+            watch = threading.Timer(_SAID * self._seconds, _leave, (sig,))
+            watch.daemon = True
+            watch.start()
         super().handle_exit(sig, frame)
 
 

@@ -12,6 +12,7 @@ from typing import final
 from nulltext.errors import SettingError
 from nulltext.web.clients import Client, address_of, is_here
 from nulltext.web.gate import App, Message, Receive, Scope, Send
+from nulltext.web.limits import Limits
 
 _ROOT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _OWN = ("/api", "/gradio_api")
@@ -53,15 +54,21 @@ def read_proxies(given: Sequence[str]) -> tuple[str, ...]:
 
 @final
 class Peer:
-    """Before the proxies' headers are read: looks at the connection itself, and drops the headers of strangers."""
+    """Before the proxies' headers are read: looks at the connection itself, and drops the headers of strangers.
 
-    def __init__(self, app: App, proxies: Sequence[str]) -> None:
+    Attributes:
+        connections: How many connections one address may have, but for proxies that are trusted.
+    """
+
+    def __init__(self, app: App, proxies: Sequence[str], connections: int = Limits.connections) -> None:
         """Stands before an app.
 
         Args:
             app: The app.
             proxies: Addresses and networks of the proxies that are trusted.
+            connections: How many connections one address may have.
         """
+        self.connections = connections
         self._app, self._trusted = app, [ipaddress.ip_network(proxy) for proxy in proxies]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,17 +78,18 @@ class Peer:
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host, port = scope.get("client") or ("", 0)
-        host = host.removeprefix("::ffff:") if "." in host else host  # how a socket of IPv6 calls one of IPv4
-        proxied = self._trusts(host)
+        host = _plain(host)
+        proxied = self.trusts(host)
         state = {**scope.get("state", {}), "proxied": proxied, "here": not proxied and is_here(scope, headers)}
         scope = {**scope, "client": (host, port), "state": state}
         if not proxied:
             scope["headers"] = [pair for pair in scope["headers"] if not pair[0].lower().startswith(b"x-forwarded-")]
         await self._app(scope, receive, send)
 
-    def _trusts(self, host: str) -> bool:
+    def trusts(self, host: str) -> bool:
+        """Whether an address is that of a proxy that is trusted."""
         try:
-            address = ipaddress.ip_address(host)
+            address = ipaddress.ip_address(_plain(host))
         except ValueError:
             return False
         return any(address in network for network in self._trusted)
@@ -130,6 +138,11 @@ class Below:
             path = root + scope["path"]
             scope = {**scope, "path": path, "raw_path": path.encode()}
         await self._app(scope, receive, send)
+
+
+def _plain(host: str) -> str:
+    """An address as itself, however a socket of IPv6 calls one of IPv4."""
+    return host.removeprefix("::ffff:") if "." in host else host
 
 
 def _at_once(send: Send) -> Send:

@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, cast, final
 from urllib.parse import parse_qs
@@ -121,6 +121,7 @@ class Gate:
         most_bytes: float = float("inf"),
         json_bytes: float = float("inf"),
         hosts: Sequence[str] | None = None,
+        functions: Container[object] | None = None,
     ) -> None:
         """Stands before an app.
 
@@ -132,9 +133,10 @@ class Gate:
             json_bytes: The largest body of JSON, which is held in memory.
             hosts: Under which names it may be asked, see `nulltext.web.hosts`; None for any. A page elsewhere could
                 give a name of its own to this machine, and ask in its visitor's place.
+            functions: The numbers of what the page can do; None for any.
         """
         self.app, self.told, self.most_bytes, self._hosts = app, told, most_bytes, hosts
-        self._json_bytes = json_bytes
+        self._json_bytes, self._functions = json_bytes, functions
         self._sessions: dict[bytes, str] = {}
         self._auth = None if auth is None else "Basic " + base64.b64encode(":".join(auth).encode()).decode()
 
@@ -160,7 +162,7 @@ class Gate:
         extra = [*_HEADERS, *([] if known else [_cookie(person, scope)])]
         receive = self._bounded(receive)
         if scope["method"] not in _ASKING and "json" in headers.get("content-type", "").lower():
-            body = await self._json(receive, person, page=page)
+            body = await self._json(receive, person, path, page=page)
             if not isinstance(body, bytes):
                 await _refuse(send, *body)
                 return
@@ -199,7 +201,7 @@ class Gate:
             return None if theirs else (403, "This file is not yours, or is gone.")
         return (404, "There is nothing here.") if path.startswith(_CLOSED) else None
 
-    async def _json(self, receive: Receive, person: str, *, page: bool) -> bytes | tuple[int, str]:
+    async def _json(self, receive: Receive, person: str, path: str, *, page: bool) -> bytes | tuple[int, str]:
         """A body of JSON, rewritten so that it can be read in one way only; or why it is not let through.
 
         The page's library opens every file that JSON names to it, wherever that lies.
@@ -217,6 +219,10 @@ class Gate:
             session = cast("dict[str, Any]", value).get("session_hash") if isinstance(value, dict) else None
             if session is not None and (not isinstance(session, str) or self._whose(session, person) != person):
                 return 403, "This page is not yours."
+            if self._functions is not None and path.endswith(bodies.CALLS):
+                asked = cast("dict[str, Any]", value).get("fn_index") if isinstance(value, dict) else None
+                if type(asked) is not int or asked not in self._functions:
+                    return 400, "This is nothing that the page can do. Load it again."
         return body
 
     def _whose(self, session: str, person: str) -> str:

@@ -16,7 +16,7 @@ from nulltext.errors import Cancelled, JobNotFoundError, NulltextError
 from nulltext.progress import Progress
 from nulltext.web.clients import NOBODY, Client
 from nulltext.web.limits import Limits
-from nulltext.web.places import check_place
+from nulltext.web.places import Asked, Asking, check_place
 from nulltext.web.shelf import Held, too_many
 from nulltext.web.sizes import size_of
 
@@ -43,6 +43,7 @@ class Job(Generic[Result]):
         preview: What the picture looks like so far, if anything can be seen.
         result: What it made, once it is done.
         message: What went wrong, in a sentence, if it failed.
+        ended: When it ended, or was last used after that.
         client: Where it was asked for.
         size: Bytes of what it was given, as long as it holds them.
         weight: Bytes of what it made, once it is over.
@@ -213,12 +214,24 @@ class Jobs:
         job.uses = uses
         with self._changed:
             self._forget()
-            self._waiting = [waiting for waiting in self._waiting if not waiting.over]
-            check_place(self._limits, job, self._waiting, self._running)
+            self._check(job)
             self._jobs[job.number] = job
             self._waiting.append(job)
             self._changed.notify_all()
         return job
+
+    def check(self, person: str, client: Client = NOBODY) -> None:
+        """Refuses work for which there is no place as it is, before anything is done for it.
+
+        Raises:
+            TooManyJobsError: As for `submit`.
+        """
+        with self._changed:
+            self._check(Asked(person=person, client=client))
+
+    def _check(self, job: Asking) -> None:
+        self._waiting = [waiting for waiting in self._waiting if not waiting.over]
+        check_place(self._limits, job, self._waiting, self._running)
 
     def used(self) -> frozenset[Path]:
         """Files that jobs which are not over need."""
@@ -245,7 +258,7 @@ class Jobs:
     def _forget(self) -> None:
         now, limits = time.monotonic(), self._limits
         by_person: dict[str, list[str]] = {}
-        for job in self._jobs.values():
+        for job in sorted(self._jobs.values(), key=_ended):
             if job.ended is not None and now - job.ended < limits.result_seconds:
                 by_person.setdefault(job.person, []).append(job.number)
         kept = {number for own in by_person.values() for number in own[-limits.results :]}
@@ -268,6 +281,12 @@ class Jobs:
                 "within the last hour. Start it again."
             )
         return job
+
+    def use(self, job: Job[Any]) -> None:
+        """Makes a job that is over the last of its person's again, as something goes on from it."""
+        with self._changed:
+            if job.ended is not None:
+                job.ended = time.monotonic()
 
     def position(self, job: Job[Result]) -> int:
         """How many jobs are before it; 0 while it runs, or once it is over."""

@@ -33,6 +33,7 @@ class Limits:
         inner_steps: The most optimiser steps at each of them, N; more are refused.
         jobs: How many jobs a person may have waiting and under way; one more is refused until one is over.
         waiting: How many jobs of all people may wait; one more is refused until one is over.
+        connections: How many connections one address may have open; one more is closed at once.
         share: Which share one address may have of all places to wait, of the memory, and of the disk for results. One
             more job is refused; of what is kept the oldest of that address goes.
         results: Of how many of a person's last jobs the results can be asked for; older ones are forgotten.
@@ -57,6 +58,7 @@ class Limits:
     inner_steps: int = 50
     jobs: int = 3
     waiting: int = 100
+    connections: int = 100
     share: float = 0.25
     results: int = 20
     result_seconds: float = 3600
@@ -110,8 +112,12 @@ class Limits:
                 "picture down, or save it as a JPEG."
             )
 
-    def check_picture(self, data: bytes) -> None:
+    def check_picture(self, data: bytes, name: str = "the picture") -> None:
         """Refuses a picture that is too large, before its pixels are decoded.
+
+        Args:
+            data: Its file.
+            name: What it is called where it is refused.
 
         Raises:
             UploadTooLargeError: The file is too large.
@@ -119,17 +125,22 @@ class Limits:
             ImageTooLargeError: It has too many pixels, or too many on one side.
         """
         self.check_upload(len(data))
-        self.check_size(*decode("the picture", data).size)
+        self.check_size(*decode(name, data).size, name=name)
 
-    def check_size(self, width: int, height: int) -> None:
+    def check_size(self, width: int, height: int, *, name: str = "the picture") -> None:
         """Refuses a picture of too many pixels.
+
+        Args:
+            width: Its pixels on one side.
+            height: And on the other.
+            name: What it is called where it is refused.
 
         Raises:
             ImageTooLargeError: It has too many, or too many on one side.
         """
         if max(width, height) > self.side or width * height > self.pixels:
             raise ImageTooLargeError(
-                f"the picture is {width} x {height}; expected at most {self.side} on a side and "
+                f"{name} is {width} x {height}; expected at most {self.side} on a side and "
                 f"{self.pixels / 1e6:g} million pixels altogether. Scale it down first."
             )
 

@@ -1,12 +1,14 @@
-"""Pictures that strangers send, decoded a few at a time and kept no larger than they are of use."""
+"""Pictures that strangers send, decoded one at a time and kept no larger than they are of use."""
 
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 
-from PIL import Image
+from PIL import Image, ImageChops, ImageOps
 
 from nulltext.decoding import decode, read
-from nulltext.errors import ImageError
+from nulltext.errors import ImageDecodeError, ImageError, TooManyJobsError
 from nulltext.pictures import check_mask_size, grey_mask, open_mask
 from nulltext.web.limits import Limits
 from nulltext.web.requests import EditRequest
@@ -15,8 +17,33 @@ from nulltext.web.results import Inverted
 MASK_DETAIL = 4
 """A mask is kept at so many times the detail that the model works in: finer than any edge that it can follow."""
 
-_decoding = threading.BoundedSemaphore(2)
+_TURN = 3.0
+"""So many seconds a picture waits for its turn to be decoded."""
+_decoding = threading.BoundedSemaphore(1)
 """A picture of the largest size takes a few hundred megabytes for the moment in which it is decoded."""
+_waiting = threading.BoundedSemaphore(8)
+"""Who waits for a turn holds one of the server's few threads; the others are for other requests."""
+
+
+@contextmanager
+def turn() -> Generator[None]:
+    """Waits until no other picture is decoded.
+
+    Raises:
+        TooManyJobsError: Too many others wait, or it takes too long.
+    """
+    got = False
+    if _waiting.acquire(blocking=False):
+        try:
+            got = _decoding.acquire(timeout=_TURN)
+        finally:
+            _waiting.release()
+    if not got:
+        raise TooManyJobsError("many pictures are being opened; expected fewer at a time. Try again in a moment.")
+    try:
+        yield
+    finally:
+        _decoding.release()
 
 
 def thumbnail(picture: Image.Image) -> Image.Image:
@@ -31,8 +58,9 @@ def open_thumbnail(data: bytes) -> Image.Image:
 
     Raises:
         ImageError: It is truncated or damaged.
+        TooManyJobsError: Too many others are being opened.
     """
-    with _decoding:
+    with turn():
         return thumbnail(read(data)[0])
 
 
@@ -42,9 +70,10 @@ def open_paint(data: bytes, limits: Limits) -> Image.Image:
     Raises:
         ImageError: It is no picture, too large or damaged.
         UploadTooLargeError: The file is too large.
+        TooManyJobsError: Too many others are being opened.
     """
-    limits.check_picture(data)
-    with _decoding:
+    limits.check_picture(data, "the paint")
+    with turn():
         return open_mask(decode("the paint", data))
 
 
@@ -54,8 +83,9 @@ def open_small_mask(data: bytes, inverted: Inverted, limits: Limits) -> Image.Im
     Raises:
         ImageError: It is no picture, too large, of another shape, or damaged.
         UploadTooLargeError: The file is too large.
+        TooManyJobsError: Too many others are being opened.
     """
-    limits.check_picture(data)
+    limits.check_picture(data, "the mask")
     mask = decode("the mask", data)
     try:
         check_mask_size(
@@ -63,8 +93,27 @@ def open_small_mask(data: bytes, inverted: Inverted, limits: Limits) -> Image.Im
         )  # it may lie on its side, which not every format says first
     except ImageError:
         check_mask_size(mask.size, inverted.size)
-    with _decoding:
-        return small_mask(open_mask(mask), inverted)
+    with turn():
+        return small_mask(_grey(mask), inverted)
+
+
+def _grey(mask: Image.Image) -> Image.Image:
+    """A mask as `grey_mask(open_mask(mask))` has it to a level or two, without as many copies of its full size.
+
+    Raises:
+        ImageError: It is truncated or damaged.
+    """
+    plain = mask.mode in {"1", "L", "RGB"} and not mask.has_transparency_data
+    if not plain and mask.mode not in {"LA", "RGBA"}:
+        return grey_mask(open_mask(mask))
+    try:
+        ImageOps.exif_transpose(mask, in_place=True)
+        grey = mask.convert("L")
+        return grey if plain else ImageChops.multiply(grey, mask.getchannel("A"))
+    except Exception as error:  # as in `decoding.read`
+        raise ImageDecodeError(
+            f"the mask is truncated or damaged: {error}. Expected a whole picture; draw or export it again."
+        ) from error
 
 
 def small_mask(mask: Image.Image, inverted: Inverted) -> Image.Image:

@@ -1,7 +1,8 @@
 """Who may put one more job into the queue, so that nobody takes all places and all memory."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, final
 
 from nulltext.errors import TooManyJobsError
 from nulltext.web.clients import Client
@@ -30,6 +31,17 @@ class Asking(Protocol):
     def over(self) -> bool:
         """Whether it is done, failed or cancelled."""
         ...
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A job that is still to be made, and holds nothing yet."""
+
+    person: str
+    client: Client
+    size: int = 0
+    over: bool = False
 
 
 def check_place(limits: Limits, job: Asking, waiting: Sequence[Asking], running: Asking | None) -> None:

@@ -13,7 +13,7 @@ from typing import Any, cast
 from nulltext import __version__
 from nulltext.errors import NulltextError, SettingError
 from nulltext.web.entrance import Arrived, Below, Peer
-from nulltext.web.gate import App, Gate, Told
+from nulltext.web.gate import Gate, Told
 from nulltext.web.incoming import Incoming
 from nulltext.web.workshop import Workshop
 
@@ -31,7 +31,7 @@ def build(
     hosts: Sequence[str] | None = None,
     root: str = "",
     proxies: Sequence[str] = (),
-) -> App:
+) -> Peer:
     """The page and the API over a workshop.
 
     Args:
@@ -112,13 +112,14 @@ def build(
         most_bytes=limits.request_bytes,
         json_bytes=2 * limits.upload_bytes,
         hosts=hosts,
+        functions=frozenset(laid_out.blocks.fns),
     )
     bounded = Incoming(gate, limits, lambda size: workshop.people.disk.grew("uploads", size))
     arrived: Any = ProxyHeadersMiddleware(cast("Any", Arrived(bounded, root)), list(proxies))  # with types of its own
-    return Peer(arrived, proxies)
+    return Peer(arrived, proxies, limits.connections)
 
 
-def serve(app: App, host: str, port: int) -> None:
+def serve(app: Peer, host: str, port: int) -> None:
     """Serves until it is told to stop.
 
     Raises:
@@ -126,13 +127,19 @@ def serve(app: App, host: str, port: int) -> None:
     """
     import uvicorn
 
+    from nulltext.web.connections import Connections, room
     from nulltext.web.ending import EndingServer
 
     check_port(host, port)
+    connections = Connections(app.connections, in_all=room(), trusts=app.trusts)
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
+        http=cast("Any", connections.protocol),  # which makes one
+        ws="none",  # nothing here has one, and one would be counted no more
+        limit_concurrency=connections.in_all + 1,
+        backlog=128,
         log_level="warning",
         timeout_graceful_shutdown=GRACE,
         proxy_headers=False,  # the entrance reads them, and believes nobody who was not named

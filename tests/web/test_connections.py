@@ -1,0 +1,127 @@
+"""No address has all connections, and one that asks for nothing is closed."""
+
+import asyncio
+
+import pytest
+import uvicorn
+
+from nulltext.web.connections import Connections, room
+from nulltext.web.entrance import Peer
+
+ASK = b"GET / HTTP/1.1\r\nHost: a\r\n"
+WHOLE = ASK + b"\r\n"
+
+
+async def app(scope, receive, send):
+    if scope["path"] == "/slow":
+        await asyncio.sleep(0.4)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+def on_a_server(talk, **bounds):
+    """Runs `talk`, which is given a way to connect, and says whether all connections were counted out."""
+
+    async def run():
+        connections = Connections(**bounds)
+        config = uvicorn.Config(
+            app, port=0, http=connections.protocol, ws="none", lifespan="off", log_level="error",
+            limit_concurrency=connections.in_all + 1,
+        )  # fmt: skip
+        server = uvicorn.Server(config)
+        config.load()
+        server.lifespan = config.lifespan_class(config)
+        await server.startup()
+        port, opened = server.servers[0].sockets[0].getsockname()[1], []
+
+        async def connect(host="127.0.0.1"):
+            pair = await asyncio.open_connection("127.0.0.1", port, local_addr=(host, 0))
+            opened.append(pair[1])
+            return pair
+
+        try:
+            await asyncio.wait_for(talk(connect), 20)
+        finally:
+            for writer in opened:
+                writer.transport.abort()
+            for _ in range(100):
+                await asyncio.sleep(0)
+            for _ in range(200):
+                if not connections._by_address:
+                    break
+                await asyncio.sleep(0.01)
+            server.servers[0].close()
+        assert not connections._by_address
+
+    asyncio.run(run())
+
+
+async def ask(pair, said=WHOLE):
+    """What is answered; nothing if the connection is closed."""
+    reader, writer = pair
+    try:
+        writer.write(said)
+        head = await reader.readuntil(b"\r\n\r\n")
+        return head + await reader.readexactly(2)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return b""
+
+
+def test_an_address_has_its_share_and_others_theirs():
+    async def talk(connect):
+        mine = [await connect() for _ in range(3)]
+        assert [bool(await ask(pair)) for pair in mine] == [True, True, False]
+        assert (await ask(await connect("127.0.0.2"))).endswith(b"ok")
+        assert (await ask(await connect("127.0.0.3"))).endswith(b"ok")
+        assert await ask(await connect("127.0.0.4")) == b""  # all together have four
+        mine[0][1].close()
+        await mine[0][1].wait_closed()
+        for _ in range(100):
+            if answer := await ask(await connect()):
+                break
+        assert answer.endswith(b"ok")
+
+    on_a_server(talk, most=2, in_all=4)
+
+
+def test_a_trusted_proxy_has_more():
+    async def talk(connect):
+        assert all([await ask(await connect()) for _ in range(5)])
+        assert [bool(await ask(await connect("127.0.0.2"))) for _ in range(3)] == [True, True, False]
+
+    on_a_server(talk, most=2, trusts=Peer(app, ["127.0.0.1"]).trusts)
+
+
+@pytest.mark.parametrize("said", [b"", b"G", ASK, WHOLE + ASK])
+def test_who_asks_for_nothing_whole_is_sent_away(said):
+    async def talk(connect):
+        reader, writer = await connect()
+        writer.write(said)
+        try:
+            got = await asyncio.wait_for(reader.read(), 3)
+        except ConnectionError:
+            got = b""
+        assert len(got) < 200
+
+    on_a_server(talk, most=2, seconds=0.1)
+
+
+def test_an_answer_may_take_longer():
+    async def talk(connect):
+        pair = await connect()
+        assert (await ask(pair, WHOLE.replace(b"/ ", b"/slow ", 1))).endswith(b"ok")
+        assert (await ask(pair)).endswith(b"ok")
+
+    on_a_server(talk, most=2, seconds=0.15)
+
+
+def test_there_is_room():
+    assert 1 <= room() <= 2000
+    assert room() == room()
+
+
+def test_ipv4_within_ipv6_is_one_address():
+    connections = Connections(1)
+    assert connections.enter("::ffff:10.0.0.1") == connections.enter("10.0.0.2").replace("2", "1")
+    assert connections.enter("10.0.0.1") is None
+    assert Peer(app, ["10.0.0.0/8"]).trusts("::ffff:10.0.0.1")
