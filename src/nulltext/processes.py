@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.pool import Pool
+from types import FrameType
 
 
 @contextmanager
@@ -30,8 +31,21 @@ def processes(count: int, begin: Callable[..., None] | None = None, *args: objec
         yield pool
 
 
+GRACE = 2.0
+"""Seconds that a process has to tidy up once it is told to end."""
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """Ends this process by an exception, past every `finally`; by the kernel where Python swallows that."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.unraisablehook = lambda _: None  # it was tidying up, which prints what it swallows
+    if hasattr(signal, "setitimer"):  # not on Windows
+        signal.setitimer(signal.ITIMER_REAL, GRACE)
+    sys.exit(128 + number)
+
+
 def _begin(begin: Callable[..., None] | None, *args: object) -> None:
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # as an exception, past every `finally`
+    signal.signal(signal.SIGTERM, _end)
     if begin is not None:
         begin(*args)
 

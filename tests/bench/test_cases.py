@@ -220,7 +220,8 @@ ROW = {"file": "cat.png", "source": CAT, "target": DOG}
         (json.dumps({**ROW, "source": 7}), r"line 2: got 7 as source; expected text"),
         (json.dumps({**ROW, "blend_source": [7]}), r"line 2: got \[7\] as blend_source; expected text"),
         (json.dumps({**ROW, "seed": True}), r"line 2: got True as seed"),
-        (json.dumps({**ROW, "name": "\ud800"}), r"line 2: got the name"),
+        (json.dumps({**ROW, "name": "\ud800"}), r"line 2: name has half of a character"),
+        (json.dumps({**ROW, "target": "a \ud800"}), r"line 2: target has half of a character"),
         (json.dumps({**ROW, "prompt": "a"}), r"line 2: got the unknown 'prompt'"),
     ],
 )

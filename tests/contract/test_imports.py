@@ -62,7 +62,7 @@ def test_the_mathematics_knows_torch_alone(graph):
     inside = {name for name in graph.modules if name.startswith("nulltext.diffusion")}
     known = {each for name in inside for each in graph.find_modules_directly_imported_by(name)}
     outside = {name for name in known if not name.startswith("nulltext.") and name not in sys.stdlib_module_names}
-    assert outside <= {"torch", "jaxtyping"}
+    assert outside <= {"torch", "jaxtyping", "greenlet"}  # the last switches between methods that share a batch
 
 
 def test_every_contract_about_a_library_is_of_the_whole_package_but_its_rooms():
