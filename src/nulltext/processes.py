@@ -3,10 +3,12 @@
 import multiprocessing
 import signal
 import sys
-from collections.abc import Callable, Generator
+import threading
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.pool import Pool
+from multiprocessing.process import BaseProcess
 from types import FrameType
 
 
@@ -25,14 +27,28 @@ def processes(count: int, begin: Callable[..., None] | None = None, *args: objec
     Yields:
         The pool that they are.
     """
+    others = set(multiprocessing.active_children())
     with ExitStack() as stack:
         with _ctrl_c_held():
             pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(count, _begin, (begin, *args)))
+        stack.callback(_kill_later, [one for one in multiprocessing.active_children() if one not in others])
         yield pool
 
 
 GRACE = 2.0
 """Seconds that a process has to tidy up once it is told to end."""
+
+
+def _kill_later(started: Sequence[BaseProcess]) -> None:
+    """Kills what has not ended in time: a signal that comes just before Python waits for a lock does not wake it."""
+
+    def kill() -> None:
+        for one in started:
+            one.kill()  # which leaves those alone that have ended
+
+    timer = threading.Timer(2 * GRACE, kill)
+    timer.daemon = True
+    timer.start()
 
 
 def _end(number: int, _frame: FrameType | None) -> None:

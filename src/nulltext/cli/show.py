@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from nulltext import ModelIdentity
 
 
+BEGINS = "edits begin with"
+"""The one row of several lines."""
+
+
 def show(
     file: options.InversionFile,
     image: Annotated[
@@ -67,11 +71,11 @@ def show(
         "autoencoder alone": f"{inversion.scores.vae_psnr:.2f} dB",
         "method": f"{inversion.method}: {settings}",
         "model": f"{inversion.model.id} ({inversion.model.revision[:19]})",
-        "edits begin with": "\n".join(f"{option} {why}" for option, why in begin_with(inversion.model).items()),
+        BEGINS: "\n".join(terminal.printable(f"{option} {why}") for option, why in begin_with(inversion.model).items()),
         "picture": f"{width} x {height}, fitted to {fitted_width} x {fitted_height}, SHA-256 {inversion.sha256[:12]}",
         "file": f"{file}, {file.stat().st_size / 1e6:.2f} MB, written by nulltext {inversion.version}",
     }.items():
-        table.add_row(name, terminal.printable(value))
+        table.add_row(name, terminal.printable(value, lines=name == BEGINS))
     terminal.show(table)
 
 
