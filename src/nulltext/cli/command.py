@@ -39,7 +39,7 @@ class Group(TyperGroup):
         with _printable_complaints():
             return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  as in `parse_args`
         """Runs the command that was asked for."""
         with _printable_complaints():
             return super().invoke(ctx)
