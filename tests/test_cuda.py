@@ -7,7 +7,7 @@ import torch
 
 import nulltext
 from nulltext import NullText
-from nulltext.bench.pictures import held_out_scenes, scene_photo
+from nulltext.bench.cases.scenes import held_out_scenes, scene_photo
 from nulltext.models.loading import load
 from nulltext.scenes.renderer import render
 from nulltext.training.checkpoint import read_stamp

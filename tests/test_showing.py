@@ -10,7 +10,8 @@ from PIL import Image
 
 import nulltext
 from nulltext.bench.kept import MEASURED
-from nulltext.bench.report import Column, Report
+from nulltext.bench.report import Report
+from nulltext.bench.table import Metric
 from nulltext.cli.controls import read_share, read_weights
 from nulltext.cli.sweep import read_axis
 from nulltext.errors import MOST as MOST_OF_A_MESSAGE
@@ -48,7 +49,7 @@ def edit(model, inversion):
 @pytest.fixture(scope="module")
 def report():
     row = {"case": "1", "kind": "color", "method": NASTY, "sha256": "0", "psnr": 20.0, "status": MEASURED}
-    return Report(title="t", command="c", columns=(Column(name="psnr", label=NASTY),), rows=[row] * 1000)
+    return Report(title="t", command="c", columns=(Metric(name="psnr", label=NASTY),), rows=[row] * 1000)
 
 
 @pytest.fixture(scope="module")

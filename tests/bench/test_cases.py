@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from nulltext import open_image
-from nulltext.bench.cases import Case, scene_cases
-from nulltext.bench.edits import FIRST, KINDS, LOCAL, ground_truth
-from nulltext.bench.folder import folder_cases
-from nulltext.bench.pictures import scene_photo
+from nulltext.bench.case import Case
+from nulltext.bench.cases.folder import folder_cases
+from nulltext.bench.cases.scenes import EDITED as FIRST
+from nulltext.bench.cases.scenes import KINDS, LOCAL, ground_truth, scene_cases, scene_photo
 from nulltext.errors import CaseError, CaseNotFoundError, SettingError
 from nulltext.judges import HEADS
 from nulltext.models.base import Model

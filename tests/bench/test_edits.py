@@ -4,19 +4,29 @@ import itertools
 import math
 import multiprocessing
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
 from nulltext import DDIM, CaptionSwap, Progress
-from nulltext.bench.each import each
-from nulltext.bench.edits import KINDS, METHODS, blend_of, draw_all, ground_truth, mean, measure_edits, share
-from nulltext.bench.pictures import scene_photo
+from nulltext.bench.candidate import Outcome
+from nulltext.bench.case import Case
+from nulltext.bench.cases.scenes import KINDS, ground_truth, scene_cases, scene_photo
+from nulltext.bench.cost import Cost
+from nulltext.bench.editing import edit_all
+from nulltext.bench.measures import measures_of
+from nulltext.bench.studies.edits import STUDY, candidates
+from nulltext.bench.study import Setting, scenes
+from nulltext.bench.table import TRUTH
+from nulltext.bench.workers import each
+from nulltext.editing.blend import Blend
 from nulltext.editing.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import SettingError
 from nulltext.judges import words_of
 from nulltext.metrics import structural_similarity
 from nulltext.models.base import Model
+from nulltext.pictures import open_image
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
 
 
@@ -35,8 +45,10 @@ def test_every_kind_changes_one_word_and_only_where_the_truth_does(scene, edits)
     for edit in edits:
         assert edit.before == scene
         assert len(edit.words) == 1
-        assert edit.words[0] in KINDS[edit.kind]
-        assert words_of(edit.after)[edit.words[0]] in edit.caption or edit.words[0] in ("pattern", "finish", "time")
+        ((head, word),) = edit.words.items()
+        assert head in KINDS[edit.kind]
+        assert word == words_of(edit.after)[head]
+        assert word in edit.caption or head in ("pattern", "finish", "time")
     color = edits[0]
     assert 0.3 < color.outside.float().mean() < 1
 
@@ -52,90 +64,101 @@ def test_the_truth_is_the_same_picture_where_nothing_changes(scene, edits):
 
 def test_a_blend_is_what_a_user_would_name(edits):
     old = edits[0].before.things[0].shape
-    by_kind = {edit.kind: blend_of(edit) for edit in edits}
+    by_kind = {edit.kind: edit.blend for edit in edits}
     assert by_kind["time"] is None
     assert by_kind["ground"] is None
-    assert (by_kind["color"].source, by_kind["color"].target) == (old, old)
-    assert (by_kind["shape"].source, by_kind["shape"].target) == (old, edits[1].after.things[0].shape)
+    assert by_kind["color"] == ((old,), (old,))
+    assert by_kind["shape"] == ((old,), (edits[1].after.things[0].shape,))
 
 
-@pytest.fixture
-def scenes(embedded: Model) -> Model:
-    return embedded
+def test_the_figures_of_one_picture(embedded: Model, tmp_path):
+    report = STUDY(embedded, Setting(folder=tmp_path, limit=1, steps=3, inner_steps=1))
+    record = report.record()
+    assert record["pictures"] == 1
+    assert record["four_edits_cost"] > 0
+    tables = record["tables"]
+    assert list(tables) == ["overall", "local", *KINDS]
+    for kind, count in {"overall": 5, "local": 3, **dict.fromkeys(KINDS, 1)}.items():
+        assert list(tables[kind]) == ["plain", "p2p", "p2p_blend"]
+        assert {figures["success"]["count"] for figures in tables[kind].values()} == {count}
+    for figures in tables["overall"].values():
+        assert 0 <= figures["success"]["mean"] <= 1
+        assert 5 < figures["psnr_truth"]["mean"] < 40
+    again = STUDY(embedded, Setting(folder=tmp_path, limit=1, steps=3, inner_steps=1)).record()
+    assert again == record  # goes on where it was: also what is timed is not made again
 
 
-def test_the_figures_of_one_picture(scenes: Model):
-    figures = measure_edits(scenes, limit=1, steps=3, inner_steps=1)
-    assert figures.pictures == 1
-    assert figures.four_edits_cost > 0
-    assert list(figures.methods) == ["plain", "p2p", "p2p_blend"]
-    for kinds in figures.methods.values():
-        assert list(kinds) == ["overall", "local", *KINDS]
-        assert kinds["overall"].success.count == 5
-        assert kinds["local"].success.count == 3
-        assert 0 <= kinds["overall"].success.mean <= 1
-        assert 5 < kinds["overall"].truth_db.mean < 40
-
-
-def test_the_true_picture_itself_would_be_a_success(scenes: Model, edits):
+def test_the_true_picture_itself_would_be_a_success(embedded: Model):
     """What the judges say of the answers: the upper end of every figure."""
-    from nulltext.bench.edits import _compare
-    from nulltext.judges import Judges
+    measures = measures_of((*TRUTH, "success"))
+    inversion = DDIM(steps=1)(embedded, *scene_photo(sample_scene(HELD_OUT_SEEDS[5], things=1), embedded))
+    measured = [
+        {name: measure(truth_of(embedded, case, inversion)) for name, measure in measures.items()}
+        for case in scene_cases(1, first=5, size=embedded.default_size)
+    ]
+    assert sum(each["success"] for each in measured) >= 4
+    assert all(each["psnr_truth"] == math.inf and each["ssim_truth"] == 1 for each in measured)
 
-    judges = Judges.load()
-    measured = [_compare(edit, edit.truth, judges) for edit in edits]
-    assert sum(each.success for each in measured) >= 4
-    assert all(each.truth_db == math.inf and each.truth_ssim == 1 for each in measured)
+
+def truth_of(model: Model, case: Case, inversion) -> Outcome:
+    """An outcome that is as good as can be."""
+    truth = open_image(case.truth, model)
+    changed = truth.frame.fit_mask(case.changed)[0, 0] > 0.5
+    cost = Cost(forwards=1, backwards=0, seconds=0.1, peak_bytes=0)
+    return Outcome(
+        case=case,
+        photo=open_image(case.picture, model),
+        inversion=inversion,
+        inverted=cost,
+        drawn=truth.pixels,
+        edited=True,
+        truth=truth.pixels,
+        changed=changed,
+    )
 
 
-def test_edits_drawn_together_are_what_each_is_alone(scenes: Model, scene, edits):
-    inversion = DDIM(steps=3)(scenes, *scene_photo(scene, scenes))
-    editors = (CaptionSwap(), PromptToPrompt(), PromptToPrompt(blend=blend_of(edits[1])), PromptToPrompt())
-    asked = [(edits[1].caption, editor) for editor in editors]
-    asked[3] = (edits[4].caption, editors[3])
+def test_edits_drawn_together_are_what_each_is_alone(embedded: Model, scene, edits):
+    inversion = DDIM(steps=3)(embedded, *scene_photo(scene, embedded))
+    editors = (CaptionSwap(), PromptToPrompt(), PromptToPrompt(blend=Blend(*edits[1].blend)), PromptToPrompt())
+    asked = [(editor, inversion, edits[1].caption) for editor in editors]
+    asked[3] = (editors[3], inversion, edits[4].caption)
     calls: list[int] = []
-    together = draw_all(scenes, inversion, [*asked, asked[1]], lambda event: calls.append(event.step))
+    together = edit_all(embedded, [*asked, asked[1]], on_progress=lambda event: calls.append(event.step))
     assert len(calls) == 2 * 3, "one batch by Prompt-to-Prompt and one plain, of three steps each"
     assert torch.equal(together[1], together[4])
-    for (caption, editor), pixels in zip(asked, together, strict=False):
-        alone = editor(scenes, inversion, caption).pixels
+    for (editor, _, prompt), pixels in zip(asked, together, strict=False):
+        alone = editor(embedded, inversion, prompt).pixels
         torch.testing.assert_close(pixels, alone, rtol=0, atol=2e-3)
     differences = [(together[i] - together[j]).abs().max() for i, j in itertools.combinations(range(4), 2)]
     assert min(differences) > 0.01
 
 
-def test_several_workers_find_the_same_figures(scenes: Model):
+def blend_alone(model: Model, setting: Setting):
+    return candidates(model, setting)[2:]
+
+
+def test_several_workers_find_the_same_figures(embedded: Model, tmp_path):
     told: list[Progress] = []
-    asked = {"methods": {"p2p_blend": METHODS["p2p_blend"]}, "limit": 2, "steps": 2, "inner_steps": 1}
-    alone = measure_edits(scenes, **asked)
-    shared = measure_edits(scenes, **asked, workers=2, on_progress=told.append)
+    study = replace(STUDY, candidates=blend_alone, cases=partial(scenes, count=2), facts={})
+    asked = {"steps": 2, "inner_steps": 1}
+    alone = study(embedded, Setting(folder=tmp_path / "alone", **asked)).tables()
+    shared = study(embedded, Setting(folder=tmp_path / "shared", **asked, workers=2, on_progress=told.append)).tables()
     assert [(event.phase, event.step, event.total) for event in told] == [("measure", n, 2) for n in range(3)]
-    for name, kinds in alone.methods.items():
-        assert kinds
-        for kind, figures in kinds.items():
-            assert shared.methods[name][kind].truth_db.mean == pytest.approx(figures.truth_db.mean, abs=0.01)
-            assert shared.methods[name][kind].success == figures.success
+    assert alone.keys() == shared.keys() == {"overall", "local", *KINDS}
+    for kind, table in alone.items():
+        ours, theirs = table["p2p_blend"], shared[kind]["p2p_blend"]
+        assert theirs["psnr_truth"].mean == pytest.approx(ours["psnr_truth"].mean, abs=0.01)
+        assert theirs["success"] == ours["success"]
     assert not multiprocessing.active_children()
 
 
-def test_workers_share_out_a_cpu_only(scenes: Model):
+def test_workers_share_out_a_cpu_only(embedded: Model):
     with pytest.raises(SettingError, match="only a CPU is shared out"):
-        each(replace(scenes, device=torch.device("cuda")), [1, 2], print, workers=2)
+        each(replace(embedded, device=torch.device("cuda")), [1, 2], print, workers=2)
 
 
-def test_intervals():
-    wilson = share([True] * 8 + [False] * 2)
-    assert (wilson.mean, wilson.count) == (0.8, 10)
-    assert wilson.low == pytest.approx(0.4902, abs=1e-3)
-    assert wilson.high == pytest.approx(0.9433, abs=1e-3)
-    normal = mean([1.0, 2.0, 3.0])
-    assert normal.mean == 2
-    assert normal.high == pytest.approx(2 + 1.96 / math.sqrt(3), abs=1e-3)
-    assert math.isnan(mean([]).mean)
-
-
-def test_structural_similarity(scene, scenes: Model):
-    pixels = scene_photo(scene, scenes)[0].pixels
+def test_structural_similarity(scene, embedded: Model):
+    pixels = scene_photo(scene, embedded)[0].pixels
     noisy = (pixels + 0.3 * torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0))).clamp(-1, 1)
     assert structural_similarity(pixels, pixels) == 1
     assert 0 < structural_similarity(pixels, noisy) < 0.8

@@ -12,8 +12,8 @@ from PIL import Image
 from pyarrow import parquet
 
 from nulltext import DDIM, CaptionSwap
-from nulltext.bench.candidates import Candidate, Outcome, always
-from nulltext.bench.cases import Case, Refused
+from nulltext.bench.candidate import Candidate, Outcome, always
+from nulltext.bench.case import Case, Refused
 from nulltext.bench.run import run
 from nulltext.errors import Cancelled, CaseError, DivergedError, EmptyMaskError, OutputWriteError
 from nulltext.inversion.invert import Inverter

@@ -3,7 +3,7 @@ import json
 import torch
 
 import nulltext
-from nulltext.bench.full_size import measure_full_size
+from nulltext.bench.speed.full_size import measure_full_size
 from nulltext.models.random_weights import SDXL_UNET, SDXLDenoiser
 
 SMALL = dict(SDXL_UNET) | {

@@ -13,11 +13,12 @@ from transformers import CLIPConfig, CLIPModel, ViTConfig, ViTModel
 
 from nulltext import DDIM, CaptionSwap
 from nulltext.bench import keys
-from nulltext.bench.candidates import Candidate, always
-from nulltext.bench.cases import IN_KEY, Case
+from nulltext.bench.candidate import Candidate, always
+from nulltext.bench.case import IN_KEY, Case
 from nulltext.bench.keys import digest
-from nulltext.bench.measures import truth_measures
+from nulltext.bench.measures import measures_of
 from nulltext.bench.run import planned, run
+from nulltext.bench.table import TRUTH
 from nulltext.judges import Judges, JudgesNetwork
 from nulltext.metrics import perceptual
 from nulltext.metrics.perceptual import Lpips
@@ -218,7 +219,7 @@ def test_a_row_is_not_made_again_when_nothing_has_changed(setup, kept, networks)
 
 def test_figures_of_another_truth_or_mask_are_not_reported(setup, kept):
     """The whole way: another figure comes out, and the first one when the first truth is back."""
-    setup.measures = truth_measures()
+    setup.measures = measures_of(TRUTH)
     first = setup.run(kept / "run")
     other = replace(setup.case, truth=plain((250, 250, 10)))
     mask = plain(0, "L")

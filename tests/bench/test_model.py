@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nulltext.bench.model import ModelFigures, measure_model, near_miss_picked, unet_forward_ms
+from nulltext.bench.embedded_model import ModelFigures, measure_model, near_miss_picked, unet_forward_ms
 from nulltext.judges import HEADS, Judges, JudgesNetwork, words_of
 from nulltext.models.base import Model
 from nulltext.models.clip import Clip

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from nulltext import open_image
-from nulltext.bench.cases import Case, Refused
-from nulltext.bench.pie import (
+from nulltext.bench.case import Case, Refused
+from nulltext.bench.cases.pie import (
     CATEGORIES,
     SIDE,
     PieSet,
@@ -21,9 +21,8 @@ from nulltext.bench.pie import (
     published_inverter,
     read_pie,
 )
-from nulltext.bench.pie_scenes import write_pie_set
-from nulltext.bench.pie_study import spread
-from nulltext.bench.runs import cut_runs, decode_runs, encode_runs
+from nulltext.bench.cases.run_length import cut_runs, decode_runs, encode_runs
+from nulltext.bench.studies.pie import spread
 from nulltext.errors import CaseError, CaseNotFoundError, OutputExistsError, SettingError
 from nulltext.inversion.stopping import PUBLISHED
 
@@ -108,7 +107,7 @@ def test_the_shipped_set_is_small():
     assert sum(file.stat().st_size for file in SHIPPED.rglob("*") if file.is_file()) < 400_000
 
 
-def test_the_set_can_be_made_again(tmp_path):
+def test_the_set_can_be_made_again(tmp_path, write_pie_set):
     mapping = write_pie_set(tmp_path / "made", pictures=2)
     made, shipped = (json.loads(file.read_text()) for file in (mapping, SHIPPED / "mapping_file.json"))
     assert list(made) == list(shipped)[:2]
@@ -127,7 +126,7 @@ def test_the_set_can_be_made_again(tmp_path):
         write_pie_set(tmp_path / "made", pictures=1)
 
 
-def test_a_set_of_no_pictures_is_refused(tmp_path):
+def test_a_set_of_no_pictures_is_refused(tmp_path, write_pie_set):
     with pytest.raises(SettingError, match="got 0 pictures"):
         write_pie_set(tmp_path, pictures=0)
 

@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 from nulltext.bench.kept import write_sample
-from nulltext.bench.report import Column, Report
+from nulltext.bench.report import Report
+from nulltext.bench.table import Metric
 
-COLUMNS = (Column(name="psnr", label="PSNR, dB"), Column(name="lpips", label="LPIPS", digits=3, better="lower"))
+COLUMNS = (Metric(name="psnr", label="PSNR", unit="dB"), Metric(name="lpips", label="LPIPS", digits=3, better="lower"))
 ABOUT = {
     "status": "measured",
     "reason": "",

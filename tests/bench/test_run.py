@@ -15,10 +15,12 @@ from pyarrow import parquet
 
 import nulltext
 from nulltext import DDIM, CaptionSwap, PromptToPrompt
-from nulltext.bench.candidates import Candidate, always
-from nulltext.bench.cases import Case
-from nulltext.bench.measures import source_measures, truth_measures
-from nulltext.bench.run import TIMED, run
+from nulltext.bench.candidate import Candidate, always
+from nulltext.bench.case import Case
+from nulltext.bench.measures import measures_of
+from nulltext.bench.rows import TIMED
+from nulltext.bench.run import run
+from nulltext.bench.table import SOURCE, TRUTH
 from nulltext.errors import OutputWriteError
 from nulltext.metrics import psnr
 
@@ -27,7 +29,7 @@ CANDIDATES = (
     Candidate(name="p2p", inverter=always(DDIM(steps=2)), editor=always(PromptToPrompt(guidance=2.0)), inverts=False),
     Candidate(name="again", inverter=always(DDIM(steps=2)), editor=None, guidance=3.0),
 )
-MEASURES = {**source_measures(), **truth_measures()}
+MEASURES = measures_of((*SOURCE, *TRUTH))
 
 
 def case(name: str, picture: Image.Image, target: str = "a dog on grass", **known: object) -> Case:
@@ -133,14 +135,15 @@ from pathlib import Path
 
 import nulltext
 from nulltext import DDIM, CaptionSwap
-from nulltext.bench.cases import scene_cases
-from nulltext.bench.measures import source_measures
-from nulltext.bench.candidates import Candidate, always
+from nulltext.bench.cases.scenes import scene_cases
+from nulltext.bench.measures import measures_of
+from nulltext.bench.candidate import Candidate, always
 from nulltext.bench.run import run
+from nulltext.bench.table import SOURCE
 
 cases = scene_cases(4)[::5]
 swap = Candidate(name="swap", inverter=always(DDIM(steps=4)), editor=always(CaptionSwap(guidance=2.0)))
-model, measures = nulltext.load(), source_measures()
+model, measures = nulltext.load(), measures_of(SOURCE)
 for folder in sys.argv[1:]:
     run(model, cases, [swap], measures, Path(folder))
 """

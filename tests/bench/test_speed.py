@@ -6,10 +6,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import nulltext
 from nulltext import NullText
-from nulltext.bench.methods import front, inverters
-from nulltext.bench.pictures import held_out_scenes, scene_photo
-from nulltext.bench.speed import flops, growth, measure_speed, plot
-from nulltext.bench.transcription import Transcription
+from nulltext.bench.cases.scenes import held_out_scenes, scene_photo
+from nulltext.bench.speed.arithmetic import flops
+from nulltext.bench.speed.figures import plot
+from nulltext.bench.speed.speed import growth, measure_speed
+from nulltext.bench.speed.transcription import Transcription
+from nulltext.bench.studies.methods import front, inverters
 from nulltext.models.unoptimised import unoptimised
 
 KEYS = (
@@ -95,6 +97,6 @@ def test_the_front_is_what_nothing_is_better_than():
 
 
 def test_every_method_compared_inverts(model, photo):
-    for name, (inverter, _) in inverters(3, 1, 3.0).items():
+    for name, inverter in inverters(3, 1, 3.0).items():
         inversion = inverter(model, photo, "a red ball on grass")
         assert inversion.pivot.isfinite().all(), name

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from nulltext import DDIM
-from nulltext.bench.pictures import held_out_scenes, scene_photo
+from nulltext.bench.cases.scenes import held_out_scenes, scene_photo
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import denoise

@@ -14,8 +14,8 @@ from PIL import EpsImagePlugin, Image
 
 import nulltext
 from nulltext import pictures
-from nulltext.bench.folder import folder_cases
-from nulltext.bench.pie import load_pie
+from nulltext.bench.cases.folder import folder_cases
+from nulltext.bench.cases.pie import load_pie
 from nulltext.errors import NulltextError
 from nulltext.web.api import _mask
 from nulltext.web.limits import Limits

@@ -29,6 +29,9 @@ WRONG = {
     ("bench compare", "--output"): "x.html",
     ("bench ablation", "--output"): "x.html",
     ("bench pie", "--output"): "x.html",
+    ("bench reconstruction", "--output"): "x.html",
+    ("bench edits", "--output"): "x.html",
+    ("bench settings", "--output"): "x.html",
 }
 """A name with another's suffix, for every option of every command that names what is written."""
 

@@ -70,7 +70,7 @@ def test_the_ablation_by_budget(run_json, here: Path):
     assert list(table) == ["DDIM inversion", *(f"{name}, {n} iterations" for n in (2, 4) for name in names)]
     for name in names:
         assert table[f"{name}, 4 iterations"]["invert_backwards"]["mean"] == 4, name  # a budget is a budget
-    assert math.isfinite(table["DDIM inversion"]["psnr"]["mean"])
+    assert math.isfinite(table["DDIM inversion"]["psnr_source"]["mean"])
     assert (here / "nulltext-bench" / "ablation" / "ablation.svg").read_text().count("<svg") == 1
 
 
@@ -126,7 +126,7 @@ def test_pictures_of_ones_own(run_json, here: Path, picture):
     assert record["tables"]["overall"]["null-text"]["psnr_truth"]["missing"] == 1
 
 
-OVER_DATA = ["seeds", "guidance", "compare", "ablation", "methods"]
+OVER_DATA = ["seeds", "guidance", "compare", "ablation", "methods", "edits", "settings", "reconstruction"]
 BAD_ROWS = (
     ("cat.png,a photo of a red zebra on grass,a photo of a blue ball on grass", "zebra"),
     ("cat.png,a photo of a red ball on grass," + "a red ball " * 40, "do not fit"),
@@ -218,7 +218,7 @@ def test_methods_of_inversion(run_json, here: Path):
 
 
 def test_speed(run, run_json, here: Path, measured_once):
-    measured_once("nulltext.bench.speed", "measure_speed")
+    measured_once("nulltext.bench.speed.speed", "measure_speed")
     quick = ("--rounds", 1, "--batch", 2, "--steps", 2, "--inner-steps", 1, "--no-grow")
     record = run_json("bench", "speed", *quick)
     for name in ("parity_ratio", "batch2_ratio", "fast_ratio", "fast_batch2_ratio", "floor_share"):

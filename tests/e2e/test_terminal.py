@@ -1,20 +1,18 @@
 """What a person sees: bars on a terminal, now and then a line in a log, and nothing that commands the terminal."""
 
-import importlib
 import io
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-import nulltext
 from nulltext import Inversion, ModelIdentity
-from nulltext.bench.report import Column
+from nulltext.bench.study import Study
+from nulltext.bench.table import METRICS, STUDIES, named
 from nulltext.cli import terminal
 from nulltext.cli.app import _show_trace
 from nulltext.cli.terminal import printable
@@ -155,12 +153,12 @@ def test_a_bar_fits(width, shown, monkeypatch):
 
 def columns_of_studies() -> dict[str, tuple[str, ...]]:
     """The headings of every study that there is."""
-    found: dict[str, tuple[str, ...]] = {}
-    for file in Path(nulltext.__file__).parent.glob("bench/*.py"):
-        for name, value in vars(importlib.import_module(f"nulltext.bench.{file.stem}")).items():
-            if isinstance(value, tuple) and value and all(isinstance(each, Column) for each in value):
-                found[f"{file.stem}.{name}"] = tuple(each.label for each in value)
-    return found
+    found = {name: named(entry.path) for name, entry in STUDIES.items()}
+    return {
+        name: tuple(METRICS[column].heading for column in study.columns)
+        for name, study in found.items()
+        if isinstance(study, Study)
+    }
 
 
 HEADINGS = {

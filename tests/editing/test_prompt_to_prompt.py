@@ -11,7 +11,7 @@ from PIL import Image
 import nulltext
 from nulltext import DDIM, Blend, CaptionSwap, NullText, Progress, PromptToPrompt, attention_maps, reconstruct
 from nulltext.attention.sites import attention_modules
-from nulltext.bench.pictures import scene_photo
+from nulltext.bench.cases.scenes import scene_photo
 from nulltext.errors import (
     Cancelled,
     EmptyCaptionError,

@@ -7,7 +7,7 @@ import torch
 
 import nulltext
 from nulltext import Constants, NullText
-from nulltext.bench.pictures import held_out_scenes, scene_photo
+from nulltext.bench.cases.scenes import held_out_scenes, scene_photo
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.inversion.problem import Problem
 from nulltext.inversion.stopping import Stopping, rounding_noise

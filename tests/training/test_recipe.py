@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from nulltext import __version__
-from nulltext.bench.model import ModelFigures
+from nulltext.bench.embedded_model import ModelFigures
 from nulltext.errors import ModelNotFoundError, OutputWriteError, SettingError
 from nulltext.judges import Judges
 from nulltext.models.clip import Clip

@@ -6,16 +6,21 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final, TypeVar, final
 
 import torch
 from torch import Tensor, nn
 
 from nulltext.diffusion.sharing import SharedDenoiser, Work, share
+from nulltext.inversion.stopping import Constants
 from nulltext.metrics.missing import Missing
 from nulltext.models.base import Model
 
 Result = TypeVar("Result")
+
+NO_EARLY_STOP: Final = Constants(learning_rate=1e-2, decay=1e-2, tolerance=0.0, tolerance_growth=0.0)
+"""The published constants, with a tolerance that no loss is below, so that a budget is a budget."""
 
 _CLEAR: Final = Path("/proc/self/clear_refs")
 _STATUS: Final = Path("/proc/self/status")
@@ -42,6 +47,26 @@ class Cost:
     backwards: int
     seconds: float
     peak_bytes: int | Missing
+
+    @property
+    def peak(self) -> int | None:
+        """The peak; None where it is missing."""
+        return None if isinstance(self.peak_bytes, Missing) else self.peak_bytes
+
+    def share(self, count: int) -> "Cost":
+        """That of one of so many images in a batch; the peak is that of all."""
+        forwards, backwards = round(self.forwards / count), round(self.backwards / count)
+        return Cost(forwards=forwards, backwards=backwards, seconds=self.seconds / count, peak_bytes=self.peak_bytes)
+
+
+def mean_of(costs: Sequence[Cost]) -> Cost:
+    """That of one image of a batch, in the mean; the peak is that of all."""
+    return Cost(
+        forwards=round(fmean(cost.forwards for cost in costs)),
+        backwards=round(fmean(cost.backwards for cost in costs)),
+        seconds=fmean(cost.seconds for cost in costs),
+        peak_bytes=costs[0].peak_bytes,
+    )
 
 
 def measured(model: Model, work: Callable[[], Result], *, network: nn.Module | None = None) -> tuple[Result, Cost]:

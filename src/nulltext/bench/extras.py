@@ -9,9 +9,6 @@ from nulltext.errors import SettingError
 def extra(module: str) -> Any:  # noqa: ANN401  a module
     """A module of the extra ``bench``.
 
-    Args:
-        module: Its name.
-
     Raises:
         SettingError: It is not installed.
     """
@@ -19,5 +16,6 @@ def extra(module: str) -> Any:  # noqa: ANN401  a module
         return import_module(module)
     except ImportError as error:
         raise SettingError(
-            f"the report needs {error.name or module}, which is not installed. Run: pip install 'nulltext[bench]'."
+            f"`nulltext bench` needs {error.name or module}, which is not installed. Run: pip install "
+            "'nulltext[bench]'."
         ) from error

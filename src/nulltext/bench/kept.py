@@ -12,12 +12,17 @@ from PIL.PngImagePlugin import PngInfo
 
 from nulltext.bench.keys import FORMAT
 from nulltext.files import write_file
+from nulltext.pictures import Photo, to_image
+from nulltext.types import OnePixels
 
 Value = str | int | float | bool | None
 Row = dict[str, Value]
 
 MEASURED, FAILED = "measured", "failed"
 """What the column ``status`` says of a row."""
+
+ROWS, SAMPLES = "rows", "pictures"
+"""Folders of a run: a file for all rows of a method on an image, and images of the first few cases to look at."""
 
 _STAMP = "nulltext"
 """The text chunk of a PNG that says of what it is a picture."""
@@ -45,21 +50,7 @@ def read_kept(path: Path, key: str) -> list[Row] | None:
     whole = (
         found.get("format") == FORMAT and found.get("key") == key and found.get("sha256") == _sha256(found.get("rows"))
     )
-    return found["rows"] if whole and _are_rows(found.get("rows")) else None
-
-
-def _are_rows(rows: object) -> bool:
-    """Whether they have the form of rows that were measured."""
-    if not isinstance(rows, list) or not rows:
-        return False
-    return all(
-        isinstance(row, dict)
-        and row.keys() >= {"case", "kind", "method", "status"}
-        and all(
-            value is None or isinstance(value, str | int | float) for value in cast("dict[str, object]", row).values()
-        )
-        for row in cast("list[object]", rows)
-    )
+    return found["rows"] if whole else None
 
 
 def write_sample(path: Path, image: Image.Image, stamp: str) -> None:
@@ -82,6 +73,27 @@ def read_sample(path: Path, stamp: str) -> Image.Image | None:
             return image if image.info.get(_STAMP) == stamp else None
     except Exception:  # noqa: BLE001  Pillow's readers raise whatever they come upon
         return None
+
+
+def keep_samples(folder: Path, row: Row, photo: Photo, drawn: OnePixels) -> None:
+    """Keeps the image that a row tells of, and its source.
+
+    Raises:
+        OutputWriteError: The system refused.
+    """
+    for (path, stamp), pixels in zip(samples_of(folder, row), (photo.pixels, drawn), strict=True):
+        write_sample(path, to_image(pixels), stamp)
+
+
+def samples_of(folder: Path, row: Row) -> tuple[tuple[Path, str], tuple[Path, str]]:
+    """Where the source of a row and the image it tells of are kept, if they are, each with its stamp."""
+    source = folder / f"{row['case']}.source.png", f"{row['sha256']} {row['revision']}"
+    return source, (folder / f"{row['case']}.{row['method']}.png", str(row["key"]))
+
+
+def has_samples(folder: Path, row: Row) -> bool:
+    """Whether both are kept, whole and its own."""
+    return all(read_sample(path, stamp) is not None for path, stamp in samples_of(folder, row))
 
 
 def _sha256(rows: object) -> str:

@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from nulltext import __version__
-from nulltext.bench.candidates import Candidate, Measure
-from nulltext.bench.cases import IN_KEY, Case
+from nulltext.bench.candidate import Candidate, Measure
+from nulltext.bench.case import IN_KEY, Case
 from nulltext.models.base import Model
 from nulltext.models.precision import precision_of, rounding_of
 

@@ -1,147 +1,98 @@
-"""The figures that runs measure, each of one edited picture."""
+"""What the figures of `nulltext.bench.table.METRICS` are measured by: each a function of one outcome."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
-from nulltext.bench.candidates import Measure, Outcome
+import torch
+from torch.nn import functional
+
+from nulltext.bench.candidate import Measure, Outcome
+from nulltext.bench.table import METRICS, named
 from nulltext.judges import Judges
-from nulltext.metrics import (
-    Missing,
-    clip_directional_similarity,
-    clip_image_similarity,
-    clip_text_similarity,
-    mse,
-    psnr,
-    structural_similarity,
-    structure_distance,
-)
+from nulltext.metrics import Missing, clip_directional_similarity, psnr
 from nulltext.metrics.clip import PicturesAndTexts
 from nulltext.metrics.perceptual import Lpips
-from nulltext.metrics.structure import KeysOfPictures
+from nulltext.metrics.pie import LPIPS_NETWORK
+from nulltext.models.clip import Clip
+from nulltext.models.dino import VIT_B_8, Dino
+from nulltext.types import Latents
+
+Figure = Callable[..., float | Missing]
 
 NO_TRUTH = Missing("the true edited picture is not known.")
 NO_MASK = Missing("where the edit belongs is not known.")
 NO_WORDS = Missing("which word must be seen is not known.")
 
 
-def source_measures() -> Mapping[str, Measure]:
-    """How much of the photograph is still there."""
-    lpips = Lpips("alex")
-    return {
-        "psnr_source": _psnr_source,
-        "ssim_source": _ssim_source,
-        "lpips_source": partial(_lpips_source, lpips=lpips),
-        "psnr_outside": _psnr_outside,
-        "ssim_outside": _ssim_outside,
-        "mse_outside": _mse_outside,
-        "lpips_outside": partial(_lpips_outside, lpips=lpips),
+def measures_of(names: Iterable[str], *, clip: Path | None = None, dino: str = VIT_B_8) -> dict[str, Measure]:
+    """What measures the metrics of these names, the networks that they ask loaded.
+
+    Args:
+        names: Rows of `METRICS`; what every row has anyway, such as its seconds, needs no measuring.
+        clip: The folder of the CLIP that is asked; the embedded one if None.
+        dino: The name of the DINO.
+    """
+    load: dict[str, Callable[[], object]] = {
+        "clip": lambda: Clip.load() if clip is None else Clip.load(clip),
+        "dino": lambda: Dino.load(dino),
+        "judges": Judges.load,
+        "lpips": lambda: Lpips("alex"),
+        "published lpips": lambda: Lpips(LPIPS_NETWORK),
     }
+    networks: dict[str, object] = {}
+    measures: dict[str, Measure] = {}
+    for name in names:
+        metric = METRICS[name]
+        if not metric.path:
+            continue
+        for asked in metric.asks.values():
+            if asked not in networks:
+                networks[asked] = load[asked]()
+        given = {key: named(value) if ":" in str(value) else value for key, value in metric.given.items()}
+        asks = {key: networks[asked] for key, asked in metric.asks.items()}
+        measures[name] = partial(named(metric.path), **given, **asks)
+    return measures
 
 
-def truth_measures() -> Mapping[str, Measure]:
-    """How near the true edited picture is; outside of the change, and everywhere."""
-    return {"psnr_truth": _psnr_truth, "ssim_truth": _ssim_truth, "outside_truth": _outside_truth}
-
-
-def clip_measures(clip: PicturesAndTexts) -> Mapping[str, Measure]:
-    """What CLIP says.
-
-    Args:
-        clip: The CLIP to ask.
-    """
-    return {
-        "clip_image_target": partial(_image_target, clip=clip),
-        "clip_image_source": partial(_image_source, clip=clip),
-        "clip_text_target": partial(_text_target, clip=clip),
-        "clip_text_source": partial(_text_source, clip=clip),
-        "clip_directional": partial(_directional, clip=clip),
-    }
-
-
-def success_measure(judges: Judges) -> Mapping[str, Measure]:
-    """Whether the judges read the new words, 1 or 0.
-
-    Args:
-        judges: The judges.
-    """
-    return {"success": partial(_success, judges=judges)}
-
-
-def structure_measure(dino: KeysOfPictures | Missing) -> Mapping[str, Measure]:
-    """Whether the layout is the photograph's.
-
-    Args:
-        dino: The network that shows its keys, or why it is missing.
-    """
-    return {"structure_distance": partial(_structure, dino=dino)}
-
-
-def _psnr_source(outcome: Outcome) -> float | Missing:
-    return psnr(outcome.drawn, outcome.photo.pixels)
-
-
-def _ssim_source(outcome: Outcome) -> float | Missing:
-    return structural_similarity(outcome.drawn, outcome.photo.pixels)
-
-
-def _lpips_source(outcome: Outcome, *, lpips: Lpips) -> float | Missing:
-    return lpips(outcome.drawn, outcome.photo.pixels)
-
-
-def _psnr_outside(outcome: Outcome) -> float | Missing:
-    return NO_MASK if outcome.changed is None else psnr(outcome.drawn, outcome.photo.pixels, ~outcome.changed)
-
-
-def _ssim_outside(outcome: Outcome) -> float | Missing:
-    if outcome.changed is None:
-        return NO_MASK
-    return structural_similarity(outcome.drawn, outcome.photo.pixels, ~outcome.changed)
-
-
-def _mse_outside(outcome: Outcome) -> float | Missing:
-    return NO_MASK if outcome.changed is None else mse(outcome.drawn, outcome.photo.pixels, ~outcome.changed)
-
-
-def _lpips_outside(outcome: Outcome, *, lpips: Lpips) -> float | Missing:
-    return NO_MASK if outcome.changed is None else lpips(outcome.drawn, outcome.photo.pixels, ~outcome.changed)
-
-
-def _psnr_truth(outcome: Outcome) -> float | Missing:
-    return NO_TRUTH if outcome.truth is None else psnr(outcome.drawn, outcome.truth)
-
-
-def _ssim_truth(outcome: Outcome) -> float | Missing:
-    return NO_TRUTH if outcome.truth is None else structural_similarity(outcome.drawn, outcome.truth)
-
-
-def _outside_truth(outcome: Outcome) -> float | Missing:
-    if outcome.truth is None:
+def against(
+    outcome: Outcome,
+    *,
+    figure: Figure,
+    to: Literal["source", "truth", "source prompt", "target prompt"] = "source",
+    where: Literal["everywhere", "outside", "edit"] = "everywhere",
+    scale: float = 1,
+    **networks: Any,  # noqa: ANN401  what the figure asks
+) -> float | Missing:
+    """A figure of the image beside the source, the true edit or a prompt, over all of it or a part."""
+    case = outcome.case
+    other = {
+        "source": outcome.photo.pixels,
+        "truth": outcome.truth,
+        "source prompt": case.source,
+        "target prompt": case.target,
+    }[to]
+    if other is None:
         return NO_TRUTH
-    return NO_MASK if outcome.changed is None else psnr(outcome.drawn, outcome.truth, ~outcome.changed)
+    changed = outcome.changed
+    if where == "everywhere":
+        found = figure(outcome.drawn, other, **networks)
+    elif changed is None:
+        return NO_MASK
+    else:
+        found = figure(outcome.drawn, other, changed if where == "edit" else ~changed, **networks)
+    return found if isinstance(found, Missing) else scale * found
 
 
-def _image_target(outcome: Outcome, *, clip: PicturesAndTexts) -> float | Missing:
-    return NO_TRUTH if outcome.truth is None else clip_image_similarity(outcome.drawn, outcome.truth, clip=clip)
-
-
-def _image_source(outcome: Outcome, *, clip: PicturesAndTexts) -> float | Missing:
-    return clip_image_similarity(outcome.drawn, outcome.photo.pixels, clip=clip)
-
-
-def _text_target(outcome: Outcome, *, clip: PicturesAndTexts) -> float | Missing:
-    return clip_text_similarity(outcome.drawn, outcome.case.target, clip=clip)
-
-
-def _text_source(outcome: Outcome, *, clip: PicturesAndTexts) -> float | Missing:
-    return clip_text_similarity(outcome.drawn, outcome.case.source, clip=clip)
-
-
-def _directional(outcome: Outcome, *, clip: PicturesAndTexts) -> float | Missing:
+def directional(outcome: Outcome, *, clip: PicturesAndTexts) -> float | Missing:
+    """CLIP's similarity of the change of the image and the change of the prompt."""
     case = outcome.case
     return clip_directional_similarity(outcome.photo.pixels, outcome.drawn, case.source, case.target, clip=clip)
 
 
-def _success(outcome: Outcome, *, judges: Judges) -> float | Missing:
+def success(outcome: Outcome, *, judges: Judges) -> float | Missing:
+    """Whether the judges read the new words, 1 or 0."""
     words = outcome.case.words
     if not words:
         return NO_WORDS
@@ -149,5 +100,36 @@ def _success(outcome: Outcome, *, judges: Judges) -> float | Missing:
     return float(all(read[head] == word for head, word in words.items()))
 
 
-def _structure(outcome: Outcome, *, dino: KeysOfPictures | Missing) -> float | Missing:
-    return structure_distance(outcome.drawn, outcome.photo.pixels, dino=dino)
+def bound(outcome: Outcome) -> float:
+    """PSNR of the source through the autoencoder and back, decibels."""
+    return outcome.inversion.scores.vae_psnr
+
+
+def below_bound(outcome: Outcome) -> float:
+    """How far the reconstruction stays below that; of an edit, the reconstruction from its inversion."""
+    scores = outcome.inversion.scores
+    return scores.vae_psnr - (scores.psnr if outcome.edited else psnr(outcome.drawn, outcome.photo.pixels))
+
+
+def evaluations(outcome: Outcome) -> float:
+    """Evaluations of the network that the inversion took, forwards and backwards."""
+    return float(outcome.inverted.forwards + outcome.inverted.backwards)
+
+
+def of_noise(outcome: Outcome, *, statistic: Callable[[Latents], torch.Tensor]) -> float:
+    """A statistic of z_T, where the inversion ends and editing begins."""
+    return statistic(outcome.inversion.pivot[:1]).item()
+
+
+def kurtosis(z: Latents) -> torch.Tensor:
+    """The fourth moment over the squared second: 3 for Gaussian noise."""
+    centred = z - z.mean()
+    return centred.pow(4).mean() / centred.square().mean().square()
+
+
+def correlation(z: Latents) -> torch.Tensor:
+    """The mean correlation of cells with their neighbours to the right and below, channel by channel: 0 for noise."""
+    centred = functional.layer_norm(z, z.shape[-2:])  # of every channel, to mean 0 and variance 1
+    right = (centred[..., :, 1:] * centred[..., :, :-1]).mean()
+    below = (centred[..., 1:, :] * centred[..., :-1, :]).mean()
+    return (right + below) / 2

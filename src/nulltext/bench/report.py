@@ -4,20 +4,20 @@ import base64
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, final
 
 from PIL import Image
 
 from nulltext.bench.extras import extra
-from nulltext.bench.kept import MEASURED, Row, read_sample
+from nulltext.bench.kept import MEASURED, SAMPLES, Row, read_sample, samples_of
 from nulltext.bench.keys import LIBRARIES
-from nulltext.bench.photograph import samples_of
-from nulltext.bench.run import SAMPLES
-from nulltext.bench.summary import Summary, Table, by_kind
+from nulltext.bench.result import Result, Sheet
+from nulltext.bench.summary import ALL, Summary, Table, by_kind
+from nulltext.bench.table import Metric
 from nulltext.files import write_file
 from nulltext.showing import brief, html_table
 
@@ -27,25 +27,7 @@ _XML = '<?xml version="1.0" encoding="utf-8" standalone="no"?>\n'
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Column:
-    """A figure as a table shows it.
-
-    Attributes:
-        name: The column of the rows.
-        label: Its heading.
-        digits: After the point.
-        better: Which way is better; "" for neither.
-    """
-
-    name: str
-    label: str
-    digits: int = 2
-    better: Literal["higher", "lower", ""] = "higher"
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Report:
+class Report(Result):
     """What a run found.
 
     Attributes:
@@ -56,15 +38,21 @@ class Report:
         plots: More plots than the means', by name, as SVG elements.
         remarks: What a reader of the tables has to know.
         options: What it was run with, in a line.
+        groups, overview, every_kind: As of a `nulltext.bench.study.Study`; by default all columns over all kinds.
+        facts: Figures beside the tables.
     """
 
     title: str
     command: str
-    columns: Sequence[Column]
+    columns: Sequence[Metric]
     rows: Sequence[Row]
     plots: Mapping[str, str] = field(default_factory=dict[str, str])
     remarks: Sequence[str] = ()
     options: str = ""
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    overview: Sequence[tuple[str, str]] = ()
+    every_kind: bool = False
+    facts: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def measured(self) -> list[Row]:
@@ -93,7 +81,7 @@ class Report:
 
     def _repr_html_(self) -> str:
         """The tables, in a notebook."""
-        headings = ["", "method", *(_heading(column) for column in self.columns)]
+        headings = ["", "method", *(column.heading for column in self.columns)]
         rows = [
             [kind, method, *(cell(figures[column.name], column) for column in self.columns)]
             for kind, of_kind in self.tables().items()
@@ -103,7 +91,7 @@ class Report:
 
     def tables(self) -> dict[str, Table]:
         """The summaries, overall and by kind of edit."""
-        return by_kind(self.rows, [column.name for column in self.columns])
+        return by_kind(self.rows, [column.name for column in self.columns], self.groups)
 
     def record(self) -> dict[str, Any]:
         """The same numbers for JSON: by kind, method and column."""
@@ -123,7 +111,50 @@ class Report:
             },
             "missing": self.missing(),
             "remarks": list(self.remarks),
+            **self.facts,
         }
+
+    def shown(self) -> Iterator[Sheet | str]:
+        """What is printed: one table, and what has to be known of it."""
+        yield self._every_kind() if self.every_kind else self._overview()
+        missing = self.missing()
+        yield from self.remarks
+        yield from (
+            f"{each.name} is missing: {' '.join(missing[each.name])}" for each in self.columns if each.name in missing
+        )
+        yield f"{self.about()}\nasked: {self.asked()}"
+
+    def _overview(self) -> Sheet:
+        tables, metrics = self.tables(), {column.name: column for column in self.columns}
+        columns = [(kind, metrics[name]) for kind, name in self.overview or [(ALL, name) for name in metrics]]
+        columns = [(kind, metric) for kind, metric in columns if kind in tables]
+        rows = [
+            [method, *(cell(tables[kind][method][metric.name], metric, interval=False) for kind, metric in columns)]
+            for method in tables[ALL]
+        ]
+        rows.append(["n", *(counted(tables[kind], metric) for kind, metric in columns)])
+        headings = [metric.heading if kind == ALL else f"{metric.heading}, {kind}" for kind, metric in columns]
+        return Sheet(title=self.title, headings=["", *headings], rows=rows)
+
+    def _every_kind(self) -> Sheet:
+        tables = self.tables()
+        rows = [
+            [
+                method if kind == ALL else "",
+                kind,
+                *(cell(table[method][column.name], column, interval=False) for column in self.columns),
+            ]
+            for method in tables[ALL]
+            for kind, table in tables.items()
+            if method in table
+        ]
+        headings = ["", "", *(column.heading for column in self.columns)]
+        return Sheet(title=self.title, headings=headings, rows=rows, names=2)
+
+    def complaint(self) -> str:
+        """What could not be measured, and why; "" where all could."""
+        reasons = "\n".join(f"- {case}: {reason}" for case, reason in self.failures().items())
+        return f"{self.failed()}:\n{reasons}" if reasons else ""
 
     def missing(self) -> dict[str, list[str]]:
         """What could not be measured for some row, and why: the reasons by column."""
@@ -151,7 +182,7 @@ class Report:
         """The report in Markdown: mean ± standard deviation, and the 95 % interval of the mean."""
         lines = [f"# {self.title}", "", f"    {self.command}", "", f"{self.about()}.", "", *self._facts(), ""]
         for kind, table in self.tables().items():
-            lines += [f"## {kind}", "", "| method | " + " | ".join(_heading(column) for column in self.columns) + " |"]
+            lines += [f"## {kind}", "", "| method | " + " | ".join(column.heading for column in self.columns) + " |"]
             lines.append("|---|" + "---:|" * len(self.columns))
             for method, figures in table.items():
                 cells = " | ".join(cell(figures[column.name], column) for column in self.columns)
@@ -190,7 +221,7 @@ class Report:
                 }
                 for kind, table in tables.items()
             },
-            headings=[_heading(column) for column in self.columns],
+            headings=[column.heading for column in self.columns],
             counts={kind: [counted(table, column) for column in self.columns] for kind, table in tables.items()},
             legend=LEGEND,
             plots=[*self.plots.values(), *(plot_means(next(iter(tables.values())), column) for column in self.columns)],
@@ -210,21 +241,24 @@ class Report:
             write_file(folder / f"{name}.svg", (_XML + drawn).encode(), overwrite=True)
 
 
-def cell(summary: Summary, column: Column, *, interval: bool = True) -> str:
+def cell(summary: Summary, column: Metric, *, interval: bool = True) -> str:
     """A summary as a table shows it: mean ± deviation [interval]; "missing" where nothing could be measured."""
     if not summary.count:
         return "missing"
-    mean, std, low, high = (f"{x:.{column.digits}f}" for x in (summary.mean, summary.std, summary.low, summary.high))
-    return f"{mean} ± {std}" + (f" [{low}, {high}]" if interval and math.isfinite(summary.low) else "")
+    share = column.unit == "%"
+    figures = (summary.mean, summary.std, summary.low, summary.high)
+    mean, std, low, high = (f"{(100 if share else 1) * x:.{column.digits}f}" for x in figures)
+    middle = f"{mean} %" if share else f"{mean} ± {std}"  # of a share the deviation says nothing more
+    return middle + (f" [{low}, {high}]" if interval and math.isfinite(summary.low) else "")
 
 
-def counted(table: Table, column: Column) -> str:
+def counted(table: Table, column: Metric) -> str:
     """Over how many edits the means of a column are, as a table shows it: one number, or from how many to how many."""
     numbers = sorted({figures[column.name].count for figures in table.values()})
     return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
 
 
-def plot_means(table: Table, column: Column) -> str:
+def plot_means(table: Table, column: Metric) -> str:
     """The means of a column with their intervals, as an SVG element."""
     figure = extra("matplotlib.figure").Figure(figsize=(5, 0.6 + 0.35 * len(table)), layout="constrained")
     axes = figure.subplots()
@@ -235,7 +269,7 @@ def plot_means(table: Table, column: Column) -> str:
             axes.errorbar(summary.mean, line, xerr=margins if math.isfinite(summary.low) else None, fmt="o", capsize=3)
     axes.set_yticks(range(len(table)), list(table))
     axes.invert_yaxis()
-    axes.set_xlabel(_heading(column))
+    axes.set_xlabel(column.heading)
     axes.grid(axis="x", alpha=0.3)
     return svg(figure)
 
@@ -247,10 +281,6 @@ def svg(figure: Any) -> str:  # noqa: ANN401  matplotlib is loaded late
         figure.savefig(drawn, format="svg", metadata={"Date": None})
     text = drawn.getvalue()
     return text[text.index("<svg") :]
-
-
-def _heading(column: Column) -> str:
-    return column.label + {"higher": " ↑", "lower": " ↓", "": ""}[column.better]
 
 
 def _samples(folder: Path, rows: Sequence[Row], methods: Sequence[str]) -> list[tuple[str, str, list[str]]]:

@@ -1,4 +1,4 @@
-"""A grid of methods over cases: a row for every edited picture, kept as it is made, so that a killed run goes on."""
+"""A grid of methods over cases: a row for every image, kept as it is made, so that a killed run goes on."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -9,23 +9,18 @@ from pathlib import Path
 from typing import final
 
 from nulltext.bench.attempts import Failed, attempt
-from nulltext.bench.candidates import Candidate, Measure
-from nulltext.bench.cases import Case, Entry
-from nulltext.bench.checks import checked
-from nulltext.bench.each import each
+from nulltext.bench.candidate import Candidate, Measure
+from nulltext.bench.case import Case, Entry, checked
 from nulltext.bench.extras import extra
-from nulltext.bench.kept import MEASURED, Row, read_kept
+from nulltext.bench.kept import MEASURED, ROWS, SAMPLES, Row, has_samples, read_kept
 from nulltext.bench.keys import about_run, instruments, key_of
-from nulltext.bench.photograph import Task, failed_row, has_samples, try_photograph
+from nulltext.bench.rows import failed_row
+from nulltext.bench.trial import Task, try_image
+from nulltext.bench.workers import each
 from nulltext.errors import CaseError, OutputWriteError
 from nulltext.files import write_file
 from nulltext.models.base import Model
 from nulltext.progress import OnProgress, silent
-
-ROWS, SAMPLES = "rows", "pictures"
-"""Folders of a run: a file for every picture done, and the pictures of the first few."""
-TIMED = ("invert_seconds", "edit_seconds", "seconds", "peak_bytes")
-"""Columns that no two runs have alike."""
 
 
 def run(
@@ -38,6 +33,7 @@ def run(
     samples: int = 8,
     workers: int = 1,
     at_once: int = 1,
+    edits_at_once: int = 1,
     on_progress: OnProgress = silent,
 ) -> list[Row]:
     """Tries every candidate on every case, and measures.
@@ -45,22 +41,24 @@ def run(
     All entries are checked before the first is inverted. One that cannot be measured, or fails on the way, has rows
     that say why, and the others go on.
 
-    A candidate's rows of a photograph are written as soon as its edits are drawn, under a key made of everything that
-    they depend on. The same run in the same folder goes on where it was, and tries again what failed; another one,
-    with more cases or candidates, keeps what they share. At the end ``rows.parquet`` has the rows of this run, in the
-    order of entries and candidates.
+    A candidate's rows of an image are written as soon as its edits are made, under a key made of everything that they
+    depend on. The same run in the same folder goes on where it was, and tries again what failed; another one, with more
+    cases or candidates, keeps what they share. At the end ``rows.parquet`` has the rows of this run, in the order of
+    entries and candidates.
 
     Args:
         model: The model.
-        entries: What is tried; neighbours that share picture and caption are inverted once.
+        entries: What is tried; neighbours that share image and prompt are inverted once.
         candidates: The methods.
         measures: The figures, by the name of their column.
-        folder: Where rows and pictures are kept; made if need be.
-        samples: Of how many cases the pictures are kept, to look at.
-        workers: How many pictures at a time; more than one needs a model on the CPU.
-        at_once: How many inversions and reconstructions of a picture share the network's batch. With more than one,
-            the seconds of each are its share by evaluations.
-        on_progress: Told of every picture.
+        folder: Where rows and images are kept; made if need be.
+        samples: Of how many cases the images are kept, to look at.
+        workers: How many images at a time; more than one needs a model on the CPU.
+        at_once: How many inversions and reconstructions of an image share the network's batch. With more than one, the
+            seconds of each are its share by evaluations.
+        edits_at_once: How many edits of an image, of all methods, share a batch, and so the seconds. If 1, only those
+            that one method makes alike do.
+        on_progress: Told of every image.
 
     Returns:
         The rows; ``status`` says whether one was measured, and ``reason`` why not.
@@ -81,7 +79,14 @@ def run(
     shown = frozenset(case.name for case in cases[:samples])
     plans = planned(model, cases, candidates, measures, folder, shown=shown)
     todo = [plan for plan in plans if plan.missing]
-    measure = partial(try_photograph, measures=measures, folder=folder / SAMPLES, shown=shown, at_once=at_once)
+    measure = partial(
+        try_image,
+        measures=measures,
+        folder=folder / SAMPLES,
+        shown=shown,
+        at_once=at_once,
+        edits_at_once=edits_at_once,
+    )
     made = each(model, [(plan.group, plan.missing) for plan in todo], measure, workers=workers, on_progress=on_progress)
     done = dict(zip(map(id, todo), made, strict=True))
     found: dict[tuple[int, str], Row] = {}
@@ -110,38 +115,27 @@ def planned(
     *,
     shown: frozenset[str],
 ) -> "list[Plan]":
-    """For every photograph what of it is kept, and what is to be made.
-
-    Args:
-        model: The model.
-        cases: The cases; neighbours that share picture and caption are one photograph.
-        candidates: The methods.
-        measures: The figures.
-        folder: Of the run.
-        shown: Of which cases there are to be pictures to look at.
-    """
+    """For every image what of it is kept, and what is to be made; `shown` are the cases with images to look at."""
     about = about_run(model, measures)
-    groups = [list(group) for _, group in groupby(cases, key=_photograph)]
+    groups = [list(group) for _, group in groupby(cases, key=_image)]
     return [Plan.of(group, candidates, about, folder, shown) for group in groups]
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is kept of a photograph, and what is to be made.
+    """What is kept of an image, and what is to be made.
 
     Attributes:
-        group: The cases of the photograph.
+        group: Its cases.
         kept: The rows that are kept, by the candidate's name.
         failed: Why there can be none, likewise.
         missing: What is to be made.
-        candidates: All candidates.
     """
 
     group: Sequence[Case]
-    candidates: Sequence[Candidate]
     kept: Mapping[str, Sequence[Row]]
-    failed: Mapping[str, Failed]
+    failed: Mapping[Candidate, Failed]
     missing: Sequence[Task]
 
     @classmethod
@@ -153,47 +147,41 @@ class Plan:
         folder: Path,
         shown: frozenset[str],
     ) -> "Plan":
-        """What is kept of one photograph's rows, whole and their own; see `planned`."""
+        """What is kept of one image's rows, whole and their own; see `planned`."""
         kept: dict[str, Sequence[Row]] = {}
-        failed: dict[str, Failed] = {}
+        failed: dict[Candidate, Failed] = {}
         missing: list[Task] = []
         for candidate in candidates:
             key = attempt(partial(key_of, group, candidate, about))
             if isinstance(key, Failed):
-                failed[candidate.name] = key
+                failed[candidate] = key
                 continue
             path = folder / ROWS / f"{group[0].name}-{key[:16]}.json"
             rows = read_kept(path, key)
-            lacking = rows is None or any(
-                row["case"] in shown and not has_samples(folder / SAMPLES, row) for row in rows
-            )
-            if rows is None or lacking:
+            if rows is None or not all(row["case"] not in shown or has_samples(folder / SAMPLES, row) for row in rows):
                 missing.append(Task(candidate=candidate, key=key, path=path))
             else:
                 kept[candidate.name] = rows
-        return cls(group=group, candidates=candidates, kept=kept, failed=failed, missing=missing)
+        return cls(group=group, kept=kept, failed=failed, missing=missing)
 
     def rows(
         self, model: Model, measures: Mapping[str, Measure], made: Sequence[Sequence[Row]]
     ) -> dict[tuple[int, str], Row]:
         """The rows by the case's identity and the candidate's name, given those of what was missing."""
         asked = ", ".join(instruments(measures))
-        of = dict(self.kept) | {task.candidate.name: rows for task, rows in zip(self.missing, made, strict=True)}
-        for candidate in self.candidates:
-            if (failed := self.failed.get(candidate.name)) is not None:
-                of[candidate.name] = [
-                    failed_row(model, case, candidate, failed.reason, measures) for case in self.group
-                ]
+        found = dict(self.kept) | {task.candidate.name: rows for task, rows in zip(self.missing, made, strict=True)}
+        for candidate, why in self.failed.items():
+            found[candidate.name] = [failed_row(model, case, candidate, why.reason, measures) for case in self.group]
         return {
             # Neither is in the key, and a set or a network that was moved is the same.
             (id(case), name): row | {"where": case.where, "instruments": asked}
-            for name, rows in of.items()
+            for name, rows in found.items()
             for case, row in zip(self.group, rows, strict=True)
         }
 
 
-def _photograph(case: Case) -> tuple[Path | int, str]:
-    """What cases that are inverted together share: the picture, one object or one file, and its caption."""
+def _image(case: Case) -> tuple[Path | int, str]:
+    """What cases that are inverted together share: the image, one object or one file, and its prompt."""
     return case.picture if isinstance(case.picture, Path) else id(case.picture), case.source
 
 

@@ -54,14 +54,14 @@ def summarize(rows: Sequence[Row], columns: Sequence[str]) -> Table:
     }
 
 
-def by_kind(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, Table]:
-    """Summaries of all rows, and of each kind of edit if there are several."""
+def by_kind(
+    rows: Sequence[Row], columns: Sequence[str], groups: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Table]:
+    """Summaries of all rows, of groups of kinds, and of each kind of edit if there are several."""
     kinds = list(dict.fromkeys(str(row["kind"]) for row in rows if row["status"] == MEASURED))
-    parts = kinds if len(kinds) > 1 else []
-    return {
-        ALL: summarize(rows, columns),
-        **{kind: summarize([row for row in rows if row["kind"] == kind], columns) for kind in parts},
-    }
+    parts = {**(groups or {}), **{kind: (kind,) for kind in kinds}} if len(kinds) > 1 else {}
+    found = {name: [row for row in rows if row["kind"] in of] for name, of in parts.items()}
+    return {ALL: summarize(rows, columns), **{name: summarize(part, columns) for name, part in found.items() if part}}
 
 
 def _summary(rows: Sequence[Row], column: str) -> Summary:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nulltext import __version__
-from nulltext.cli import demo, edit, generate, invert, show, speed, sweep, train, web
+from nulltext.cli import bench, demo, edit, generate, invert, show, sweep, train, web
 from nulltext.cli.command import Command, Group
 from nulltext.cli.terminal import printable
 
@@ -31,7 +31,7 @@ for name, function in {
     "train": train.train,
 }.items():
     app.command(name, cls=Command)(function)
-app.add_typer(speed.app, name="bench")
+app.add_typer(bench.app, name="bench")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,237 +1,217 @@
-"""`nulltext bench`: the README's figures, measured afresh."""
+"""`nulltext bench`: a command for every row of `nulltext.bench.table.STUDIES`, its options read off the row."""
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Mapping
+from inspect import Parameter, Signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nulltext.cli import options, terminal
-from nulltext.cli.command import Command
+from nulltext.bench.table import STUDIES, Entry, Option, named
+from nulltext.cli import options, outputs, terminal
+from nulltext.cli.command import SOME_FAILED, Command
+from nulltext.cli.spelling import spelled
+from nulltext.files import check_output
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from nulltext.bench.model import ModelFigures
+    from nulltext.bench.result import Result, Sheet
+    from nulltext.models.base import Model
 
 app = typer.Typer(help="Measure the figures of the README afresh.", no_args_is_help=True)
 
-Workers = Annotated[
+_Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FOLDER",
+        help="Where rows, pictures and report go, nulltext-bench/NAME if not given; a run that was stopped goes on "
+        "there.",
+        show_default=False,
+        rich_help_panel="Output",
+    ),
+]
+_Drawing = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="An SVG of how cost grows.",
+        rich_help_panel="Output",
+        show_default=False,
+    ),
+]
+_RealModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="A hub id, a folder in diffusers' format, or a checkpoint file; CompVis/stable-diffusion-v1-4 is the "
+        "protocol's. The embedded model knows the words of its own scenes alone.",
+        show_default=False,
+        rich_help_panel="Model",
+    ),
+]
+_Data = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Pictures, and their captions in a CSV or JSONL file; scenes if not given."),
+]
+_Clip = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="The CLIP that is asked, as transformers saves it; the embedded one."),
+]
+_Limit = Annotated[int | None, typer.Option(min=1, help="At most so many pictures of each kind; quick, but rough.")]
+_Workers = Annotated[
     int, typer.Option(min=1, help="How many pictures at a time, in processes that share out the cores; CPU only.")
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="At most so many pictures of each kind; quick, but rough.")]
+_AtOnce = Annotated[int, typer.Option(min=1, help="How many inversions of a picture share the network's batch.")]
+_RandomWeights = Annotated[
+    Literal["sd15", "sd21", "sdxl"] | None,
+    typer.Option(help="A full-size architecture with random weights, in --model's place.", show_default=False),
+]
+
+_Parameters = tuple[tuple[str, Any, Any], ...]
+"""Name, annotation and default of each."""
+_HOW: _Parameters = (
+    ("config", options.Config, None),
+    ("device", options.Device, None),
+    ("dtype", options.Dtype, None),
+)
+_SHARED: Mapping[str, _Parameters] = {
+    "limit": (("limit", _Limit, None),),
+    "data": (("data", _Data, None),),
+    "steps": (("steps", options.Steps, 50),),
+    "inner_steps": (("inner_steps", options.InnerSteps, 10),),
+    "guidance": (("guidance", options.ModelGuidance, None),),
+    "workers": (("workers", _Workers, 1),),
+    "at_once": (("at_once", _AtOnce, 1),),
+    "clip": (("clip", _Clip, None),),
+    "folder": (("output", _Folder, None),),
+    "drawing": (("output", _Drawing, None), ("force", options.Force, False)),
+    "model": (("model", options.ModelName, "scenes"), *_HOW),
+    "real_model": (("model", _RealModel, None), *_HOW),
+    "random_weights": (("random_weights", _RandomWeights, None),),
+    "device": (("device", options.Device, None),),
+    "low_memory": (("low_memory", options.LowMemory, False),),
+    "compiled": (("compiled", options.Compiled, False),),
+}
+"""What several studies can be asked, by the names that their rows use."""
+_OF_SETTING = ("data", "limit", "steps", "inner_steps", "guidance", "workers", "at_once", "clip")
 
 
-@app.command("reconstruction", cls=Command)
-def reconstruction(
-    limit: Limit = None,
-    steps: options.Steps = 50,
-    inner_steps: options.InnerSteps = 10,
-    guidance: options.Guidance = 7.5,
-    workers: Workers = 1,
-    model: options.ModelName = "scenes",
-    config: options.Config = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    json: options.Json = False,
-    debug: options.Debug = False,
-) -> None:
-    """Measure how well pictures the model was not trained on are reconstructed at full guidance."""
-    from nulltext import load
-    from nulltext.bench.reconstruction import measure_reconstruction
-
-    with terminal.loading(model):
-        loaded = load(model, config=config, device=device, dtype=dtype)
-    with terminal.progress() as on_progress:
-        figures = measure_reconstruction(
-            loaded,
-            limit=limit,
-            steps=steps,
-            inner_steps=inner_steps,
-            guidance=guidance,
-            workers=workers,
-            on_progress=on_progress,
+def _parameters(entry: Entry) -> list[Parameter]:
+    """The parameters of a study's command; those without a default stand first, as Python wants it."""
+    found: list[tuple[str, Any, Any]] = []
+    for option in entry.options:
+        found += [_own(option)] if isinstance(option, Option) else _SHARED[option]
+    found += [("json", options.Json, False), ("debug", options.Debug, False)]
+    defaults = {name: entry.defaults.get(name, default) for name, _, default in found}
+    found = [
+        (name, options.Guidance if name == "guidance" and name in entry.defaults else kind, defaults[name])
+        for name, kind, _ in found
+    ]
+    found.sort(key=lambda each: each[2] is not ...)
+    return [
+        Parameter(
+            name,
+            Parameter.KEYWORD_ONLY,
+            default=Parameter.empty if default is ... else default,
+            annotation=kind,
         )
-    if json:
-        terminal.print_json(asdict(figures))
-        return
+        for name, kind, default in found
+    ]
 
-    from rich import box
-    from rich.table import Table
 
-    table = Table(
-        box=box.SIMPLE_HEAD, title=f"Reconstruction at w={guidance:g}, T={steps}, N={inner_steps}", title_justify="left"
+def _own(option: Option) -> tuple[str, Any, Any]:
+    """An option that a study alone has, as typer reads it."""
+    spelt = option.spelt or (f"--{option.name.replace('_', '-')}",)
+    about = typer.Option(
+        *spelt, min=option.least, help=option.help, metavar=option.metavar, show_default=option.default is not ...
     )
-    table.add_column("")
-    table.add_column("PSNR, dB", justify="right")
-    table.add_column("below the bound, dB", justify="right")
-    table.add_row(f"{figures.pictures} scenes: autoencoder alone", f"{figures.vae_bound_db:.2f}", "")
-    table.add_row("null-text inversion", f"{figures.nulltext_db:.2f}", f"{figures.nulltext_gap_db:.2f}")
-    table.add_row("plain DDIM inversion", f"{figures.ddim_guided_db:.2f}", f"{figures.ddim_gap_db:.2f}")
-    table.add_row(f"{figures.photos} photographs: null-text inversion", "", f"{figures.photo_gap_db:.2f}")
-    terminal.show(table)
-    terminal.show(f"one inversion without early stop: {figures.invert_seconds:.1f} s on {loaded.device}")
+    return option.name, Annotated[option.kind, about], option.default
 
 
-@app.command("edits", cls=Command)
-def edits(
-    limit: Limit = None,
-    steps: options.Steps = 50,
-    inner_steps: options.InnerSteps = 10,
-    guidance: options.ModelGuidance = None,
-    workers: Workers = 1,
-    model: options.ModelName = "scenes",
-    config: options.Config = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    json: options.Json = False,
-    debug: options.Debug = False,
-) -> None:
-    """Measure edits whose right answer is known, since the new picture can be rendered as well."""
-    from nulltext import load
-    from nulltext.bench.edits import measure_edits
+def _command(name: str, entry: Entry) -> Callable[..., None]:
+    """The function of a study's command."""
 
-    with terminal.loading(model):
-        loaded = load(model, config=config, device=device, dtype=dtype)
+    def command(context: typer.Context, **given: Any) -> None:  # noqa: ANN401  as its row says
+        _run(name, entry, context, given)
+
+    parameters = _parameters(entry)
+    context = Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    signature = Signature([context, *parameters])
+    vars(command)["__signature__"] = signature
+    command.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
+    return command
+
+
+for _name, _entry in STUDIES.items():
+    app.command(_name, cls=Command, help=_entry.summary)(_command(_name, _entry))
+
+
+def _run(name: str, entry: Entry, context: typer.Context, given: dict[str, Any]) -> None:
+    """Checks what was given, loads the model, runs the study, and prints what it found."""
+    folder = Path("nulltext-bench") / name
+    if "folder" in entry.options:
+        folder = outputs.folder_path(given.pop("output") or folder)
+    elif given.get("output") is not None:
+        check_output(outputs.drawing_path(given["output"]), overwrite=given["force"])
+    if entry.check:
+        named(entry.check)(given)
+    command, json = spelled(context), given.pop("json")
+
+    from nulltext.bench.study import Setting
+
+    del given["debug"]
+    model = _load(given) if "model" in given else None
+    own = {option.name for option in entry.options if isinstance(option, Option)}
+    shared = {key: given.pop(key) for key in _OF_SETTING if key in given and key not in own}
     with terminal.progress() as on_progress:
-        figures = measure_edits(
-            loaded,
-            limit=limit,
-            steps=steps,
-            inner_steps=inner_steps,
-            guidance=guidance,
-            workers=workers,
-            on_progress=on_progress,
-        )
+        setting = Setting(**shared, folder=folder, own=given, on_progress=on_progress, command=command)
+        result: Result = named(entry.path)(model, setting)
     if json:
-        terminal.print_json(asdict(figures))
-        return
+        terminal.print_json(result.record())
+    else:
+        show(result)
+        if "folder" in entry.options:
+            terminal.show(f"report: {folder / 'report.html'}")
+    if complaint := result.complaint():
+        typer.secho(terminal.printable(complaint, lines=True), fg=typer.colors.RED, err=True)
+        raise typer.Exit(SOME_FAILED)
 
+
+def _load(given: dict[str, Any]) -> "Model":
+    """The model that was asked for; takes out of what was given what was meant for it."""
+    from nulltext import load
+    from nulltext.models.loading import EMBEDDED
+
+    name, random = given.pop("model") or EMBEDDED, given.pop("random_weights", None)
+    names = ("config", "device", "dtype", "low_memory", "compiled")
+    how = {key: given.pop(key) for key in names if key in given}
+    with terminal.loading(random or name):
+        if random is None:
+            return load(name, **how)
+        from nulltext.models.random_weights import random_model
+
+        del how["config"]
+        return random_model(random, **how)
+
+
+def show(result: "Result") -> None:
+    """Prints what a study found."""
+    for each in result.shown():
+        terminal.show(each if isinstance(each, str) else _table(each))
+
+
+def _table(sheet: "Sheet") -> Any:  # noqa: ANN401  rich is loaded late
     from rich import box
     from rich.table import Table
 
-    title = f"Edits of {figures.pictures} held-out scenes at w={figures.guidance:g}, against what they should become"
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
-    for heading in ("", "", "success", "outside, dB", "truth, dB", "truth, SSIM"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    for name, kinds in figures.methods.items():
-        for kind, each in kinds.items():
-            half = each.outside_db.high - each.outside_db.mean
-            table.add_row(
-                name if kind == "overall" else "",
-                kind,
-                f"{each.success.mean:.0%}",
-                f"{each.outside_db.mean:.2f} ± {half:.2f}",
-                f"{each.truth_db.mean:.2f}",
-                f"{each.truth_ssim.mean:.3f}",
-                end_section=kind == "time",
-            )
-    terminal.show(table)
-    terminal.show(f"four captions in one batch cost {figures.four_edits_cost:.2f} times one")
-
-
-@app.command("settings", cls=Command)
-def settings(
-    limit: Limit = None,
-    steps: options.Steps = 50,
-    inner_steps: options.InnerSteps = 10,
-    guidance: Annotated[
-        list[float] | None, typer.Option(help="A weight w to try, again for each; 2.5, 4 and 7.5 if not given.")
-    ] = None,
-    workers: Workers = 1,
-    model: options.ModelName = "scenes",
-    config: options.Config = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    json: options.Json = False,
-    debug: options.Debug = False,
-) -> None:
-    """Sweep the settings of edits and the guidance, on other scenes than `bench edits`, to choose defaults by."""
-    from nulltext import load
-    from nulltext.bench.settings import GUIDANCE, sweep_settings
-
-    with terminal.loading(model):
-        loaded = load(model, config=config, device=device, dtype=dtype)
-    with terminal.progress() as on_progress:
-        swept = sweep_settings(
-            loaded,
-            guidance=guidance or GUIDANCE,
-            limit=limit,
-            steps=steps,
-            inner_steps=inner_steps,
-            workers=workers,
-            on_progress=on_progress,
-        )
-    if json:
-        terminal.print_json({"sweeps": [asdict(figures) for figures in swept]})
-        return
-
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, title=f"Edits of {swept[0].pictures} held-out scenes", title_justify="left")
-    for heading in ("w", "", "success", "outside, things, dB", "truth, things, dB", "truth, all, dB"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    for figures in swept:
-        for name, kinds in figures.methods.items():
-            local, overall = kinds["local"], kinds["overall"]
-            table.add_row(
-                f"{figures.guidance:g}",
-                name,
-                f"{overall.success.mean:.0%}",
-                f"{local.outside_db.mean:.2f}",
-                f"{local.truth_db.mean:.2f}",
-                f"{overall.truth_db.mean:.2f}",
-                end_section=name == list(figures.methods)[-1],
-            )
-    terminal.show(table)
-
-
-@app.command("model", cls=Command)
-def model(
-    limit: Limit = None,
-    steps: options.Steps = 50,
-    guidance: options.Guidance = 7.5,
-    name: options.ModelName = "scenes",
-    config: options.Config = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    json: options.Json = False,
-    debug: options.Debug = False,
-) -> None:
-    """Measure the embedded model itself: autoencoder, CLIP, judges, generated pictures, speed."""
-    from nulltext import load
-    from nulltext.bench.model import measure_model
-
-    with terminal.loading(name):
-        loaded = load(name, config=config, device=device, dtype=dtype)
-    with terminal.progress() as on_progress:
-        figures = measure_model(loaded, limit=limit, steps=steps, guidance=guidance, on_progress=on_progress)
-    if json:
-        terminal.print_json(asdict(figures))
-        return
-    terminal.show(model_table(figures))
-
-
-def model_table(figures: "ModelFigures") -> "Table":
-    """The figures of the embedded model as a table."""
-    from rich import box
-    from rich.table import Table
-
-    title = f"{figures.pictures} held-out scenes, {figures.generated} generated pictures at w={figures.guidance:g}"
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
-    table.add_column("")
-    table.add_column("measured", justify="right")
-    for label, value in (
-        ("autoencoder, scenes", f"{figures.vae_psnr_scenes:.2f} dB"),
-        ("autoencoder, inside the things", f"{figures.vae_psnr_objects:.2f} dB"),
-        ("autoencoder, photographs", f"{figures.vae_psnr_photos:.2f} dB"),
-        ("shape, colour and pattern read after a round trip", f"{figures.vae_roundtrip_accuracy:.1%}"),
-        ("judges on renders, their worst head", f"{figures.judges_accuracy:.1%}"),
-        ("CLIP picks the caption among 64 near misses", f"{figures.clip_near_miss_accuracy:.1%}"),
-        ("generated: the right shape", f"{figures.generated_shape_accuracy:.1%}"),
-        ("generated: the right colour", f"{figures.generated_color_accuracy:.1%}"),
-        ("generated: the right ground", f"{figures.generated_ground_accuracy:.1%}"),
-        ("one UNet evaluation", f"{figures.unet_forward_ms:.1f} ms"),
-    ):
-        table.add_row(label, value)
+    table = Table(box=box.SIMPLE_HEAD, title=sheet.title, title_justify="left")
+    for index, heading in enumerate(sheet.headings):
+        table.add_column(heading, justify="left" if index < sheet.names else "right")
+    for row in sheet.rows:
+        table.add_row(*row)
     return table

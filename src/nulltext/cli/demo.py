@@ -13,7 +13,7 @@ from nulltext.progress import numbered
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from nulltext.bench.compare import Comparison
+    from nulltext.bench.reconstruct_all import Comparison
     from nulltext.contact_sheet import Cell
     from nulltext.editing.base import Edit
     from nulltext.scenes.world import Scene
@@ -59,8 +59,8 @@ def demo(
     outputs.check_all([sheet, *files], force=force)
 
     from nulltext import NullText, PromptToPrompt, load
-    from nulltext.bench.compare import compare
-    from nulltext.bench.pictures import scene_photo
+    from nulltext.bench.cases.scenes import scene_photo
+    from nulltext.bench.reconstruct_all import compare
     from nulltext.scenes.captions import caption
     from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
 

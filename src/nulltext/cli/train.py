@@ -46,7 +46,7 @@ def train(
     from importlib.util import find_spec
 
     from nulltext import load
-    from nulltext.bench.model import measure_model
+    from nulltext.bench.embedded_model import measure_model
     from nulltext.cli import outputs
     from nulltext.errors import SettingError
     from nulltext.judges import Judges
@@ -85,7 +85,7 @@ def train(
     if json:
         terminal.print_json(asdict(figures))
         return
-    from nulltext.cli.bench import model_table
+    from nulltext.cli.bench import show
 
-    terminal.show(model_table(figures))
+    show(figures)
     terminal.show(f"checkpoint: {output}")

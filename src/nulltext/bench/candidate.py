@@ -8,7 +8,8 @@ from typing import TypeVar, final
 from jaxtyping import Bool
 from torch import Tensor
 
-from nulltext.bench.cases import Case
+from nulltext.bench.case import Case
+from nulltext.bench.cost import Cost
 from nulltext.editing.base import Editor
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.invert import Inverter
@@ -27,10 +28,10 @@ class Candidate:
     Attributes:
         name: What its rows are called.
         inverter: How it inverts a case; candidates with an equal one share its inversions.
-        editor: How it edits a case; None draws the source again.
-        caption: Under which caption a case is inverted; None is the case's own.
-        guidance: The weight w at which the source is drawn again; None is the inversion's own.
-        inverts: Whether the inversion belongs to the method: SDEdit, for one, only takes the picture from it.
+        editor: How it edits a case; None reconstructs the source.
+        caption: The prompt that a case is inverted under; None is the case's own.
+        guidance: The guidance scale of a reconstruction; None is the inversion's own.
+        inverts: Whether the inversion belongs to the method: SDEdit, for one, only takes the image from it.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Candidate:
     inverts: bool = True
 
     def prompt(self, case: Case) -> str:
-        """The caption that a case is inverted under."""
+        """The prompt that a case is inverted under."""
         return case.source if self.caption is None else self.caption(case)
 
 
@@ -61,23 +62,27 @@ class Outcome:
 
     Attributes:
         case: The case.
-        photo: The photograph, fitted to the model.
+        photo: The source image, fitted to the model.
         inversion: Its inversion.
-        drawn: [1, 3, H, W] in [-1, 1] the edited picture.
-        truth: [1, 3, H, W] the true edited picture, where it is known.
+        inverted: What that cost.
+        drawn: [1, 3, H, W] in [-1, 1] the edited image, or the reconstruction.
+        edited: Which of the two.
+        truth: [1, 3, H, W] the true edited image, where it is known.
         changed: [H, W] where the edit belongs, where that is known.
     """
 
     case: Case
     photo: Photo
     inversion: Inversion
+    inverted: Cost
     drawn: OnePixels
+    edited: bool
     truth: OnePixels | None
     changed: Bool[Tensor, "height width"] | None
 
 
 Measure = Callable[[Outcome], float | Missing]
-"""One figure of one edited picture: a function of a module, or a `partial` of one that is given all it asks.
+"""One figure of one image: a function of a module, or a `partial` of one that is given all it asks.
 
 What it is given goes into the key of every row, and networks among it into the report.
 """

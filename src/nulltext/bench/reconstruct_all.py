@@ -1,9 +1,10 @@
 """One photograph through everything the paper's figure of reconstructions compares."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from nulltext.inversion.base import Inversion
+from nulltext.inversion.methods.ddim import DDIM
 from nulltext.inversion.methods.null_text import NullText
 from nulltext.inversion.reconstruct import reconstruct
 from nulltext.metrics import psnr
@@ -60,7 +61,7 @@ def compare(
     start = time.perf_counter()
     inversion = (inverter or NullText())(model, photo, caption, on_progress)
     seconds = time.perf_counter() - start
-    plain = replace(inversion, nulls=None)
+    plain = DDIM(steps=len(inversion.schedule))(model, photo, caption, on_progress)
     vae = model.decode(model.encode(photo.pixels)).cpu()
     ddim = reconstruct(model, plain, 1.0, on_progress).cpu()
     ddim_guided = reconstruct(model, plain, inversion.guidance, on_progress).cpu()

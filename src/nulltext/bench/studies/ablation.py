@@ -8,14 +8,13 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from nulltext.bench.candidates import Candidate, Outcome, always
-from nulltext.bench.cases import Case
+from nulltext.bench.candidate import Candidate, always
+from nulltext.bench.case import Case
+from nulltext.bench.cost import NO_EARLY_STOP
 from nulltext.bench.extras import extra
 from nulltext.bench.kept import Row
-from nulltext.bench.reconstruction import NO_EARLY_STOP
-from nulltext.bench.report import Column, Report, svg
-from nulltext.bench.run import run
-from nulltext.bench.studies import Setting
+from nulltext.bench.report import svg
+from nulltext.bench.study import Setting, Study
 from nulltext.bench.summary import Summary, summarize
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.methods.ddim import DDIM
@@ -24,55 +23,29 @@ from nulltext.inversion.methods.no_pivot import NoPivot
 from nulltext.inversion.methods.null_text import NullText
 from nulltext.inversion.methods.random_pivot import RandomPivot
 from nulltext.inversion.methods.textual_inversion import TextualInversion
-from nulltext.metrics import psnr
 from nulltext.models.base import Model
 from nulltext.scenes.captions import caption
 from nulltext.scenes.world import sample_scene
 
-PICTURES = 32
 INNER_STEPS = (1, 5, 10, 15, 20)
 """N; with T = 50 steps of the sampler 50, 250, 500, 750 and 1000 iterations."""
 FLAT = "DDIM inversion"
-COLUMNS = (
-    Column(name="psnr", label="PSNR, dB"),
-    Column(name="below_bound", label="below the autoencoder alone, dB", better="lower"),
-    Column(name="invert_backwards", label="iterations", digits=0, better=""),
-    Column(name="seconds", label="seconds", digits=1, better="lower"),
-)
 
 
-def measure_ablation(model: Model, setting: Setting, inner_steps: Sequence[int] = INNER_STEPS) -> Report:
-    """Reconstructs pictures by every method with every budget.
+def budgets(setting: Setting) -> Sequence[int]:
+    """The budgets tried, N."""
+    return setting.own.get("budget") or INNER_STEPS
 
-    Args:
-        model: The model.
-        setting: How to run it; 32 pictures if it sets no limit. Its `inner_steps` has no part in it.
-        inner_steps: The budgets, N.
-    """
+
+def candidates(model: Model, setting: Setting) -> Sequence[Candidate]:
+    """Every method with every budget."""
     w, steps = setting.weight(model), setting.steps
-    candidates = [Candidate(name=FLAT, inverter=always(DDIM(steps=steps)), editor=None, guidance=w)]
-    for n in inner_steps:
+    found = [Candidate(name=FLAT, inverter=always(DDIM(steps=steps)), editor=None, guidance=w)]
+    for n in budgets(setting):
         for name, inverter in methods(steps, n, w).items():
             under = random_caption if name.endswith("random caption") else None
-            candidates.append(Candidate(name=at(name, steps * n), inverter=inverter, editor=None, caption=under))
-    rows = run(
-        model,
-        setting.entries(model, PICTURES),
-        candidates,
-        {"psnr": _psnr, "below_bound": _below_bound},
-        setting.folder,
-        workers=setting.workers,
-        at_once=setting.at_once,
-        on_progress=setting.on_progress,
-    )
-    return Report(
-        title=f"Ablation at w={w:g}",
-        command=setting.command("ablation", model),
-        options=setting.options(model, budgets=" ".join(map(str, inner_steps))),
-        columns=COLUMNS,
-        rows=rows,
-        plots={"ablation": plot(rows, [steps * n for n in inner_steps])},
-    )
+            found.append(Candidate(name=at(name, steps * n), inverter=inverter, editor=None, caption=under))
+    return found
 
 
 def methods(steps: int, n: int, w: float) -> Mapping[str, Callable[[Case], Inverter]]:
@@ -102,33 +75,25 @@ def random_caption(case: Case) -> str:
     return other
 
 
-def plot(rows: Sequence[Row], budgets: Sequence[int]) -> str:
+def plot(rows: Sequence[Row], iterations: Sequence[int]) -> str:
     """PSNR by iterations, the autoencoder alone and DDIM inversion as flat lines; an SVG element."""
-    table = summarize(rows, ("psnr", "below_bound"))
+    table = summarize(rows, ("psnr_source", "bound"))
     flat = table[FLAT]
     figure = extra("matplotlib.figure").Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    axes.axhline(flat["psnr"].mean + flat["below_bound"].mean, color="black", ls="--", label="autoencoder alone")
+    axes.axhline(flat["bound"].mean, color="black", ls="--", label="autoencoder alone")
     for name in methods(1, 1, 2.0):
-        curve: list[Summary] = [table[at(name, budget)]["psnr"] for budget in budgets]
-        (line,) = axes.plot(budgets, [point.mean for point in curve], marker="o", label=name)
+        curve: list[Summary] = [table[at(name, budget)]["psnr_source"] for budget in iterations]
+        (line,) = axes.plot(iterations, [point.mean for point in curve], marker="o", label=name)
         if all(math.isfinite(point.low) for point in curve):  # several pictures
             low, high = [point.low for point in curve], [point.high for point in curve]
-            axes.fill_between(budgets, low, high, color=line.get_color(), alpha=0.15, lw=0)
-    axes.axhline(flat["psnr"].mean, color="grey", ls=":", label=FLAT)
+            axes.fill_between(iterations, low, high, color=line.get_color(), alpha=0.15, lw=0)
+    axes.axhline(flat["psnr_source"].mean, color="grey", ls=":", label=FLAT)
     axes.set_xlabel("iterations")
     axes.set_ylabel("PSNR of the reconstruction, dB")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return svg(figure)
-
-
-def _psnr(outcome: Outcome) -> float:
-    return psnr(outcome.drawn, outcome.photo.pixels)
-
-
-def _below_bound(outcome: Outcome) -> float:
-    return outcome.inversion.scores.vae_psnr - _psnr(outcome)
 
 
 def _random_pivot(case: Case, *, steps: int, n: int, w: float) -> RandomPivot:
@@ -141,3 +106,13 @@ def _no_pivot(case: Case, *, steps: int, n: int, w: float) -> NoPivot:
 
 def _textual(case: Case, *, steps: int, n: int, w: float) -> TextualInversion:
     return TextualInversion(steps=steps, inner_steps=n, guidance=w, seed=case.seed)
+
+
+STUDY = Study(
+    name="ablation",
+    title="Ablation at w={w}",
+    candidates=candidates,
+    columns=("psnr_source", "below_bound", "invert_backwards", "seconds"),
+    measured=("bound",),
+    plots=lambda setting, rows: {"ablation": plot(rows, [setting.steps * n for n in budgets(setting)])},
+)

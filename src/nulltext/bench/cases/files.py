@@ -9,7 +9,7 @@ from pathlib import Path, PureWindowsPath
 
 from PIL import Image
 
-from nulltext.bench.cases import Case, Entry, Refused
+from nulltext.bench.case import Case, Entry, Refused
 from nulltext.decoding import read
 from nulltext.errors import CaseError, CaseNotFoundError, ImageError, WordNotFoundError
 from nulltext.text.words import Tokens

@@ -10,14 +10,15 @@ import io
 import json
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from nulltext.bench.edits import unchanged
-from nulltext.bench.pie import CATEGORIES, MAPPING, PICTURES, SIDE
-from nulltext.bench.runs import encode_runs
+from nulltext.bench.cases.pie import CATEGORIES, MAPPING, PICTURES, SIDE
+from nulltext.bench.cases.run_length import encode_runs
+from nulltext.bench.cases.scenes import unchanged
 from nulltext.errors import SettingError
 from nulltext.files import check_output, write_file
 from nulltext.pictures import to_image
@@ -47,7 +48,7 @@ _LOCAL = ("shape", "color", "pattern", "finish")
 def write_pie_set(
     folder: str | os.PathLike[str], *, pictures: int = 10, first: int = FIRST, overwrite: bool = False
 ) -> Path:
-    """Writes pictures, captions and masks that `nulltext.bench.pie.load_pie` reads, the same ones for the same seeds.
+    """Writes a set in the format of PIE-Bench, the same one for the same seeds.
 
     The nth picture is of the kind n modulo 10. Its mask is where the renderer draws the edited scene otherwise, but for
     edits of style the whole picture, as there.
@@ -106,7 +107,7 @@ def _edit(category: str, seed: int) -> tuple[Scene, Scene, str]:
         two = dataclasses.replace(three, things=three.things[:-1])
         return (two, three, "thing") if CATEGORIES[category] == "add object" else (three, two, "thing")
     scene = sample_scene(HELD_OUT_SEEDS[seed], things=2 if "relation" in words else 1, style="photo")
-    draw = random.Random(seed)  # noqa: S311  a choice of words, not a secret
+    draw = random.Random(seed)
     word = draw.choice(words)
     return scene, draw.choice([after for kind, after in one_word_edits(scene) if kind == word]), word
 
@@ -126,3 +127,9 @@ def _marked(source: str, target: str) -> tuple[str, str, str]:
                 {"replace": "change {} to {}", "insert": "add {1}", "delete": "remove {}"}[change].format(*parts)
             )
     return " ".join(marked[0]), " ".join(marked[1]), " and ".join(orders)
+
+
+@pytest.fixture(scope="session", name="write_pie_set")
+def _write_pie_set() -> Callable[..., Path]:
+    """The function of this name."""
+    return write_pie_set

@@ -28,13 +28,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, final
+from typing import Any, cast, final
 
 import numpy as np
 from PIL import Image
 
-from nulltext.bench.cases import Case, Entry, Refused, all_good
-from nulltext.bench.entries import (
+from nulltext.bench.case import Case, Entry, Refused, all_good
+from nulltext.bench.cases.files import (
     check_name,
     check_words,
     distinct,
@@ -43,7 +43,7 @@ from nulltext.bench.entries import (
     parse_json,
     read_text,
 )
-from nulltext.bench.runs import cut_runs, decode_runs
+from nulltext.bench.cases.run_length import cut_runs, decode_runs
 from nulltext.editing.blend import Blend
 from nulltext.editing.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import CaseError, CaseNotFoundError, SettingError
@@ -174,6 +174,12 @@ def refuse_embedded(folder: str | os.PathLike[str]) -> None:
             f"captions in {folder}, such as {strange[0]!r}; expected a model for real captions: give --model {MODEL}, "
             "or a folder of one."
         )
+
+
+def check_model(given: Mapping[str, Any]) -> None:
+    """What is checked of a command before anything is loaded: see `refuse_embedded`."""
+    if given["model"] is None:
+        refuse_embedded(given["data"])
 
 
 def _mapping(folder: Path) -> tuple[Path, dict[str, object]]:

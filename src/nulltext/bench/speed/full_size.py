@@ -1,28 +1,69 @@
 """The full-size architectures with random weights on a GPU: seconds and memory, in one call of some minutes."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast, final
 
 import torch
 
-from nulltext.bench.cost import measured, measured_together
-from nulltext.bench.pictures import held_out_scenes, scene_photo
-from nulltext.bench.reconstruction import NO_EARLY_STOP
-from nulltext.bench.speed import called, flops, product_rate
+from nulltext.bench.cases.scenes import held_out_scenes, scene_photo
+from nulltext.bench.cost import NO_EARLY_STOP, measured, measured_together
+from nulltext.bench.result import Result
+from nulltext.bench.speed.arithmetic import called, flops, product_rate
+from nulltext.bench.study import Setting
 from nulltext.diffusion.sharing import descend
 from nulltext.inversion.methods.direct import DirectInversion
 from nulltext.inversion.methods.null_text import NullText
 from nulltext.inversion.together import inverting
-from nulltext.metrics import Missing
 from nulltext.models.base import Model
 from nulltext.models.compiling import is_compiled
+from nulltext.models.loading import choose_device
 from nulltext.models.memory import predicted_peak, saved_bytes
-from nulltext.models.random_weights import SDXLDenoiser
+from nulltext.models.random_weights import SDXLDenoiser, random_model
 from nulltext.progress import OnProgress, Progress, silent
 
 DTYPES = ("bfloat16", "float32")
 SDXL_SIDE = 1024
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FullSizeFigures(Result):
+    """What `measure_full_size` returns, for whoever prints it."""
+
+    figures: Mapping[str, Any]
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        return dict(self.figures)
+
+    def shown(self) -> Iterator[str]:
+        """A line for each figure."""
+        return (f"{name}: {value}" for name, value in _flat(self.figures))
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """A record within records as one list, its names joined."""
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from _flat(cast("dict[str, Any]", value), f"{prefix}{name}, ")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def study(_: None, setting: Setting) -> FullSizeFigures:
+    """`nulltext bench full-size`, which makes its models itself."""
+    device, own = choose_device(setting.own["device"]), setting.own
+    return FullSizeFigures(
+        measure_full_size(
+            lambda dtype: random_model(own["family"], device=device, dtype=dtype, compiled=own["compiled"]),
+            lambda: SDXLDenoiser(device=device, dtype=torch.bfloat16),
+            steps=setting.steps,
+            inner_steps=setting.inner_steps,
+            batch=setting.count(own["batch"]),
+            on_progress=setting.on_progress,
+        )
+    )
 
 
 def measure_full_size(
@@ -91,8 +132,8 @@ def _timed(model: Model, inverter: NullText | DirectInversion, batch: int, rate:
         "tera_flop": needed,
         "floor_share": needed / rate / one.seconds,
         "floor_share_in_batch": needed / rate / each,
-        "peak_bytes": None if isinstance(one.peak_bytes, Missing) else one.peak_bytes,
-        "peak_bytes_in_batch": None if isinstance(many[0].peak_bytes, Missing) else many[0].peak_bytes,
+        "peak_bytes": one.peak,
+        "peak_bytes_in_batch": many[0].peak,
     }
 
 

@@ -10,8 +10,8 @@ from typing import cast
 
 from PIL import Image
 
-from nulltext.bench.cases import Case, Entry, Refused, all_good
-from nulltext.bench.entries import (
+from nulltext.bench.case import Case, Entry, Refused, all_good
+from nulltext.bench.cases.files import (
     check_name,
     check_words,
     distinct,

@@ -2,13 +2,16 @@
 
 import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from statistics import fmean, median
+from typing import Any
 
 import torch
 
-from nulltext.bench.pictures import held_out_scenes, photographs
+from nulltext.bench.cases.scenes import held_out_scenes, photographs
+from nulltext.bench.result import Result, Sheet
+from nulltext.bench.study import Setting
 from nulltext.editing.generate import generate
 from nulltext.judges import Judges, words_of
 from nulltext.metrics import psnr
@@ -29,7 +32,7 @@ _BATCH = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelFigures:
+class ModelFigures(Result):
     """What `nulltext bench model` prints. Accuracies are shares, 0 to 1.
 
     Attributes:
@@ -62,6 +65,38 @@ class ModelFigures:
     pictures: int
     generated: int
     guidance: float
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    def shown(self) -> Iterator[Sheet]:
+        """As a table."""
+        figures = (
+            ("autoencoder, scenes", f"{self.vae_psnr_scenes:.2f} dB"),
+            ("autoencoder, inside the things", f"{self.vae_psnr_objects:.2f} dB"),
+            ("autoencoder, photographs", f"{self.vae_psnr_photos:.2f} dB"),
+            ("shape, colour and pattern read after a round trip", f"{self.vae_roundtrip_accuracy:.1%}"),
+            ("judges on renders, their worst head", f"{self.judges_accuracy:.1%}"),
+            ("CLIP picks the caption among 64 near misses", f"{self.clip_near_miss_accuracy:.1%}"),
+            ("generated: the right shape", f"{self.generated_shape_accuracy:.1%}"),
+            ("generated: the right colour", f"{self.generated_color_accuracy:.1%}"),
+            ("generated: the right ground", f"{self.generated_ground_accuracy:.1%}"),
+            ("one UNet evaluation", f"{self.unet_forward_ms:.1f} ms"),
+        )
+        title = f"{self.pictures} held-out scenes, {self.generated} generated pictures at w={self.guidance:g}"
+        yield Sheet(title=title, headings=("", "measured"), rows=figures)
+
+
+def study(model: Model, setting: Setting) -> ModelFigures:
+    """`nulltext bench model`."""
+    return measure_model(
+        model,
+        limit=setting.limit,
+        steps=setting.steps,
+        guidance=setting.weight(model),
+        on_progress=setting.on_progress,
+    )
 
 
 def measure_model(

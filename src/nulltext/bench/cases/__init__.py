@@ -1,0 +1,1 @@
+"""Where cases come from: rendered scenes, a folder of images, PIE-Bench."""

@@ -1,0 +1,61 @@
+"""Many edits at once."""
+
+from collections.abc import Iterable, Sequence
+
+from nulltext.editing.base import Editor
+from nulltext.editing.prompt_to_prompt import PromptToPrompt, draw
+from nulltext.inversion.base import Inversion
+from nulltext.models.base import Model
+from nulltext.progress import OnProgress, silent
+from nulltext.types import OnePixels
+
+Job = tuple[Editor, Inversion, str]
+"""An editor, what it edits, and the target prompt."""
+
+
+def edit_all(
+    model: Model, jobs: Iterable[Job], *, at_once: int = 16, on_progress: OnProgress = silent
+) -> list[OnePixels]:
+    """Images of target prompts, each by an editor of its own, sampled together where that is possible and none twice.
+
+    Args:
+        model: The model that everything was inverted with.
+        jobs: What is edited. Edits of one inversion share a batch if their editors are equal, or all
+            Prompt-to-Prompt's.
+        at_once: At most so many share a batch.
+        on_progress: Told of every step.
+
+    Returns:
+        [1, 3, H, W] in [-1, 1] for each job, in their order.
+    """
+    asked = list(jobs)
+    waiting: list[Job] = []
+    for job in asked:
+        if not any(_same(job, other) for other in waiting):
+            waiting.append(job)
+    made: list[tuple[Job, OnePixels]] = []
+    while waiting:
+        batch = [job for job in waiting if _share(waiting[0], job)][:at_once]
+        made += zip(batch, _batch(model, batch, on_progress), strict=True)
+        waiting = [job for job in waiting if not any(job is one for one in batch)]
+    return [next(pixels for other, pixels in made if _same(job, other)) for job in asked]
+
+
+def _batch(model: Model, batch: Sequence[Job], on_progress: OnProgress) -> Sequence[OnePixels]:
+    editor, inversion, _ = batch[0]
+    prompts = [prompt for _, _, prompt in batch]
+    theirs = [each for each, _, _ in batch if isinstance(each, PromptToPrompt)]
+    if theirs:
+        pixels = draw(model, inversion, prompts, theirs, on_progress).pixels
+    else:
+        pixels = editor(model, inversion, prompts, on_progress).pixels
+    return [pixels[i : i + 1] for i in range(len(batch))]
+
+
+def _share(one: Job, other: Job) -> bool:
+    alike = one[0] == other[0] or (isinstance(one[0], PromptToPrompt) and isinstance(other[0], PromptToPrompt))
+    return one[1] is other[1] and alike
+
+
+def _same(one: Job, other: Job) -> bool:
+    return one[1] is other[1] and (one[0], one[2]) == (other[0], other[2])

@@ -1,0 +1,1 @@
+"""How fast inversion is: beside the published code, and at full size."""

@@ -1,0 +1,1 @@
+"""One study a file: a value, or what makes one."""
