@@ -10,14 +10,16 @@ import io
 import json
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nulltext.bench.cases.pie import CATEGORIES, MAPPING, PICTURES, SIDE
-from nulltext.bench.cases.run_length import encode_runs
+from nulltext.bench.case import Case, Entry, Refused
+from nulltext.bench.cases.folder import read_folder
+from nulltext.bench.cases.pie import CATEGORIES, MAPPING, PICTURES, SIDE, PieSet, read_pie
+from nulltext.bench.cases.run_length import Cells
 from nulltext.bench.cases.scenes import unchanged
 from nulltext.errors import SettingError
 from nulltext.files import check_output, write_file
@@ -99,6 +101,12 @@ def write_pie_set(
     return write_file(mapping, f"{{\n{lines}\n}}\n".encode(), overwrite=overwrite)
 
 
+def encode_runs(mask: Cells) -> list[int]:
+    """The runs of a mask, in order; `decode_runs` undoes it."""
+    edges = np.flatnonzero(np.diff(mask.reshape(-1).astype(np.int8), prepend=0, append=0))
+    return [int(number) for start, end in edges.reshape(-1, 2) for number in (start, end - start)]
+
+
 def _edit(category: str, seed: int) -> tuple[Scene, Scene, str]:
     """A scene, the same edited, and the kind of word that changes."""
     words = _WORDS.get(category)
@@ -133,3 +141,40 @@ def _marked(source: str, target: str) -> tuple[str, str, str]:
 def _write_pie_set() -> Callable[..., Path]:
     """The function of this name."""
     return write_pie_set
+
+
+@pytest.fixture(scope="session", name="encode_runs")
+def _encode_runs() -> Callable[[Cells], list[int]]:
+    """The function of this name."""
+    return encode_runs
+
+
+@pytest.fixture(scope="session")
+def all_good() -> Callable[[Sequence[Entry]], list[Case]]:
+    """The cases of a set in which nothing is wrong; else what is wrong with its first entry is raised."""
+
+    def cases(entries: Sequence[Entry]) -> list[Case]:
+        for entry in entries:
+            if isinstance(entry, Refused):
+                raise entry.error
+        return [entry for entry in entries if isinstance(entry, Case)]
+
+    return cases
+
+
+@pytest.fixture(scope="session")
+def load_pie(all_good: Callable[[Sequence[Entry]], list[Case]]) -> Callable[..., PieSet]:
+    """`read_pie` of a set in which nothing is wrong."""
+
+    def load(folder: Path, *, lenient: bool = False) -> PieSet:
+        found = read_pie(folder, lenient=lenient)
+        all_good(found.entries)
+        return found
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def folder_cases(all_good: Callable[[Sequence[Entry]], list[Case]]) -> Callable[[Path], list[Case]]:
+    """`read_folder` of a folder in which nothing is wrong."""
+    return lambda path: all_good(read_folder(path))

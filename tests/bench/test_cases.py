@@ -8,7 +8,6 @@ from PIL import Image
 
 from nulltext import open_image
 from nulltext.bench.case import Case
-from nulltext.bench.cases.folder import folder_cases
 from nulltext.bench.cases.scenes import EDITED as FIRST
 from nulltext.bench.cases.scenes import KINDS, LOCAL, ground_truth, scene_cases, scene_photo
 from nulltext.errors import CaseError, CaseNotFoundError, SettingError
@@ -103,7 +102,7 @@ def write(pets, text, name="captions.csv"):
     return pets
 
 
-def test_csv(pets):
+def test_csv(pets, folder_cases):
     write(
         pets,
         "\ufeffFile,source,target,name,kind,blend_source,blend_target,mask,truth,seed\r\n"
@@ -127,7 +126,7 @@ def test_csv(pets):
     assert turned.changed.size == (40, 30)
 
 
-def test_jsonl_says_the_same_as_csv(pets):
+def test_jsonl_says_the_same_as_csv(pets, folder_cases):
     write(pets, f"file,source,target,blend_target,seed\ncat.png,{CAT},{DOG},dog,3\ndeep/er/cat.png,{CAT},{DOG},,\n")
     rows = [
         {"file": "cat.png", "source": CAT, "target": DOG, "blend_target": ["dog"], "seed": 3},
@@ -142,14 +141,14 @@ def test_jsonl_says_the_same_as_csv(pets):
     assert lines[0].blend == ((), ("dog",))
 
 
-def test_accents_composed_or_not(pets):
+def test_accents_composed_or_not(pets, folder_cases):
     write(pets, f"file,source,target\ngro\u0308ße.png,{CAT},{DOG}\n")
     (case,) = folder_cases(pets)
     assert case.picture.is_file()
     assert case.name == "größe"
 
 
-def test_pictures_can_be_opened(pets, model: Model):
+def test_pictures_can_be_opened(pets, model: Model, folder_cases):
     write(pets, f"file,source,target\nturned.jpg,{CAT},{DOG}\n")
     assert open_image(folder_cases(pets)[0].picture, model).frame.size == (30, 40)
 
@@ -200,7 +199,7 @@ GOOD = f"cat.png,{CAT},{DOG}"
         (f"{HEADER}\n{GOOD}".encode("utf-16"), r"line 1: got the byte 0xff"),
     ],
 )
-def test_what_is_wrong_with_a_csv_is_said_with_its_line(pets, text, said):
+def test_what_is_wrong_with_a_csv_is_said_with_its_line(pets, text, said, folder_cases):
     write(pets, text)
     with pytest.raises(CaseError, match=rf"captions.csv.*{said}"):
         folder_cases(pets)
@@ -225,18 +224,18 @@ ROW = {"file": "cat.png", "source": CAT, "target": DOG}
         (json.dumps({**ROW, "prompt": "a"}), r"line 2: got the unknown 'prompt'"),
     ],
 )
-def test_what_is_wrong_with_a_jsonl_is_said_with_its_line(pets, line, said):
+def test_what_is_wrong_with_a_jsonl_is_said_with_its_line(pets, line, said, folder_cases):
     write(pets, f"{json.dumps({**ROW, 'name': 'first'})}\n{line}\n", "captions.jsonl")
     with pytest.raises(CaseError, match=rf"captions.jsonl, {said}"):
         folder_cases(pets)
 
 
-def test_a_line_separator_inside_of_a_caption_ends_no_line(pets):
+def test_a_line_separator_inside_of_a_caption_ends_no_line(pets, folder_cases):
     write(pets, json.dumps({**ROW, "target": "a dog\u2028on a mat"}, ensure_ascii=False), "captions.jsonl")
     assert folder_cases(pets)[0].target == "a dog\u2028on a mat"
 
 
-def test_the_folder_itself(pets, tmp_path):
+def test_the_folder_itself(pets, tmp_path, folder_cases):
     with pytest.raises(CaseNotFoundError, match="there is no folder or file"):
         folder_cases(tmp_path / "nowhere")
     with pytest.raises(CaseError, match=r"got none; expected one file of captions"):

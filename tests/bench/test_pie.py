@@ -14,15 +14,11 @@ from nulltext.bench.cases.pie import (
     CATEGORIES,
     SIDE,
     PieSet,
-    load_pie,
     plain_caption,
-    published_direct,
-    published_editor,
-    published_inverter,
     read_pie,
 )
-from nulltext.bench.cases.run_length import cut_runs, decode_runs, encode_runs
-from nulltext.bench.studies.pie import spread
+from nulltext.bench.cases.run_length import cut_runs, decode_runs
+from nulltext.bench.studies.pie import published_direct, published_editor, published_inverter, spread
 from nulltext.errors import CaseError, CaseNotFoundError, OutputExistsError, SettingError
 from nulltext.inversion.stopping import PUBLISHED
 
@@ -31,7 +27,7 @@ SHIPPED = Path(__file__).parent / "pie"
 # ----------------------------------------------------------------------------------------------------------------- runs
 
 
-def test_runs_are_laid_over_the_mask_row_by_row():
+def test_runs_are_laid_over_the_mask_row_by_row(encode_runs):
     mask = decode_runs([1, 2, 6, 4, 11, 1], height=3, width=4)
     assert mask.astype(int).tolist() == [[0, 1, 1, 0], [0, 0, 1, 1], [1, 1, 0, 1]]
     assert encode_runs(mask) == [1, 2, 6, 4, 11, 1]
@@ -41,14 +37,14 @@ def test_runs_may_overlap_and_come_in_any_order():
     assert decode_runs([4, 2, 0, 1, 3, 2, 5, 0], height=2, width=3).astype(int).tolist() == [[1, 0, 0], [1, 1, 1]]
 
 
-def test_nothing_and_everything():
+def test_nothing_and_everything(encode_runs):
     assert not decode_runs([], height=2, width=3).any()
     assert decode_runs([0, 6], height=2, width=3).all()
     assert encode_runs(np.zeros((2, 3), dtype=bool)) == []
     assert encode_runs(np.ones((2, 3), dtype=bool)) == [0, 6]
 
 
-def test_any_mask_comes_back():
+def test_any_mask_comes_back(encode_runs):
     for seed in range(20):
         mask = np.random.default_rng(seed).random((7, 5)) < seed / 19
         assert np.array_equal(decode_runs(encode_runs(mask), height=7, width=5), mask)
@@ -77,7 +73,7 @@ def test_runs_are_cut_where_the_mask_ends():
 
 
 @pytest.fixture(scope="module")
-def shipped() -> PieSet:
+def shipped(load_pie) -> PieSet:
     return load_pie(SHIPPED)
 
 
@@ -107,7 +103,7 @@ def test_the_shipped_set_is_small():
     assert sum(file.stat().st_size for file in SHIPPED.rglob("*") if file.is_file()) < 400_000
 
 
-def test_the_set_can_be_made_again(tmp_path, write_pie_set):
+def test_the_set_can_be_made_again(tmp_path, write_pie_set, load_pie):
     mapping = write_pie_set(tmp_path / "made", pictures=2)
     made, shipped = (json.loads(file.read_text()) for file in (mapping, SHIPPED / "mapping_file.json"))
     assert list(made) == list(shipped)[:2]
@@ -163,7 +159,7 @@ def given(folder: Path, *entries: dict[str, object], **changes: object) -> Path:
     return folder
 
 
-def test_an_entry(pictures):
+def test_an_entry(pictures, load_pie):
     (case,) = load_pie(given(pictures)).cases
     assert (case.name, case.kind, case.seed) == ("100", "change object", 1234)
     assert (case.source, case.target) == ("a cat on a mat", "a dog on a mat")
@@ -172,13 +168,13 @@ def test_an_entry(pictures):
     assert np.argwhere(mask).tolist() == [[1, 4], [1, 5], [1, 6]]
 
 
-def test_the_border_is_one_pixel_wide(pictures):
+def test_the_border_is_one_pixel_wide(pictures, load_pie):
     mask = np.asarray(load_pie(given(pictures, mask=[])).cases[0].changed)
     assert (mask == 255).sum() == 4 * (SIDE - 1)
     assert not mask[1:-1, 1:-1].any()
 
 
-def test_masks_of_the_whole_picture_are_named(pictures):
+def test_masks_of_the_whole_picture_are_named(pictures, load_pie, encode_runs):
     inner = np.zeros((SIDE, SIDE), dtype=bool)
     inner[1:-1, 1:-1] = True
     almost = inner.copy()
@@ -189,7 +185,7 @@ def test_masks_of_the_whole_picture_are_named(pictures):
     assert len(loaded.cases) == 4
 
 
-def test_the_categories_by_name(pictures):
+def test_the_categories_by_name(pictures, load_pie):
     loaded = load_pie(given(pictures, *({**ENTRY, "editing_type_id": number} for number in CATEGORIES)))
     assert [case.kind for case in loaded.cases] == [
         "random",
@@ -221,7 +217,7 @@ def test_brackets_are_taken_out_wherever_they_stand(prompt, caption):
     assert plain_caption(prompt) == caption
 
 
-def test_without_blended_words_the_edit_is_not_local(pictures):
+def test_without_blended_words_the_edit_is_not_local(pictures, load_pie):
     assert load_pie(given(pictures, blended_word="")).cases[0].blend is None
 
 
@@ -251,7 +247,7 @@ def test_without_blended_words_the_edit_is_not_local(pictures):
         ({"image_path": "1_change_object_80/small.png"}, "small.png is 512 x 64; expected 512 x 512"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_entry(pictures, changes, said):
+def test_what_is_wrong_is_said_with_its_entry(pictures, changes, said, load_pie):
     good, bad = ENTRY, {field: value for field, value in {**ENTRY, **changes}.items() if value is not ...}
     with pytest.raises(CaseError, match=rf"mapping_file.json, entry '101': .*{said}"):
         load_pie(given(pictures, good, bad))
@@ -272,13 +268,13 @@ def test_what_is_wrong_is_said_with_its_entry(pictures, changes, said):
         (json.dumps({"a": ENTRY, "A": ENTRY}), "entry 'A': the name 'A' is taken, see .*entry 'a'"),
     ],
 )
-def test_a_broken_mapping_file(pictures, text, said):
+def test_a_broken_mapping_file(pictures, text, said, load_pie):
     (pictures / "mapping_file.json").write_text(text)
     with pytest.raises(CaseError, match=said):
         load_pie(pictures)
 
 
-def test_missing_files_are_files_not_found(pictures, tmp_path):
+def test_missing_files_are_files_not_found(pictures, tmp_path, load_pie):
     with pytest.raises(
         CaseNotFoundError, match=r"mapping_file.json; expected a folder with mapping_file.json and annota"
     ):
@@ -287,7 +283,7 @@ def test_missing_files_are_files_not_found(pictures, tmp_path):
         load_pie(given(pictures, image_path="nowhere.png"))
 
 
-def test_read_leniently_entries_are_taken_as_the_authors_do_and_remarked_on(pictures):
+def test_read_leniently_entries_are_taken_as_the_authors_do_and_remarked_on(pictures, load_pie):
     entries = (
         {**ENTRY, "mask": [SIDE * SIDE - SIDE - 2, 10**9, 10**9, 1]},
         {**ENTRY, "blended_word": "dog dog"},
@@ -336,7 +332,7 @@ def test_the_preset_edits_the_shipped_pictures(shipped, embedded):
         assert (edit.masks is None) == (case.blend is None)
 
 
-def test_a_limit_takes_every_kind_in_turn():
+def test_a_limit_takes_every_kind_in_turn(load_pie):
     cases = load_pie(SHIPPED).cases
     twice = sorted((*cases, *cases), key=lambda case: case.kind)
     assert len({case.kind for case in spread(twice, 10)}) == 10

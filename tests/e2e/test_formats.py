@@ -4,7 +4,7 @@ import base64
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +14,9 @@ from PIL import EpsImagePlugin, Image
 
 import nulltext
 from nulltext import pictures
-from nulltext.bench.cases.folder import folder_cases
-from nulltext.bench.cases.pie import load_pie
+from nulltext.bench.case import Entry, Refused
+from nulltext.bench.cases.folder import read_folder
+from nulltext.bench.cases.pie import read_pie
 from nulltext.errors import NulltextError
 from nulltext.web.api import _mask
 from nulltext.web.limits import Limits
@@ -65,12 +66,19 @@ def kit(run, tiny, inverted, photo, model) -> Kit:
     return Kit(run, tiny, inverted, photo, model)
 
 
+def refuse(entries: Sequence[Entry]) -> None:
+    """Raises what is wrong with the first that cannot be used."""
+    for entry in entries:
+        if isinstance(entry, Refused):
+            raise entry.error
+
+
 def of_a_folder(kit: Kit, file: Path, column: str) -> None:
     shutil.copy(kit.photo, "photo.png")
     source = file.name if column == "file" else "photo.png"
     more = ("", "") if column == "file" else (f",{column}", f",{file.name}")
     Path("cases.csv").write_text(f"{HEADER}{more[0]}\n{source},{ROW}{more[1]}\n")
-    folder_cases(Path("cases.csv"))
+    refuse(read_folder(Path("cases.csv")))
 
 
 def of_pie(file: Path) -> None:
@@ -79,7 +87,7 @@ def of_pie(file: Path) -> None:
     entries = json.loads((folder / "mapping_file.json").read_text())
     for entry in entries.values():
         shutil.copy(file, folder / "annotation_images" / entry["image_path"])
-    load_pie(folder)
+    refuse(read_pie(folder).entries)
 
 
 def with_surroundings(kit: Kit, file: Path) -> None:

@@ -84,20 +84,6 @@ class CaseSet:
     remarks: Sequence[str] = ()
 
 
-def all_good(entries: Iterable[Entry]) -> list[Case]:
-    """The cases of a set in which nothing is wrong.
-
-    Raises:
-        CaseError: What is wrong with its first entry that cannot be used.
-    """
-    cases: list[Case] = []
-    for entry in entries:
-        if isinstance(entry, Refused):
-            raise entry.error
-        cases.append(entry)
-    return cases
-
-
 def checked(model: Model, entries: Iterable[Entry]) -> list[Entry]:
     """The entries, those refused whose prompts the model cannot read, or that blend by words they do not have."""
     faults: dict[str, CaptionError | None] = {}

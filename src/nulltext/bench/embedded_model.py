@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from statistics import fmean, median
 from typing import Any
 
@@ -31,37 +31,31 @@ READ = ("shape", "color", "pattern")
 _BATCH = 32
 
 
+def _figure(label: str, form: str) -> Any:  # noqa: ANN401  a field
+    """A field, with what a table calls it and how it writes it."""
+    return field(metadata={"label": label, "form": form})
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelFigures(Result):
-    """What `nulltext bench model` prints. Accuracies are shares, 0 to 1.
+    """What `nulltext bench model` prints. Accuracies are shares, 0 to 1; the rest is PSNR, and the median of times.
 
     Attributes:
-        vae_psnr_scenes: Mean PSNR of scenes through the autoencoder, decibels.
-        vae_psnr_objects: The same inside the things' masks.
-        vae_psnr_photos: Mean PSNR of four photographs at 128x128.
-        vae_roundtrip_accuracy: Scenes of one thing whose shape, colour and pattern the judges all read right after the
-            round trip.
-        judges_accuracy: The same on the renders themselves, the lowest of all heads.
-        clip_near_miss_accuracy: How often CLIP picks a scene's caption among it and 63 near misses.
-        generated_shape_accuracy: Generated pictures with the shape asked for.
-        generated_color_accuracy: With the colour.
-        generated_ground_accuracy: With the ground.
-        unet_forward_ms: One evaluation of the UNet at batch 1, median, milliseconds.
         pictures: Scenes measured.
-        generated: Pictures generated.
-        guidance: At which guidance.
+        generated: Images generated.
+        guidance: At which guidance scale.
     """
 
-    vae_psnr_scenes: float
-    vae_psnr_objects: float
-    vae_psnr_photos: float
-    vae_roundtrip_accuracy: float
-    judges_accuracy: float
-    clip_near_miss_accuracy: float
-    generated_shape_accuracy: float
-    generated_color_accuracy: float
-    generated_ground_accuracy: float
-    unet_forward_ms: float
+    vae_psnr_scenes: float = _figure("autoencoder, scenes", "{:.2f} dB")
+    vae_psnr_objects: float = _figure("autoencoder, inside the things", "{:.2f} dB")
+    vae_psnr_photos: float = _figure("autoencoder, photographs", "{:.2f} dB")
+    vae_roundtrip_accuracy: float = _figure("shape, colour and pattern read after a round trip", "{:.1%}")
+    judges_accuracy: float = _figure("judges on renders, their worst head", "{:.1%}")
+    clip_near_miss_accuracy: float = _figure("CLIP picks the caption among 64 near misses", "{:.1%}")
+    generated_shape_accuracy: float = _figure("generated: the right shape", "{:.1%}")
+    generated_color_accuracy: float = _figure("generated: the right colour", "{:.1%}")
+    generated_ground_accuracy: float = _figure("generated: the right ground", "{:.1%}")
+    unet_forward_ms: float = _figure("one UNet evaluation", "{:.1f} ms")
     pictures: int
     generated: int
     guidance: float
@@ -72,20 +66,13 @@ class ModelFigures(Result):
 
     def shown(self) -> Iterator[Sheet]:
         """As a table."""
-        figures = (
-            ("autoencoder, scenes", f"{self.vae_psnr_scenes:.2f} dB"),
-            ("autoencoder, inside the things", f"{self.vae_psnr_objects:.2f} dB"),
-            ("autoencoder, photographs", f"{self.vae_psnr_photos:.2f} dB"),
-            ("shape, colour and pattern read after a round trip", f"{self.vae_roundtrip_accuracy:.1%}"),
-            ("judges on renders, their worst head", f"{self.judges_accuracy:.1%}"),
-            ("CLIP picks the caption among 64 near misses", f"{self.clip_near_miss_accuracy:.1%}"),
-            ("generated: the right shape", f"{self.generated_shape_accuracy:.1%}"),
-            ("generated: the right colour", f"{self.generated_color_accuracy:.1%}"),
-            ("generated: the right ground", f"{self.generated_ground_accuracy:.1%}"),
-            ("one UNet evaluation", f"{self.unet_forward_ms:.1f} ms"),
-        )
         title = f"{self.pictures} held-out scenes, {self.generated} generated pictures at w={self.guidance:g}"
-        yield Sheet(title=title, headings=("", "measured"), rows=figures)
+        rows = [
+            (own.metadata["label"], own.metadata["form"].format(getattr(self, own.name)))
+            for own in fields(self)
+            if own.metadata
+        ]
+        yield Sheet(title=title, headings=("", "measured"), rows=rows)
 
 
 def study(model: Model, setting: Setting) -> ModelFigures:
@@ -109,19 +96,16 @@ def measure_model(
     guidance: float = 7.5,
     on_progress: OnProgress = silent,
 ) -> ModelFigures:
-    """Measure a model of `scenes`.
+    """Measures a model of `scenes`.
 
     Args:
         model: The model.
         clip: Its CLIP; the embedded one if None.
         judges: The judges; the embedded ones if None.
-        limit: At most so many pictures of each kind; 256 scenes, 200 generated pictures, 4 photographs if None.
-        steps: Sampler steps of the generated pictures.
-        guidance: Their guidance.
+        limit: At most so many images of each kind; 256 scenes, 200 generated images, 4 photographs if None.
+        steps: Sampler steps of the generated images.
+        guidance: Their guidance scale.
         on_progress: Told which measurement runs.
-
-    Returns:
-        The figures.
 
     Raises:
         SettingError: scikit-image, which holds the photographs, is not installed.
@@ -134,55 +118,53 @@ def measure_model(
         on_progress(Progress(phase=part, step=parts.index(part), total=len(parts)))
 
     now("autoencoder")
-    count = SCENES if limit is None else min(limit, SCENES)
+    count, generated = (most if limit is None else min(limit, most) for most in (SCENES, GENERATED))
     scenes = held_out_scenes(count)
     drawn = _render(scenes)
     returned = _round_trip(model, drawn.pixels)
     photos = [photo.pixels for photo, _ in photographs(model)[:limit]]
     now("judges")
     singles = [sample_scene(HELD_OUT_SEEDS[SCENES + n], things=1) for n in range(count)]
-    renders = _render(singles).pixels
+    renders, wanted = _render(singles).pixels, [words_of(scene) for scene in singles]
     read, read_back = judges.read(renders), judges.read(_round_trip(model, renders))
-    wanted = [words_of(scene) for scene in singles]
     now("clip")
-    picked = [
-        near_miss_picked(clip, scene, pixels[None], seed)
-        for seed, (scene, pixels) in enumerate(zip(scenes, drawn.pixels, strict=True))
-    ]
+    each_scene = enumerate(zip(scenes, drawn.pixels, strict=True))
+    picked = [near_miss_picked(clip, scene, pixels[None], seed) for seed, (scene, pixels) in each_scene]
     now("generate")
-    asked = [
-        sample_scene(HELD_OUT_SEEDS[2 * SCENES + n], things=1)
-        for n in range(GENERATED if limit is None else min(limit, GENERATED))
-    ]
-    shown: list[dict[str, str]] = []
-    for start in range(0, len(asked), _BATCH):
-        batch = asked[start : start + _BATCH]
-        captions = [caption(scene) for scene in batch]
-        shown += judges.read(generate(model, captions, steps=steps, guidance=guidance, seed=start))
+    asked = [sample_scene(HELD_OUT_SEEDS[2 * SCENES + n], things=1) for n in range(generated)]
+    shown, asked_words = _generated(model, judges, asked, steps, guidance), [words_of(scene) for scene in asked]
     now("speed")
-    forward = unet_forward_ms(model)
-
-    def share(answers: Sequence[dict[str, str]], right: Sequence[dict[str, str]], heads: Sequence[str]) -> float:
-        return fmean(all(a[h] == r[h] for h in heads) for a, r in zip(answers, right, strict=True))
-
-    asked_words = [words_of(scene) for scene in asked]
+    masked = zip(drawn.pixels, returned, drawn.masks, strict=True)
     return ModelFigures(
         vae_psnr_scenes=fmean(psnr(a[None], b[None]) for a, b in zip(drawn.pixels, returned, strict=True)),
-        vae_psnr_objects=fmean(
-            _masked_psnr(a, b, mask.sum(0)) for a, b, mask in zip(drawn.pixels, returned, drawn.masks, strict=True)
-        ),
+        vae_psnr_objects=fmean(_masked_psnr(a, b, mask.sum(0)) for a, b, mask in masked),
         vae_psnr_photos=fmean(psnr(pixels, _round_trip(model, pixels)) for pixels in photos),
-        vae_roundtrip_accuracy=share(read_back, wanted, READ),
-        judges_accuracy=min(share(read, wanted, (head,)) for head in wanted[0]),
+        vae_roundtrip_accuracy=_share(read_back, wanted, READ),
+        judges_accuracy=min(_share(read, wanted, (head,)) for head in wanted[0]),
         clip_near_miss_accuracy=fmean(picked),
-        generated_shape_accuracy=share(shown, asked_words, ("shape",)),
-        generated_color_accuracy=share(shown, asked_words, ("color",)),
-        generated_ground_accuracy=share(shown, asked_words, ("ground",)),
-        unet_forward_ms=forward,
+        generated_shape_accuracy=_share(shown, asked_words, ("shape",)),
+        generated_color_accuracy=_share(shown, asked_words, ("color",)),
+        generated_ground_accuracy=_share(shown, asked_words, ("ground",)),
+        unet_forward_ms=unet_forward_ms(model),
         pictures=count,
         generated=len(asked),
         guidance=guidance,
     )
+
+
+def _share(answers: Sequence[dict[str, str]], right: Sequence[dict[str, str]], heads: Sequence[str]) -> float:
+    return fmean(all(a[h] == r[h] for h in heads) for a, r in zip(answers, right, strict=True))
+
+
+def _generated(
+    model: Model, judges: Judges, asked: Sequence[Scene], steps: int, guidance: float
+) -> list[dict[str, str]]:
+    """What the judges read in images generated from the captions of scenes."""
+    shown: list[dict[str, str]] = []
+    for start in range(0, len(asked), _BATCH):
+        captions = [caption(scene) for scene in asked[start : start + _BATCH]]
+        shown += judges.read(generate(model, captions, steps=steps, guidance=guidance, seed=start))
+    return shown
 
 
 def near_miss_picked(clip: Clip, scene: Scene, pixels: Pixels, seed: int = 0) -> bool:

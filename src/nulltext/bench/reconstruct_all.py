@@ -45,8 +45,6 @@ def compare(
 ) -> Comparison:
     """Inverts a photograph and draws it again in every way.
 
-    Null-text inversion begins with a plain DDIM inversion; without its null embeddings, its file *is* that inversion.
-
     Args:
         model: The model.
         photo: The photograph, fitted to the model.

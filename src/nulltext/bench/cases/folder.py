@@ -10,7 +10,7 @@ from typing import cast
 
 from PIL import Image
 
-from nulltext.bench.case import Case, Entry, Refused, all_good
+from nulltext.bench.case import Case, Entry, Refused
 from nulltext.bench.cases.files import (
     check_name,
     check_words,
@@ -30,16 +30,6 @@ SEEDS = range(2**63)
 
 _Row = tuple[str, Mapping[str, str] | CaseError]
 """Where it stands, and its filled cells by column, or what is wrong with it."""
-
-
-def folder_cases(path: str | os.PathLike[str]) -> list[Case]:
-    """The cases of a folder in which nothing is amiss; see `read_folder`.
-
-    Raises:
-        CaseNotFoundError: There is no such folder or file, or none of a picture that a row names.
-        CaseError: A row cannot be used; says which, and why.
-    """
-    return all_good(read_folder(path))
 
 
 def read_folder(path: str | os.PathLike[str]) -> list[Entry]:

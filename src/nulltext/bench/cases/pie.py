@@ -33,7 +33,7 @@ from typing import Any, cast, final
 import numpy as np
 from PIL import Image
 
-from nulltext.bench.case import Case, Entry, Refused, all_good
+from nulltext.bench.case import Case, Entry, Refused
 from nulltext.bench.cases.files import (
     check_name,
     check_words,
@@ -44,20 +44,13 @@ from nulltext.bench.cases.files import (
     read_text,
 )
 from nulltext.bench.cases.run_length import cut_runs, decode_runs
-from nulltext.editing.blend import Blend
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import CaseError, CaseNotFoundError, SettingError
-from nulltext.inversion.methods.direct import DirectInversion
-from nulltext.inversion.methods.null_text import NullText
 from nulltext.models import embedded
 
 MAPPING, PICTURES = "mapping_file.json", "annotation_images"
 SIDE = 512
 """Of every picture and mask, pixels."""
 SEED = 1234
-STEPS = 50
-GUIDANCE = 7.5
-DTYPE = "float32"
 MODEL = "CompVis/stable-diffusion-v1-4"
 CATEGORIES: Mapping[str, str] = {
     "0": "random",
@@ -108,18 +101,6 @@ def is_whole(case: Case) -> bool:
     return case.changed is not None and case.changed.getextrema()[0] == WHITE
 
 
-def load_pie(folder: str | os.PathLike[str], *, lenient: bool = False) -> PieSet:
-    """PIE-Bench, or any set in its format, in which nothing is amiss; see `read_pie`.
-
-    Raises:
-        CaseNotFoundError: There is no mapping file, or a picture is missing.
-        CaseError: The mapping file or an entry of it cannot be used; names the entry.
-    """
-    found = read_pie(folder, lenient=lenient)
-    all_good(found.entries)
-    return found
-
-
 def read_pie(folder: str | os.PathLike[str], *, lenient: bool = False) -> PieSet:
     """Reads PIE-Bench, or any set in its format, and checks every entry before anything is measured.
 
@@ -144,29 +125,24 @@ def read_pie(folder: str | os.PathLike[str], *, lenient: bool = False) -> PieSet
     return PieSet(entries=tuple(distinct(read)), remarks=tuple(remarks or ()))
 
 
-def captions_of(folder: str | os.PathLike[str]) -> list[str]:
-    """The captions of a set, as far as its entries have any; opens no picture.
+def check_model(given: Mapping[str, Any]) -> None:
+    """Makes sure, before anything is loaded, that the embedded model knows every word of a set if no other is given.
 
-    Raises:
-        CaseNotFoundError: There is no mapping file.
-        CaseError: The mapping file cannot be used.
-    """
-    _, entries = _mapping(Path(folder))
-    fields = [cast("dict[str, object]", entry) for entry in entries.values() if isinstance(entry, dict)]
-    prompts = [entry.get(name) for entry in fields for name in ("original_prompt", "editing_prompt")]
-    return [plain_caption(prompt) for prompt in prompts if isinstance(prompt, str)]
-
-
-def refuse_embedded(folder: str | os.PathLike[str]) -> None:
-    """Makes sure, before anything is loaded, that the embedded model knows every word of a set.
+    Args:
+        given: The options of the command.
 
     Raises:
         SettingError: It does not; says which model to take.
         CaseNotFoundError: There is no mapping file.
         CaseError: The mapping file cannot be used.
     """
-    known = embedded.words()
-    captions = captions_of(folder)
+    if given["model"] is not None:
+        return
+    known, folder = embedded.words(), given["data"]
+    _, entries = _mapping(Path(folder))
+    fields = [cast("dict[str, object]", entry) for entry in entries.values() if isinstance(entry, dict)]
+    prompts = [entry.get(name) for entry in fields for name in ("original_prompt", "editing_prompt")]
+    captions = [plain_caption(prompt) for prompt in prompts if isinstance(prompt, str)]
     strange = [caption for caption in captions if not known.issuperset(_WORDS.findall(caption.lower()))]
     if strange:
         raise SettingError(
@@ -174,12 +150,6 @@ def refuse_embedded(folder: str | os.PathLike[str]) -> None:
             f"captions in {folder}, such as {strange[0]!r}; expected a model for real captions: give --model {MODEL}, "
             "or a folder of one."
         )
-
-
-def check_model(given: Mapping[str, Any]) -> None:
-    """What is checked of a command before anything is loaded: see `refuse_embedded`."""
-    if given["model"] is None:
-        refuse_embedded(given["data"])
 
 
 def _mapping(folder: Path) -> tuple[Path, dict[str, object]]:
@@ -193,34 +163,6 @@ def _mapping(folder: Path) -> tuple[Path, dict[str, object]]:
     if not isinstance(entries, dict) or not entries:
         raise CaseError(f"{file}: got no entries; expected an object with one for each picture, under its id.")
     return file, cast("dict[str, object]", entries)
-
-
-def published_inverter() -> NullText:
-    """Null-text inversion as it is run there."""
-    return NullText(steps=STEPS, inner_steps=10, guidance=GUIDANCE)
-
-
-def published_direct() -> DirectInversion:
-    """Direct inversion as it is run there, which the set was made for: the pivot of plain DDIM inversion, held."""
-    return DirectInversion(steps=STEPS, guidance=GUIDANCE, fixed_point=None)
-
-
-def published_editor(case: Case) -> PromptToPrompt:
-    """Prompt-to-Prompt with the settings of the protocol, for an inversion of `STEPS` under `GUIDANCE`.
-
-    The numbers are those of ``run_editing_p2p.py``: what is blended by in the target is also what is weighted.
-
-    Args:
-        case: A case; what its blend names is what is blended by.
-    """
-    source, target = case.blend or ((), ())
-    return PromptToPrompt(
-        kind="refine",
-        cross_attention=0.4,
-        self_attention=0.6,
-        blend=Blend(source, target, threshold=0.3, start=0.2, pixels=False) if case.blend else None,
-        reweight=dict.fromkeys(target, 2.0),
-    )
 
 
 def plain_caption(prompt: str) -> str:

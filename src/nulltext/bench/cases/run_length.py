@@ -42,12 +42,6 @@ def decode_runs(runs: Sequence[int], *, height: int, width: int) -> Cells:
     return cells.reshape(height, width)
 
 
-def encode_runs(mask: Cells) -> list[int]:
-    """The runs of a mask, in order; `decode_runs` undoes it."""
-    edges = np.flatnonzero(np.diff(mask.reshape(-1).astype(np.int8), prepend=0, append=0))
-    return [int(number) for start, end in edges.reshape(-1, 2) for number in (start, end - start)]
-
-
 def cut_runs(runs: Sequence[int], *, size: int) -> list[int]:
     """The runs, cut off where a mask of `size` cells ends."""
     pairs = zip(runs[::2], runs[1::2], strict=False)
