@@ -70,18 +70,10 @@ def mean_of(costs: Sequence[Cost]) -> Cost:
 
 
 def measured(model: Model, work: Callable[[], Result], *, network: nn.Module | None = None) -> tuple[Result, Cost]:
-    """Does a piece of work with a model, and says what it cost.
+    """Does a piece of work with a model, and says what it cost: evaluations of its denoiser, or of `network` instead.
 
     Leaves no hook on the model, also if the work raises. Not to be nested: the memory of the outer one would be counted
     from where the inner one began.
-
-    Args:
-        model: The model whose denoiser is counted.
-        work: What to do with it.
-        network: What is counted instead of the model's denoiser.
-
-    Returns:
-        What the work returned, and its cost.
     """
     counts = _Counts()
     cuda = model.device.type == "cuda"
@@ -109,15 +101,9 @@ def measured(model: Model, work: Callable[[], Result], *, network: nn.Module | N
 
 
 def measured_together(model: Model, works: Sequence[Work[Result]], at_once: int) -> list[tuple[Result, Cost]]:
-    """Does pieces of work that share the network's batches, and says what each cost.
+    """Does pieces of work that share the network's batches, at most so many under way, and says what each cost.
 
-    Args:
-        model: The model.
-        works: The pieces.
-        at_once: At most so many are under way.
-
-    Returns:
-        What each returned, and its cost: its own evaluations, its share of the seconds by them, and the peak of all.
+    That is its own evaluations, its share of the seconds by them, and the peak of all.
     """
     shares: list[SharedDenoiser] = []
 

@@ -35,13 +35,7 @@ def digest(value: object) -> str:
 
 
 def key_of(group: Sequence[Case], candidate: Candidate, about: Mapping[str, object]) -> str:
-    """The key of a candidate's rows of one photograph.
-
-    Args:
-        group: The cases of the photograph.
-        candidate: The candidate.
-        about: What all rows of the run depend on: `about_run`.
-    """
+    """The key of a candidate's rows of one image and its cases; `about` is `about_run`."""
     return digest([about, group, [_resolved(candidate, case) for case in group]])
 
 

@@ -43,14 +43,7 @@ class Comparison:
 def compare(
     model: Model, photo: Photo, caption: str, inverter: NullText | None = None, on_progress: OnProgress = silent
 ) -> Comparison:
-    """Inverts a photograph and draws it again in every way.
-
-    Args:
-        model: The model.
-        photo: The photograph, fitted to the model.
-        caption: What it shows.
-        inverter: The null-text inversion and its settings; the defaults if None.
-        on_progress: Told of every step.
+    """Inverts a photograph, by default with the settings of `NullText`, and reconstructs it in every way.
 
     Raises:
         CaptionError: The caption is empty, too long, or has an unknown word.

@@ -82,12 +82,13 @@ class Report(Result):
     def _repr_html_(self) -> str:
         """The tables, in a notebook."""
         headings = ["", "method", *(column.heading for column in self.columns)]
-        rows = [
-            [kind, method, *(cell(figures[column.name], column) for column in self.columns)]
-            for kind, of_kind in self.tables().items()
-            for method, figures in of_kind.items()
-        ]
+        tables = self.tables().items()
+        rows = [[kind, method, *self._cells(table[method])] for kind, table in tables for method in table]
         return html_table(rows, headings=headings)
+
+    def _cells(self, figures: Mapping[str, Summary], *, interval: bool = True) -> list[str]:
+        """A method's figures, column by column."""
+        return [cell(figures[column.name], column, interval=interval) for column in self.columns]
 
     def tables(self) -> dict[str, Table]:
         """The summaries, overall and by kind of edit."""
@@ -139,11 +140,7 @@ class Report(Result):
     def _every_kind(self) -> Sheet:
         tables = self.tables()
         rows = [
-            [
-                method if kind == ALL else "",
-                kind,
-                *(cell(table[method][column.name], column, interval=False) for column in self.columns),
-            ]
+            [method if kind == ALL else "", kind, *self._cells(table[method], interval=False)]
             for method in tables[ALL]
             for kind, table in tables.items()
             if method in table
@@ -185,8 +182,7 @@ class Report(Result):
             lines += [f"## {kind}", "", "| method | " + " | ".join(column.heading for column in self.columns) + " |"]
             lines.append("|---|" + "---:|" * len(self.columns))
             for method, figures in table.items():
-                cells = " | ".join(cell(figures[column.name], column) for column in self.columns)
-                lines.append(f"| {method} | {cells} |")
+                lines.append(f"| {method} | {' | '.join(self._cells(figures))} |")
             lines.append("| n | " + " | ".join(counted(table, column) for column in self.columns) + " |")
             lines.append("")
         lines += [f"{LEGEND}.", ""]

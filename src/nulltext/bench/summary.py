@@ -41,12 +41,7 @@ Table = Mapping[str, Mapping[str, Summary]]
 
 
 def summarize(rows: Sequence[Row], columns: Sequence[str]) -> Table:
-    """Summaries by method, methods in the order of the rows.
-
-    Args:
-        rows: The rows.
-        columns: Which of their columns.
-    """
+    """Summaries of columns by method, methods in the order of the rows."""
     methods = dict.fromkeys(str(row["method"]) for row in rows)
     return {
         method: {column: _summary([row for row in rows if row["method"] == method], column) for column in columns}

@@ -90,26 +90,13 @@ _ROWS = (
     _against("psnr_truth", "PSNR to the true edit", _PSNR, "dB", to="truth"),
     _against("ssim_truth", "SSIM to the true edit", _SSIM, digits=3, to="truth"),
     _against("outside_truth", "PSNR outside the edit", _PSNR, "dB", to="truth", where="outside"),
-    Metric(
-        name="success",
-        label="success",
-        unit="%",
-        digits=1,
-        path=f"{_MEASURES}:success",
-        asks={"judges": "judges"},
-    ),
+    Metric(name="success", label="success", unit="%", digits=1, path=f"{_MEASURES}:success", asks={"judges": "judges"}),
     # What CLIP says.
     _against("clip_image_target", "CLIP Img2Img target", _IMAGES, digits=3, to="truth", asks=_CLIP),
     _against("clip_image_source", "CLIP Img2Img source", _IMAGES, digits=3, asks=_CLIP),
     _against("clip_text_target", "CLIP Img2Text target", _TEXTS, digits=3, to="target prompt", asks=_CLIP),
     _against("clip_text_source", "CLIP Img2Text source", _TEXTS, digits=3, to="source prompt", asks=_CLIP, better=""),
-    Metric(
-        name="clip_directional",
-        label="CLIP directional",
-        digits=3,
-        path=f"{_MEASURES}:directional",
-        asks=_CLIP,
-    ),
+    Metric(name="clip_directional", label="CLIP directional", digits=3, path=f"{_MEASURES}:directional", asks=_CLIP),
     # The inversion itself.
     Metric(name="bound", label="the autoencoder alone", unit="dB", better="", path=f"{_MEASURES}:bound"),
     Metric(
@@ -119,13 +106,7 @@ _ROWS = (
         better="lower",
         path=f"{_MEASURES}:below_bound",
     ),
-    Metric(
-        name="evaluations",
-        label="evaluations",
-        better="lower",
-        digits=0,
-        path=f"{_MEASURES}:evaluations",
-    ),
+    Metric(name="evaluations", label="evaluations", better="lower", digits=0, path=f"{_MEASURES}:evaluations"),
     _of_noise("noise_mean", "mean of", "torch:mean", 3),
     _of_noise("noise_variance", "variance of", "torch:var", 3),
     _of_noise("noise_kurtosis", "kurtosis of", f"{_MEASURES}:kurtosis", 2),
@@ -260,10 +241,7 @@ STUDIES: Final[Mapping[str, Entry]] = {
         options=(
             *OF_CLIP,
             Option(
-                name="iterations",
-                kind=int | None,
-                least=1,
-                help="Of VQGAN+CLIP and Text2LIVE; their own if not given.",
+                name="iterations", kind=int | None, least=1, help="Of VQGAN+CLIP and Text2LIVE; their own if not given."
             ),
         ),
     ),

@@ -31,14 +31,11 @@ def each(
 
     Args:
         model: The model.
-        pictures: What is handed to `measure`.
+        pictures: What is handed to `measure`; the results come in the same order.
         measure: What to do with each.
         workers: In how many processes, which share out the CPU's cores among them. One picture at a time leaves half
             of two cores idle: a small model has too little to do for both.
         on_progress: Told of every step of every picture, numbered; with several workers, of every picture.
-
-    Returns:
-        The results, in the order of the pictures.
 
     Raises:
         SettingError: Several workers, but the model is not on the CPU.

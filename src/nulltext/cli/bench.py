@@ -34,12 +34,7 @@ _Folder = Annotated[
 _Drawing = Annotated[
     Path | None,
     typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        help="An SVG of how cost grows.",
-        rich_help_panel="Output",
-        show_default=False,
+        "--output", "-o", metavar="FILE", help="An SVG of how cost grows.", rich_help_panel="Output", show_default=False
     ),
 ]
 _RealModel = Annotated[
@@ -74,11 +69,7 @@ _RandomWeights = Annotated[
 
 _Parameters = tuple[tuple[str, Any, Any], ...]
 """Name, annotation and default of each."""
-_HOW: _Parameters = (
-    ("config", options.Config, None),
-    ("device", options.Device, None),
-    ("dtype", options.Dtype, None),
-)
+_HOW: _Parameters = (("config", options.Config, None), ("device", options.Device, None), ("dtype", options.Dtype, None))
 _SHARED: Mapping[str, _Parameters] = {
     "limit": (("limit", _Limit, None),),
     "data": (("data", _Data, None),),
@@ -114,12 +105,7 @@ def _parameters(entry: Entry) -> list[Parameter]:
     ]
     found.sort(key=lambda each: each[2] is not ...)
     return [
-        Parameter(
-            name,
-            Parameter.KEYWORD_ONLY,
-            default=Parameter.empty if default is ... else default,
-            annotation=kind,
-        )
+        Parameter(name, Parameter.KEYWORD_ONLY, default=Parameter.empty if default is ... else default, annotation=kind)
         for name, kind, default in found
     ]
 

@@ -80,11 +80,11 @@ def measure_full_size(
 
     Args:
         make: Makes the model in a precision.
-        sdxl: Makes the UNet of Stable Diffusion XL.
+        sdxl: Makes the UNet of Stable Diffusion XL, which is measured at a picture of `sdxl_side`.
         steps: T.
         inner_steps: N.
         batch: Pictures at once.
-        sdxl_side: Of the picture that the latter is measured at, pixels.
+        sdxl_side: Pixels.
         on_progress: Told of every measurement.
 
     Returns:

@@ -24,16 +24,7 @@ from nulltext.types import Embeddings, Latents
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Transcription:
-    """The published algorithm on one model.
-
-    Attributes:
-        model: Gives latents, embeddings and the schedule.
-        unet: The network, see `unoptimised`.
-        steps: T.
-        inner_steps: N.
-        guidance: The weight w.
-        constants: Learning rate and early stop.
-    """
+    """The published algorithm: `model` gives latents, embeddings and schedule; `unet` is its network, `unoptimised`."""
 
     model: Model
     unet: nn.Module
@@ -57,11 +48,7 @@ class Transcription:
         )
 
     def __call__(self, photo: Photo, caption: str) -> Latents:
-        """Inverts a photograph.
-
-        Returns:
-            [1, C, h, w] where the guided sampler ends with the optimised embeddings.
-        """
+        """[1, C, h, w] where the guided sampler ends with the embeddings optimised for a photograph."""
         model, w = self.model, self.guidance
         schedule = model.schedule(self.steps)
         null, cond = model.embed([""]), model.embed([caption])

@@ -57,14 +57,6 @@ STUDY = Study(
     name="compare",
     title="Methods compared",
     candidates=candidates,
-    columns=(
-        "success",
-        "outside_truth",
-        "psnr_truth",
-        "ssim_truth",
-        "clip_text_target",
-        "clip_directional",
-        "seconds",
-    ),
+    columns=("success", "outside_truth", "psnr_truth", "ssim_truth", "clip_text_target", "clip_directional", "seconds"),
     measured=(*SOURCE, *TRUTH, *CLIP),
 )

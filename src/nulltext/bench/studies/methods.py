@@ -91,15 +91,7 @@ STUDY = Study(
     title="Methods of inversion at w={w}",
     candidates=candidates,
     cases=partial(scenes, count=40),
-    columns=(
-        "evaluations",
-        "invert_seconds",
-        "below_bound",
-        "success",
-        "outside_truth",
-        "psnr_truth",
-        "ssim_truth",
-    ),
+    columns=("evaluations", "invert_seconds", "below_bound", "success", "outside_truth", "psnr_truth", "ssim_truth"),
     plots=lambda _, rows: {"pareto": plot(rows)},
     remarks=("DDIM inversion is reconstructed at w=1, where its pivot leads; all edits are at the same guidance.",),
 )

@@ -37,10 +37,7 @@ def candidates(model: Model, setting: Setting) -> Sequence[Candidate]:
 def invert_seconds(model: Model, setting: Setting) -> float:
     """Of one null-text inversion with every inner step taken."""
     inverter = NullText(
-        steps=setting.steps,
-        inner_steps=setting.inner_steps,
-        guidance=setting.weight(model),
-        constants=NO_EARLY_STOP,
+        steps=setting.steps, inner_steps=setting.inner_steps, guidance=setting.weight(model), constants=NO_EARLY_STOP
     )
     photo, prompt = scene_photo(held_out_scenes(1)[0], model)
     start = time.perf_counter()

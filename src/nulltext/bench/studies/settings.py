@@ -50,10 +50,5 @@ STUDY = Study(
     columns=("success", "outside_truth", "psnr_truth", "ssim_truth"),
     edits_at_once=16,
     groups={"local": LOCAL},
-    overview=(
-        (ALL, "success"),
-        ("local", "outside_truth"),
-        ("local", "psnr_truth"),
-        (ALL, "psnr_truth"),
-    ),
+    overview=((ALL, "success"), ("local", "outside_truth"), ("local", "psnr_truth"), (ALL, "psnr_truth")),
 )
