@@ -14,7 +14,7 @@ from nulltext.judges import Judges
 from nulltext.metrics import Missing, clip_directional_similarity, psnr
 from nulltext.metrics.clip import PicturesAndTexts
 from nulltext.metrics.perceptual import Lpips
-from nulltext.metrics.pie import LPIPS_NETWORK
+from nulltext.metrics.pie import LPIPS_NETWORK, SCALES
 from nulltext.models.clip import Clip
 from nulltext.models.dino import VIT_B_8, Dino
 from nulltext.types import Latents
@@ -62,10 +62,13 @@ def against(
     figure: Figure,
     to: Literal["source", "truth", "source prompt", "target prompt"] = "source",
     where: Literal["everywhere", "outside", "edit"] = "everywhere",
-    scale: float = 1,
+    scale: str = "",
     **networks: Any,  # noqa: ANN401  what the figure asks
 ) -> float | Missing:
-    """A figure of the image beside the source, the true edit or a prompt, over all of it or a part."""
+    """A figure of the image beside the source, the true edit or a prompt, over all of it or a part.
+
+    `scale` names the published figure as whose table it is scaled.
+    """
     case = outcome.case
     other = {
         "source": outcome.photo.pixels,
@@ -82,7 +85,7 @@ def against(
         return NO_MASK
     else:
         found = figure(outcome.drawn, other, changed if where == "edit" else ~changed, **networks)
-    return found if isinstance(found, Missing) else scale * found
+    return found if isinstance(found, Missing) or not scale else SCALES[scale] * found
 
 
 def directional(outcome: Outcome, *, clip: PicturesAndTexts) -> float | Missing:

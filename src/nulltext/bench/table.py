@@ -117,13 +117,13 @@ _ROWS = (
         "structure distance, x 1000",
         f"{_PIE}:structure_distance",
         better="lower",
-        scale=1e3,
+        scale="structure_distance",
         asks=_DINO,
     ),
     _against("psnr", "PSNR outside", f"{_PIE}:psnr", "dB", where="outside"),
-    _against("lpips", "LPIPS outside, x 1000", "published lpips", better="lower", where="outside", scale=1e3),
-    _against("mse", "MSE outside, x 10000", f"{_PIE}:mse", better="lower", where="outside", scale=1e4),
-    _against("ssim", "SSIM outside, x 100", f"{_PIE}:ssim", where="outside", scale=1e2),
+    _against("lpips", "LPIPS outside, x 1000", "published lpips", better="lower", where="outside", scale="lpips"),
+    _against("mse", "MSE outside, x 10000", f"{_PIE}:mse", better="lower", where="outside", scale="mse"),
+    _against("ssim", "SSIM outside, x 100", f"{_PIE}:ssim", where="outside", scale="ssim"),
     _against("clip_whole", "CLIP whole", f"{_PIE}:clip_similarity", to="target prompt", asks=_CLIP),
     _against(
         "clip_edited", "CLIP edited part", f"{_PIE}:clip_similarity", to="target prompt", where="edit", asks=_CLIP

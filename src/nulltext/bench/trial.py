@@ -3,7 +3,6 @@
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import TypeVar, final
 
@@ -191,7 +190,7 @@ def _edit(
     """
     found: _Images = {}
     jobs: dict[tuple[str, str], Job] = {}
-    alike: dict[tuple[str, str], object] = {}
+    alike: dict[object, list[tuple[str, str]]] = {}
     for method, case in pairs:
         if method.editor is not None:
             key, inversion = (method.name, case.name), _inversion(method, case)
@@ -201,7 +200,7 @@ def _edit(
             else:
                 editor = method.editor(case)
                 jobs[key] = editor, made[0], case.target
-                alike[key] = None if edits_at_once > 1 else (method.name, inversion, digest(editor))
+                alike.setdefault(None if edits_at_once > 1 else (inversion, digest(editor)), []).append(key)
 
     def alone(key: tuple[str, str]) -> tuple[OnePixels, Cost]:
         (image,), cost = measured(model, lambda: edit_all(model, [jobs[key]]))
@@ -212,6 +211,6 @@ def _edit(
         images, cost = measured(model, lambda: edit_all(model, [jobs[key] for key in keys], at_once=at_once))
         return [(image, cost.share(len(keys))) for image in images]
 
-    for _, keys in groupby(jobs, key=alike.__getitem__):
-        found |= _all(list(keys), together, alone)
+    for keys in alike.values():
+        found |= _all(keys, together, alone)
     return found
