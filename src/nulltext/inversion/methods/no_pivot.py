@@ -18,7 +18,7 @@ from nulltext.inversion.invert import Inverter
 from nulltext.inversion.noise import draw_noise, random_trajectory
 from nulltext.inversion.problem import Problem, Solution
 from nulltext.inversion.solvers import Adam, check_null_guidance
-from nulltext.inversion.stopping import PUBLISHED, Constants
+from nulltext.inversion.stopping import PUBLISHED, Preset
 from nulltext.progress import Progress
 from nulltext.types import Latents, Null
 
@@ -44,7 +44,7 @@ class NoPivot(Inverter):
     """
 
     inner_steps: Count = 10
-    constants: Constants = PUBLISHED
+    constants: Preset = PUBLISHED
     seed: Seed = 0
 
     def __post_init__(self) -> None:

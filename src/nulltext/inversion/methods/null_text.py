@@ -16,7 +16,7 @@ from nulltext.inversion.algorithms import optimise_each
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.problem import Problem, Solution
 from nulltext.inversion.solvers import SOLVERS, Solver, check_null_guidance
-from nulltext.inversion.stopping import PAPER, PUBLISHED, Constants
+from nulltext.inversion.stopping import PAPER, PUBLISHED, Preset
 
 
 @final
@@ -38,7 +38,7 @@ class NullText(Inverter):
     """
 
     inner_steps: Count = 10
-    constants: Constants = PUBLISHED
+    constants: Preset = PUBLISHED
     fixed_point: FixedPoint | None = None
     solver: Solver = "adam"
 

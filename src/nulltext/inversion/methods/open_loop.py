@@ -20,7 +20,7 @@ from nulltext.diffusion.sharing import descend
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.problem import Problem, Solution
 from nulltext.inversion.solvers import Adam, check_null_guidance
-from nulltext.inversion.stopping import PUBLISHED, Constants, Stopping
+from nulltext.inversion.stopping import PUBLISHED, Preset, Stopping
 from nulltext.progress import Progress
 from nulltext.types import Latents, Null, Nulls, Trajectory
 
@@ -44,7 +44,7 @@ class OpenLoop(Inverter):
 
     inner_steps: Count = 10
     closing_steps: CountOrZero = 1
-    constants: Constants = PUBLISHED
+    constants: Preset = PUBLISHED
     fixed_point: FixedPoint | None = None
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from nulltext.inversion.invert import Inverter
 from nulltext.inversion.noise import random_trajectory
 from nulltext.inversion.problem import Problem, Solution
 from nulltext.inversion.solvers import check_null_guidance
-from nulltext.inversion.stopping import PUBLISHED, Constants
+from nulltext.inversion.stopping import PUBLISHED, Preset
 
 
 @final
@@ -37,7 +37,7 @@ class RandomPivot(Inverter):
     """
 
     inner_steps: Count = 10
-    constants: Constants = PUBLISHED
+    constants: Preset = PUBLISHED
     seed: Seed = 0
 
     def __post_init__(self) -> None:
