@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from nulltext.cli import options, outputs, terminal
+from nulltext.cli.models import Loading
 from nulltext.errors import SettingError, shown
 
 
 def generate(
     caption: Annotated[str, typer.Argument(metavar="CAPTION", help="What to draw, in words.", show_default=False)],
+    *,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -37,37 +39,33 @@ def generate(
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Height and width in pixels; the model's own if not given.")
     ] = None,
-    model: options.ModelName = "scenes",
-    config: options.Config = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    force: options.Force = False,
-    json: options.Json = False,
-    debug: options.Debug = False,
+    loading: Loading,
+    reporting: options.Reporting,
 ) -> None:
     """Draw a picture from a caption alone."""
     destination = outputs.picture_path(output or Path(f"{outputs.slug(caption)}-{seed}.png"))
-    outputs.check_all([destination] if save is None else [destination, outputs.inversion_path(save)], force=force)
+    outputs.check_all(
+        [destination] if save is None else [destination, outputs.inversion_path(save)], force=reporting.force
+    )
     wanted = None if size is None else _parse_size(size)
 
-    from nulltext import generate_inversion, load, to_image
+    from nulltext import generate_inversion, to_image
     from nulltext.pictures import to_pixels
 
-    with terminal.loading(model):
-        loaded = load(model, config=config, device=device, dtype=dtype)
+    loaded = loading.load()
     start = time.perf_counter()
     with terminal.progress() as on_progress:
         drawn = generate_inversion(
             loaded, caption, steps=steps, guidance=guidance, seed=seed, size=wanted, on_progress=on_progress
         )
     seconds = time.perf_counter() - start
-    outputs.write_picture(destination, to_image(to_pixels(drawn.picture)), force=force)
+    outputs.write_picture(destination, to_image(to_pixels(drawn.picture)), force=reporting.force)
     if save is not None:
         outputs.make_folder(save.parent)
-        drawn.save(save, overwrite=force)
+        drawn.save(save, overwrite=reporting.force)
 
     height, width = drawn.frame.size
-    if json:
+    if reporting.json:
         terminal.print_json(
             {
                 "path": str(destination),

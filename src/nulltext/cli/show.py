@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from nulltext.cli import options, outputs, terminal
+from nulltext.editing.table import EDITOR, EDITORS
+from nulltext.spelling.options import settings_of
 
 if TYPE_CHECKING:
     from nulltext import ModelIdentity
@@ -86,9 +88,9 @@ def begin_with(identity: "ModelIdentity") -> dict[str, str]:
 
     said = recommended_by(identity)
     unsure = "" if said is not None else f", unless {identity.id!r}, which is not loaded for this, says otherwise"
-    names = {"--cross": "cross_attention", "--self": "self_attention", "--threshold": "threshold"}
     said = said or Recommended()
-    return {option: said.why(name, identity.id) + unsure for option, name in names.items()}
+    names = {each.option: each.recommended for each in settings_of(EDITORS[EDITOR].load())}
+    return {option: said.why(name, identity.id) + unsure for option, name in names.items() if name is not None}
 
 
 def _plain(value: object) -> str:
