@@ -3,13 +3,16 @@
 import re
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nulltext.cli import options, outputs, terminal
 from nulltext.cli.models import Loading
 from nulltext.errors import SettingError, shown
+
+if TYPE_CHECKING:
+    from nulltext import Inversion
 
 
 def generate(
@@ -64,24 +67,25 @@ def generate(
         outputs.make_folder(save.parent)
         drawn.save(save, overwrite=reporting.force)
 
-    height, width = drawn.frame.size
     if reporting.json:
-        terminal.print_json(
-            {
-                "path": str(destination),
-                "file": None if save is None else str(save),
-                "caption": caption,
-                "model": loaded.identity.id,
-                "seed": seed,
-                "steps": steps,
-                "guidance": drawn.guidance,
-                "width": width,
-                "height": height,
-                "seconds": seconds,
-            }
-        )
+        of_file = {"path": str(destination), "file": None if save is None else str(save)}
+        terminal.print_json(of_file | _record(drawn, seed=seed, seconds=seconds))
         return
     terminal.show(str(destination) if save is None else f"{destination}\n{save}")
+
+
+def _record(drawn: "Inversion", *, seed: int, seconds: float) -> dict[str, object]:
+    height, width = drawn.frame.size
+    return {
+        "caption": drawn.caption,
+        "model": drawn.model.id,
+        "seed": seed,
+        "steps": len(drawn.schedule),
+        "guidance": drawn.guidance,
+        "width": width,
+        "height": height,
+        "seconds": seconds,
+    }
 
 
 def _parse_size(size: str) -> tuple[int, int]:

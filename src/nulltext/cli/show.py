@@ -10,7 +10,7 @@ from nulltext.editing.table import EDITOR, EDITORS
 from nulltext.spelling.options import settings_of
 
 if TYPE_CHECKING:
-    from nulltext import ModelIdentity
+    from nulltext import Inversion, ModelIdentity
 
 
 BEGINS = "edits begin with"
@@ -19,27 +19,51 @@ BEGINS = "edits begin with"
 
 def show(
     file: options.InversionFile,
+    *,
     image: Annotated[
         Path | None,
         typer.Option(metavar="PICTURE", help="Write the source picture it holds there.", rich_help_panel="Output"),
     ] = None,
-    force: options.Force = False,
-    json: options.Json = False,
-    debug: options.Debug = False,
+    reporting: options.Reporting,
 ) -> None:
     """Print an inversion file's recipe and how well the photograph is reconstructed from it."""
     if image is not None:
-        outputs.check_all([outputs.picture_path(image)], force=force)
+        outputs.check_all([outputs.picture_path(image)], force=reporting.force)
 
     from nulltext import Inversion
     from nulltext.pictures import to_pixels
 
     inversion = Inversion.load(file)
     if image is not None:
-        outputs.write_picture(image, inversion.restore(to_pixels(inversion.picture)), force=force)
+        outputs.write_picture(image, inversion.restore(to_pixels(inversion.picture)), force=reporting.force)
     height, width = inversion.frame.size
     fitted_height, fitted_width = inversion.picture.shape[:2]
-    record = {
+    if reporting.json:
+        terminal.print_json(_record(file, inversion))
+        return
+
+    from rich.table import Table
+
+    settings = ", ".join(f"{key} {_plain(value)}" for key, value in inversion.settings.items())
+    table = Table(show_header=False, box=None)
+    for name, value in {
+        "caption": inversion.caption,
+        "PSNR": f"{inversion.scores.psnr:.2f} dB at guidance {inversion.guidance:g}",
+        "autoencoder alone": f"{inversion.scores.vae_psnr:.2f} dB",
+        "method": f"{inversion.method}: {settings}",
+        "model": f"{inversion.model.id} ({inversion.model.revision[:19]})",
+        BEGINS: "\n".join(terminal.printable(f"{option} {why}") for option, why in begin_with(inversion.model).items()),
+        "picture": f"{width} x {height}, fitted to {fitted_width} x {fitted_height}, SHA-256 {inversion.sha256[:12]}",
+        "file": f"{file}, {file.stat().st_size / 1e6:.2f} MB, written by nulltext {inversion.version}",
+    }.items():
+        table.add_row(name, terminal.printable(value, lines=name == BEGINS))
+    terminal.show(table)
+
+
+def _record(file: Path, inversion: "Inversion") -> dict[str, object]:
+    height, width = inversion.frame.size
+    fitted_height, fitted_width = inversion.picture.shape[:2]
+    return {
         "file": str(file),
         "bytes": file.stat().st_size,
         "caption": inversion.caption,
@@ -59,26 +83,6 @@ def show(
         "version": inversion.version,
         "edits_begin_with": begin_with(inversion.model),
     }
-    if json:
-        terminal.print_json(record)
-        return
-
-    from rich.table import Table
-
-    settings = ", ".join(f"{key} {_plain(value)}" for key, value in inversion.settings.items())
-    table = Table(show_header=False, box=None)
-    for name, value in {
-        "caption": inversion.caption,
-        "PSNR": f"{inversion.scores.psnr:.2f} dB at guidance {inversion.guidance:g}",
-        "autoencoder alone": f"{inversion.scores.vae_psnr:.2f} dB",
-        "method": f"{inversion.method}: {settings}",
-        "model": f"{inversion.model.id} ({inversion.model.revision[:19]})",
-        BEGINS: "\n".join(terminal.printable(f"{option} {why}") for option, why in begin_with(inversion.model).items()),
-        "picture": f"{width} x {height}, fitted to {fitted_width} x {fitted_height}, SHA-256 {inversion.sha256[:12]}",
-        "file": f"{file}, {file.stat().st_size / 1e6:.2f} MB, written by nulltext {inversion.version}",
-    }.items():
-        table.add_row(name, terminal.printable(value, lines=name == BEGINS))
-    terminal.show(table)
 
 
 def begin_with(identity: "ModelIdentity") -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -90,7 +90,11 @@ def sweep(
         of_run = {"path": str(sheet), "caption": caption, "kind": edit.kinds[0], "settings": points}
         terminal.print_json(of_run | {"empty_masks": empty, "left_to_the_model": left, "seconds": seconds})
         return
-    terminal.say(f"{edit.kinds[0]}: {caption}")
+    _tell(sheet, f"{edit.kinds[0]}: {caption}", left, texts, drawn)
+
+
+def _tell(sheet: Path, kind: str, left: Mapping[str, str], texts: Sequence[str], drawn: "Sequence[Drawn]") -> None:
+    terminal.say(kind)
     for option, why in left.items():
         terminal.say(f"{option} {why}")
     for text, each in zip(texts, drawn, strict=True):
