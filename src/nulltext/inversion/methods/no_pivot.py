@@ -52,6 +52,10 @@ class NoPivot(Inverter):
         check_null_guidance(self.guidance)
         self.constants.check(self.steps)
 
+    def evaluations(self) -> dict[str, float]:
+        """See `Inverter`."""
+        return {"optimise": self.steps * 3 * self.inner_steps, "sample": 2 * self.steps}
+
     def solve(self, problem: Problem) -> Solution:
         """Algorithm 1 with both ends of each step made from z_0 and a fresh noise."""
         denoiser, z0, generator = problem.denoiser, problem.z0, torch.Generator().manual_seed(self.seed)

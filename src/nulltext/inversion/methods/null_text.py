@@ -59,6 +59,12 @@ class NullText(Inverter):
         """With the constants of the authors' code: the default."""
         return cls(steps=steps, inner_steps=inner_steps, guidance=guidance, constants=PUBLISHED)
 
+    def evaluations(self) -> dict[str, float]:
+        """See `Inverter`."""
+        optimise = self.steps * (2 + 2 * self.inner_steps)
+        passes = FixedPoint.a_step(self.fixed_point)
+        return {"invert": passes * self.steps, "optimise": optimise, "sample": 2 * self.steps}
+
     def solve(self, problem: Problem) -> Solution:
         """Algorithm 1 along the pivot of DDIM inversion."""
         pivot = problem.ddim(fixed_point=self.fixed_point)

@@ -52,6 +52,12 @@ class OpenLoop(Inverter):
         check_null_guidance(self.guidance)
         self.constants.check(self.steps)
 
+    def evaluations(self) -> dict[str, float]:
+        """See `Inverter`."""
+        optimise = self.steps * (3 + 2 * self.inner_steps + 2 * self.closing_steps)
+        passes = FixedPoint.a_step(self.fixed_point)
+        return {"invert": passes * self.steps, "optimise": optimise, "sample": 2 * self.steps}
+
     def solve(self, problem: Problem) -> Solution:
         """All timesteps at once, then one after the other."""
         pivot = problem.ddim(fixed_point=self.fixed_point)

@@ -45,6 +45,10 @@ class RandomPivot(Inverter):
         check_null_guidance(self.guidance)
         self.constants.check(self.steps)
 
+    def evaluations(self) -> dict[str, float]:
+        """See `Inverter`."""
+        return {"optimise": self.steps * (2 + 2 * self.inner_steps), "sample": 2 * self.steps}
+
     def solve(self, problem: Problem) -> Solution:
         """Algorithm 1 along a random trajectory."""
         pivot = random_trajectory(problem.z0, problem.schedule, torch.Generator().manual_seed(self.seed))
