@@ -78,10 +78,7 @@ def sweep(
     editors = without_idle_weights(editors, model.tokenize(caption), steps=len(inversion.schedule))
     start = time.perf_counter()
     drawn = _draw_all(model, inversion, caption, editors, batch)
-    seconds = time.perf_counter() - start
-    edit = next((each[0] for each in drawn if not isinstance(each, EmptyMaskError)), None)
-    if edit is None:
-        raise next(each for each in drawn if isinstance(each, EmptyMaskError))
+    seconds, edit = time.perf_counter() - start, _any_edit(drawn)
     texts = ["  ".join(f"{name} {value:g}" for name, value in point.items()) for point in points]
     image = _sheet(edit, inversion.caption, caption, drawn, texts, width=len(axes[-1][1]))
     outputs.write_picture(sheet, image, force=reporting.force)
@@ -101,6 +98,18 @@ def _tell(sheet: Path, kind: str, left: Mapping[str, str], texts: Sequence[str],
         if isinstance(each, EmptyMaskError):
             terminal.say(f"{text}: {each}")
     terminal.show(str(sheet))
+
+
+def _any_edit(drawn: "Sequence[Drawn]") -> "Edit":
+    """An edit in which one of the points was drawn.
+
+    Raises:
+        EmptyMaskError: There is none.
+    """
+    for each in drawn:
+        if not isinstance(each, EmptyMaskError):
+            return each[0]
+    raise next(each for each in drawn if isinstance(each, EmptyMaskError))
 
 
 def _draw_all(

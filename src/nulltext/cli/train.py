@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from nulltext.cli import options, terminal
+from nulltext.errors import SettingError
 
 if TYPE_CHECKING:
     from nulltext.bench.model import ModelFigures
@@ -58,20 +59,13 @@ def train(
 
     The same command goes on where an interrupted one stopped.
     """
-    from importlib.util import find_spec
-
     from nulltext.cli import outputs
-    from nulltext.errors import SettingError
     from nulltext.models import embedded
     from nulltext.models.loading import EMBEDDED
     from nulltext.training.checkpoint import stamp
     from nulltext.training.recipe import Recipe, run
 
-    if find_spec("skimage") is None:
-        raise SettingError(
-            "the checkpoint is measured on photographs of scikit-image, which is not installed. "
-            "Run: pip install 'nulltext[bench]'."
-        )
+    _check_photographs()
     folder = outputs.folder_path(output).resolve()  # a name alone, such as "scenes", may mean another model
     outputs.check_all([folder / "model_index.json"], force=reporting.force)
     outputs.folder_path(work)
@@ -93,6 +87,16 @@ def train(
 
     terminal.show(model_table(figures))
     terminal.show(f"checkpoint: {output}")
+
+
+def _check_photographs() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("skimage") is None:
+        raise SettingError(
+            "the checkpoint is measured on photographs of scikit-image, which is not installed. "
+            "Run: pip install 'nulltext[bench]'."
+        )
 
 
 def _measured(folder: Path, device: str, limit: int | None, on_progress: "OnProgress") -> "ModelFigures":
