@@ -12,8 +12,8 @@ import nulltext
 from nulltext.bench.kept import MEASURED
 from nulltext.bench.report import Report
 from nulltext.bench.table import Metric
-from nulltext.cli.controls import read_share, read_weights
 from nulltext.cli.sweep import read_axis
+from nulltext.editing.spelled import read_share, read_weights
 from nulltext.errors import MOST as MOST_OF_A_MESSAGE
 from nulltext.errors import CaptionTooLongError, NulltextError, SettingError, WordNotFoundError, listed, shown
 from nulltext.models.base import embed_captions

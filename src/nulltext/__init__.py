@@ -14,6 +14,9 @@ The names below are loaded when they are first used, so that importing the packa
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from nulltext.editing.table import EDITORS
+from nulltext.inversion.table import INVERTERS
+
 if TYPE_CHECKING:
     from nulltext.diffusion.fixed_point import FixedPoint
     from nulltext.editing.base import Edit, Editor
@@ -50,46 +53,31 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AttentionMaps": "editing.maps",
-    "Blend": "editing.blend",
-    "CaptionSwap": "editing.caption_swap",
-    "Constants": "inversion.stopping",
-    "DDIM": "inversion.methods.ddim",
-    "DirectInversion": "inversion.methods.direct",
-    "Edit": "editing.base",
-    "Editor": "editing.base",
-    "FixedPoint": "diffusion.fixed_point",
-    "FromNoise": "editing.from_noise",
-    "GlobalNullText": "inversion.methods.global_null_text",
-    "Inversion": "inversion.base",
-    "Inverter": "inversion.invert",
-    "Model": "models.base",
-    "ModelIdentity": "models.base",
-    "NegativePrompt": "inversion.methods.negative_prompt",
-    "NoPivot": "inversion.methods.no_pivot",
-    "NullText": "inversion.methods.null_text",
-    "NulltextError": "errors",
-    "OnProgress": "progress",
-    "Photo": "pictures",
-    "Progress": "progress",
-    "OpenLoop": "inversion.methods.open_loop",
-    "PromptToPrompt": "editing.prompt_to_prompt",
-    "RandomPivot": "inversion.methods.random_pivot",
-    "SDEdit": "editing.sdedit",
-    "Scores": "inversion.base",
-    "Text2LIVE": "editing.text2live",
-    "TextualInversion": "inversion.methods.textual_inversion",
-    "VQGANCLIP": "editing.vqgan_clip",
-    "attention_maps": "editing.maps",
-    "generate": "editing.generate",
-    "generate_inversion": "editing.generate",
-    "invert_together": "inversion.together",
-    "load": "models.loading",
-    "open_image": "pictures",
-    "psnr": "metrics",
-    "reconstruct": "inversion.reconstruct",
-    "to_image": "pictures",
-}
+    "AttentionMaps": "nulltext.editing.maps",
+    "Blend": "nulltext.editing.blend",
+    "Constants": "nulltext.inversion.stopping",
+    "Edit": "nulltext.editing.base",
+    "Editor": "nulltext.editing.base",
+    "FixedPoint": "nulltext.diffusion.fixed_point",
+    "Inversion": "nulltext.inversion.base",
+    "Inverter": "nulltext.inversion.invert",
+    "Model": "nulltext.models.base",
+    "ModelIdentity": "nulltext.models.base",
+    "NulltextError": "nulltext.errors",
+    "OnProgress": "nulltext.progress",
+    "Photo": "nulltext.pictures",
+    "Progress": "nulltext.progress",
+    "Scores": "nulltext.inversion.base",
+    "attention_maps": "nulltext.editing.maps",
+    "generate": "nulltext.editing.generate",
+    "generate_inversion": "nulltext.editing.generate",
+    "invert_together": "nulltext.inversion.together",
+    "load": "nulltext.models.loading",
+    "open_image": "nulltext.pictures",
+    "psnr": "nulltext.metrics",
+    "reconstruct": "nulltext.inversion.reconstruct",
+    "to_image": "nulltext.pictures",
+} | {row.class_name: row.module for table in (INVERTERS, EDITORS) for row in table.values()}
 
 __all__ = [
     "DDIM",
@@ -139,7 +127,7 @@ def __getattr__(name: str) -> object:
     """Loads a public name on first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'nulltext' has no attribute {name!r}")
-    value: object = getattr(import_module(f"nulltext.{_HOMES[name]}"), name)
+    value: object = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
 

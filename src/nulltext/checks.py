@@ -129,6 +129,8 @@ def checked(name: str, value: Value, annotation: Any) -> Value:  # noqa: ANN401 
 @cache
 def _number(annotation: Any) -> tuple[bool, Range, bool] | None:  # noqa: ANN401  as in `checked`
     """Whether an annotation's number is whole, its range, and whether None will do; None if it is of no number."""
+    if get_origin(annotation) is Annotated and get_origin(get_args(annotation)[0]) in (Union, UnionType):
+        annotation = get_args(annotation)[0]
     alternatives: Sequence[Any] = (annotation,)
     if get_origin(annotation) in (Union, UnionType):
         alternatives = get_args(annotation)

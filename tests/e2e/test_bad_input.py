@@ -18,6 +18,8 @@ import typer
 from safetensors.torch import save_file
 
 from nulltext.cli.app import app
+from nulltext.editing.table import EDITOR, EDITORS
+from nulltext.inversion.table import INVERTERS
 
 QUICK = ("--method", "null-text", "--steps", 2, "--inner-steps", 1)
 LONG = "x" * 300
@@ -311,16 +313,26 @@ def test_force_is_not_the_answer_to_a_folder(kit, run, here):
     assert "--force" not in result.stderr
 
 
+METHODS = {"invert": ("--method", INVERTERS), "edit": ("--editor", EDITORS), "sweep": ("", {EDITOR: EDITORS[EDITOR]})}
+"""Which commands have the options of methods, by the option that names one."""
+
+
 def options():
     """Every option of every command, with what the command needs besides."""
 
-    def walk(command, path):
+    def walk(command, path, known=()):
         for name, each in getattr(command, "commands", {}).items():
             yield from walk(each, (*path, name))
+            option, table = METHODS.get(name, ("", {}))
+            known = {param.name for param in each.params}
+            for word in table:
+                chosen = each.with_method([option, word])
+                yield from walk(chosen, (name, word), known)
+                known |= {param.name for param in chosen.params}  # an option that several methods have is tried once
         if not hasattr(command, "commands"):
             needs = ["x" for param in command.params if param.param_type_name == "argument"]
             for param in command.params:
-                if param.param_type_name == "option" and not param.is_flag:
+                if param.param_type_name == "option" and not param.is_flag and param.name not in known:
                     over = [
                         word
                         for each in command.params
@@ -348,8 +360,16 @@ NAMES = [each for each in OPTIONS if not each.values[3]]
 
 
 def test_the_walk_finds_options():
-    assert {"edit --guidance", "train --hours", "bench speed --steps", "demo --seed"} <= {each.id for each in NUMBERS}
-    assert {"invert --output", "edit --blend", "web --auth", "bench pie --data"} <= {each.id for each in NAMES}
+    assert {
+        "edit --guidance",
+        "invert direct --fixed-point-iterations",
+        "train --hours",
+        "bench speed --steps",
+        "demo --seed",
+    } <= {each.id for each in NUMBERS}
+    assert {"invert --output", "edit prompt-to-prompt --blend", "web --auth", "bench pie --data"} <= {
+        each.id for each in NAMES
+    }
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from nulltext import Blend, ModelIdentity, PromptToPrompt, contact_sheet
 from nulltext.cli.app import app
-from nulltext.cli.controls import read_blend, read_cross, read_share, read_weights
 from nulltext.cli.show import begin_with
 from nulltext.cli.sweep import vary
 from nulltext.editing import prompt_to_prompt
+from nulltext.editing.spelled import read_cross, read_places, read_share, read_weights
 from nulltext.errors import SettingError
 from nulltext.models import embedded, weights
 from nulltext.models.recommended import FILE, Recommended
@@ -149,13 +149,13 @@ def test_an_edit_records_the_settings_that_were_in_force(run_json, inverted, tin
     assert run_json(*given)["settings"] == [{"cross": 0.8, "self": 0.4, "threshold": None}]
     one = run_json(*given, "--cross", "dog=0.1", "--blend", "cat:dog", "--self", "0.2-0.3")["settings"]
     assert one == [{"cross": {"": 0.8, "dog": 0.1}, "self": [0.2, 0.3], "threshold": 0.3}]
-    assert run_json(*given, "--plain")["settings"] == []
+    assert run_json(*given, "--editor", "caption-swap")["settings"] == [{"guidance": 7.5}]
 
 
 def test_the_help_says_what_is_in_force_and_why(run):
     """The figures there are those of the embedded model, and the published ones."""
     embedded_ones, published = recommended_in(embedded.FOLDER), Recommended()
-    said = " ".join(run("edit", "--help").stdout.replace("│", " ").split())
+    said = " ".join(run("edit", "--editor", "prompt-to-prompt", "--help").stdout.replace("│", " ").split())
     for name in ("cross_attention", "self_attention", "threshold"):
         scenes, other = getattr(embedded_ones, name), getattr(published, name)
         assert (
@@ -175,9 +175,9 @@ def test_show_says_what_edits_begin_with(run, run_json, inverted):
     }
 
 
-def test_plain_leaves_attention_alone(run_json, inverted, tiny):
-    record = run_json("edit", inverted, "a red dog", "--model", tiny, "--plain")
-    assert record["edits"][0]["kind"] == "plain"
+def test_caption_swap_leaves_attention_alone(run_json, inverted, tiny):
+    record = run_json("edit", inverted, "a red dog", "--model", tiny, "--editor", "caption-swap")
+    assert record["edits"][0]["kind"] == record["editor"] == "caption-swap"
 
 
 @pytest.mark.parametrize(
@@ -196,10 +196,13 @@ def test_plain_leaves_attention_alone(run_json, inverted, tiny):
     ],
     ids=lambda options: options[0],
 )
-def test_plain_takes_no_options_of_attention(run, here, inverted, tiny, options):
-    refused = run("edit", inverted, "a red dog", "--model", tiny, "--plain", *options)
+def test_an_editor_takes_no_options_of_another(run, here, inverted, tiny, options):
+    refused = run("edit", inverted, "a red dog", "--model", tiny, "--editor", "caption-swap", *options)
     assert refused.exit_code == 2
-    assert f"--plain and {options[0]} of" in " ".join(refused.stderr.split())
+    assert (
+        f"{options[0]} with --editor caption-swap, which does not have it; it is an option of prompt-to-prompt"
+        in refused.stderr
+    )
     assert [path.name for path in here.iterdir()] == [inverted]
 
 
@@ -221,7 +224,7 @@ def test_in_a_chain_each_caption_is_matched_with_the_one_before(run_json, invert
         (["--cross", "most"], "expected a share of the steps"),
         (["--self", "0.8-0.2"], "start <= end"),
         (["--blend", "tiger:dog"], "'tiger' is not in the caption 'a red cat'"),
-        (["--threshold", "0.4"], "no blend"),
+        (["--threshold", "0.4"], "needs words, a mask, or both"),
         (["--mask", "none.png"], "there is no file none.png"),
         (["--kind", "replace"], "words"),
         (["--self-tokens", "0"], "Invalid value for '--self-tokens'"),
@@ -261,14 +264,8 @@ def test_words_with_numbers():
 
 
 def test_blends():
-    assert read_blend(None) is None
-    blend = read_blend("cat,big mouse:tiger", keep_out=["grass"], threshold=0.4)
-    assert blend is not None
-    assert (blend.source, blend.target) == (["cat", "big mouse"], ["tiger"])
-    assert (blend.keep_out, blend.threshold, blend.start) == (("grass",), 0.4, 0.2)
-    only = read_blend("cat")
-    assert only is not None
-    assert (only.source, only.target) == (["cat"], [])
+    assert read_places("cat,big mouse:tiger") == {"source": ["cat", "big mouse"], "target": ["tiger"]}
+    assert read_places("cat") == {"source": ["cat"], "target": []}
 
 
 def test_a_sweep_is_one_picture_of_a_grid(run_json, run, here, inverted, tiny):

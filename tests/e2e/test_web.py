@@ -366,7 +366,7 @@ def test_told_to_stop_it_ends_soon_and_cleanly_and_starts_again_with_what_it_had
 
     with serving(folder) as (url, process), httpx.Client(base_url=url, timeout=30) as client:
         until(client, ask(client), {"done"})
-        job = ask(client, method="null-text", steps="100", inner_steps="50")
+        job = ask(client, method="null-text", steps="100", settings='{"inner_steps": 50}')
         until(client, job, {"running"})
         time.sleep(1)
         start = time.monotonic()

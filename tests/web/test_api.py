@@ -53,7 +53,7 @@ def edit(client, job, caption, **body):
 
 def test_there_and_back(client, sample, said, inverted, blue):
     result = client.get(f"/api/jobs/{inverted}").json()["result"]
-    assert result.keys() == {"inversion", "psnr", "vae_psnr", "seconds", "verdict", "recommended"}
+    assert result.keys() == {"inversion", "method", "psnr", "vae_psnr", "seconds", "verdict", "recommended"}
     assert result["recommended"] == dict.fromkeys(("cross", "self_share"), "0.8, recommended by the model 'scenes'")
     answer = edit(client, inverted, blue)
     assert answer.status_code == 202
@@ -205,7 +205,7 @@ def test_files_that_are_too_large(client, sample, said, limits, encode):
     [
         ({"steps": "0"}, "0 steps"),
         ({"steps": "101"}, "101 steps"),
-        ({"method": "null-text", "inner_steps": "51"}, "51 optimiser steps"),
+        ({"method": "null-text", "settings": '{"inner_steps": 51}'}, "51 optimiser steps"),
         ({"guidance": "-1"}, "guidance"),
         ({"guidance": "nan"}, "guidance"),
         ({"guidance": "1e9"}, "guidance"),
@@ -283,7 +283,7 @@ def test_the_form_of_a_request_is_documented(client):
     assert described["paths"]["/api/jobs/{number}"].keys() == {"get", "delete"}
     assert described["paths"]["/api/inversions"]["post"]["summary"] == "Invert a picture"
     fields = json.dumps(described["components"]["schemas"])
-    assert all(name in fields for name in ("inner_steps", "self_share", "seconds_left"))
+    assert all(name in fields for name in ("inner_steps", "self_share", "editor", "seconds_left"))
 
 
 def test_models(client):

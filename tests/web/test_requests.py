@@ -28,7 +28,9 @@ def test_the_inverter():
     assert inverter(steps=7, guidance=3.0) == DirectInversion(steps=7, guidance=3.0)
     assert inverter(method="ddim", steps=7) == DDIM(steps=7, guidance=1.0)
     assert inverter(method="ddim", guidance=2.0).guidance == 2
-    assert inverter(method="null-text", steps=7, inner_steps=3) == NullText(steps=7, inner_steps=3, guidance=None)
+    assert inverter(method="null-text", steps=7, settings={"inner_steps": 3}) == NullText(
+        steps=7, inner_steps=3, guidance=None
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,12 @@ def test_the_inverter():
         ({"caption": "a" * 61}, CaptionTooLongError, "61"),
         ({"steps": 0}, SettingError, "0 steps"),
         ({"steps": 51}, SettingError, "51 steps"),
-        ({"inner_steps": 21}, SettingError, "21 optimiser"),
+        ({"method": "null-text", "settings": {"inner_steps": 21}}, SettingError, "21 optimiser"),
+        ({"settings": {"inner_steps": 2}}, SettingError, "'inner_steps', which is no setting of DirectInversion"),
+        ({"settings": {"fixed_point": {"iterations": 1001}}}, SettingError, "1001 iterations"),
+        ({"settings": {"fixed_point": {"iterations": 1000}}, "steps": 50}, SettingError, "evaluations of the network"),
+        ({"settings": {"steps": 2}}, SettingError, "steps among the settings"),
+        ({"settings": "x"}, SettingError, "names with values"),
         ({"method": "magic"}, SettingError, "magic"),
         ({"guidance": 0.0}, SettingError, "0 for the guidance"),
         ({"guidance": -1.0}, SettingError, "guidance"),
@@ -58,7 +65,7 @@ def test_an_inversion_out_of_bounds(settings, error, named):
 def test_the_plan_counts_evaluations():
     assert InversionRequest(caption=SAID, steps=10).plan == {"invert": 10}
     assert sum(InversionRequest(caption=SAID, method="ddim", steps=10).plan.values()) == 30
-    plan = InversionRequest(caption=SAID, method="null-text", steps=10, inner_steps=5).plan
+    plan = InversionRequest(caption=SAID, method="null-text", steps=10, settings={"inner_steps": 5}).plan
     assert list(plan) == ["invert", "optimise", "sample"]
     assert plan["optimise"] > 5 * plan["invert"]
 
@@ -80,6 +87,17 @@ def test_the_plan_counts_evaluations():
         ({"weights": {"ball": -5.0}}, SettingError, "'ball'"),
         ({"weights": {"ball": float("nan")}}, SettingError, "'ball'"),
         ({"vary": "colour"}, SettingError, "colour"),
+        ({"editor": "magic"}, SettingError, "magic"),
+        ({"editor": "sdedit", "cross": 0.5}, SettingError, "cross for sdedit"),
+        ({"editor": "sdedit", "settings": {"kind": "refine"}}, SettingError, "no setting of SDEdit"),
+        ({"editor": "text2live", "settings": {"iterations": 1001}}, SettingError, "1001 iterations"),
+        ({"editor": "text2live", "settings": {"width": 257}}, SettingError, "257 width"),
+        ({"editor": "text2live", "settings": {"screen_caption": "{}" * 31}}, CaptionTooLongError, "62"),
+        ({"editor": "text2live", "settings": {"clip": "/etc"}}, SettingError, "no setting of Text2LIVE"),
+        ({"settings": {"blend": {"mask": "/etc/passwd"}}}, SettingError, "no setting of Blend"),
+        ({"settings": {"chain": True}}, SettingError, "chain among the settings"),
+        ({"settings": {"cross_attention": 0.5}, "cross": 0.5}, SettingError, "cross_attention among"),
+        ({"settings": {"blend": {"source": "a"}}, "places": ("a",)}, SettingError, "places and a blend"),
         ({"vary": "layout", "before": (EditRequest(caption="a"),)}, SettingError, "one of the two"),
     ],
 )
@@ -96,7 +114,7 @@ def tokens(model):
 
 def test_the_editor(tokens):
     def editor(**settings):
-        return EditRequest(caption="a blue cat", **settings).editor(tokens("a red dog"), tokens("a blue cat"))
+        return EditRequest(caption="a blue cat", **settings).prompt_to_prompt(tokens("a red dog"), tokens("a blue cat"))
 
     assert editor() == PromptToPrompt()
     assert (editor(cross=0.2, self_share=0.3).cross_attention, editor(self_share=0.3).self_attention) == (0.2, 0.3)
@@ -167,7 +185,12 @@ CASES = {
         {},
         {"before": {"cross": 0.3, "places": ("blue",), "mask": MASK}, "mask": ImageOps.mirror(MASK)},
     ),
-    "null-text": ("photo.png", {"method": "null-text", "inner_steps": 2, "guidance": 3.5}, {}),
+    "settings": ("photo.png", {}, {"settings": {"kind": "refine", "most_tokens": 64}, "places": ("cube",)}),
+    "another editor": ("photo.png", {}, {"editor": "sdedit", "settings": {"strength": 0.5, "seed": 3}}),
+    "null-text": ("photo.png", {"method": "null-text", "settings": {"inner_steps": 2, "constants": {
+        "learning_rate": 0.02,
+        "decay": 0.01,
+        "tolerance": 1e-5, "tolerance_growth": 2e-5}}, "guidance": 3.5}, {}),
 }  # fmt: skip
 
 

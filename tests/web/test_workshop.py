@@ -206,7 +206,7 @@ def test_what_the_cache_holds_is_checked_and_made_again(workshop, person, sample
 
 
 def test_null_text_keeps_its_losses(workshop, person, sample, asked):
-    request = dataclasses.replace(asked, method="null-text", steps=2, inner_steps=2)
+    request = dataclasses.replace(asked, method="null-text", steps=2, settings={"inner_steps": 2})
     first = done(workshop.invert(person, sample, "a.png", request))
     again = done(workshop.invert(person, sample, "a.png", request))
     assert len(first.losses) >= 2
@@ -338,7 +338,7 @@ def test_a_running_inversion_is_cancelled_and_leaves_nothing(workshop, person, s
     before = {*(workshop.people.root / "inversions").iterdir()}
     begun = threading.Event()
     handle = embedded.denoiser.register_forward_hook(lambda *_: begun.set())
-    request = InversionRequest(caption=said, method="null-text", steps=100, inner_steps=50)
+    request = InversionRequest(caption=said, method="null-text", steps=100, settings={"inner_steps": 50})
     job = workshop.invert(person, sample, "a.png", request)
     assert begun.wait(SOON)
     job.stop()

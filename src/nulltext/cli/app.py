@@ -1,7 +1,9 @@
 """The entry point: `nulltext` and its commands."""
 
+import inspect
 import sys
 import traceback
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Annotated
 
@@ -10,7 +12,11 @@ import typer
 from nulltext import __version__
 from nulltext.cli import bench, demo, edit, generate, invert, show, sweep, train, web
 from nulltext.cli.command import Command, Group
+from nulltext.cli.methods import listed, method_command
+from nulltext.cli.spread import spread
 from nulltext.cli.terminal import printable
+from nulltext.editing.table import EDITOR, EDITORS
+from nulltext.inversion.table import INVERTERS, METHOD
 
 app = typer.Typer(
     cls=Group,
@@ -20,17 +26,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for name, function in {
-    "demo": demo.demo,
-    "invert": invert.invert,
-    "edit": edit.edit,
-    "sweep": sweep.sweep,
-    "show": show.show,
-    "generate": generate.generate,
-    "web": web.web,
-    "train": train.train,
-}.items():
-    app.command(name, cls=Command)(function)
+COMMANDS: Mapping[str, tuple[Callable[..., None], type[Command]]] = {
+    "demo": (demo.demo, Command),
+    "invert": (
+        invert.invert,
+        method_command(invert.invert, INVERTERS, METHOD, option="--method", own={"steps", "guidance"}),
+    ),
+    "edit": (edit.edit, method_command(edit.edit, EDITORS, EDITOR, option="--editor", own={"guidance"})),
+    "sweep": (
+        sweep.sweep,
+        method_command(sweep.sweep, {EDITOR: EDITORS[EDITOR]}, EDITOR, own=sweep.ONE_PROMPT),
+    ),
+    "show": (show.show, Command),
+    "generate": (generate.generate, Command),
+    "web": (web.web, Command),
+    "train": (train.train, Command),
+}
+LISTS = {"invert": listed(INVERTERS, "--method"), "edit": listed(EDITORS, "--editor")}
+for name, (function, kind) in COMMANDS.items():
+    text = "\n\n".join([inspect.getdoc(function) or "", *([LISTS[name]] if name in LISTS else [])])
+    app.command(name, cls=kind, help=text)(spread(function))
 app.add_typer(bench.app, name="bench")
 
 

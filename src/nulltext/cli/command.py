@@ -39,6 +39,12 @@ class Group(TyperGroup):
         with _printable_complaints():
             return super().parse_args(ctx, args)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401  as in `parse_args`
+        """Finds the command that was asked for, with the options of the method that its arguments name."""
+        name, command, rest = super().resolve_command(ctx, args)
+        found: Any = command
+        return name, found.with_method(rest) if isinstance(found, Command) else found, rest
+
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  as in `parse_args`
         """Runs the command that was asked for."""
         with _printable_complaints():
@@ -57,19 +63,24 @@ def _printable_complaints() -> Generator[None]:
 class Command(TyperCommand):
     """A command whose failures are sentences, not stack traces, unless `--debug` is given."""
 
+    def with_method(self, args: Sequence[str]) -> Any:  # noqa: ANN401  as in `invoke`
+        """The command with the options of a method that its arguments ask for; itself, if it has no methods."""
+        del args
+        return self
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  as in `invoke`
         """Reads the arguments, once it is sure that they are words."""
         try:
             check_arguments(args, self.params)
         except NulltextError as error:
-            raise _failed(str(error), WRONG_INPUT) from None
+            raise failed_by(error) from None
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  typer does not export the context that it passes
         """Runs the command and ends the program with the exit code that fits."""
         with _signals() as seen:
             try:
-                check_values(ctx.params)
+                check_values(ctx.params, self.params)
                 made = super().invoke(ctx)
             except (KeyboardInterrupt, Cancelled):
                 raise _stopped(seen) from None
@@ -93,6 +104,11 @@ class Command(TyperCommand):
             if seen:  # where Python was tidying up, which swallows exceptions
                 raise _stopped(seen)
             return made
+
+
+def failed_by(error: NulltextError) -> typer.Exit:
+    """Says what is wrong with the input; what to raise to end the program."""
+    return _failed(str(error), WRONG_INPUT)
 
 
 def _failed(message: str, code: int) -> typer.Exit:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nulltext.cli import options, outputs, terminal
+from nulltext.cli.models import Loading
 from nulltext.progress import numbered
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class _Result:
 
 
 def demo(
+    *,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write.", rich_help_panel="Output")
     ] = Path("nulltext-demo"),
@@ -41,13 +43,8 @@ def demo(
     inner_steps: options.InnerSteps = 10,
     guidance: options.Guidance = 7.5,
     seed: options.Seed = 0,
-    model: options.ModelName = "scenes",
-    config: options.Config = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    force: options.Force = False,
-    json: options.Json = False,
-    debug: options.Debug = False,
+    loading: Loading,
+    reporting: options.Reporting,
 ) -> None:
     """Invert and edit a few pictures held out from training, and show what each method makes of them.
 
@@ -56,17 +53,16 @@ def demo(
     """
     sheet = outputs.folder_path(output) / "contact-sheet.png"
     files = [output / f"picture-{number}.safetensors" for number in range(1, pictures + 1)]
-    outputs.check_all([sheet, *files], force=force)
+    outputs.check_all([sheet, *files], force=reporting.force)
 
-    from nulltext import NullText, PromptToPrompt, load
+    from nulltext import NullText, PromptToPrompt
     from nulltext.bench.cases.scenes import scene_photo
     from nulltext.bench.reconstruct_all import compare
     from nulltext.scenes.captions import caption
     from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
 
     inverter = NullText(steps=steps, inner_steps=inner_steps, guidance=guidance)
-    with terminal.loading(model):
-        loaded = load(model, config=config, device=device, dtype=dtype)
+    loaded = loading.load()
     outputs.make_folder(output)
     results: list[_Result] = []
     with terminal.progress() as on_progress:
@@ -81,11 +77,11 @@ def demo(
             if loaded.guidance != guidance:  # edits are made at the guidance that suits the model
                 inversion = NullText(steps=steps, inner_steps=inner_steps)(loaded, photo, source, tell)
             edit = PromptToPrompt()(loaded, inversion, edited, tell)
-            inversion.save(file, overwrite=force)
+            inversion.save(file, overwrite=reporting.force)
             results.append(_Result(caption=source, comparison=comparison, edit=edit, file=file))
-    outputs.write_picture(sheet, _draw_sheet(results, guidance, loaded.guidance), force=force)
+    outputs.write_picture(sheet, _draw_sheet(results, guidance, loaded.guidance), force=reporting.force)
 
-    if json:
+    if reporting.json:
         terminal.print_json({"contact_sheet": str(sheet), "pictures": [_record(result) for result in results]})
     else:
         _print_table(results, guidance)

@@ -1,14 +1,21 @@
-"""`nulltext edit`: an inversion file and new captions in, pictures out, by Prompt-to-Prompt."""
+"""`nulltext edit`: an inversion file and new captions in, pictures out, by any editor."""
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nulltext.cli import controls, options, outputs, terminal
-from nulltext.cli.models import load_for
-from nulltext.errors import SettingError
+from nulltext.cli import methods, options, outputs, terminal
+from nulltext.cli.models import FileLoading
+from nulltext.editing.table import EDITOR, EDITORS
+from nulltext.spelling.options import settings_of
+from nulltext.spelling.records import record
+
+if TYPE_CHECKING:
+    from nulltext import Edit, Editor, Inversion
 
 
 def edit(
@@ -16,6 +23,7 @@ def edit(
     captions: Annotated[
         list[str], typer.Argument(metavar="CAPTION...", help="One new caption or several.", show_default=False)
     ],
+    *,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -30,143 +38,109 @@ def edit(
         Path | None,
         typer.Option(metavar="PICTURE", help="Write the source, drawn again, there.", rich_help_panel="Output"),
     ] = None,
-    cross: controls.Cross = None,
-    self_share: controls.Self = None,
-    self_tokens: controls.SelfTokens = None,
-    kind: controls.Kind = "auto",
-    weight: controls.Weight = None,
-    blend: controls.BlendWords = None,
-    mask: controls.DrawnMask = None,
-    keep_out: controls.KeepOut = None,
-    threshold: controls.Threshold = None,
-    blend_start: controls.BlendStart = None,
-    chain: Annotated[
-        bool,
-        typer.Option(
-            "--chain", help="Each caption edits the result of the one before.", rich_help_panel=controls.PANEL
-        ),
-    ] = False,
-    hold_source: Annotated[
-        bool,
-        typer.Option(
-            "--hold-source",
-            help="Put the source back on its path after every step: exact for any inversion.",
-            rich_help_panel=controls.PANEL,
-        ),
-    ] = False,
-    plain: Annotated[
-        bool,
-        typer.Option(
-            "--plain", help="Only swap the caption, and leave attention alone.", rich_help_panel=controls.PANEL
-        ),
-    ] = False,
-    maps: Annotated[
-        bool,
-        typer.Option(
-            "--maps", help="Also write where every word looks, and the masks of a blend.", rich_help_panel="Output"
-        ),
-    ] = False,
+    editor: Annotated[str, typer.Option(metavar="NAME", help="How; see above.")] = EDITOR,
     guidance: Annotated[
         float | None, typer.Option(help="The weight w; the file's own if not given, and for null-text no other.")
     ] = None,
-    model: options.FileModel = None,
-    config: options.Config = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    low_memory: options.LowMemory = False,
-    force: options.Force = False,
-    json: options.Json = False,
-    debug: options.Debug = False,
+    loading: FileLoading,
+    reporting: options.Reporting,
+    **settings: object,
 ) -> None:
     """Draw an inverted photograph under other captions: one picture for each.
 
     The caption it was inverted with, with a word or two changed or added, works best; `nulltext show FILE` prints it.
-    If too much of the photograph changes, raise --self and --cross or name what changes with --blend; if the edit is
-    hardly seen, lower them or give its word more --weight.
+    With prompt-to-prompt, if too much of the photograph changes, raise --self and --cross or name what changes with
+    --blend; if the edit is hardly seen, lower them or give its word more --weight.
     """
-    paths = outputs.edit_paths(captions, output, file.stem)
-    check = [] if reconstruction is None else [outputs.picture_path(reconstruction)]
-    blending = controls.read_blend(blend, mask=mask, keep_out=keep_out or (), threshold=threshold, start=blend_start)
-    masks = [path.with_name(f"{path.stem}-mask.png") for path in paths] if maps and blending else []
-    sheet = [paths[0].with_name(f"{paths[0].stem if len(paths) == 1 else file.stem}-maps.png")] if maps else []
-    outputs.check_all([*paths, *check, *masks, *sheet], force=force)
-    controlled = {
-        "--cross": cross,
-        "--self": self_share,
-        "--self-tokens": self_tokens,
-        "--kind": kind != "auto",
-        "--weight": weight,
-        "--blend": blend,
-        "--mask": mask,
-        "--keep-out": keep_out,
-        "--chain": chain,
-        "--hold-source": hold_source,
-        "--maps": maps,
-    }
-    given = [name for name, value in controlled.items() if value]
-    if plain and given:
-        raise SettingError(f"got --plain and {', '.join(given)} of Prompt-to-Prompt; expected one or the other.")
+    outputs.edit_paths(captions, output, file.stem)  # refused before anything is loaded
+    asked = methods.made(EDITORS, editor, settings, guidance=guidance)
+    paths = Paths.of(asked, captions, output, file.stem, reconstruction)
+    outputs.check_all(paths.all, force=reporting.force)
 
-    from nulltext import CaptionSwap, Inversion, PromptToPrompt
+    from nulltext import Inversion
+    from nulltext.editing.base import in_force
 
-    method = (
-        CaptionSwap(guidance=guidance)
-        if plain
-        else controls.editor(
-            cross=cross,
-            self_share=self_share,
-            self_tokens=self_tokens,
-            kind=kind,
-            weights=weight,
-            blend=blending,
-            chain=chain,
-            hold_source=hold_source,
-            maps=maps,
-            guidance=guidance,
-        )
-    )
     inversion = Inversion.load(file)
-    loaded = load_for(inversion.model, model, config=config, device=device, dtype=dtype, low_memory=low_memory)
-    left = {} if isinstance(method, CaptionSwap) else controls.left_to(loaded, method)
+    model = loading.load(inversion.model)
+    left, used = methods.left_to(model, asked), in_force(asked, model)
     start = time.perf_counter()
     with terminal.progress() as on_progress:
-        result = method(loaded, inversion, captions, on_progress)
+        result = asked(model, inversion, captions, on_progress)
     seconds = time.perf_counter() - start
-    for path, image in zip(paths, result.images, strict=True):
-        outputs.write_picture(path, image, force=force)
-    for path, image in zip(masks, result.mask_images if masks else [], strict=True):
-        outputs.write_picture(path, image, force=force)
-    for path in check:
-        outputs.write_picture(path, result.reconstruction, force=force)
-    if result.maps is not None:
-        outputs.write_picture(sheet[0], result.maps.sheet(), force=force)
-
-    if json:
-        terminal.print_json(
-            {
-                "file": str(file),
-                "source_caption": inversion.caption,
-                "edits": [
-                    {"caption": caption, "path": str(path), "kind": kind_of}
-                    for caption, path, kind_of in zip(
-                        captions, paths, result.kinds or ["plain"] * len(paths), strict=True
-                    )
-                ],
-                "masks": [str(path) for path in masks],
-                "maps": str(sheet[0]) if sheet else None,
-                "reconstruction": None if reconstruction is None else str(reconstruction),
-                "model": inversion.model.id,
-                "guidance": inversion.guidance if guidance is None else guidance,
-                "settings": [
-                    controls.settings_of(editor) for editor in result.editors if isinstance(editor, PromptToPrompt)
-                ],
-                "left_to_the_model": left,
-                "seconds": seconds,
-            }
-        )
+    paths.write(result, force=reporting.force)
+    if reporting.json:
+        of_run = {"file": str(file), **_record(result, inversion, paths, editor, used)}
+        terminal.print_json(of_run | {"left_to_the_model": left, "seconds": seconds})
         return
-    for caption, kind_of in zip(captions, result.kinds, strict=False):
-        terminal.say(f"{kind_of}: {caption}")
+    for caption, kind in zip(captions, result.kinds, strict=False):
+        terminal.say(f"{kind}: {caption}")
     for option, why in left.items():
         terminal.say(f"{option} {why}")
-    terminal.show("\n".join(str(path) for path in [*paths, *masks, *check, *sheet]))
+    terminal.show("\n".join(map(str, paths.all)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paths:
+    """Where the pictures of an edit go; of what is not asked for there are none."""
+
+    edits: list[Path]
+    masks: list[Path]
+    reconstruction: list[Path]
+    maps: list[Path]
+
+    @classmethod
+    def of(
+        cls, editor: "Editor", captions: Sequence[str], output: Path | None, stem: str, reconstruction: Path | None
+    ) -> "Paths":
+        """Those of an editor, which may be asked for its maps and masks."""
+        edits = outputs.edit_paths(captions, output, stem)
+        maps = bool(getattr(editor, "maps", False))
+        masks = maps and getattr(editor, "blend", None) is not None
+        return cls(
+            edits=edits,
+            masks=[path.with_name(f"{path.stem}-mask.png") for path in edits] if masks else [],
+            reconstruction=[] if reconstruction is None else [outputs.picture_path(reconstruction)],
+            maps=[edits[0].with_name(f"{edits[0].stem if len(edits) == 1 else stem}-maps.png")] if maps else [],
+        )
+
+    @property
+    def all(self) -> list[Path]:
+        """All of them."""
+        return [*self.edits, *self.masks, *self.reconstruction, *self.maps]
+
+    def write(self, result: "Edit", *, force: bool) -> None:
+        """Writes the pictures of an edit."""
+        images = [*result.images, *(result.mask_images if self.masks else [])]
+        images += [result.reconstruction] if self.reconstruction else []
+        images += [result.maps.sheet()] if result.maps is not None else []
+        for path, image in zip(self.all, images, strict=True):
+            outputs.write_picture(path, image, force=force)
+
+
+def _record(result: "Edit", inversion: "Inversion", paths: Paths, word: str, used: "Editor") -> dict[str, Any]:
+    kinds, w = result.kinds or [word] * len(paths.edits), getattr(used, "guidance", None)
+    return {
+        "source_caption": inversion.caption,
+        "edits": [
+            {"caption": caption, "path": str(path), "kind": kind}
+            for caption, path, kind in zip(result.captions, paths.edits, kinds, strict=True)
+        ],
+        "masks": [str(path) for path in paths.masks],
+        "maps": str(paths.maps[0]) if paths.maps else None,
+        "reconstruction": str(paths.reconstruction[0]) if paths.reconstruction else None,
+        "model": inversion.model.id,
+        "editor": word,
+        "guidance": inversion.guidance if w is None else w,
+        "settings": [settings_in_force(each, word) for each in result.editors],
+    }
+
+
+def settings_in_force(editor: object, word: str) -> dict[str, Any]:
+    """Settings in force, for JSON: of Prompt-to-Prompt those that models recommend, by their options' names."""
+    if word != EDITOR:
+        return record(editor)
+    return {
+        each.option.removeprefix("--"): next(methods.values_at(editor, each.path), None)
+        for each in settings_of(type(editor))
+        if each.recommended is not None
+    }

@@ -3,16 +3,21 @@
 import re
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nulltext.cli import options, outputs, terminal
+from nulltext.cli.models import Loading
 from nulltext.errors import SettingError, shown
+
+if TYPE_CHECKING:
+    from nulltext import Inversion
 
 
 def generate(
     caption: Annotated[str, typer.Argument(metavar="CAPTION", help="What to draw, in words.", show_default=False)],
+    *,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -37,53 +42,50 @@ def generate(
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Height and width in pixels; the model's own if not given.")
     ] = None,
-    model: options.ModelName = "scenes",
-    config: options.Config = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    force: options.Force = False,
-    json: options.Json = False,
-    debug: options.Debug = False,
+    loading: Loading,
+    reporting: options.Reporting,
 ) -> None:
     """Draw a picture from a caption alone."""
     destination = outputs.picture_path(output or Path(f"{outputs.slug(caption)}-{seed}.png"))
-    outputs.check_all([destination] if save is None else [destination, outputs.inversion_path(save)], force=force)
+    outputs.check_all(
+        [destination] if save is None else [destination, outputs.inversion_path(save)], force=reporting.force
+    )
     wanted = None if size is None else _parse_size(size)
 
-    from nulltext import generate_inversion, load, to_image
+    from nulltext import generate_inversion, to_image
     from nulltext.pictures import to_pixels
 
-    with terminal.loading(model):
-        loaded = load(model, config=config, device=device, dtype=dtype)
+    loaded = loading.load()
     start = time.perf_counter()
     with terminal.progress() as on_progress:
         drawn = generate_inversion(
             loaded, caption, steps=steps, guidance=guidance, seed=seed, size=wanted, on_progress=on_progress
         )
     seconds = time.perf_counter() - start
-    outputs.write_picture(destination, to_image(to_pixels(drawn.picture)), force=force)
+    outputs.write_picture(destination, to_image(to_pixels(drawn.picture)), force=reporting.force)
     if save is not None:
         outputs.make_folder(save.parent)
-        drawn.save(save, overwrite=force)
+        drawn.save(save, overwrite=reporting.force)
 
-    height, width = drawn.frame.size
-    if json:
-        terminal.print_json(
-            {
-                "path": str(destination),
-                "file": None if save is None else str(save),
-                "caption": caption,
-                "model": loaded.identity.id,
-                "seed": seed,
-                "steps": steps,
-                "guidance": drawn.guidance,
-                "width": width,
-                "height": height,
-                "seconds": seconds,
-            }
-        )
+    if reporting.json:
+        of_file = {"path": str(destination), "file": None if save is None else str(save)}
+        terminal.print_json(of_file | _record(drawn, seed=seed, seconds=seconds))
         return
     terminal.show(str(destination) if save is None else f"{destination}\n{save}")
+
+
+def _record(drawn: "Inversion", *, seed: int, seconds: float) -> dict[str, object]:
+    height, width = drawn.frame.size
+    return {
+        "caption": drawn.caption,
+        "model": drawn.model.id,
+        "seed": seed,
+        "steps": len(drawn.schedule),
+        "guidance": drawn.guidance,
+        "width": width,
+        "height": height,
+        "seconds": seconds,
+    }
 
 
 def _parse_size(size: str) -> tuple[int, int]:

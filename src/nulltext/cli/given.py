@@ -17,6 +17,7 @@ _BITS = 63
 class Parameter(Protocol):
     """What has to be known of an option or an argument; typer does not export its own class."""
 
+    name: str | None
     opts: list[str]
     secondary_opts: list[str]
     nargs: int
@@ -55,18 +56,23 @@ def check_arguments(arguments: Sequence[str], parameters: Iterable[Parameter]) -
         before = word if wants and before is None else None
 
 
-def check_values(values: Mapping[str, object]) -> None:
+def check_values(values: Mapping[str, object], parameters: Iterable[Parameter]) -> None:
     """Makes sure of the numbers of a command, when they are read: an option need not say that it wants a finite one.
+
+    Args:
+        values: What was read, by the parameters' names.
+        parameters: The options and arguments that the command has.
 
     Raises:
         SettingError: One is not-a-number, infinite, or has more bits than any whole number here.
     """
+    options = {parameter.name: max(parameter.opts, key=len) for parameter in parameters}
     for name, value in values.items():
         for each in cast("Sequence[object]", value) if isinstance(value, list | tuple) else [value]:
             if isinstance(each, float) and not math.isfinite(each):
-                raise SettingError(f"got --{name.replace('_', '-')} {each:g}; expected a finite number.")
+                raise SettingError(f"got {options[name]} {each:g}; expected a finite number.")
             if isinstance(each, int) and each.bit_length() > _BITS:
-                raise SettingError(f"got --{name.replace('_', '-')} {shown(each)}; expected a smaller number.")
+                raise SettingError(f"got {options[name]} {shown(each)}; expected a smaller number.")
 
 
 def _check_text(word: str) -> None:

@@ -1,7 +1,9 @@
-"""The model that an inversion file asks for."""
+"""Which model a command loads, and how it computes: one set of options for all commands."""
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
+from nulltext.cli import options, terminal
 from nulltext.errors import ModelNotFoundError
 
 if TYPE_CHECKING:
@@ -10,39 +12,55 @@ if TYPE_CHECKING:
 EMBEDDED = "scenes"
 
 
-def load_for(
-    identity: "ModelIdentity",
-    name: str | None,
-    *,
-    config: str | None,
-    device: str | None,
-    dtype: str | None,
-    low_memory: bool = False,
-) -> "Model":
-    """Loads the model that an inversion was made with.
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """The model that a command names; the fields are `nulltext.load`'s."""
 
-    Args:
-        identity: What the file says of it.
-        name: What the user says; None to go by the file.
-        config: See `nulltext.load`, as are those that follow.
-        device: Where to compute.
-        dtype: The denoiser's precision.
-        low_memory: Slower, in less memory.
+    model: options.ModelName = EMBEDDED
+    config: options.Config = None
+    device: options.Device = None
+    dtype: options.Dtype = None
+    low_memory: options.LowMemory = False
+    compiled: options.Compiled = False
 
-    Raises:
-        ModelNotFoundError: The file was made with a folder or a checkpoint file, and says not where that is.
-    """
-    from nulltext import load
-    from nulltext.cli import terminal
+    def load(self) -> "Model":
+        """Loads it, and says so meanwhile."""
+        how = asdict(self)
+        return _load(how.pop("model"), how)
 
-    revision = None
-    if name is None:
+
+@dataclass(frozen=True, kw_only=True)
+class FileLoading:
+    """The model that an inversion file asks for."""
+
+    model: options.FileModel = None
+    config: options.Config = None
+    device: options.Device = None
+    dtype: options.Dtype = None
+    low_memory: options.LowMemory = False
+    compiled: options.Compiled = False
+
+    def load(self, identity: "ModelIdentity") -> "Model":
+        """Loads the model that an inversion was made with, and says so meanwhile.
+
+        Raises:
+            ModelNotFoundError: The file was made with a folder or a checkpoint file, and says not where that is.
+        """
+        how = asdict(self)
+        name = how.pop("model")
+        if name is not None:
+            return _load(name, how)
         by_digest = identity.revision.startswith("sha256:")
         if by_digest and identity.id != EMBEDDED:
             raise ModelNotFoundError(
                 f"this inversion was made with a folder or file named {identity.id!r}, which may be anywhere. "
                 "Say where it is with --model, and give --config again if it was given then."
             )
-        name, revision = identity.id, None if by_digest else identity.revision
+        return _load(identity.id, how | {"revision": None if by_digest else identity.revision})
+
+
+def _load(name: str, how: dict[str, Any]) -> "Model":
+    from nulltext import load
+
     with terminal.loading(name):
-        return load(name, config=config, device=device, dtype=dtype, revision=revision, low_memory=low_memory)
+        return load(name, **how)

@@ -1,5 +1,6 @@
 """The options that several commands share, each spelt and explained once."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -70,6 +71,16 @@ Force = Annotated[
 Debug = Annotated[
     bool, typer.Option("--debug", help="On an error, show the whole stack trace.", rich_help_panel="Output")
 ]
+MethodSteps = Annotated[int | None, typer.Option(min=1, help="Steps of the sampler, T; 50 if not given.")]
 InversionFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="An inversion file, as `nulltext invert` writes it.", show_default=False)
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reporting:
+    """How a command says what it did."""
+
+    force: Force = False
+    json: Json = False
+    debug: Debug = False

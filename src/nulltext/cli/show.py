@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from nulltext.cli import options, outputs, terminal
+from nulltext.editing.table import EDITOR, EDITORS
+from nulltext.spelling.options import settings_of
 
 if TYPE_CHECKING:
-    from nulltext import ModelIdentity
+    from nulltext import Inversion, ModelIdentity
 
 
 BEGINS = "edits begin with"
@@ -17,48 +19,27 @@ BEGINS = "edits begin with"
 
 def show(
     file: options.InversionFile,
+    *,
     image: Annotated[
         Path | None,
         typer.Option(metavar="PICTURE", help="Write the source picture it holds there.", rich_help_panel="Output"),
     ] = None,
-    force: options.Force = False,
-    json: options.Json = False,
-    debug: options.Debug = False,
+    reporting: options.Reporting,
 ) -> None:
     """Print an inversion file's recipe and how well the photograph is reconstructed from it."""
     if image is not None:
-        outputs.check_all([outputs.picture_path(image)], force=force)
+        outputs.check_all([outputs.picture_path(image)], force=reporting.force)
 
     from nulltext import Inversion
     from nulltext.pictures import to_pixels
 
     inversion = Inversion.load(file)
     if image is not None:
-        outputs.write_picture(image, inversion.restore(to_pixels(inversion.picture)), force=force)
+        outputs.write_picture(image, inversion.restore(to_pixels(inversion.picture)), force=reporting.force)
     height, width = inversion.frame.size
     fitted_height, fitted_width = inversion.picture.shape[:2]
-    record = {
-        "file": str(file),
-        "bytes": file.stat().st_size,
-        "caption": inversion.caption,
-        "model": inversion.model.id,
-        "revision": inversion.model.revision,
-        "method": inversion.method,
-        "settings": dict(inversion.settings),
-        "guidance": inversion.guidance,
-        "steps": len(inversion.schedule),
-        "width": width,
-        "height": height,
-        "fitted_width": fitted_width,
-        "fitted_height": fitted_height,
-        "sha256": inversion.sha256,
-        "vae_psnr": inversion.scores.vae_psnr,
-        "psnr": inversion.scores.psnr,
-        "version": inversion.version,
-        "edits_begin_with": begin_with(inversion.model),
-    }
-    if json:
-        terminal.print_json(record)
+    if reporting.json:
+        terminal.print_json(_record(file, inversion))
         return
 
     from rich.table import Table
@@ -79,6 +60,31 @@ def show(
     terminal.show(table)
 
 
+def _record(file: Path, inversion: "Inversion") -> dict[str, object]:
+    height, width = inversion.frame.size
+    fitted_height, fitted_width = inversion.picture.shape[:2]
+    return {
+        "file": str(file),
+        "bytes": file.stat().st_size,
+        "caption": inversion.caption,
+        "model": inversion.model.id,
+        "revision": inversion.model.revision,
+        "method": inversion.method,
+        "settings": dict(inversion.settings),
+        "guidance": inversion.guidance,
+        "steps": len(inversion.schedule),
+        "width": width,
+        "height": height,
+        "fitted_width": fitted_width,
+        "fitted_height": fitted_height,
+        "sha256": inversion.sha256,
+        "vae_psnr": inversion.scores.vae_psnr,
+        "psnr": inversion.scores.psnr,
+        "version": inversion.version,
+        "edits_begin_with": begin_with(inversion.model),
+    }
+
+
 def begin_with(identity: "ModelIdentity") -> dict[str, str]:
     """What edits with a model take where no option says otherwise, by option, and where that comes from."""
     from nulltext.models.recommended import Recommended
@@ -86,9 +92,9 @@ def begin_with(identity: "ModelIdentity") -> dict[str, str]:
 
     said = recommended_by(identity)
     unsure = "" if said is not None else f", unless {identity.id!r}, which is not loaded for this, says otherwise"
-    names = {"--cross": "cross_attention", "--self": "self_attention", "--threshold": "threshold"}
     said = said or Recommended()
-    return {option: said.why(name, identity.id) + unsure for option, name in names.items()}
+    names = {each.option: each.recommended for each in settings_of(EDITORS[EDITOR].load())}
+    return {option: said.why(name, identity.id) + unsure for option, name in names.items() if name is not None}
 
 
 def _plain(value: object) -> str:

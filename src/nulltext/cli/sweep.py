@@ -2,15 +2,16 @@
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nulltext.cli import controls, options, outputs, terminal
-from nulltext.cli.models import load_for
+from nulltext.cli import methods, options, outputs, terminal
+from nulltext.cli.models import FileLoading
+from nulltext.editing.table import EDITOR, EDITORS
 from nulltext.errors import EmptyMaskError, SettingError, shown
 
 if TYPE_CHECKING:
@@ -20,12 +21,17 @@ if TYPE_CHECKING:
     from nulltext.progress import OnProgress
     from nulltext.text.words import Tokens
 
+    Drawn = tuple[Edit, Image] | EmptyMaskError
+
+ONE_PROMPT = {"chain", "maps", "hold_source", "guidance"}
+"""Settings of Prompt-to-Prompt that are of a whole run, which a sweep does not take."""
 SETTINGS = ("cross", "self", "threshold", "start", "weight:WORD")
 
 
 def sweep(
     file: options.InversionFile,
     caption: Annotated[str, typer.Argument(metavar="CAPTION", help="The new caption.", show_default=False)],
+    *,
     over: Annotated[
         list[str],
         typer.Option(
@@ -44,97 +50,100 @@ def sweep(
             rich_help_panel="Output",
         ),
     ] = None,
-    cross: controls.Cross = None,
-    self_share: controls.Self = None,
-    self_tokens: controls.SelfTokens = None,
-    kind: controls.Kind = "auto",
-    weight: controls.Weight = None,
-    blend: controls.BlendWords = None,
-    mask: controls.DrawnMask = None,
-    keep_out: controls.KeepOut = None,
-    threshold: controls.Threshold = None,
-    blend_start: controls.BlendStart = None,
     batch: Annotated[int, typer.Option(min=1, help="How many are drawn at once; the source is drawn with each.")] = 8,
-    model: options.FileModel = None,
-    config: options.Config = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    force: options.Force = False,
-    json: options.Json = False,
-    debug: options.Debug = False,
+    loading: FileLoading,
+    reporting: options.Reporting,
+    **settings: object,
 ) -> None:
-    """Draw one edit under many settings, as a grid in one picture, to choose them by eye."""
+    """Draw one edit under many settings, as a grid in one picture, to choose them by eye.
+
+    It also takes the options of one prompt that `nulltext edit --editor prompt-to-prompt --help` shows.
+    """
     axes = [read_axis(text) for text in over]
     if len(axes) not in {1, 2} or len(dict(axes)) < len(axes):
         raise SettingError(f"--over: got {', '.join(over)}; expected one setting or two different ones.")
     sheet = outputs.picture_path(output or Path(f"{file.stem}-{outputs.slug(caption)}-sweep.png"))
-    outputs.check_all([sheet], force=force)
-    blending = controls.read_blend(blend, mask=mask, keep_out=keep_out or (), threshold=threshold, start=blend_start)
-    plain = controls.editor(
-        cross=cross, self_share=self_share, self_tokens=self_tokens, kind=kind, weights=weight, blend=blending
-    )
-    names, values = [name for name, _ in axes], [of for _, of in axes]
-    points = list(itertools.product(*values))
-    editors = [vary(plain, dict(zip(names, point, strict=True))) for point in points]
+    outputs.check_all([sheet], force=reporting.force)
+    plain = methods.made(EDITORS, EDITOR, settings)
+    points = [dict(zip(dict(axes), point, strict=True)) for point in itertools.product(*dict(axes).values())]
+    editors = [vary(plain, point) for point in points]
 
     from nulltext import Inversion
-    from nulltext.contact_sheet import Cell, contact_sheet
     from nulltext.editing.base import in_force
-    from nulltext.progress import numbered
 
     inversion = Inversion.load(file)
-    loaded = load_for(inversion.model, model, config=config, device=device, dtype=dtype)
-    left = controls.left_to(loaded, editors[0])
-    editors = [in_force(editor, loaded) for editor in editors]
-    editors = without_idle_weights(editors, loaded.tokenize(caption), steps=len(inversion.schedule))
+    model = loading.load(inversion.model)
+    left = methods.left_to(model, editors[0])
+    editors = [in_force(editor, model) for editor in editors]
+    editors = without_idle_weights(editors, model.tokenize(caption), steps=len(inversion.schedule))
     start = time.perf_counter()
-    rounds = [editors[first : first + batch] for first in range(0, len(editors), batch)]
-    with terminal.progress() as on_progress:
-        drawn = [
-            each
-            for index, some in enumerate(rounds, start=1)
-            for each in draw_points(loaded, inversion, caption, some, numbered(on_progress, index, len(rounds)))
-        ]
-    seconds = time.perf_counter() - start
-    edit = next((each[0] for each in drawn if not isinstance(each, EmptyMaskError)), None)
-    if edit is None:
-        raise next(each for each in drawn if isinstance(each, EmptyMaskError))
-    source = Cell(image=edit.reconstruction, text=inversion.caption)
-    blank = Cell(image=source.image.point(lambda _: 255))
-    texts = ["  ".join(f"{name} {value:g}" for name, value in zip(names, point, strict=True)) for point in points]
-    cells = [
-        replace(blank, text=f"{text}  mask empty")
-        if isinstance(each, EmptyMaskError)
-        else Cell(image=each[1], text=text)
-        for each, text in zip(drawn, texts, strict=True)
-    ]
-    width = len(values[-1])
-    rows = [[blank if at else source, *cells[at : at + width]] for at in range(0, len(cells), width)]
-    headings = ["source", caption, *([""] * (width - 1))]
-    outputs.write_picture(sheet, contact_sheet(headings, rows, cell_size=192), force=force)
-
-    settings = [dict(zip(names, point, strict=True)) for point in points]
-    empty = [own for own, each in zip(settings, drawn, strict=True) if isinstance(each, EmptyMaskError)]
-    if json:
-        terminal.print_json(
-            {
-                "path": str(sheet),
-                "caption": caption,
-                "kind": edit.kinds[0],
-                "settings": settings,
-                "empty_masks": empty,
-                "left_to_the_model": left,
-                "seconds": seconds,
-            }
-        )
+    drawn = _draw_all(model, inversion, caption, editors, batch)
+    seconds, edit = time.perf_counter() - start, _any_edit(drawn)
+    texts = ["  ".join(f"{name} {value:g}" for name, value in point.items()) for point in points]
+    image = _sheet(edit, inversion.caption, caption, drawn, texts, width=len(axes[-1][1]))
+    outputs.write_picture(sheet, image, force=reporting.force)
+    if reporting.json:
+        empty = [point for point, each in zip(points, drawn, strict=True) if isinstance(each, EmptyMaskError)]
+        of_run = {"path": str(sheet), "caption": caption, "kind": edit.kinds[0], "settings": points}
+        terminal.print_json(of_run | {"empty_masks": empty, "left_to_the_model": left, "seconds": seconds})
         return
-    terminal.say(f"{edit.kinds[0]}: {caption}")
+    _tell(sheet, f"{edit.kinds[0]}: {caption}", left, texts, drawn)
+
+
+def _tell(sheet: Path, kind: str, left: Mapping[str, str], texts: Sequence[str], drawn: "Sequence[Drawn]") -> None:
+    terminal.say(kind)
     for option, why in left.items():
         terminal.say(f"{option} {why}")
     for text, each in zip(texts, drawn, strict=True):
         if isinstance(each, EmptyMaskError):
             terminal.say(f"{text}: {each}")
     terminal.show(str(sheet))
+
+
+def _any_edit(drawn: "Sequence[Drawn]") -> "Edit":
+    """An edit in which one of the points was drawn.
+
+    Raises:
+        EmptyMaskError: There is none.
+    """
+    for each in drawn:
+        if not isinstance(each, EmptyMaskError):
+            return each[0]
+    raise next(each for each in drawn if isinstance(each, EmptyMaskError))
+
+
+def _draw_all(
+    model: "Model", inversion: "Inversion", caption: str, editors: "list[PromptToPrompt]", batch: int
+) -> "list[Drawn]":
+    """All points of a sweep, so many at once."""
+    from nulltext.progress import numbered
+
+    rounds = [editors[first : first + batch] for first in range(0, len(editors), batch)]
+    with terminal.progress() as on_progress:
+        return [
+            each
+            for index, some in enumerate(rounds, start=1)
+            for each in draw_points(model, inversion, caption, some, numbered(on_progress, index, len(rounds)))
+        ]
+
+
+def _sheet(
+    edit: "Edit", source: str, caption: str, drawn: "Sequence[Drawn]", texts: Sequence[str], *, width: int
+) -> "Image":
+    """The points of a sweep beside their source, so many in a row."""
+    from nulltext.contact_sheet import Cell, contact_sheet
+
+    first = Cell(image=edit.reconstruction, text=source)
+    blank = Cell(image=first.image.point(lambda _: 255))
+    cells = [
+        replace(blank, text=f"{text}  mask empty")
+        if isinstance(each, EmptyMaskError)
+        else Cell(image=each[1], text=text)
+        for each, text in zip(drawn, texts, strict=True)
+    ]
+    rows = [[blank if at else first, *cells[at : at + width]] for at in range(0, len(cells), width)]
+    headings = ["source", caption, *([""] * (width - 1))]
+    return contact_sheet(headings, rows, cell_size=192)
 
 
 def read_axis(text: str) -> tuple[str, list[float]]:
@@ -216,7 +225,7 @@ def draw_points(
     caption: str,
     editors: "Sequence[PromptToPrompt]",
     on_progress: "OnProgress",
-) -> "list[tuple[Edit, Image] | EmptyMaskError]":
+) -> "list[Drawn]":
     """Draws some points of a sweep in one batch; if a mask is empty, one by one, to find which.
 
     Args:

@@ -1,18 +1,92 @@
 """`nulltext web`: the app in a browser."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nulltext.cli import options, terminal
 from nulltext.errors import SettingError
 
+if TYPE_CHECKING:
+    from nulltext.web.limits import Limits
+    from nulltext.web.workshop import Workshop
+
 PROXY, BOUNDS = "Behind a proxy", "Bounds"
 """The panels of the help."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Proxies:
+    """How the server is reached through a reverse proxy."""
+
+    root_path: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH", help="The path below which a reverse proxy puts it, as /photos.", rich_help_panel=PROXY
+        ),
+    ] = ""
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name that people ask for it by, as photos.example.com; may be given several times. * is any.",
+            rich_help_panel=PROXY,
+        ),
+    ] = None
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="An address or network of a proxy, whose word on who asks is taken; may be given several times.",
+            rich_help_panel=PROXY,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """The bounds of the server that are options; see `nulltext.web.limits.Limits`."""
+
+    max_upload: Annotated[
+        float, typer.Option(metavar="MB", help="The largest picture's file.", rich_help_panel=BOUNDS)
+    ] = 20
+    max_memory: Annotated[
+        float, typer.Option(metavar="GB", help="Memory for what people send and are shown.", rich_help_panel=BOUNDS)
+    ] = 2
+    max_disk: Annotated[
+        float, typer.Option(metavar="GB", help="Disk for files; the oldest go first.", rich_help_panel=BOUNDS)
+    ] = 16
+    max_waiting: Annotated[int, typer.Option(min=1, help="How many jobs may wait.", rich_help_panel=BOUNDS)] = 100
+    max_share: Annotated[
+        float,
+        typer.Option(
+            help="The share of places, memory and disk that one network address may have, 0 to 1.",
+            rich_help_panel=BOUNDS,
+        ),
+    ] = 0.25
+
+    @property
+    def limits(self) -> "Limits":
+        """The same in the server's units.
+
+        Raises:
+            SettingError: One is not more than 0, or they do not go together.
+        """
+        from nulltext.web.limits import Limits
+
+        return Limits(
+            upload_bytes=_bytes(self.max_upload, "--max-upload", 2**20),
+            memory_bytes=_bytes(self.max_memory, "--max-memory", 2**30),
+            disk_bytes=_bytes(self.max_disk, "--max-disk", 2**30),
+            waiting=self.max_waiting,
+            share=self.max_share,
+        )
+
+
 def web(
+    *,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -29,45 +103,8 @@ def web(
     auth: Annotated[
         str | None, typer.Option(metavar="NAME:PASSWORD", help="Ask everybody for these.", envvar="NULLTEXT_AUTH")
     ] = None,
-    root_path: Annotated[
-        str,
-        typer.Option(
-            metavar="PATH", help="The path below which a reverse proxy puts it, as /photos.", rich_help_panel=PROXY
-        ),
-    ] = "",
-    allowed_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="A name that people ask for it by, as photos.example.com; may be given several times. * is any.",
-            rich_help_panel=PROXY,
-        ),
-    ] = None,
-    trusted_proxy: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="An address or network of a proxy, whose word on who asks is taken; may be given several times.",
-            rich_help_panel=PROXY,
-        ),
-    ] = None,
-    max_upload: Annotated[
-        float, typer.Option(metavar="MB", help="The largest picture's file.", rich_help_panel=BOUNDS)
-    ] = 20,
-    max_memory: Annotated[
-        float, typer.Option(metavar="GB", help="Memory for what people send and are shown.", rich_help_panel=BOUNDS)
-    ] = 2,
-    max_disk: Annotated[
-        float, typer.Option(metavar="GB", help="Disk for files; the oldest go first.", rich_help_panel=BOUNDS)
-    ] = 16,
-    max_waiting: Annotated[int, typer.Option(min=1, help="How many jobs may wait.", rich_help_panel=BOUNDS)] = 100,
-    max_share: Annotated[
-        float,
-        typer.Option(
-            help="The share of places, memory and disk that one network address may have, 0 to 1.",
-            rich_help_panel=BOUNDS,
-        ),
-    ] = 0.25,
+    through: Proxies,
+    bounds: Bounds,
     folder: Annotated[
         Path | None, typer.Option(help="Where files are kept; the user's cache folder if not given.")
     ] = None,
@@ -83,38 +120,18 @@ def web(
     with --model. The API is described at /api/docs, proxies and bounds in docs/server.md.
     """
     from nulltext.web.clients import LOOPBACK
-    from nulltext.web.entrance import read_proxies, read_root
     from nulltext.web.gate import read_auth
-    from nulltext.web.hosts import allowed
-    from nulltext.web.limits import Limits
-    from nulltext.web.server import build, check_port, default_folder, public_address, serve
+    from nulltext.web.server import check_port, default_folder, public_address, serve
     from nulltext.web.workshop import Workshop
 
     if share and host not in LOOPBACK:
         raise SettingError(f"got --share with --host {host}; expected one of them. The public address leads here.")
-    root, proxies, hosts = read_root(root_path), read_proxies(trusted_proxy or ()), allowed(host, allowed_host or ())
-    own = host in LOOPBACK and not (share or root or proxies or allowed_host)
-    limits = Limits(
-        upload_bytes=_bytes(max_upload, "--max-upload", 2**20),
-        memory_bytes=_bytes(max_memory, "--max-memory", 2**30),
-        disk_bytes=_bytes(max_disk, "--max-disk", 2**30),
-        waiting=max_waiting,
-        share=max_share,
-    )
+    outside, limits = _outside(through, host, share=share), bounds.limits
+    own = host in LOOPBACK and not (share or outside["root"] or through.trusted_proxy or through.allowed_host)
     check_port(host, port)
-    names = model or ["scenes"]
-    workshop = Workshop(
-        (folder or default_folder()).resolve(), models=names, any_model=own, limits=limits, device=device, dtype=dtype
-    )
-    with terminal.loading(names[0]):
-        workshop.model(names[0])
-        app = build(
-            workshop,
-            auth=read_auth(auth),
-            hosts=None if share else hosts,
-            root=root,
-            proxies=proxies or (("127.0.0.1",) if share else ()),  # from where the tunnel comes
-        )
+    names, place = model or ["scenes"], (folder or default_folder()).resolve()
+    workshop = Workshop(place, models=names, any_model=own, limits=limits, device=device, dtype=dtype)
+    app = _app(workshop, auth=read_auth(auth), **outside)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     public = public_address(port) if share else None
     if json:
@@ -124,6 +141,26 @@ def web(
         if public is not None:
             terminal.show(f"and for everybody at {public}")
     serve(app, host, port)
+
+
+def _outside(through: Proxies, host: str, *, share: bool) -> dict[str, Any]:
+    """Who may ask for the server, and by which names, as `build` takes it."""
+    from nulltext.web.entrance import read_proxies, read_root
+    from nulltext.web.hosts import allowed
+
+    root, proxies = read_root(through.root_path), read_proxies(through.trusted_proxy or ())
+    hosts = allowed(host, through.allowed_host or ())
+    tunnel = ("127.0.0.1",) if share else ()  # from where the tunnel comes
+    return {"root": root, "proxies": proxies or tunnel, "hosts": None if share else hosts}
+
+
+def _app(workshop: "Workshop", **how: Any) -> Any:  # noqa: ANN401  as `build` takes it
+    """The app over a workshop whose first model is loaded."""
+    from nulltext.web.server import build
+
+    with terminal.loading(workshop.models[0]):
+        workshop.model(workshop.models[0])
+        return build(workshop, **how)
 
 
 def _bytes(number: float, option: str, unit: int) -> int:

@@ -37,6 +37,11 @@ class FixedPoint:
     def __post_init__(self) -> None:
         check_numbers(self)
 
+    @staticmethod
+    def a_step(fixed_point: "FixedPoint | None") -> int:
+        """Evaluations of the network that a step of an inversion takes at most; None is the plain inversion."""
+        return 1 if fixed_point is None else fixed_point.iterations
+
     def solve(
         self, guided: Guided, x: Latents, interval: Interval, null: Null, past: Sequence[Latents]
     ) -> tuple[Latents, Latents]:

@@ -15,6 +15,7 @@ from nulltext.attention.control import steps_of
 from nulltext.attention.record import Maps, Record
 from nulltext.attention.schedule import find_in_any
 from nulltext.checks import Range, check_numbers
+from nulltext.editing import spelled
 from nulltext.editing.base import filled, recommended
 from nulltext.errors import EmptyMaskError, SettingError, listed, shown
 from nulltext.pictures import Frame, open_mask
@@ -56,13 +57,13 @@ class Blend:
         SettingError: A number is out of range, or there are neither words nor a mask.
     """
 
-    source: Words = ()
+    source: Annotated[Words, spelled.PLACES] = ()
     target: Words = ()
-    threshold: LessThanAll | None = field(default=None, metadata=recommended("threshold"))
-    start: LessThanAll = 0.2
-    keep_out: Words = ()
-    mask: Image.Image | str | os.PathLike[str] | None = None
-    pixels: bool = True
+    threshold: Annotated[LessThanAll | None, spelled.THRESHOLD] = field(default=None, metadata=recommended("threshold"))
+    start: Annotated[LessThanAll, spelled.START] = 0.2
+    keep_out: Annotated[Words, spelled.KEEP_OUT] = ()
+    mask: Annotated[Image.Image | str | os.PathLike[str] | None, spelled.MASK] = None
+    pixels: Annotated[bool, spelled.PIXELS] = True
 
     def __post_init__(self) -> None:
         check_numbers(self)

@@ -20,6 +20,7 @@ from nulltext.attention.session import controlled
 from nulltext.checks import Count, Guidance, Range, check_numbers, checked
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
+from nulltext.editing import spelled
 from nulltext.editing.base import Edit, filled, in_force, recommended
 from nulltext.editing.blend import Blend, Blender
 from nulltext.editing.maps import AttentionMaps
@@ -64,13 +65,15 @@ class PromptToPrompt:
         SettingError: A setting is out of range.
     """
 
-    cross_attention: Share | Mapping[str, Share] | None = field(default=None, metadata=recommended("cross_attention"))
-    self_attention: Share | None = field(default=None, metadata=recommended("self_attention"))
-    kind: Kind = "auto"
-    reweight: Mapping[str, float] = field(default_factory=dict[str, float])
+    cross_attention: Annotated[Share | Mapping[str, Share] | None, spelled.CROSS] = field(
+        default=None, metadata=recommended("cross_attention")
+    )
+    self_attention: Annotated[Share | None, spelled.SELF] = field(default=None, metadata=recommended("self_attention"))
+    kind: Annotated[Kind, spelled.KIND] = "auto"
+    reweight: Annotated[Mapping[str, float], spelled.WEIGHT] = field(default_factory=dict[str, float])
     blend: Blend | None = None
     chain: bool = False
-    most_tokens: Count = 32 * 32
+    most_tokens: Annotated[Count, spelled.TOKENS] = 32 * 32
     hold_source: bool = False
     maps: bool = False
     guidance: Guidance | None = None

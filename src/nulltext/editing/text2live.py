@@ -7,7 +7,7 @@ stands for MADGRAD.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, final
+from typing import Annotated, Final, final
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from nulltext.checks import Count, Rate, Seed, Weight, check_finite, check_numbers
 from nulltext.editing.base import Edit, filled, in_force, recommended
+from nulltext.editing.spelled import CLIP
 from nulltext.editing.views import Views
 from nulltext.errors import SettingError, shown
 from nulltext.inversion.base import Inversion
@@ -76,7 +77,7 @@ class Text2LIVE:
     width: Count | None = field(default=None, metadata=recommended("text2live_width"))
     scales: Count = 7
     seed: Seed = 0
-    clip: Clip | None = None
+    clip: Annotated[Clip | None, CLIP] = None
 
     def __post_init__(self) -> None:
         check_numbers(self)

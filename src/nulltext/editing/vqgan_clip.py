@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, final
+from typing import Annotated, Final, final
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from nulltext.checks import Count, Rate, Seed, Weight, check_numbers
 from nulltext.editing.base import Edit, filled, in_force, recommended
+from nulltext.editing.spelled import AUTOENCODER, CLIP
 from nulltext.editing.views import Views
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Autoencoder, Model, embed_captions
@@ -48,8 +49,8 @@ class VQGANCLIP:
     cutouts: Count | None = field(default=None, metadata=recommended("vqgan_clip_cutouts"))
     keep: Weight = 0.1
     seed: Seed = 0
-    clip: Clip | None = None
-    autoencoder: Autoencoder | None = None
+    clip: Annotated[Clip | None, CLIP] = None
+    autoencoder: Annotated[Autoencoder | None, AUTOENCODER] = None
 
     def __post_init__(self) -> None:
         check_numbers(self)

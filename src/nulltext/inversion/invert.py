@@ -37,6 +37,13 @@ class Inverter(ABC):
     def __post_init__(self) -> None:
         check_numbers(self)
 
+    def evaluations(self) -> dict[str, float]:
+        """How often each phase asks the network, for one image and in order; a backward pass counts as one.
+
+        Early stops are left out. Here it is the plain method: a walk backwards without guidance, and one there again.
+        """
+        return {"invert": self.steps, "sample": 2 * self.steps}
+
     @abstractmethod
     def solve(self, problem: Problem) -> Solution:
         """The method's algorithm, for one image.

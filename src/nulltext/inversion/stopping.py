@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
 import torch
 from torch.nn.functional import mse_loss
@@ -12,6 +12,7 @@ from nulltext.diffusion.sharing import Denoiser
 from nulltext.errors import SettingError
 from nulltext.inversion.problem import Problem
 from nulltext.models.precision import FLOAT32_ROUNDING
+from nulltext.spelling.fields import Option
 from nulltext.types import Embeddings, Latents
 
 
@@ -63,6 +64,9 @@ PAPER = Constants(learning_rate=1e-2, decay=0.0, tolerance=1e-5, tolerance_growt
 
 PUBLISHED = Constants(learning_rate=1e-2, decay=1e-2, tolerance=1e-5, tolerance_growth=2e-5)
 """As in the authors' published code."""
+
+Preset = Annotated[Constants, Option(name="--preset", named={"published": PUBLISHED, "paper": PAPER})]
+"""Constants as the setting of a method, which an option takes by name."""
 
 
 @final

@@ -10,8 +10,9 @@ from fastapi import APIRouter, File, Form, Path, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from PIL import Image
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from nulltext.editing.table import EDITOR
 from nulltext.errors import (
     ImageDecodeError,
     ImageTooLargeError,
@@ -22,13 +23,15 @@ from nulltext.errors import (
     TooManyJobsError,
     UploadTooLargeError,
 )
+from nulltext.inversion.table import INVERTERS, METHOD
 from nulltext.pictures import Fit
+from nulltext.web.bodies import parse
 from nulltext.web.bounds import MOST_ENTRIES, MOST_NAME, MOST_TEXT, MOST_WHOLE, MOST_WORD, check_text, said
 from nulltext.web.clients import client_of
 from nulltext.web.handlers import is_inversion
 from nulltext.web.jobs import Job
 from nulltext.web.opening import open_small_mask
-from nulltext.web.requests import EditRequest, InversionRequest, Method, Vary
+from nulltext.web.requests import EditRequest, InversionRequest, Vary
 from nulltext.web.results import Edited, Inverted
 from nulltext.web.workshop import Workshop
 
@@ -107,7 +110,11 @@ class EditBody(BaseModel):
         places: Words where the picture may change; none for everywhere.
         mask: A picture as base64, white where it may change.
         vary: composition, layout or strength: four pictures side by side.
+        editor: The method; what stands above, but for the caption, is of prompt-to-prompt.
+        settings: Further settings of the editor, by the names of the Python class.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     job: Name
     caption: Text
@@ -118,6 +125,8 @@ class EditBody(BaseModel):
     places: list[Word] = Field(default_factory=list, max_length=MOST_ENTRIES)
     mask: str | None = None
     vary: Vary = ""
+    editor: Name = EDITOR
+    settings: dict[Word, Any] = Field(default_factory=dict, max_length=MOST_ENTRIES)
 
 
 def router(workshop: Workshop) -> APIRouter:
@@ -130,10 +139,12 @@ def router(workshop: Workshop) -> APIRouter:
         picture: Annotated[UploadFile, File(description="The picture, or an inversion file.")],
         caption: Annotated[Text, Form(description="What it shows; not needed for an inversion file.")] = "",
         model: Annotated[Name, Form()] = workshop.models[0],
-        method: Annotated[Method, Form()] = "direct",
+        method: Annotated[Name, Form(description=f"One of {', '.join(INVERTERS)}.")] = METHOD,
         steps: Annotated[Whole, Form()] = 50,
-        inner_steps: Annotated[Whole, Form()] = 10,
         guidance: Annotated[float | None, Form()] = None,
+        settings: Annotated[
+            Text, Form(description='Further settings of the method as a JSON object, {"inner_steps": 10}.')
+        ] = "{}",
         fit: Annotated[Fit, Form(description="How the picture is brought to the model's size.")] = "crop",
     ) -> Started:
         """Starts an inversion, or opens one that was kept; ask for the job until it is done."""
@@ -148,8 +159,8 @@ def router(workshop: Workshop) -> APIRouter:
             model=model,
             method=method,
             steps=steps,
-            inner_steps=inner_steps,
             guidance=guidance,
+            settings=parse(settings.encode("utf-8", "surrogatepass"))[0],
             fit=fit,
         )
         return Started(job=workshop.invert(person, data, name, asked, client).number)

@@ -7,12 +7,13 @@ import gradio as gr
 import pandas as pd
 
 from nulltext.errors import NulltextError
+from nulltext.inversion.table import INVERTERS
 from nulltext.text.words import different_words
 from nulltext.web import views, words
 from nulltext.web.clients import Client, client_of
 from nulltext.web.handlers import MOST_WORDS, Handlers, Table, edit_request
 from nulltext.web.page import COMPOSITION, LAYOUT, Page, Place
-from nulltext.web.requests import InversionRequest
+from nulltext.web.requests import InversionRequest, has_setting
 from nulltext.web.results import Inverted
 from nulltext.web.shelf import Shelf
 
@@ -116,7 +117,8 @@ class Events:
     def invert(self, request: gr.Request, place: Place, caption: str, model: str, *settings: Any) -> Iterator[Values]:
         """The picture is to be inverted; the settings are method, steps, inner steps and fit."""
         method, steps, inner, fit = settings
-        asked = InversionRequest(caption=caption, model=model, method=method, steps=steps, inner_steps=inner, fit=fit)
+        own = {"inner_steps": inner} if has_setting(INVERTERS, method, "inner_steps") else {}
+        asked = InversionRequest(caption=caption, model=model, method=method, steps=steps, settings=own, fit=fit)
         table = self._table(request, place)
         for view in self._handlers.invert(_person(request), _tab(request), table, asked, _client(request)):
             if view.table is None:
@@ -233,7 +235,7 @@ def _opened(inverted: Inverted | None) -> Values:
     return [
         gr.update(visible=True),
         gr.update(visible=True, value=(inverted.source, inverted.reconstruction)),
-        views.note(inverted.verdict) + kept,
+        views.note(f"{inverted.verdict} Method: {inverted.request.method}.") + kept,
         said,
         words.lit(said, said),
         *nothing,

@@ -3,8 +3,9 @@
 What each of them is for, and what happens at it, stands in docs/server.md as well.
 """
 
-from dataclasses import dataclass
-from typing import final
+from collections.abc import Mapping
+from dataclasses import dataclass, is_dataclass
+from typing import cast, final
 
 from nulltext.decoding import decode
 from nulltext.errors import (
@@ -13,7 +14,11 @@ from nulltext.errors import (
     SettingError,
     UploadTooLargeError,
 )
+from nulltext.spelling.fields import values
+from nulltext.web.bounds import check_words
 
+FREE = ("seed", "most_tokens")
+"""Whole numbers of methods that may be as high as one likes."""
 FORM = 5
 """So many times the largest picture's file the largest request has."""
 
@@ -31,6 +36,8 @@ class Limits:
         captions: How many captions an edit may draw at once; more are refused.
         steps: The most steps of the sampler, T; more are refused.
         inner_steps: The most optimiser steps at each of them, N; more are refused.
+        iterations: The most steps of an editor that optimises; more are refused.
+        counts: The most of anything else that a method counts, views or channels; more are refused.
         jobs: How many jobs a person may have waiting and under way; one more is refused until one is over.
         waiting: How many jobs of all people may wait; one more is refused until one is over.
         connections: How many connections one address may have open; one more is closed at once.
@@ -56,6 +63,8 @@ class Limits:
     captions: int = 8
     steps: int = 100
     inner_steps: int = 50
+    iterations: int = 1000
+    counts: int = 256
     jobs: int = 3
     waiting: int = 100
     connections: int = 100
@@ -99,6 +108,11 @@ class Limits:
     def places(self) -> int:
         """How many jobs of one address may wait and be under way."""
         return max(1, int(self.share * self.waiting))
+
+    @property
+    def evaluations(self) -> int:
+        """How often an inversion may ask the network: what any method takes with the most steps of both kinds."""
+        return self.steps * (6 + 4 * self.inner_steps)
 
     def check_upload(self, size: int) -> None:
         """Refuses a file that is too large.
@@ -164,3 +178,44 @@ class Limits:
         for name, got, most in (("steps", steps, self.steps), ("optimiser steps", inner_steps, self.inner_steps)):
             if not 1 <= got <= most:
                 raise SettingError(f"got {got} {name}; expected 1 to {most}.")
+
+    def check_settings(self, method: object) -> None:
+        """Refuses settings of a method, and of its parts, that would keep the device busy or its memory full.
+
+        Raises:
+            NulltextError: A number is too high, a text too long, or there are too many words.
+        """
+        for name, value in values(method).items():
+            if is_dataclass(value):
+                self.check_settings(value)
+            elif isinstance(value, str):
+                self.check_caption(value)
+            elif isinstance(value, int) and not isinstance(value, bool):
+                self._check_count(name, value)
+            elif isinstance(value, list | tuple | Mapping):
+                check_words(name, cast("object", value))
+
+    def _check_count(self, name: str, count: int) -> None:
+        what, most = {
+            "steps": ("steps", self.steps),
+            "inner_steps": ("optimiser steps", self.inner_steps),
+            "closing_steps": ("closing steps", self.inner_steps),
+            "iterations": ("iterations", self.iterations),
+        }.get(name, (name, self.counts))
+        if name not in FREE and count > most:
+            raise SettingError(f"got {count} {what}; expected at most {most}.")
+
+    def check_evaluations(self, evaluations: Mapping[str, float]) -> None:
+        """Refuses an inversion that asks the network too often.
+
+        Args:
+            evaluations: How often in each phase.
+
+        Raises:
+            SettingError: It does.
+        """
+        if sum(evaluations.values()) > self.evaluations:
+            raise SettingError(
+                f"got an inversion of {sum(evaluations.values()):g} evaluations of the network; expected at most "
+                f"{self.evaluations}. Take fewer steps or iterations."
+            )

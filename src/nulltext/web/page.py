@@ -6,6 +6,7 @@ from typing import NamedTuple, final
 import gradio as gr
 from gradio.themes import Soft
 
+from nulltext.inversion.table import INVERTERS, METHOD
 from nulltext.models.recommended import Recommended
 from nulltext.web.handlers import MOST_WORDS, Handlers
 
@@ -37,7 +38,7 @@ COMPOSITION = (
 LAYOUT = (
     "How long shapes and places stay the source's. Lower it to change a shape, raise it to keep everything in place."
 )
-METHODS = [("direct: quick and exact", "direct"), ("null-text, as in the paper", "null-text"), ("ddim alone", "ddim")]
+METHODS = [(f"{word}: {entry.summary}", word) for word, entry in INVERTERS.items()]
 FITS = [("is edited as a whole", "pad"), ("is edited in its middle, in more detail", "crop")]
 VARY = [
     ("one picture", ""),
@@ -67,7 +68,7 @@ class OpenPart:
     checked: gr.HTML
     known: gr.HTML
     model: gr.Dropdown
-    method: gr.Radio
+    method: gr.Dropdown
     steps: gr.Slider
     inner: gr.Slider
     fit: gr.Radio
@@ -178,9 +179,11 @@ def _open_part(handlers: Handlers) -> OpenPart:
             with gr.Accordion("Model and settings", open=False):
                 free = handlers.workshop.any_model
                 model = gr.Dropdown(models, value=models[0], label="Model", allow_custom_value=free, info=NEEDS)
-                method = gr.Radio(METHODS, value="direct", label="Method")
+                method = gr.Dropdown(METHODS, value=METHOD, label="Method", elem_id="method")
                 steps = gr.Slider(5, limits.steps, 50, step=1, label="Steps")
-                inner = gr.Slider(1, limits.inner_steps, 10, step=1, label="Optimiser steps (null-text)")
+                inner = gr.Slider(
+                    1, limits.inner_steps, 10, step=1, label="Optimiser steps, of the methods that optimise"
+                )
                 fit = gr.Radio(FITS, value="pad", label="A picture that is not square")
             with gr.Row():
                 invert = gr.Button("Invert", variant="primary", elem_id="invert")

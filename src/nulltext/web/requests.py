@@ -2,25 +2,30 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
-from typing import Literal, final, get_args
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, final, get_args
 
 from PIL import Image
 
+from nulltext.editing.base import Editor
 from nulltext.editing.blend import Blend
 from nulltext.editing.prompt_to_prompt import WEIGHTS, PromptToPrompt
-from nulltext.errors import EmptyCaptionError, SettingError
+from nulltext.editing.table import EDITOR, EDITORS
+from nulltext.errors import EmptyCaptionError, SettingError, shown
 from nulltext.inversion.invert import Inverter
-from nulltext.inversion.methods.ddim import DDIM
-from nulltext.inversion.methods.direct import DirectInversion
-from nulltext.inversion.methods.null_text import NullText
+from nulltext.inversion.table import INVERTERS, METHOD
 from nulltext.models.recommended import Recommended
 from nulltext.pictures import Fit
+from nulltext.spelling.code import python
+from nulltext.spelling.fields import fields_of
+from nulltext.spelling.options import argv
+from nulltext.spelling.records import read
+from nulltext.tables import Table
 from nulltext.text.words import Tokens
 from nulltext.web.bounds import MOST_NAME, check_choice, check_number, check_text, check_whole, check_words, said
 from nulltext.web.limits import Limits
 
-Method = Literal["direct", "null-text", "ddim"]
 Vary = Literal["", "composition", "layout", "strength"]
 SHARES = (0.0, 0.4, 0.8, 1.0)
 """What is tried where a share of the steps is varied."""
@@ -38,23 +43,35 @@ class InversionRequest:
     Attributes:
         caption: What the picture shows.
         model: The model's name.
-        method: "direct", "null-text" or "ddim".
+        method: A row of `INVERTERS`; of an inversion that was kept, what its file says, which may be a stranger's.
         steps: T.
-        inner_steps: N, of null-text.
-        guidance: The weight w; None is the model's own, and for "ddim" 1.
+        guidance: The weight w; None is the method's default.
+        settings: Further settings of the method by name, as JSON has them.
         fit: How the picture is brought to the model's size.
     """
 
     caption: str
     model: str = "scenes"
-    method: Method = "direct"
+    method: str = METHOD
     steps: int = 50
-    inner_steps: int = 10
     guidance: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     fit: Fit = "crop"
 
     def check(self, limits: Limits) -> None:
         """Refuses what is out of bounds.
+
+        Raises:
+            NulltextError: Something is.
+        """
+        self.check_kept(limits)
+        check_choice("the method", self.method, tuple(INVERTERS))
+        check_settings(self.settings, ("steps", "guidance"))
+        limits.check_settings(self.inverter)
+        limits.check_evaluations(self.plan)
+
+    def check_kept(self, limits: Limits) -> None:
+        """Refuses what is out of bounds in an inversion that was made already.
 
         Raises:
             NulltextError: Something is.
@@ -64,29 +81,25 @@ class InversionRequest:
             raise EmptyCaptionError("the caption is empty; expected at least one word. Say what is in the picture.")
         limits.check_caption(self.caption)
         check_text("the model", self.model, MOST_NAME)
-        for name, count in (("steps", self.steps), ("optimiser steps", self.inner_steps)):
-            check_whole(name, count)
-        limits.check_steps(self.steps, self.inner_steps)
-        check_choice("the method", self.method, get_args(Method))
+        check_whole("steps", self.steps)
+        limits.check_steps(self.steps, 1)
         check_choice("fit", self.fit, get_args(Fit))
         _check_guidance(self.guidance)
 
     @property
     def inverter(self) -> Inverter:
-        """The method."""
-        if self.method == "ddim":
-            return DDIM(steps=self.steps, guidance=1.0 if self.guidance is None else self.guidance)
-        if self.method == "direct":
-            return DirectInversion(steps=self.steps, guidance=self.guidance)
-        return NullText(steps=self.steps, inner_steps=self.inner_steps, guidance=self.guidance)
+        """The method.
+
+        Raises:
+            SettingError: A setting is none of it.
+        """
+        guidance = {} if self.guidance is None else {"guidance": self.guidance}
+        return read(INVERTERS[self.method].load(), {**self.settings, "steps": self.steps, **guidance})
 
     @property
     def plan(self) -> Mapping[str, float]:
         """The phases of the work and their evaluations of the network, a backward pass counting as one."""
-        if self.method == "direct":
-            return {"invert": self.steps}
-        optimise = {"optimise": self.steps * (2 + 2 * self.inner_steps)} if self.method == "null-text" else {}
-        return {"invert": self.steps, **optimise, "sample": 2 * self.steps}
+        return self.inverter.evaluations()
 
 
 @final
@@ -104,6 +117,8 @@ class EditRequest:
         places: Words of either caption where the picture may change; none for everywhere.
         mask: A picture drawn over the photograph, white where it may change.
         vary: What is drawn in several strengths side by side; "" for one picture.
+        editor: A row of `EDITORS`. What stands above, but for the caption, is Prompt-to-Prompt's.
+        settings: Further settings of the editor by name, as JSON has them.
     """
 
     caption: str
@@ -114,6 +129,8 @@ class EditRequest:
     places: tuple[str, ...] = ()
     mask: Image.Image | None = None
     vary: Vary = ""
+    editor: str = EDITOR
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def check(self, limits: Limits) -> None:
         """Refuses what is out of bounds.
@@ -131,6 +148,8 @@ class EditRequest:
         check_choice("what to vary", self.vary, get_args(Vary))
         for one in self.chain:
             one.check_alone(limits)
+        if self.editor == EDITOR and any(one.editor != EDITOR for one in self.chain):
+            raise SettingError(f"got edits by several editors on top of each other; expected {EDITOR} alone.")
 
     def check_alone(self, limits: Limits) -> None:
         """Refuses what is out of bounds in this edit, whatever it goes on from.
@@ -142,6 +161,7 @@ class EditRequest:
         if not self.caption.strip():
             raise EmptyCaptionError("the new caption is empty; expected at least one word. Say what shall be seen.")
         limits.check_caption(self.caption)
+        self._check_editor(limits)
         for name, share in (("composition", self.cross), ("layout", self.self_share)):
             if share is not None:
                 check_number(f"how much of the {name} to keep", share, 0, 1)
@@ -149,6 +169,32 @@ class EditRequest:
         check_words("weights", self.weights)
         for word, factor in self.weights.items():
             check_number(f"the strength of {said(word)}", factor, *WEIGHTS)
+
+    def _check_editor(self, limits: Limits) -> None:
+        check_choice("the editor", self.editor, tuple(EDITORS))
+        owned = {"cross": "cross_attention", "self_share": "self_attention", "weights": "reweight"}
+        said = [name for name in (*owned, "places", "mask", "vary", "before") if getattr(self, name)]
+        if self.editor != EDITOR and said:
+            raise SettingError(f"got {said[0]} for {self.editor}; expected it for {EDITOR} alone. Leave it out.")
+        check_settings(self.settings, (*(owned[name] for name in owned if name in said), "chain", "maps"))
+        if "blend" in self.settings and self.places:
+            raise SettingError("got places and a blend among the settings; expected one of the two.")
+        limits.check_settings(self.method)
+
+    @property
+    def method(self) -> Editor:
+        """The editor with the `settings` alone.
+
+        Raises:
+            SettingError: A setting is none of it.
+        """
+        return read(EDITORS[self.editor].load(), self.settings)
+
+    @property
+    def plan(self) -> Mapping[str, float]:
+        """The phase of the work: an editor with iterations of its own optimises, all others sample."""
+        optimises = any(each.name == "iterations" for each in fields_of(EDITORS[self.editor].load()))
+        return {"optimise" if optimises else "sample": 1.0}
 
     @property
     def chain(self) -> tuple["EditRequest", ...]:
@@ -162,11 +208,15 @@ class EditRequest:
 
     def in_force(self, recommended: Recommended) -> "EditRequest":
         """This edit, and those it goes on from, with what was left to the model filled in."""
+        if self.editor != EDITOR:
+            return self
+        cross = None if "cross_attention" in self.settings else recommended.cross_attention
+        layout = None if "self_attention" in self.settings else recommended.self_attention
         return replace(
             self,
             before=tuple(one.in_force(recommended) for one in self.before),
-            cross=recommended.cross_attention if self.cross is None else self.cross,
-            self_share=recommended.self_attention if self.self_share is None else self.self_share,
+            cross=cross if self.cross is None else self.cross,
+            self_share=layout if self.self_share is None else self.self_share,
         )
 
     def editors(self, source: Tokens, targets: Sequence[Tokens]) -> list[PromptToPrompt]:
@@ -181,24 +231,30 @@ class EditRequest:
         """
         chained = len(targets) > 1
         return [
-            replace(one.editor(source, target), chain=chained) for one, target in zip(self.chain, targets, strict=True)
+            replace(one.prompt_to_prompt(source, target), chain=chained)
+            for one, target in zip(self.chain, targets, strict=True)
         ]
 
-    def editor(self, source: Tokens, target: Tokens) -> PromptToPrompt:
-        """The editor with the settings of this edit alone.
+    def prompt_to_prompt(self, source: Tokens, target: Tokens) -> PromptToPrompt:
+        """Prompt-to-Prompt with the settings of this edit alone.
 
         Raises:
             WordNotFoundError: A place is a word of neither caption.
         """
         old = [word for word in self.places if source.has(word)]
         new = [word for word in self.places if target.has(word) or (word not in old and target.find(word))]
-        blend = None if not old and not new and self.mask is None else Blend(old, new, mask=self.mask)
-        return PromptToPrompt(
-            cross_attention=self.cross,
-            self_attention=self.self_share,
-            reweight={word: factor for word, factor in self.weights.items() if factor != 1},
-            blend=blend,
-        )
+        plain: Any = self.method
+        blend = plain.blend
+        if old or new:
+            blend = Blend(old, new, mask=self.mask)
+        elif self.mask is not None:
+            blend = Blend(mask=self.mask) if blend is None else replace(blend, mask=self.mask)
+        said = {
+            "cross_attention": self.cross,
+            "self_attention": self.self_share,
+            "reweight": {word: factor for word, factor in self.weights.items() if factor != 1} or None,
+        }
+        return replace(plain, blend=blend, **{name: value for name, value in said.items() if value is not None})
 
     def variants(self, new_words: Sequence[str]) -> list["EditRequest"]:
         """This edit in several strengths, or itself alone.
@@ -225,7 +281,9 @@ class EditRequest:
     def summary(self) -> str:
         """The settings in a line, for a gallery."""
         shares = {"composition": self.cross, "layout": self.self_share}
-        parts = [f"{name} {share:g}" for name, share in shares.items() if share is not None]
+        parts = [] if self.editor == EDITOR else [self.editor]
+        parts += [f"{name}: {shown(value, 40)}" for name, value in self.settings.items()]
+        parts += [f"{name} {share:g}" for name, share in shares.items() if share is not None]
         parts += [f"{word} x{factor:g}" for word, factor in self.weights.items() if factor != 1]
         parts += [f"only where {', '.join(self.places)}"] if self.places else []
         parts += ["only inside the mask"] if self.mask is not None else []
@@ -233,7 +291,7 @@ class EditRequest:
 
 
 def python_code(
-    inversion: InversionRequest, picture: str, edit: EditRequest, editors: Sequence[PromptToPrompt], *, opened: bool
+    inversion: InversionRequest, picture: str, edit: EditRequest, editors: Sequence[Editor], *, opened: bool
 ) -> str:
     """A script that does the same.
 
@@ -252,43 +310,33 @@ def python_code(
         lines.append(f"inversion = nulltext.Inversion.load({_kept(picture)!r})")
     else:
         lines.append(f"photo = nulltext.open_image({picture!r}, model{size})")
-        lines.append(f"inversion = {_call(inversion.inverter)}(model, photo, {inversion.caption!r})")
+        lines.append(f"inversion = {python(inversion.inverter)}(model, photo, {inversion.caption!r})")
+    calls = [python(_on_disk(editor, mask_name(step, len(editors)))) for step, editor in enumerate(editors)]
     if len(editors) == 1:
-        lines.append(f"edit = {_call(editors[0])}(model, inversion, {edit.caption!r})")
+        lines.append(f"edit = {calls[0]}(model, inversion, {edit.caption!r})")
     else:
-        calls = [_call(editor, mask_name(step, len(editors))) for step, editor in enumerate(editors)]
         lines.append(f"edit = draw(model, inversion, {list(edit.captions)!r}, [{', '.join(calls)}])")
     lines.append('edit.images[-1].save("edited.png")')
     return "\n".join(lines)
 
 
 def command_line(
-    inversion: InversionRequest, picture: str, edit: EditRequest, editors: Sequence[PromptToPrompt], *, opened: bool
+    inversion: InversionRequest, picture: str, edit: EditRequest, editors: Sequence[Editor], *, opened: bool
 ) -> str:
     """Commands that do the same; see `python_code`."""
     if any(editor != editors[0] for editor in editors):
         return "# The edits of this chain have different settings, which one command cannot say; see the Python."
-    editor, last = editors[0], edit.chain[-1]
     picture = f"./{picture}" if picture.startswith("-") else picture  # which would be taken for an option
-    kept = _kept(picture)
-    invert = ["nulltext", "invert", "--output", kept]
-    invert += [] if inversion.model == "scenes" else ["--model", inversion.model]
-    invert += ["--method", inversion.method, "--steps", str(inversion.steps)]
-    invert += ["--inner-steps", str(inversion.inner_steps)] if inversion.method == "null-text" else []
-    invert += [] if inversion.guidance is None else ["--guidance", f"{inversion.guidance:g}"]
-    invert += [] if inversion.fit == "crop" else ["--fit", inversion.fit]
-    draw = ["nulltext", "edit"]
-    draw += [] if last.cross is None else ["--cross", f"{last.cross:g}"]
-    draw += [] if last.self_share is None else ["--self", f"{last.self_share:g}"]
-    for word, factor in editor.reweight.items():
-        draw += ["--weight", f"{word}={factor:g}"]
-    if editor.blend is not None:
-        words = ",".join(editor.blend.source_words), ",".join(editor.blend.target_words)
-        draw += ["--blend", ":".join(words)] if any(words) else []
-        draw += [] if editor.blend.mask is None else ["--mask", mask_name(0, len(editors))]
-        draw += [] if editor.blend.threshold is None else ["--threshold", f"{editor.blend.threshold:g}"]
-    draw += ["--chain", "--output", "edited"] if len(editors) > 1 else ["--output", "edited.png"]
-    lines = [] if opened else [shlex.join([*invert, "--", picture, inversion.caption])]
+    kept, lines = _kept(picture), list[str]()
+    if not opened:
+        invert = ["nulltext", "invert", "--output", kept]
+        invert += [] if inversion.model == "scenes" else ["--model", inversion.model]
+        invert += ["--method", inversion.method, *argv(inversion.inverter)]
+        invert += [] if inversion.fit == "crop" else ["--fit", inversion.fit]
+        lines.append(shlex.join([*invert, "--", picture, inversion.caption]))
+    draw = ["nulltext", "edit"] + ([] if edit.editor == EDITOR else ["--editor", edit.editor])
+    draw += argv(_on_disk(editors[0], mask_name(0, len(editors))))
+    draw += ["--output", "edited" if len(editors) > 1 else "edited.png"]
     return "\n".join([*lines, shlex.join([*draw, "--", kept, *edit.captions])])
 
 
@@ -302,20 +350,35 @@ def _kept(picture: str) -> str:
     return f"{picture.rsplit('.', 1)[0] or 'picture'}.safetensors"
 
 
-def _call(value: object, mask: str = "mask.png") -> str:
-    """A value of the package as code: its class and the settings that are not the defaults; a mask as a file's name."""
-    if isinstance(value, Image.Image):
-        return repr(mask)
-    if not is_dataclass(value) or isinstance(value, type):
-        return repr(value)
-    given: list[str] = []
-    for own in fields(value):
-        at, default = getattr(value, own.name), own.default
-        if default is MISSING and own.default_factory is not MISSING:
-            default = own.default_factory()
-        if at != default and own.name != "constants":
-            given.append(f"{own.name}={_call(at, mask)}")
-    return f"nulltext.{type(value).__name__}({', '.join(given)})"
+def _on_disk(editor: Editor, mask: str) -> Editor:
+    """An editor whose mask is a file, as code can say it."""
+    if not isinstance(editor, PromptToPrompt) or editor.blend is None or editor.blend.mask is None:
+        return editor
+    return replace(editor, blend=replace(editor.blend, mask=Path(mask)))
+
+
+def has_setting(table: Table, word: object, name: str) -> bool:
+    """Whether a method of a table has a setting of a name; false of what is no method."""
+    known = isinstance(word, str) and word in table
+    return known and any(each.name == name for each in fields_of(table[word].load()))
+
+
+def check_settings(settings: object, said: Sequence[str]) -> None:
+    """Refuses settings that are no names with values, are too many, or are said elsewhere.
+
+    Args:
+        settings: What was given.
+        said: The names of those that are said elsewhere, or that the app sets itself.
+
+    Raises:
+        SettingError: They are.
+    """
+    if not isinstance(settings, Mapping):
+        raise SettingError(f"got {shown(settings, 40)} for the settings; expected names with values.")
+    check_words("settings", settings)
+    twice = [name for name in said if name in settings]
+    if twice:
+        raise SettingError(f"got {twice[0]} among the settings; expected it in its own place, or not at all.")
 
 
 def _check_guidance(guidance: float | None) -> None:

@@ -90,7 +90,8 @@ class Inverted:
     def record(self) -> Mapping[str, object]:
         """The result for JSON."""
         return {
-            "inversion": self.number, "psnr": self.psnr, "vae_psnr": self.vae_psnr, "seconds": self.seconds,
+            "inversion": self.number, "method": self.request.method,
+            "psnr": self.psnr, "vae_psnr": self.vae_psnr, "seconds": self.seconds,
             "verdict": self.verdict, "recommended": {name: self.why(name) for name in ("cross", "self_share")},
         }  # fmt: skip
 
@@ -108,6 +109,7 @@ class Edited:
         source: The source beside them, to look at.
         python: For each of them a script that makes it.
         shell: Commands that do.
+        settings: For each of them what was in force, as JSON has it.
         seconds: What it took.
     """
 
@@ -118,13 +120,18 @@ class Edited:
     source: Image.Image
     python: tuple[str, ...]
     shell: tuple[str, ...]
+    settings: tuple[Mapping[str, object], ...]
     seconds: float
 
     def record(self) -> Mapping[str, object]:
         """The result for JSON."""
         return {
             "pictures": list(self.numbers), "python": list(self.python), "shell": list(self.shell),
-            "settings": [{"cross": one.cross, "self_share": one.self_share} for one in self.requests],
+            "editor": self.requests[-1].editor,
+            "settings": [
+                {"cross": one.cross, "self_share": one.self_share, **its}
+                for one, its in zip(self.requests, self.settings, strict=True)
+            ],
             "seconds": self.seconds,
         }  # fmt: skip
 

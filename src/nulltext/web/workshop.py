@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import torch
 from PIL import Image
@@ -16,6 +16,7 @@ from PIL import Image
 from nulltext.editing.base import in_force
 from nulltext.editing.maps import AttentionMaps, attention_maps
 from nulltext.editing.prompt_to_prompt import draw
+from nulltext.editing.table import EDITOR
 from nulltext.errors import (
     MismatchError,
     ModelNotFoundError,
@@ -25,11 +26,14 @@ from nulltext.errors import (
 from nulltext.files import write_file
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import reconstruct
+from nulltext.inversion.table import INVERTERS
 from nulltext.models.base import Model
 from nulltext.models.loading import EMBEDDED, load
 from nulltext.models.precision import precision_of
 from nulltext.models.recommended import Recommended
 from nulltext.pictures import open_image, to_image, to_pixels
+from nulltext.spelling.records import record
+from nulltext.tables import word_of
 from nulltext.types import OnePixels
 from nulltext.web import cache
 from nulltext.web.bounds import said
@@ -188,7 +192,7 @@ class Workshop:
             self.check_words(inverted.request.model, caption)
         path = self.people.path(person, inverted.number)
         work = partial(self._edit, path, inverted.origin, with_small_masks(request, inverted))
-        return self.jobs.submit(person, work, {"sample": 1.0}, client=client, uses=frozenset({path}))
+        return self.jobs.submit(person, work, request.plan, client=client, uses=frozenset({path}))
 
     def look_inside(self, person: str, inverted: Inverted, client: Client = NOBODY) -> Job[Insight]:
         """Draws an inversion again and looks at the attention.
@@ -263,16 +267,14 @@ class Workshop:
             MismatchError: With another model.
             NulltextError: It is out of bounds.
         """
-        inner = inversion.settings.get("inner_steps")
         request = InversionRequest(
             caption=inversion.caption,
             model=self._name_of(inversion, here=here),
             steps=len(inversion.schedule),
-            method="direct" if inversion.held else "ddim" if inversion.nulls is None else "null-text",
+            method=word_of(INVERTERS, inversion.method) or inversion.method,
             guidance=inversion.guidance,
-            inner_steps=inner if isinstance(inner, int) else 10,
         )
-        request.check(self.limits)
+        request.check_kept(self.limits)
         self.check_words(request.model, request.caption)
         return request
 
@@ -313,15 +315,15 @@ class Workshop:
         source, targets = model.tokenize(inversion.caption), [model.tokenize(one) for one in request.captions]
         request = request.in_force(model.recommended)
         requests = request.variants(changed_words(inversion.caption, request.caption))
-        editors = [[in_force(each, model) for each in one.editors(source, targets)] for one in requests]
+        tell, editors = previewing(model, job, inversion.restore), list[list[Any]]()
         with stopping(model, job.check):
-            edit = draw(
-                model,
-                inversion,
-                [caption for one in requests for caption in one.captions],
-                [editor for its in editors for editor in its],
-                previewing(model, job, inversion.restore),
-            )
+            if request.editor == EDITOR:
+                editors = [[in_force(each, model) for each in one.editors(source, targets)] for one in requests]
+                captions = [caption for one in requests for caption in one.captions]
+                edit = draw(model, inversion, captions, [editor for its in editors for editor in its], tell)
+            else:
+                editors = [[in_force(request.method, model)]]
+                edit = editors[0][0](model, inversion, request.caption, tell)
         job.check()
         pictures = edit.images[-len(requests) :]
         steps = request.chain
@@ -337,6 +339,7 @@ class Workshop:
             python=tuple(
                 python_code(asked, name, one, its, **code) for one, its in zip(requests, editors, strict=True)
             ),
+            settings=tuple(record(its[-1]) for its in editors),
             shell=tuple(
                 command_line(asked, name, one, its, **code) for one, its in zip(requests, editors, strict=True)
             ),

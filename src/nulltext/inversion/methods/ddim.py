@@ -27,6 +27,11 @@ class DDIM(Inverter):
     guidance: Guidance = 1.0
     fixed_point: FixedPoint | None = None
 
+    def evaluations(self) -> dict[str, float]:
+        """See `Inverter`."""
+        passes = FixedPoint.a_step(self.fixed_point) * (1 if self.guidance == 1 else 2)
+        return {"invert": passes * self.steps, "sample": 2 * self.steps}
+
     def solve(self, problem: Problem) -> Solution:
         """Walks the sampler backwards."""
         return Solution(pivot=problem.ddim(problem.w, self.fixed_point))

@@ -30,6 +30,10 @@ class DirectInversion(Inverter):
 
     fixed_point: FixedPoint | None = field(default_factory=FixedPoint)
 
+    def evaluations(self) -> dict[str, float]:
+        """See `Inverter`."""
+        return {"invert": FixedPoint.a_step(self.fixed_point) * self.steps}
+
     def solve(self, problem: Problem) -> Solution:
         """Inverts without guidance."""
         pivot = problem.ddim(fixed_point=self.fixed_point)

@@ -38,6 +38,11 @@ class GlobalNullText(Inverter):
         super().__post_init__()
         check_null_guidance(self.guidance)
 
+    def evaluations(self) -> dict[str, float]:
+        """See `Inverter`."""
+        optimise = self.inner_steps * self.steps * 4
+        return {"invert": self.steps, "optimise": optimise, "sample": 2 * self.steps}
+
     def solve(self, problem: Problem) -> Solution:
         """Algorithm 2 along the pivot of DDIM inversion."""
         pivot = problem.ddim()

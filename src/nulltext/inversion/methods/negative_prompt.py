@@ -34,6 +34,10 @@ class NegativePrompt(Inverter):
         super().__post_init__()
         check_null_guidance(self.guidance)
 
+    def evaluations(self) -> dict[str, float]:
+        """See `Inverter`."""
+        return {"invert": FixedPoint.a_step(self.fixed_point) * self.steps, "sample": 3 * self.steps}
+
     def solve(self, problem: Problem) -> Solution:
         """Takes the prompt's embedding for every step."""
         pivot = problem.ddim(fixed_point=self.fixed_point)

@@ -18,7 +18,7 @@ from nulltext.inversion.invert import Inverter
 from nulltext.inversion.noise import draw_noise, random_trajectory
 from nulltext.inversion.problem import Problem, Solution
 from nulltext.inversion.solvers import Adam, check_null_guidance
-from nulltext.inversion.stopping import PUBLISHED, Constants
+from nulltext.inversion.stopping import PUBLISHED, Preset
 from nulltext.progress import Progress
 from nulltext.types import Latents, Null
 
@@ -44,13 +44,17 @@ class NoPivot(Inverter):
     """
 
     inner_steps: Count = 10
-    constants: Constants = PUBLISHED
+    constants: Preset = PUBLISHED
     seed: Seed = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_null_guidance(self.guidance)
         self.constants.check(self.steps)
+
+    def evaluations(self) -> dict[str, float]:
+        """See `Inverter`."""
+        return {"optimise": self.steps * 3 * self.inner_steps, "sample": 2 * self.steps}
 
     def solve(self, problem: Problem) -> Solution:
         """Algorithm 1 with both ends of each step made from z_0 and a fresh noise."""

@@ -16,7 +16,7 @@ from nulltext.inversion.algorithms import optimise_each
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.problem import Problem, Solution
 from nulltext.inversion.solvers import SOLVERS, Solver, check_null_guidance
-from nulltext.inversion.stopping import PAPER, PUBLISHED, Constants
+from nulltext.inversion.stopping import PAPER, PUBLISHED, Preset
 
 
 @final
@@ -38,7 +38,7 @@ class NullText(Inverter):
     """
 
     inner_steps: Count = 10
-    constants: Constants = PUBLISHED
+    constants: Preset = PUBLISHED
     fixed_point: FixedPoint | None = None
     solver: Solver = "adam"
 
@@ -58,6 +58,12 @@ class NullText(Inverter):
     def published(cls, *, steps: int = 50, inner_steps: int = 10, guidance: float | None = None) -> "NullText":
         """With the constants of the authors' code: the default."""
         return cls(steps=steps, inner_steps=inner_steps, guidance=guidance, constants=PUBLISHED)
+
+    def evaluations(self) -> dict[str, float]:
+        """See `Inverter`."""
+        optimise = self.steps * (2 + 2 * self.inner_steps)
+        passes = FixedPoint.a_step(self.fixed_point)
+        return {"invert": passes * self.steps, "optimise": optimise, "sample": 2 * self.steps}
 
     def solve(self, problem: Problem) -> Solution:
         """Algorithm 1 along the pivot of DDIM inversion."""

@@ -20,7 +20,7 @@ from nulltext.diffusion.sharing import descend
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.problem import Problem, Solution
 from nulltext.inversion.solvers import Adam, check_null_guidance
-from nulltext.inversion.stopping import PUBLISHED, Constants, Stopping
+from nulltext.inversion.stopping import PUBLISHED, Preset, Stopping
 from nulltext.progress import Progress
 from nulltext.types import Latents, Null, Nulls, Trajectory
 
@@ -44,13 +44,19 @@ class OpenLoop(Inverter):
 
     inner_steps: Count = 10
     closing_steps: CountOrZero = 1
-    constants: Constants = PUBLISHED
+    constants: Preset = PUBLISHED
     fixed_point: FixedPoint | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_null_guidance(self.guidance)
         self.constants.check(self.steps)
+
+    def evaluations(self) -> dict[str, float]:
+        """See `Inverter`."""
+        optimise = self.steps * (3 + 2 * self.inner_steps + 2 * self.closing_steps)
+        passes = FixedPoint.a_step(self.fixed_point)
+        return {"invert": passes * self.steps, "optimise": optimise, "sample": 2 * self.steps}
 
     def solve(self, problem: Problem) -> Solution:
         """All timesteps at once, then one after the other."""

@@ -15,7 +15,7 @@ from nulltext.inversion.invert import Inverter
 from nulltext.inversion.noise import random_trajectory
 from nulltext.inversion.problem import Problem, Solution
 from nulltext.inversion.solvers import check_null_guidance
-from nulltext.inversion.stopping import PUBLISHED, Constants
+from nulltext.inversion.stopping import PUBLISHED, Preset
 
 
 @final
@@ -37,13 +37,17 @@ class RandomPivot(Inverter):
     """
 
     inner_steps: Count = 10
-    constants: Constants = PUBLISHED
+    constants: Preset = PUBLISHED
     seed: Seed = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_null_guidance(self.guidance)
         self.constants.check(self.steps)
+
+    def evaluations(self) -> dict[str, float]:
+        """See `Inverter`."""
+        return {"optimise": self.steps * (2 + 2 * self.inner_steps), "sample": 2 * self.steps}
 
     def solve(self, problem: Problem) -> Solution:
         """Algorithm 1 along a random trajectory."""

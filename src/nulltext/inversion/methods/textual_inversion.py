@@ -57,6 +57,12 @@ class TextualInversion(Inverter):
         if self.guidance == 0:
             raise SettingError("got guidance=0, at which the caption has no part; expected another. 7.5 is usual.")
 
+    def evaluations(self) -> dict[str, float]:
+        """See `Inverter`."""
+        optimise = self.steps * self.inner_steps * (4 if self.pivot else 3)
+        invert = {"invert": self.steps} if self.pivot else {}
+        return {**invert, "optimise": optimise, "sample": 2 * self.steps}
+
     def solve(self, problem: Problem) -> Solution:
         """Optimises the prompt's embedding along the pivot, or under fresh noise."""
         if not self.pivot:

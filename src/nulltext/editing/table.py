@@ -1,0 +1,22 @@
+"""The methods of editing. A new one is a file of its own and a row here."""
+
+from typing import Final
+
+from nulltext.tables import Entry, Table
+
+_AT: Final = "nulltext.editing"
+
+EDITORS: Final[Table] = {
+    "prompt-to-prompt": Entry(
+        f"{_AT}.prompt_to_prompt:PromptToPrompt", "takes the edit's attention from the source's, and keeps its layout"
+    ),
+    "caption-swap": Entry(f"{_AT}.caption_swap:CaptionSwap", "the new prompt in the old one's place, and no more"),
+    "sdedit": Entry(f"{_AT}.sdedit:SDEdit", "adds noise to the image and samples the rest under the new prompt"),
+    "from-noise": Entry(f"{_AT}.from_noise:FromNoise", "samples the new prompt from noise; keeps nothing of the image"),
+    "vqgan-clip": Entry(f"{_AT}.vqgan_clip:VQGANCLIP", "moves the latents until CLIP sees the new prompt"),
+    "text2live": Entry(f"{_AT}.text2live:Text2LIVE", "trains a network that paints a layer over the image"),
+}
+"""By the word that stands for each."""
+
+EDITOR: Final = "prompt-to-prompt"
+"""The one that is taken unless another is asked for."""

@@ -1,0 +1,167 @@
+"""Every inverter with every editor, on the embedded model: through Python, the command line and the HTTP API."""
+
+import itertools
+import json
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from nulltext import Inversion, open_image
+from nulltext.editing.table import EDITORS
+from nulltext.inversion.table import INVERTERS
+from nulltext.models.loading import EMBEDDED
+from nulltext.pictures import to_image
+from nulltext.scenes.captions import caption
+from nulltext.scenes.renderer import render
+from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
+from nulltext.spelling.fields import fields_of
+from nulltext.spelling.options import argv
+from nulltext.spelling.records import record
+from nulltext.tables import word_of
+from nulltext.web.server import build
+from nulltext.web.workshop import Workshop
+
+SMALL = {"steps": 4, "inner_steps": 1, "closing_steps": 1, "iterations": 1, "cutouts": 2, "views": 2, "width": 8}
+"""The least that each setting can be, of those that cost time."""
+OF_THE_IMAGE = {"sdedit", "from-noise", "vqgan-clip", "text2live"}
+"""Editors that take the image of an inversion, or its size, alone: how it was inverted makes no difference."""
+WAYS = list(itertools.zip_longest(INVERTERS, EDITORS, fillvalue="caption-swap"))
+"""Pairs in which every row of both tables is once."""
+
+
+def small(table, word):
+    """A method with the smallest settings."""
+    cls = table[word].load()
+    return cls(**{each.name: SMALL[each.name] for each in fields_of(cls) if each.name in SMALL})
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return sample_scene(HELD_OUT_SEEDS[50_014])
+
+
+@pytest.fixture(scope="module")
+def source(scene, tmp_path_factory):
+    """An image of 64 x 64 and its prompt."""
+    path = tmp_path_factory.mktemp("source") / "a.png"
+    to_image(render([scene], height=64, width=64).pixels).save(path)
+    return path, caption(scene)
+
+
+@pytest.fixture(scope="module")
+def target(source):
+    return source[1].replace("white", "blue")
+
+
+@pytest.fixture(scope="module")
+def inversions(embedded, source):
+    """The image inverted by every method, once."""
+    photo = open_image(source[0], embedded)
+    return {word: small(INVERTERS, word)(embedded, photo, source[1]) for word in INVERTERS}
+
+
+@pytest.fixture(scope="module")
+def edited(embedded, inversions, target):
+    """Every edit of every inversion; an editor that takes the image alone is asked twice, and gives the same."""
+    made = {}
+    for editor, inverter in itertools.product(EDITORS, INVERTERS):
+        if editor not in OF_THE_IMAGE or inverter in ("direct", "null-text"):
+            made[inverter, editor] = small(EDITORS, editor)(embedded, inversions[inverter], target)
+    return made
+
+
+@pytest.mark.parametrize("inverter", INVERTERS)
+def test_an_inversion_names_its_method(inversions, inverter):
+    assert word_of(INVERTERS, inversions[inverter].method) == inverter
+    assert sum(small(INVERTERS, inverter).evaluations().values()) >= 4
+
+
+@pytest.mark.parametrize("editor", EDITORS)
+def test_every_pair_in_python(edited, inversions, editor):
+    mine = {inverter: edit for (inverter, of), edit in edited.items() if of == editor}
+    for edit in mine.values():
+        assert edit.pixels.isfinite().all()
+        assert edit.image.size == (64, 64)
+    if editor in OF_THE_IMAGE:
+        assert (mine["direct"].pixels == mine["null-text"].pixels).all(), "it makes no difference how it was inverted"
+    else:
+        assert len(mine) == len(inversions)
+        assert not (mine["direct"].pixels == mine["random-pivot"].pixels).all()
+
+
+@pytest.mark.parametrize(("inverter", "editor"), WAYS)
+def test_every_row_on_the_command_line(run_json, inversions, edited, source, target, inverter, editor):
+    path, said = source
+    method, way = small(INVERTERS, inverter), small(EDITORS, editor)
+    made = run_json("invert", path, said, "--method", inverter, *argv(method), "-o", "a.safetensors")
+    assert made["method"] == inversions[inverter].method
+    assert made["settings"] == json.loads(json.dumps(dict(inversions[inverter].settings)))
+    assert (Inversion.load("a.safetensors").pivot == inversions[inverter].pivot).all()
+    drawn = run_json("edit", "a.safetensors", target, "--editor", editor, *argv(way), "-o", "b.png")
+    assert drawn["editor"] == editor
+    assert difference(Image.open("b.png"), expected(edited, inverter, editor)) <= 1
+
+
+def expected(edited, inverter, editor):
+    """What Python made of the pair, or, of an editor that takes the image alone, of another with the same."""
+    return edited.get((inverter, editor), edited["direct", editor]).image
+
+
+def difference(one, other):
+    return np.abs(np.asarray(one.convert("RGB")).astype(int) - np.asarray(other.convert("RGB"))).max()
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory, embedded):
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
+            environment.setenv(name, "")
+        workshop = Workshop(tmp_path_factory.mktemp("web"), device="cpu")
+        workshop._loaded[EMBEDDED] = embedded
+        with TestClient(build(workshop)) as client:
+            yield client
+        workshop.close()
+
+
+def done(client, answer):
+    """The result of a job that was asked for."""
+    assert answer.status_code == 202, answer.text
+    number = answer.json()["job"]
+    while (now := client.get(f"/api/jobs/{number}").json())["state"] in {"waiting", "running"}:
+        time.sleep(0.02)
+    assert now["state"] == "done", now["message"]
+    return number, now["result"]
+
+
+@pytest.mark.parametrize(("inverter", "editor"), WAYS)
+def test_every_row_through_the_api(client, inversions, edited, source, target, inverter, editor, tmp_path):
+    path, said = source
+    given = record(small(INVERTERS, inverter))
+    form = {"caption": said, "method": inverter, "steps": given.pop("steps")}
+    guidance = given.pop("guidance")
+    form |= {} if guidance is None else {"guidance": guidance}
+    form["settings"] = json.dumps(given)
+    upload = {"picture": ("a.png", path.read_bytes())}
+    number, made = done(client, client.post("/api/inversions", files=upload, data=form))
+    assert made["method"] == inverter
+    kept = tmp_path / "a.safetensors"
+    kept.write_bytes(client.get(f"/api/files/{made['inversion']}").content)
+    assert (Inversion.load(kept).pivot == inversions[inverter].pivot).all()
+    asked = {"job": number, "caption": target, "editor": editor, "settings": record(small(EDITORS, editor))}
+    asked["settings"] = {name: at for name, at in asked["settings"].items() if name not in {"chain", "maps"}}
+    _, drawn = done(client, client.post("/api/edits", json=asked))
+    assert drawn["editor"] == editor
+    (tmp_path / "b.png").write_bytes(client.get(f"/api/files/{drawn['pictures'][0]}").content)
+    assert difference(Image.open(tmp_path / "b.png"), expected(edited, inverter, editor)) <= 1
+    opened = client.post("/api/inversions", files={"picture": ("a.safetensors", kept.read_bytes())})
+    assert done(client, opened)[1]["method"] == inverter
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("inverter", "editor"), itertools.product(INVERTERS, EDITORS))
+def test_every_pair_everywhere(run_json, client, inversions, edited, source, target, inverter, editor, tmp_path):
+    test_every_row_on_the_command_line(run_json, inversions, edited, source, target, inverter, editor)
+    test_every_row_through_the_api(client, inversions, edited, source, target, inverter, editor, tmp_path)
