@@ -11,7 +11,7 @@ CLASSES = {
 def test_the_tree_in_the_docstring_is_the_tree():
     drawn: dict[str, tuple[str | None, str]] = {}
     ancestors: list[str] = []
-    for line in errors.__doc__.splitlines():
+    for line in (errors.__doc__ or "").splitlines():
         match = re.match(r" {4}([│├└─ ]*)([A-Z]\w+)(?: \((\w+)\))?", line)
         if match is None:
             continue

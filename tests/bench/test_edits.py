@@ -4,6 +4,7 @@ import itertools
 import math
 import multiprocessing
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -118,7 +119,7 @@ def test_several_workers_find_the_same_figures(scenes: Model):
     assert not multiprocessing.active_children()
 
 
-def test_workers_share_out_a_cpu_only(scenes: Model):
+def test_workers_share_out_a_cpu_only(scenes: Any):
     with pytest.raises(SettingError, match="only a CPU is shared out"):
         each(replace(scenes, device=torch.device("cuda")), [1, 2], print, workers=2)
 

@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import types
+from typing import Any
 
 import pytest
 import torch
@@ -52,7 +53,7 @@ class AsDict(dict):
 
 
 def dictionary(made):
-    module = sys.modules["trainer_of_old"]
+    module: Any = sys.modules["trainer_of_old"]
     module.ModelCheckpoint = AsDict
     return {"hyper_parameters": AsDict(rate=1e-4)}
 
