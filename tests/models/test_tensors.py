@@ -148,6 +148,7 @@ def test_what_cannot_be_left_aside_is_refused_for_what_it_is(tmp_path, name):
         open_tensors(path)
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # nobody waits for what they start, nor closes what they open
 def test_the_spellings_would_run_if_they_were_unpickled(tmp_path):
     """Else the test above would show nothing."""
     ran = set()
