@@ -1,7 +1,8 @@
 """Cases of scenes, and of a folder of pictures."""
 
 import json
-from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_the_mask_is_where_the_truth_differs(of_scenes):
 def test_blends_name_words_of_the_captions_and_judges_are_asked_for_what_changes(of_scenes):
     for case in of_scenes:
         assert (case.blend is not None) == (case.kind in LOCAL)
-        blend: tuple[Sequence[str], ...] = case.blend or ()
+        blend: Any = case.blend or ()
         for words, caption in zip(blend, (case.source, case.target), strict=False):
             assert words
             assert all(word in caption.split() for word in words)
