@@ -41,8 +41,8 @@ def ran(tmp_path, monkeypatch) -> Path:
 
 def test_pillow_by_itself_would_run_it(ran, here):
     (here / "a.eps").write_bytes(EPS)
-    with pytest.raises(OSError, match=r"."):
-        Image.open("a.eps").load()
+    with pytest.raises(OSError, match=r"."), Image.open("a.eps") as image:
+        image.load()
     assert ran.exists()
 
 
