@@ -13,6 +13,7 @@ PYTHON   ?= python3
 PIP_ARGS ?=
 ARGS     ?=
 WORKERS  ?= 2
+COVER    := $(if $(ARGS),,--cov --cov-report=)
 VENV     := .venv
 BIN      := $(VENV)/bin
 RECIPE   := pyproject.toml constraints.txt
@@ -61,9 +62,11 @@ web: install ## open the app at http://127.0.0.1:7860
 test test-slow: export OMP_NUM_THREADS ?= 1
 
 test: install-dev ## run the tests (ARGS="-k inversion" for some of them)
-	$(BIN)/python -m pytest -m "not slow and not alone" --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not alone" --numprocesses $(WORKERS) --dist worksteal $(COVER) $(ARGS)
 	@# What takes the time must have the machine to itself. 5: none of them was asked for.
-	$(BIN)/python -m pytest -m "alone and not slow" $(ARGS) || [ $$? = 5 ]
+	$(BIN)/python -m pytest -m "alone and not slow" $(COVER) $(if $(COVER),--cov-append) $(ARGS) || [ $$? = 5 ]
+	@# Of all tests or of none: what some of them leave out says nothing.
+	$(if $(COVER),$(BIN)/python -m coverage report)
 
 test-slow: install-dev ## run the slow tests as well: full-size architectures, the wheel in an empty environment
 	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
@@ -72,6 +75,7 @@ check: install-dev ## format, ruff, pyright, import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --pythonpath $(BIN)/python --project tests
 	$(BIN)/lint-imports --no-cache
 
 format: install-dev ## rewrite the sources in the one format, and mend what can be mended

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 # Before torch looks for one: a GPU would be chosen by default, and float16 with it, on some machines and not on others.
@@ -60,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 TEXT_LENGTH = 24
 """Unlike any real checkpoint's, so that nothing can rely on 77."""
 
-SD_SCHEDULE = {
+SD_SCHEDULE: dict[str, Any] = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
     "beta_schedule": "scaled_linear",
@@ -76,7 +77,7 @@ def build_tokenizer(length: int = TEXT_LENGTH) -> CLIPTokenizer:
         chr(256 + i) for i in range(68)
     ]
     vocab = {token: i for i, token in enumerate([*letters, *(letter + "</w>" for letter in letters)])}
-    merges: list[tuple[str, str]] = []
+    merges: list[Any] = []  # pairs, which its annotation does not know
     for word in ("cat", "dog", "red", "blue", "ball", "on", "grass", "photo", "of"):
         pieces = [*word[:-1], word[-1] + "</w>"]
         while len(pieces) > 1:
@@ -91,11 +92,14 @@ def build_tokenizer(length: int = TEXT_LENGTH) -> CLIPTokenizer:
 
 
 def build_pipeline(
-    prediction: str = "epsilon", *, scheduler: object | None = None, width: int = 32, **unet: object
+    prediction: str = "epsilon", *, scheduler: Any = None, width: int = 32, **unet: Any
 ) -> StableDiffusionPipeline:
     """A Stable Diffusion of some 400 thousand random weights for pictures of 64 x 64, latents of 8 x 8."""
     torch.manual_seed(0)
     tokenizer = build_tokenizer()
+    tokens: dict[str, Any] = {
+        name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")
+    }
     text_encoder = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
@@ -104,9 +108,7 @@ def build_pipeline(
             num_hidden_layers=2,
             num_attention_heads=4,
             max_position_embeddings=TEXT_LENGTH,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            **tokens,
         )
     )
     network = UNet2DConditionModel(
@@ -124,26 +126,30 @@ def build_pipeline(
             **unet,
         }
     )
+    blocks: dict[str, Any] = {  # annotated as tuples of one
+        "block_out_channels": (8, 8, 16, 16),
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+    }
     vae = AutoencoderKL(
-        block_out_channels=(8, 8, 16, 16),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
+        **blocks,
         layers_per_block=1,
         latent_channels=4,
         norm_num_groups=4,
         sample_size=64,
         scaling_factor=0.7,
     )
-    return StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=text_encoder,
-        tokenizer=tokenizer,
-        unet=network,
-        scheduler=scheduler or DDIMScheduler(**SD_SCHEDULE, prediction_type=prediction),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    scheduling: dict[str, Any] = SD_SCHEDULE | {"prediction_type": prediction}
+    parts: dict[str, Any] = {
+        "vae": vae,
+        "text_encoder": text_encoder,
+        "tokenizer": tokenizer,
+        "unet": network,
+        "scheduler": scheduler or DDIMScheduler(**scheduling),
+        "safety_checker": None,
+        "feature_extractor": None,
+    }
+    return StableDiffusionPipeline(**parts, requires_safety_checker=False)
 
 
 @pytest.fixture(scope="session")
@@ -200,7 +206,7 @@ def embedded() -> Model:
 def loaded_once(monkeypatch: pytest.MonkeyPatch, embedded: Model) -> None:
     """`nulltext.load` hands out the embedded model that is there already, and loads any other."""
 
-    def known(name: object = "scenes", **settings: object) -> Model:
+    def known(name: str = "scenes", **settings: Any) -> Model:
         asked = {setting: value for setting, value in settings.items() if value not in {None, False}}
         if name == "scenes" and asked in ({}, {"device": "cpu"}) and not torch.cuda.is_available():
             return embedded

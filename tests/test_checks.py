@@ -7,7 +7,7 @@ import json
 import math
 import types
 from fractions import Fraction
-from typing import Annotated, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -39,7 +39,9 @@ TOLD = {
 }
 """Dataclasses left out of the walk, and why."""
 
-LEAST = {"Constants": {"learning_rate": 0.1, "decay": 0.0, "tolerance": 0.0, "tolerance_growth": 0.0}}
+LEAST: dict[str, dict[str, Any]] = {
+    "Constants": {"learning_rate": 0.1, "decay": 0.0, "tolerance": 0.0, "tolerance_growth": 0.0}
+}
 LEAST["Scores"] = {"vae_psnr": 1.0, "psnr": 1.0}
 LEAST["Blend"] = {"source": "cat"}
 """What a dataclass cannot do without."""
@@ -210,7 +212,8 @@ def test_a_message_says_what_was_expected(limits, text):
         checked("share", math.nan, Annotated[float, limits])
     assert str(caught.value).startswith("got share=nan; ")
     assert str(caught.value).endswith(text)
-    assert checked("share", None, Annotated[float, limits] | None) is None
+    maybe = Annotated[float, limits] | None  # pyright: ignore[reportOperatorIssue]  a type made while it runs
+    assert checked("share", None, maybe) is None
 
 
 def test_what_a_message_shows_is_short():

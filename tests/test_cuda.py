@@ -1,6 +1,7 @@
 """What has to hold on a GPU as well. Nothing here runs without one."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -42,10 +43,12 @@ def test_null_text_inversion_in_half_precision_loses_no_numbers() -> None:
 def test_a_recipe_trains_there_and_goes_on_here(tmp_path: Path) -> None:
     there = Recipe(pictures=128, seconds=dict.fromkeys(STAGES, 1.0), device="cuda")
     run(there, tmp_path / "model", work=tmp_path / "work")
-    assert read_stamp(tmp_path / "model")["recipe"]["device"] == "cuda"
+    stamped: Any = read_stamp(tmp_path / "model")
+    assert stamped["recipe"]["device"] == "cuda"
     for device in ("cuda", "cpu"):
         pictures = nulltext.generate(load(tmp_path / "model", device=device), ["a photo of a red ball"], steps=2)
         assert pictures.isfinite().all()
     here = Recipe(pictures=128, seconds=dict.fromkeys(STAGES, 1.5))
     run(here, tmp_path / "further", work=tmp_path / "work")
-    assert read_stamp(tmp_path / "further")["recipe"]["device"] == "cpu"
+    further: Any = read_stamp(tmp_path / "further")
+    assert further["recipe"]["device"] == "cpu"

@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,13 +22,13 @@ GREEN, GREEN_IN_SRGB = (128, 200, 128), (104, 204, 121)
 """A colour in Display P3 with a gamma of 2.2, and the same in sRGB."""
 
 
-def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+def encode(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def plain(mode: str = "RGB", value: object = GREEN) -> Image.Image:
+def plain(mode: str = "RGB", value: Any = GREEN) -> Image.Image:
     return Image.new(mode, (24, 20), value)
 
 
@@ -109,10 +110,12 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 def lab() -> Image.Image:
     cms = ImageCms
-    return cms.profileToProfile(plain(), cms.createProfile("sRGB"), cms.createProfile("LAB"), outputMode="LAB")
+    made = cms.profileToProfile(plain(), cms.createProfile("sRGB"), cms.createProfile("LAB"), outputMode="LAB")
+    assert made is not None
+    return made
 
 
-def grey16(value: int, kind: str, **options: object) -> bytes:
+def grey16(value: int, kind: str, **options: Any) -> bytes:
     return encode(Image.fromarray(np.full((20, 24), value, dtype=np.uint16)), kind, **options)
 
 
@@ -127,7 +130,7 @@ def animation(kind: str) -> bytes:
     return encode(plain(), kind, save_all=True, append_images=[plain(value=(0, 0, 255))], lossless=True)
 
 
-def heic(**options: object) -> bytes:
+def heic(**options: Any) -> bytes:
     pytest.importorskip("pillow_heif")
     return encode(plain(), "HEIF", quality=-1, **options)
 

@@ -254,8 +254,10 @@ def test_of_many_that_write_one_new_name_one_does(tmp_path, links):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     racing = [subprocess.Popen([*command, name, links], **pipes, env=os.environ | PATHS) for name in "abcd"]
     for one in racing:
+        assert one.stdout is not None
         assert one.stdout.readline() == "ready\n"
     for one in racing:
+        assert one.stdin is not None
         one.stdin.write("\n")
         one.stdin.flush()
     won = {name: one.communicate()[0].split() for name, one in zip("abcd", racing, strict=True)}
@@ -283,15 +285,14 @@ with writing(Path(sys.argv[1]), overwrite=True) as file:
 @pytest.fixture
 def slow(tmp_path):
     """A process that is in the middle of writing a.bin, and its temporary file, made to look old."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SLOW, tmp_path / "a.bin"], stdout=subprocess.PIPE, text=True, env=os.environ | PATHS
-    )
-    assert process.stdout.readline() == "writing\n"
-    (part,) = tmp_path.iterdir()
-    age(part)
-    yield process, part
-    process.kill()
-    process.wait()
+    command = [sys.executable, "-c", SLOW, tmp_path / "a.bin"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | PATHS) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        (part,) = tmp_path.iterdir()
+        age(part)
+        yield process, part
+        process.kill()
 
 
 def age(path):

@@ -2,7 +2,7 @@ import hashlib
 import inspect
 import io
 import warnings
-from types import SimpleNamespace
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -12,7 +12,16 @@ from PIL import Image
 from nulltext.errors import ImageDecodeError, ImageNotFoundError, SettingError
 from nulltext.pictures import Frame, open_image, to_image, to_picture, to_pixels
 
-SIZES = SimpleNamespace(scale=8, default_size=(64, 64))
+
+@dataclass(frozen=True)
+class Fit:
+    """What is asked of a model."""
+
+    scale: int = 8
+    default_size: tuple[int, int] = (64, 64)
+
+
+SIZES = Fit()
 
 
 def encode(image, kind="PNG", **options):

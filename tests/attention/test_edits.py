@@ -1,5 +1,7 @@
 """Replace, Refine and Reweight against the paper's formulas and the published method, written out plainly."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -178,7 +180,7 @@ def test_padding_behind_a_shorter_caption_follows_padding(model: Model, source: 
     torch.testing.assert_close(after[..., own:], before[1][..., own:])
 
 
-def when(model: Model, captions: list[str], share=1.0, words=None, steps: int = 10) -> WordSteps:
+def when(model: Model, captions: list[str], share: Any = 1.0, words=None, steps: int = 10) -> WordSteps:
     tokens = [model.tokenize(caption) for caption in captions]
     return WordSteps.of(tokens, [{"": share, **(words or {})}] * len(tokens), steps=steps, length=LENGTH)
 

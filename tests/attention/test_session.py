@@ -1,6 +1,7 @@
 """A session changes what it should, and leaves the model as it found it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -74,7 +75,7 @@ def test_only_wanted_sites_lose_the_fused_kernel(model: Model, monkeypatch: pyte
     fused: list[int] = []
     kernel = torch.nn.functional.scaled_dot_product_attention
 
-    def counting(query: torch.Tensor, *rest: object, **named: object) -> torch.Tensor:
+    def counting(query: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
         fused.append(len(query))
         return kernel(query, *rest, **named)
 

@@ -1,6 +1,8 @@
 """Cases of scenes, and of a folder of pictures."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +47,8 @@ def test_the_mask_is_where_the_truth_differs(of_scenes):
 def test_blends_name_words_of_the_captions_and_judges_are_asked_for_what_changes(of_scenes):
     for case in of_scenes:
         assert (case.blend is not None) == (case.kind in LOCAL)
-        for words, caption in zip(case.blend or (), (case.source, case.target), strict=False):
+        blend: Any = case.blend or ()
+        for words, caption in zip(blend, (case.source, case.target), strict=False):
             assert words
             assert all(word in caption.split() for word in words)
         ((head, word),) = case.words.items()
@@ -144,6 +147,7 @@ def test_jsonl_says_the_same_as_csv(pets, folder_cases):
 def test_accents_composed_or_not(pets, folder_cases):
     write(pets, f"file,source,target\ngro\u0308ße.png,{CAT},{DOG}\n")
     (case,) = folder_cases(pets)
+    assert isinstance(case.picture, Path)
     assert case.picture.is_file()
     assert case.name == "größe"
 

@@ -75,8 +75,12 @@ def test_memory_is_the_most_there_was_during_the_work(model):
     _, nothing = measured(model, lambda: None)
     _, much = measured(model, lambda: torch.ones(256 * megabyte, dtype=torch.uint8).sum())
     _, after = measured(model, lambda: None)
-    assert much.peak_bytes - nothing.peak_bytes > 200 * megabyte
-    assert much.peak_bytes - after.peak_bytes > 200 * megabyte, "what an earlier piece of work took is forgotten"
+    before, most, later = (cost.peak_bytes for cost in (nothing, much, after))
+    assert isinstance(before, int)
+    assert isinstance(most, int)
+    assert isinstance(later, int)
+    assert most - before > 200 * megabyte
+    assert most - later > 200 * megabyte, "what an earlier piece of work took is forgotten"
 
 
 def test_memory_is_missing_where_the_system_keeps_no_such_figure(model, monkeypatch, tmp_path):
@@ -93,4 +97,7 @@ def test_memory_on_a_gpu_is_what_torch_allocated_there(folder):
     model = load(folder("epsilon"), device="cuda")
     _, nothing = measured(model, lambda: None)
     _, much = measured(model, lambda: torch.ones(2**28, dtype=torch.uint8, device="cuda").sum().item())
-    assert much.peak_bytes - nothing.peak_bytes >= 2**28
+    before, most = nothing.peak_bytes, much.peak_bytes
+    assert isinstance(before, int)
+    assert isinstance(most, int)
+    assert most - before >= 2**28

@@ -5,6 +5,7 @@ import math
 import multiprocessing
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 import torch

@@ -1,10 +1,11 @@
 """What cannot be measured is a row that says why, and nothing of the others is lost."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from nulltext.bench.run import run
 from nulltext.errors import Cancelled, CaseError, DivergedError, EmptyMaskError, OutputWriteError
 from nulltext.inversion.invert import Inverter
 from nulltext.metrics import psnr
+from nulltext.progress import silent
 
 KNOWN = {"kind": "", "changed": None, "blend": None, "truth": None, "words": {}, "seed": 0}
 
@@ -52,7 +54,7 @@ class Breaking(Inverter):
 class Choosy:
     """An editor that fails on captions of pigs, alone or beside others."""
 
-    def __call__(self, model, inversion, captions):
+    def __call__(self, model, inversion, captions, on_progress=silent):
         if any("pig" in caption for caption in captions):
             raise EmptyMaskError("nothing of a pig is here.")
         return CaptionSwap(guidance=2.0)(model, inversion, captions)
@@ -68,15 +70,15 @@ def broken_measure(outcome: Outcome, *, error: type[BaseException]) -> float:
     return 1.0
 
 
-def swap(inverter: object) -> Candidate:
+def swap(inverter: Any) -> Candidate:
     return Candidate(name="swap", inverter=always(inverter), editor=always(CaptionSwap(guidance=2.0)))
 
 
 GOOD = swap(DDIM(steps=1))
-Row = Mapping[str, object]
+Row = Mapping[str, Any]
 
 
-def told(rows: list[Row]) -> dict[tuple[object, object], object]:
+def told(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
     return {(row["case"], row["method"]): row["reason"] for row in rows if row["status"] == "failed"}
 
 

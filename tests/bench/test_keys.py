@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from nulltext import DDIM, CaptionSwap
 from nulltext.bench import keys
 from nulltext.bench.candidate import Candidate, always
 from nulltext.bench.case import IN_KEY, Case
+from nulltext.bench.kept import Row
 from nulltext.bench.keys import digest
 from nulltext.bench.measures import measures_of
 from nulltext.bench.run import planned, run
@@ -46,7 +48,7 @@ class Setup:
     candidate: Candidate
     measures: dict[str, Callable[..., float]]
 
-    def run(self, folder: Path) -> dict[str, object]:
+    def run(self, folder: Path) -> Row:
         (row,) = run(self.model, [self.case], [self.candidate], self.measures, folder, samples=0)
         return row
 
@@ -63,7 +65,7 @@ def plain(color: tuple[int, ...] | int, mode: str = "RGB") -> Image.Image:
 @pytest.fixture(scope="module")
 def networks(tokenizer_builder) -> dict[str, Callable[[], object]]:
     """What figures may ask, each made in a moment, with weights that a seed chooses."""
-    tower = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    tower: dict[str, Any] = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
     tokenizer = tokenizer_builder()
     clip = CLIPConfig(
         text_config={**tower, "vocab_size": len(tokenizer)},
@@ -168,7 +170,8 @@ def changed_measure(measure: Callable[..., float], setup: Setup, *_: object) -> 
 
 
 def changed_model(setup: Setup, *_: object) -> None:
-    setup.model = replace(setup.model, identity=ModelIdentity(setup.model.identity.id, "sha256:other"))
+    model: Any = setup.model
+    setup.model = replace(model, identity=ModelIdentity(setup.model.identity.id, "sha256:other"))
 
 
 def patched(name: str, value: object, _setup: Setup, _kept: Path, _networks, monkeypatch) -> None:
@@ -293,7 +296,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.fixture(scope="module")
-def two_rows(model, tmp_path_factory) -> tuple[Callable[[], list[dict[str, object]]], Path]:
+def two_rows(model, tmp_path_factory) -> tuple[Callable[[], list[Row]], Path]:
     """A run of two photographs, with pictures to look at, and its folder."""
     folder = tmp_path_factory.mktemp("two")
     swap = Candidate(name="swap", inverter=always(DDIM(steps=1)), editor=always(CaptionSwap(guidance=2.0)))

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -44,7 +45,7 @@ def test_the_transcription_ends_where_null_text_inversion_does(scenes):
 
 def test_the_transcription_leaves_the_model_alone_and_works_as_published(model):
     before = dict(model.unet.attn_processors)
-    plain = unoptimised(model.denoiser)
+    plain: Any = unoptimised(model.denoiser)
     assert all(weight.requires_grad for weight in plain.parameters())
     assert not any(weight.requires_grad for weight in model.unet.parameters())
     assert {type(processor).__name__ for processor in plain.attn_processors.values()} == {"AttnProcessor"}

@@ -1,5 +1,7 @@
 """The adapter against the pipeline it was loaded from."""
 
+from typing import Any
+
 import diffusers
 import pytest
 import torch
@@ -59,7 +61,7 @@ def test_codes_alike(any_model, pipeline):
 def test_reads_any_scheduler_as_ddim_does(scheduler, pipeline_builder):
     theirs = getattr(diffusers, scheduler)(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     pipeline = pipeline_builder(scheduler=theirs)
-    expected = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config)
+    expected: Any = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config)
     expected.set_timesteps(10)
     model = StableDiffusion.from_pipeline(
         pipeline, ModelIdentity("tiny", "sha256:0"), device=torch.device("cpu"), dtype=torch.float32

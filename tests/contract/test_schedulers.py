@@ -10,6 +10,7 @@ for.
 """
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -33,7 +34,8 @@ def test_walks_like_diffusers(prediction, offset, to_one, spacing, steps):
         "timestep_spacing": spacing,
     }
     ours = Schedule.from_config(config, steps)
-    forwards, backwards = DDIMScheduler(**config), DDIMInverseScheduler(**config)
+    forwards: Any = DDIMScheduler(**config)
+    backwards: Any = DDIMInverseScheduler(**config)
     forwards.set_timesteps(steps)
     backwards.set_timesteps(steps)
     generator = torch.Generator().manual_seed(steps)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import torch
 
 from nulltext.diffusion.guidance import Guided, guide
@@ -24,7 +26,7 @@ def test_the_equation():
 
 
 def test_one_pass_for_both_halves_and_each_caption_its_own():
-    echo = Echo()
+    echo: Any = Echo()
     cond = torch.tensor([1.0, 2.0])[:, None, None].expand(2, 3, 4)
     out = Guided(echo, cond, 2.0).predict(torch.zeros(2, 1, 2, 2), 5, torch.zeros(1, 3, 4))
     assert echo.asked == [4]
@@ -32,6 +34,6 @@ def test_one_pass_for_both_halves_and_each_caption_its_own():
 
 
 def test_at_weight_one_the_null_half_is_not_computed():
-    echo = Echo()
+    echo: Any = Echo()
     Guided(echo, torch.ones(2, 3, 4), 1.0).predict(torch.zeros(2, 1, 2, 2), 5, torch.zeros(1, 3, 4))
     assert echo.asked == [2]

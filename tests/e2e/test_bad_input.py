@@ -384,7 +384,7 @@ def refused(here, capsys):
             command.invoke(it)
         assert caught.value.exit_code == 2
         assert list(here.iterdir()) == []
-        return f"{capsys.readouterr().err} {getattr(caught.value, 'param', None) and caught.value.param.opts}"
+        return f"{capsys.readouterr().err} {getattr(getattr(caught.value, 'param', None), 'opts', None)}"
 
     return call
 

@@ -4,7 +4,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 import typer
@@ -46,7 +46,7 @@ GIVEN = {
 """What else a command asks for: no such files, so that whoever looks at them first says something else."""
 
 
-def outputs(command: object = None, name: str = "") -> Iterator[tuple[str, str]]:
+def outputs(command: Any = None, name: str = "") -> Iterator[tuple[str, str]]:
     """Every option, and argument, of every command that takes a path and is no input."""
     command = command or typer.main.get_command(app)
     for sub, of_it in getattr(command, "commands", {}).items():

@@ -86,7 +86,7 @@ def test_ctrl_c_leaves_nothing_behind(here, photo, tiny, program, environment):
     os.close(terminal)
     assert process.wait(timeout=60) == 130, shown
     assert shown.decode().strip().endswith("Stopped. Nothing half-written was left behind.")
-    assert process.stdout.read() == b""
+    assert process.communicate()[0] == b""
     assert list(here.iterdir()) == []
 
 
@@ -120,9 +120,11 @@ def test_a_signal_in_the_middle_of_a_write_leaves_what_was_there(number, before,
         process = subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE, text=True, env=environment)
     finally:
         signal.signal(signal.SIGINT, inherited)
-    assert process.stdout.readline() == "writing\n"
-    process.send_signal(number)
-    assert process.wait(timeout=60) == SIGNALS[number]
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        process.send_signal(number)
+        assert process.wait(timeout=60) == SIGNALS[number]
     assert {path.name: path.read_bytes() for path in here.iterdir()} == ({} if before is None else {"a.bin": before})
 
 

@@ -5,6 +5,7 @@ import math
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -181,7 +182,8 @@ COMMANDS: dict[str, list[str]] = {
 
 @pytest.mark.parametrize(("study", "given"), [*COMMANDS.items(), ("pie", ["--data", "x"]), ("ablation", [])])
 def test_the_command_in_a_report_is_the_command_that_was_run(study, given):
-    bench = typer.main.get_command(app).commands["bench"]
+    whole: Any = typer.main.get_command(app)
+    bench = whole.commands["bench"]
 
     def context(arguments: list[str]) -> typer.Context:
         parents = bench.context_class(bench, info_name="bench", parent=bench.context_class(bench, info_name="nulltext"))

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ def test_train_writes_a_measured_checkpoint_and_does_not_overwrite_it(run, run_j
     figures = run_json("train", "scenes", *TINY)  # where that is a folder, not the embedded model
     assert figures["pictures"] == figures["generated"] == 1
     assert figures["vae_psnr_scenes"] < 20, "measured the embedded model"
-    stamped = read_stamp(here / "scenes")
+    stamped: Any = read_stamp(here / "scenes")
     assert stamped["scores"] == figures
     assert stamped["recipe"]["pictures"] == 128
     assert {path.name for path in here.iterdir()} == {"scenes", "work"}

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 
 import httpx
@@ -25,8 +26,6 @@ import nulltext
 from nulltext.scenes.captions import caption
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, Scene, Thing, sample_scene
-
-pytestmark = pytest.mark.alone
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
@@ -149,6 +148,7 @@ def paint(page: Page) -> None:
     page.wait_for_timeout(1500)  # until the picture is drawn into it
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
+    assert box is not None
     middle, top, side = box["x"] + box["width"] / 2, box["y"], box["height"]
     page.mouse.move(middle - 0.3 * side, top + 0.3 * side)
     page.mouse.down()
@@ -163,6 +163,7 @@ def apart(one: Image.Image, other: Image.Image) -> np.ndarray:
     return np.abs(np.asarray(one, dtype=int) - np.asarray(other, dtype=int)).max(axis=(0, 2))
 
 
+@pytest.mark.alone
 @needs_browser
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 def test_a_whole_visit(server, browser, held_out, size, tmp_path):
@@ -202,6 +203,7 @@ def test_a_whole_visit(server, browser, held_out, size, tmp_path):
         expect(page.locator("#caption textarea")).to_have_value(said)
 
 
+@pytest.mark.alone
 @needs_browser
 def test_the_first_page_load(server, browser):
     start = time.monotonic()
@@ -262,6 +264,7 @@ def test_bad_files_get_a_sentence_each(server, browser, held_out, tmp_path):
         invert(page)
 
 
+@pytest.mark.alone
 @needs_browser
 def test_cancelling_is_at_once(server, browser, held_out):
     path, said = held_out
@@ -346,6 +349,7 @@ def test_a_program_of_ones_own(server, here, environment):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.alone
 def test_told_to_stop_it_ends_soon_and_cleanly_and_starts_again_with_what_it_had(tmp_path):
     folder, picture = tmp_path / "kept", BytesIO()
     nulltext.to_image(render([BALL]).pixels).save(picture, "PNG")
@@ -356,10 +360,10 @@ def test_told_to_stop_it_ends_soon_and_cleanly_and_starts_again_with_what_it_had
         assert response.status_code == 202, response.text
         return response.json()["job"]
 
-    def state(client: httpx.Client, job: str) -> dict[str, object]:
+    def state(client: httpx.Client, job: str) -> dict[str, Any]:
         return client.get(f"/api/jobs/{job}").json()
 
-    def until(client: httpx.Client, job: str, states: set[str]) -> dict[str, object]:
+    def until(client: httpx.Client, job: str, states: set[str]) -> dict[str, Any]:
         while (now := state(client, job))["state"] not in states:
             time.sleep(0.1)
         return now
@@ -378,14 +382,12 @@ def test_told_to_stop_it_ends_soon_and_cleanly_and_starts_again_with_what_it_had
     for path in files:
         if path.suffix == ".safetensors":
             nulltext.Inversion.load(path)
-    with serving(folder) as (url, _), httpx.Client(base_url=url, timeout=30) as client:
-        found = until(client, ask(client), {"done"})
-        assert found["result"]["seconds"] == 0
-
-
-def test_a_server_that_asks_for_a_password(tmp_path):
-    with serving(tmp_path / "kept", "--auth", "ada:lovelace") as (url, _):
+    # Started again, it asks for a password; who has it finds what was there.
+    with serving(folder, "--auth", "ada:lovelace") as (url, _):
         for path in ("/", "/api/models", "/api/docs"):
             assert httpx.get(url + path).status_code == 401
             assert httpx.get(url + path, auth=("ada", "byron")).status_code == 401
             assert httpx.get(url + path, auth=("ada", "lovelace")).status_code == 200
+        with httpx.Client(base_url=url, timeout=30, auth=("ada", "lovelace")) as client:
+            found = until(client, ask(client), {"done"})
+            assert found["result"]["seconds"] == 0

@@ -1,8 +1,19 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 from transformers import CLIPConfig, CLIPModel
 
+from nulltext.models.base import Model
 from nulltext.models.clip import Clip
+from nulltext.models.loading import load
+
+
+@pytest.fixture(scope="session")
+def any_model(request: pytest.FixtureRequest, folder: Callable[[str], Path]) -> Model:
+    """A tiny epsilon model: no editor looks at what is predicted. One test of each editor asks for both kinds."""
+    return load(folder(getattr(request, "param", "epsilon")), device="cpu")
 
 
 @pytest.fixture(scope="session")

@@ -121,7 +121,8 @@ def test_a_drawn_mask_is_intersected(model: Model, maps: Tensor, x: Tensor):
     words = blender(model, Blend("cat", "dog"), maps)
     both = blender(model, Blend("cat", "dog", mask=left), maps)
     drawn = blender(model, Blend(mask=left), maps)
-    words(STEPS - 1, x), both(STEPS - 1, x), drawn(STEPS - 1, x)
+    for one in (words, both, drawn):
+        one(STEPS - 1, x)
     assert torch.equal(both.masks, words.masks * drawn.masks)
     assert drawn.masks[..., :20].all()
     assert not drawn.masks[..., 20:].any()

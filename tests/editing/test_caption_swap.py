@@ -25,6 +25,7 @@ def test_one_caption(any_model, inversion, picture):
     assert not torch.allclose(edit.pixels, edit.source)
 
 
+@pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
 def test_the_old_caption_gives_the_reconstruction(any_model, inversion):
     edit = CaptionSwap()(any_model, inversion, CAPTION)
     torch.testing.assert_close(edit.pixels, edit.source, rtol=1e-4, atol=1e-4)
@@ -32,6 +33,7 @@ def test_the_old_caption_gives_the_reconstruction(any_model, inversion):
     torch.testing.assert_close(edit.source, reconstruct(any_model, inversion), rtol=0, atol=2e-4)
 
 
+@pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
 def test_several_in_one_batch_are_what_each_is_alone(any_model, inversion):
     captions = ["a blue ball on grass", "a dog on grass", "a cat"]
     together = CaptionSwap()(any_model, inversion, captions)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ def inversion(any_model, picture):
     return DDIM(steps=3)(any_model, open_image(picture, any_model, size=(48, 72)), "a red ball on grass")
 
 
+@pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
 def test_is_generation_of_the_photographs_size(any_model, inversion):
     edit = FromNoise(seed=7)(any_model, inversion, "a dog")
     assert edit.pixels.shape == (1, 3, 48, 72)
@@ -27,9 +30,8 @@ def test_several_in_one_batch_are_what_each_is_alone(any_model, inversion):
 
 
 def test_seed_and_guidance_matter(any_model, inversion):
-    first, seed, guidance = (
-        FromNoise(**settings)(any_model, inversion, "a dog").pixels for settings in ({}, {"seed": 1}, {"guidance": 1.0})
-    )
+    asked: list[dict[str, Any]] = [{}, {"seed": 1}, {"guidance": 1.0}]
+    first, seed, guidance = (FromNoise(**settings)(any_model, inversion, "a dog").pixels for settings in asked)
     assert not torch.allclose(first, seed)
     assert not torch.allclose(first, guidance)
 

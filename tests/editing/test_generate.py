@@ -42,6 +42,7 @@ def test_bad_input(model):
         generate(model, "a cat", size=(0, 8))
 
 
+@pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
 def test_a_generated_picture_is_edited_like_a_photograph(any_model, tmp_path):
     from nulltext import Inversion, PromptToPrompt, generate_inversion, reconstruct
 

@@ -1,5 +1,7 @@
 """A network whose numbers overflow makes an error of whatever draws with it, and never a picture."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -34,7 +36,7 @@ def inverted(model, photo):
 
 @pytest.fixture(scope="module")
 def overflowing(folder):
-    model = nulltext.load(folder("epsilon"), device="cpu", dtype="float16")
+    model: Any = nulltext.load(folder("epsilon"), device="cpu", dtype="float16")
     with torch.no_grad():
         model.unet.conv_out.weight.fill_(torch.finfo(torch.float16).max)
     return model

@@ -37,10 +37,11 @@ def processors(model: Model) -> list[object]:
     return [module.processor for module in attention_modules(model.denoiser).values()]
 
 
-LEFT = Image.fromarray(np.repeat(np.uint8([[255] * 48 + [0] * 48]), 80, axis=0))
+LEFT = Image.fromarray(np.repeat(np.array([[255] * 48 + [0] * 48], np.uint8), 80, axis=0))
 """A drawn mask of the picture's size, its left half white."""
 
 
+@pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
 @pytest.mark.parametrize(
     ("control", "count"),
     [
@@ -94,6 +95,7 @@ def test_either_attention_changes_the_plain_swap(any_model, inversion, settings)
     assert (edit.pixels - edit.source).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
 def test_several_in_one_batch_are_what_each_is_alone(any_model, inversion):
     captions = ["a dog on grass", "a red cat on grass", "a tiger on grass"]
     together = PromptToPrompt()(any_model, inversion, captions)
@@ -341,6 +343,7 @@ def test_sites_that_no_control_wants_keep_the_fused_kernel(
     assert +fused == +expected
 
 
+@pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
 def test_a_source_that_is_held_is_exact(any_model, photo):
     """Also where the inversion drifts: the source ends on the pivot, and edits follow it there."""
     drifting = DDIM(steps=5)(any_model, photo, CAPTION)
@@ -352,6 +355,7 @@ def test_a_source_that_is_held_is_exact(any_model, photo):
     assert not torch.allclose(held.pixels, let_go.pixels, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
 def test_what_is_kept_of_a_held_source_is_exact(any_model, photo):
     """A blend keeps the pivot itself."""
     drifting = DDIM(steps=5)(any_model, photo, CAPTION)

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ def test_clip_comes_to_see_the_caption(model, inversion, clip, editor, untouched
     told: list[Progress] = []
     edit = editor(model, inversion, TARGET, told.append)
     assert [(event.phase, event.step, event.total) for event in told] == [("optimise", i, 40) for i in range(1, 41)]
-    first, last = (sum(event.loss for event in part) / 5 for part in (told[:5], told[-5:]))
+    first, last = (sum(event.loss or 0.0 for event in part) / 5 for part in (told[:5], told[-5:]))
     assert last < 0.9 * first
     before, after = ((clip.images(pixels) @ clip.texts([TARGET]).T).item() for pixels in (edit.source, edit.pixels))
     assert after > before + 0.05
@@ -88,8 +89,9 @@ def test_no_clip_of_its_own(model, inversion):
     ["iterations", "views", "width", "scales", "composition", "screen", "structure", "sparsity", "learning_rate"],
 )
 def test_settings_out_of_range(name):
+    wrong: Any = {name: type(getattr(Text2LIVE, name) or 0)(-1)}
     with pytest.raises(SettingError, match=f"{name}=-1; expected"):
-        Text2LIVE(**{name: type(getattr(Text2LIVE, name) or 0)(-1)})
+        Text2LIVE(**wrong)
 
 
 def test_a_screen_without_the_caption():

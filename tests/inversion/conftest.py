@@ -2,9 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import pytest
 import torch
+
+from nulltext.models.base import Model
+from nulltext.models.loading import load
+
+
+@pytest.fixture(scope="session")
+def any_model(request: pytest.FixtureRequest, folder: Callable[[str], Path]) -> Model:
+    """A tiny epsilon model. What a method is held against by the papers' equations asks for both kinds."""
+    return load(folder(getattr(request, "param", "epsilon")), device="cpu")
 
 
 class Plain:

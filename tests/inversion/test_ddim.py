@@ -7,6 +7,7 @@ from nulltext.errors import CaptionTooLongError, DivergedError, EmptyCaptionErro
 CAPTION = "a red ball on grass"
 
 
+@pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
 def test_at_weight_one_leads_back(any_model, photo):
     inversion = DDIM(steps=20)(any_model, photo, CAPTION)
     assert inversion.nulls is None

@@ -23,6 +23,7 @@ def inversion(any_model, photo):
     return DirectInversion(steps=5)(any_model, photo, CAPTION)
 
 
+@pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
 def test_the_source_is_as_good_as_the_autoencoder_at_any_guidance(any_model, inversion, photo):
     exact = any_model.decode(inversion.pivot[-1:])
     assert inversion.scores.psnr == inversion.scores.vae_psnr

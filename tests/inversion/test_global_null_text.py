@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -25,6 +27,7 @@ def algorithm_2(plain, *, passes, w, rate):
     return torch.cat(pivot), null.detach()
 
 
+@pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
 @pytest.mark.parametrize("w", [7.5, 0.0])
 def test_follows_algorithm_2(any_model, photo, plain, w):
     expected_pivot, expected_null = algorithm_2(plain(any_model, photo.pixels, CAPTION, 4), passes=3, w=w, rate=0.01)
@@ -57,7 +60,7 @@ def test_the_record_and_the_file(model, photo, tmp_path):
     assert (inversion.method, inversion.guidance) == ("GlobalNullText", 7.5)
     assert inversion.settings == {"steps": 2, "inner_steps": 1, "guidance": 7.5, "learning_rate": 0.01}
     back = type(inversion).load(inversion.save(tmp_path / "a.safetensors"))
-    assert torch.equal(back.nulls, inversion.nulls)
+    torch.testing.assert_close(back.nulls, inversion.nulls, rtol=0, atol=0)
     assert psnr(reconstruct(model, back), photo.pixels) == pytest.approx(inversion.scores.psnr, abs=0.01)
 
 
@@ -73,11 +76,12 @@ def test_tells_its_progress(model, photo):
 
 
 def test_bad_captions_and_settings(model, photo):
-    for settings, named in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"inner_steps": 0}, "inner_steps=0"),
         ({"guidance": 1.0}, "DDIM"),
         ({"learning_rate": 0.0}, "learning_rate=0"),
-    ):
+    ]
+    for settings, named in wrong:
         with pytest.raises(SettingError, match=named):
             GlobalNullText(**settings)
     with pytest.raises(SettingError, match="steps=2000"):

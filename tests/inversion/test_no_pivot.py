@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -32,6 +33,7 @@ def without_pivot(plain, *, inner_steps, w, rates, seed):
     return plain.random_pivot(start), torch.cat(nulls)
 
 
+@pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
 def test_every_iteration_has_a_noise_of_its_own(any_model, photo, plain):
     pivot, nulls = without_pivot(
         plain(any_model, photo.pixels, CAPTION, 4),
@@ -47,9 +49,8 @@ def test_every_iteration_has_a_noise_of_its_own(any_model, photo, plain):
 
 
 def test_starts_where_a_random_pivot_of_that_seed_does(model, photo):
-    without, around = (
-        method(steps=2, inner_steps=1, seed=8)(model, photo, CAPTION) for method in (NoPivot, RandomPivot)
-    )
+    made: Any = (method(steps=2, inner_steps=1, seed=8)(model, photo, CAPTION) for method in (NoPivot, RandomPivot))
+    without, around = made
     assert torch.equal(without.pivot[0], around.pivot[0])
     assert not torch.allclose(without.nulls, around.nulls)
 
@@ -65,7 +66,8 @@ def test_takes_its_iterations_and_stops_early_if_told(model, photo, passes_with_
 
 
 def test_the_seed_decides(model, photo):
-    first, again, other = (NoPivot(steps=2, inner_steps=2, seed=seed)(model, photo, CAPTION) for seed in (3, 3, 4))
+    made: Any = (NoPivot(steps=2, inner_steps=2, seed=seed)(model, photo, CAPTION) for seed in (3, 3, 4))
+    first, again, other = made
     assert torch.equal(first.pivot, again.pivot)
     assert torch.equal(first.nulls, again.nulls)
     assert not torch.allclose(first.nulls, other.nulls)
@@ -95,11 +97,12 @@ def test_numbers_that_diverge_are_an_error(model, photo):
 
 
 def test_bad_captions_and_settings(model, photo):
-    for settings, named in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"inner_steps": 0}, "inner_steps=0"),
         ({"guidance": 1.0}, "DDIM"),
         ({"steps": 101}, "steps=101"),
-    ):
+    ]
+    for settings, named in wrong:
         with pytest.raises(SettingError, match=named):
             NoPivot(**settings)
     with pytest.raises(CaptionError):

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch.nn.functional import mse_loss
@@ -8,6 +10,7 @@ from nulltext.errors import SettingError
 CAPTION = "a red ball on grass"
 
 
+@pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
 def test_all_timesteps_are_optimised_at_once_each_from_the_pivot(any_model, photo, plain):
     """Against each timestep written out by itself; nothing closes the loop."""
     w, n, steps = 3.0, 3, 5
@@ -34,7 +37,7 @@ def test_one_batch_serves_all_timesteps(model, photo, passes_with_gradient):
 def test_the_loop_is_closed_from_where_the_batch_ended(model, photo, passes_with_gradient):
     """The closing pass starts each step at that step's own embedding."""
     with passes_with_gradient(model) as batches:
-        closed = OpenLoop(steps=4, inner_steps=2, closing_steps=1, guidance=3.0)(model, photo, CAPTION)
+        closed: Any = OpenLoop(steps=4, inner_steps=2, closing_steps=1, guidance=3.0)(model, photo, CAPTION)
     assert batches == [4, 4, 1, 1, 1, 1]
     opened = OpenLoop(steps=4, inner_steps=2, closing_steps=0, guidance=3.0)(model, photo, CAPTION)
     moved = (closed.nulls - opened.nulls).abs().amax((1, 2))
@@ -43,10 +46,11 @@ def test_the_loop_is_closed_from_where_the_batch_ended(model, photo, passes_with
 
 
 def test_bad_settings():
-    for settings, named in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"inner_steps": 0}, "inner_steps=0"),
         ({"closing_steps": -1}, "-1"),
         ({"guidance": 1.0}, "DDIM"),
-    ):
+    ]
+    for settings, named in wrong:
         with pytest.raises(SettingError, match=named):
             OpenLoop(**settings)

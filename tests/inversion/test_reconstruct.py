@@ -15,6 +15,7 @@ def nulled(any_model, photo):
     return NullText(steps=4, inner_steps=3)(any_model, photo, CAPTION)
 
 
+@pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
 def test_gives_what_the_inversion_promised(any_model, nulled, photo):
     assert psnr(reconstruct(any_model, nulled), photo.pixels) == pytest.approx(nulled.scores.psnr, abs=0.01)
 

@@ -93,5 +93,5 @@ def test_agrees_with_transformers(clip):
         assert clip_text_similarity(a, captions[i], clip=clip) == pytest.approx(cosine, abs=1e-5)
     assert clip_image_similarity(a, b, clip=clip) == pytest.approx((seen[0] @ seen[1]).item(), abs=1e-5)
     direction = functional.cosine_similarity(seen[1] - seen[0], said[1] - said[0], dim=0).item()
-    assert clip_directional_similarity(a, b, *captions, clip=clip) == pytest.approx(direction, abs=1e-4)
+    assert clip_directional_similarity(a, b, captions[0], captions[1], clip=clip) == pytest.approx(direction, abs=1e-4)
     assert isinstance(clip_directional_similarity(a, b, captions[0], captions[0], clip=clip), Missing)

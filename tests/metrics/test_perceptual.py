@@ -38,7 +38,8 @@ def test_missing_without_weights_and_nothing_is_fetched(pair, hub):
 
 
 def test_an_empty_mask_is_missing(pair, hub):
-    answer = lpips(*pair, torch.zeros(64, 64, dtype=torch.bool))
+    a, b = pair
+    answer = lpips(a, b, torch.zeros(64, 64, dtype=torch.bool))
     assert isinstance(answer, Missing)
     assert "mask" in answer.reason
 

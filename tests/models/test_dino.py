@@ -37,23 +37,29 @@ def pixels():
     return torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
+def loaded(folder) -> Dino:
+    made = Dino.load(folder)
+    assert isinstance(made, Dino)
+    return made
+
+
 @pytest.mark.parametrize(
     ("size", "patches"),
     [((32, 32), 28 * 28), ((512, 512), 28 * 28), ((48, 32), 42 * 28), ((32, 48), 28 * 42), ((300, 100), 60 * 20)],
     ids=str,
 )
 def test_the_shorter_side_is_224_and_the_longer_at_most_480(folder, size, patches):
-    keys = Dino.load(folder).keys(torch.zeros(1, 3, *size))
+    keys = loaded(folder).keys(torch.zeros(1, 3, *size))
     assert keys.shape == (1, 1 + patches, 24)
 
 
 def test_a_picture_does_not_depend_on_its_batch(folder, pixels):
-    dino = Dino.load(folder)
+    dino = loaded(folder)
     torch.testing.assert_close(dino.keys(pixels)[1:], dino.keys(pixels[1:]), rtol=0, atol=1e-5)
 
 
 def test_leaves_no_hook_behind(folder, pixels):
-    dino = Dino.load(folder)
+    dino = loaded(folder)
     dino.keys(pixels)
     assert not any(layer._forward_hooks for layer in dino.model.modules())
 
@@ -75,9 +81,9 @@ def test_weights_named_as_on_the_hub(vit, folder, pixels):
         for now, then in earlier.items():
             name = re.sub(now, then, name)  # noqa: PLW2901  one renaming after another
         renamed[name] = weight
-    expected = Dino.load(folder).keys(pixels)
+    expected = loaded(folder).keys(pixels)
     safetensors.save_file(renamed, file, metadata={"format": "pt"})
-    assert torch.equal(Dino.load(folder).keys(pixels), expected)
+    assert torch.equal(loaded(folder).keys(pixels), expected)
 
 
 @pytest.mark.parametrize("name", [VIT_B_8, "no-such-folder"])

@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import pytest
@@ -85,8 +86,8 @@ def test_weights_in_half_precision_only(folder, copy, parts):
     for part in parts:
         (path,) = (copy / part).glob("*.safetensors")
         path.rename(path.with_name(path.name.replace(".safetensors", ".fp16.safetensors")))
-    model = nulltext.load(copy, device="cpu")
-    original = nulltext.load(folder("epsilon"), device="cpu")
+    model: Any = nulltext.load(copy, device="cpu")
+    original: Any = nulltext.load(folder("epsilon"), device="cpu")
     for name, weight in original.unet.state_dict().items():
         assert torch.equal(weight, model.unet.state_dict()[name])
     assert not model.identity.same_weights(original.identity)
@@ -101,7 +102,7 @@ def test_weights_in_half_precision_only(folder, copy, parts):
 
 def test_float32_on_the_cpu_even_from_half_precision_files(pipeline_builder, tmp_path):
     pipeline_builder().to(torch.float16).save_pretrained(tmp_path)
-    model = nulltext.load(tmp_path, device="cpu")
+    model: Any = nulltext.load(tmp_path, device="cpu")
     assert load_file(tmp_path / "unet/diffusion_pytorch_model.safetensors")["conv_in.bias"].dtype == torch.float16
     assert model.dtype == torch.float32
     for part in (model.unet, model.vae, model.text_encoder):
@@ -110,7 +111,7 @@ def test_float32_on_the_cpu_even_from_half_precision_files(pipeline_builder, tmp
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, "bf16", "float16"])
 def test_any_precision_for_the_denoiser(folder, dtype):
-    model = nulltext.load(folder("epsilon"), device="cpu", dtype=dtype)
+    model: Any = nulltext.load(folder("epsilon"), device="cpu", dtype=dtype)
     assert {weight.dtype for weight in model.unet.parameters()} == {model.dtype}
     assert {weight.dtype for weight in model.vae.parameters()} == {torch.float32}
 

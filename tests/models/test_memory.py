@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -48,7 +50,8 @@ def test_a_layout_is_measured_once():
 def test_the_layout_changes_nothing(folder, model, layout):
     import dataclasses
 
-    other = dataclasses.replace(nulltext.load(folder("epsilon"), device="cpu"), layout=layout)
+    loaded: Any = nulltext.load(folder("epsilon"), device="cpu")
+    other = dataclasses.replace(loaded, layout=layout)
     other.unet.to(memory_format=layout)
     x, text = torch.randn(2, 4, 8, 8), model.embed(["a red ball", "a cat"])
     with torch.no_grad():

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 import torch
@@ -184,7 +185,8 @@ def test_an_edit_says_what_was_in_force(model, photo):
 def test_what_is_in_force_is_what_is_drawn(model, photo):
     inversion = nulltext.DDIM(steps=5)(model, photo, "a cat on grass")
     blend = nulltext.Blend("cat")
-    for said in ({"cross_attention": 0.2}, {"self_attention": 1.0}, {"threshold": 0.9}):
+    recommended: list[dict[str, Any]] = [{"cross_attention": 0.2}, {"self_attention": 1.0}, {"threshold": 0.9}]
+    for said in recommended:
         used = replace(model, recommended=Recommended(**said))
         by_model = nulltext.PromptToPrompt(blend=blend)(used, inversion, "a dog on grass").pixels
         given = {"cross_attention": 0.8, "self_attention": 0.4, "threshold": 0.3, **said}

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Any
 
 import pytest
 import torch
@@ -216,7 +217,7 @@ def test_a_file_that_says_what_it_is_is_believed(weights, quiet_config, tmp_path
     for kind in (".safetensors",) if metadata else (".safetensors", ".ckpt"):  # the latter holds no text
         path = tmp_path / f"a{kind}"
         write(weights | {mark: MARKS[mark] for mark in marks}, path, metadata)
-        model = nulltext.load(path, config=quiet_config, device="cpu")
+        model: Any = nulltext.load(path, config=quiet_config, device="cpu")
         config = model.scheduler_config
         assert (config["prediction_type"], config["rescale_betas_zero_snr"], config["timestep_spacing"]) == expected
         last = model.schedule(10)[0]

@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import types
+from typing import Any
 
 import pytest
 import torch
@@ -52,7 +53,7 @@ class AsDict(dict):
 
 
 def dictionary(made):
-    module = sys.modules["trainer_of_old"]
+    module: Any = sys.modules["trainer_of_old"]
     module.ModelCheckpoint = AsDict
     return {"hyper_parameters": AsDict(rate=1e-4)}
 
@@ -147,6 +148,7 @@ def test_what_cannot_be_left_aside_is_refused_for_what_it_is(tmp_path, name):
         open_tensors(path)
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # nobody waits for what they start, nor closes what they open
 def test_the_spellings_would_run_if_they_were_unpickled(tmp_path):
     """Else the test above would show nothing."""
     ran = set()

@@ -162,11 +162,15 @@ def whole_numbers(source, place):
     save_file({**weights, "conv_in.bias": weights["conv_in.bias"].long()}, path)
 
 
+def number(part, **numbers):
+    return lambda source, place: numbered(source, place, part, **numbers)
+
+
 FOLDERS = {
     "a pipe among its weights": (piped, r"diffusion_pytorch_model\.safetensors is no file"),
-    "a size that there is none of": (lambda *of: numbered(*of, "unet", sample_size=10**9), r"sample_size=10+; exp"),
-    "layers for hours": (lambda *of: numbered(*of, "unet", layers_per_block=10**6), r"layers_per_block=10+; expected"),
-    "times for hours": (lambda *of: numbered(*of, "scheduler", num_train_timesteps=10**9), r"timesteps=10+; expected"),
+    "a size that there is none of": (number("unet", sample_size=10**9), r"sample_size=10+; exp"),
+    "layers for hours": (number("unet", layers_per_block=10**6), r"layers_per_block=10+; expected"),
+    "times for hours": (number("scheduler", num_train_timesteps=10**9), r"timesteps=10+; expected"),
     "weights of whole numbers": (whole_numbers, r"1 weights of whole numbers \(conv_in\.bias\)"),
     "empty": (lambda *_: None, r"no model_index\.json.*Check the path"),
     "UNet": (lambda source, place: copied(source / "unet", place, "config.json"), r"part alone, UNet2DC.*as unet/"),

@@ -65,6 +65,7 @@ def test_ctrl_c_is_not_for_the_workers_and_leaves_nothing_half_written(tmp_path:
     def interrupt(event: Progress) -> None:
         if event.step:
             (worker,) = multiprocessing.active_children()
+            assert worker.pid is not None
             os.kill(worker.pid, signal.SIGINT)  # as a terminal does: to all that were started there
             worker.join(1)
             assert worker.is_alive()

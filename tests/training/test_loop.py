@@ -1,5 +1,6 @@
 """The training loop: budget, schedule, average, and going on from a checkpoint."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -23,7 +24,7 @@ def _run(folder: Path, seconds: float, on_progress: OnProgress = silent, begun: 
     return Run(folder=folder, seconds=seconds, device=torch.device("cpu"), begun=begun, on_progress=on_progress)
 
 
-def _loss(seen: list[int]) -> "object":
+def _loss(seen: list[int]) -> Callable[[nn.Linear, int], Tensor]:
     def loss(module: nn.Linear, step: int) -> Tensor:
         seen.append(step)
         x = torch.randn(64, 2, generator=torch.Generator().manual_seed(step))
@@ -57,7 +58,7 @@ def test_a_spent_budget_only_gives_back_the_average(tmp_path: Path) -> None:
 
 def test_frozen_parameters_stay(tmp_path: Path) -> None:
     module = nn.Linear(2, 1)
-    module.bias.requires_grad_(requires_grad=False)
+    module.bias.requires_grad_(False)
     before = module.bias.clone()
     fit(_run(tmp_path, 0.2), "toy", module, _loss([]), lr=0.05)
     assert torch.equal(module.bias, before)

@@ -109,12 +109,13 @@ def blocks(app: Any) -> Any:
         app = getattr(app, "app", None) or app._app
     mounted = [getattr(route, "app", None) for route in app.routes]
     (page,) = [one for one in mounted if hasattr(one, "get_blocks")]
-    LocalContext.blocks.set(page.get_blocks())  # as when it is asked for something
-    return page.get_blocks()
+    made: Any = page
+    LocalContext.blocks.set(made.get_blocks())  # as when it is asked for something
+    return made.get_blocks()
 
 
 @pytest.fixture(scope="module")
-def new_client(app: object) -> Iterator[Callable[[], TestClient]]:
+def new_client(app: Any) -> Iterator[Callable[[], TestClient]]:
     """Another browser; a failure of the server is an answer of status 500."""
     with TestClient(app, raise_server_exceptions=False):  # begins and ends the app
         yield lambda: TestClient(app, raise_server_exceptions=False)

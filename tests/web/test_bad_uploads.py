@@ -276,7 +276,7 @@ def test_an_inversion_of_more_steps_than_are_allowed(refuse, workshop, limits, s
         **{
             **{name: getattr(one, name) for name in one.__dataclass_fields__},
             "schedule": model.schedule(steps),
-            "settings": one.settings | {"steps": steps},
+            "settings": {**one.settings, "steps": steps},
             "pivot": one.pivot[:1].expand(steps + 1, -1, -1, -1).clone(),
         }
     )

@@ -9,6 +9,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageChops
@@ -89,7 +90,8 @@ def test_a_job_that_is_over_holds_nothing_that_it_was_given(jobs, end, state):
     work = Holding(end=end)
     job = jobs.submit("ann", holding(work, MB))
     assert work.begun.wait(SOON)
-    job.tell(Progress("sample", 1, 2, latents=object()))
+    held: Any = object()
+    job.tell(Progress("sample", 1, 2, latents=held))
     job.preview = Image.new("RGB", (512, 512))
     assert jobs.size[0] >= MB
     work.go.set()
@@ -200,7 +202,8 @@ def inverted_of(width, height, fitted):
     ],
 )
 def test_a_mask_is_kept_as_large_as_it_is_of_use(mask, photo, kept):
-    small = small_mask(Image.new("RGBA", mask, "white"), inverted_of(*photo, (128, 128)))
+    width, height = photo
+    small = small_mask(Image.new("RGBA", mask, "white"), inverted_of(width, height, (128, 128)))
     assert (small.size, small.mode, small.getextrema()) == (kept, "L", (255, 255))
 
 
@@ -257,7 +260,8 @@ def test_a_mask_becomes_grey_in_fewer_copies(encode, mode):
     data = encode(made, "PNG", exif=exif)
     expected, got = grey_mask(open_mask(header(data))), opening._grey(header(data))
     assert got.size == expected.size == (30, 40)
-    assert ImageChops.difference(got, expected).getextrema()[1] <= 2
+    apart: Any = ImageChops.difference(got, expected).getextrema()
+    assert apart[1] <= 2
 
 
 def test_a_mask_is_not_opened_for_who_has_no_place(client, sample, said, encode, monkeypatch, workshop):

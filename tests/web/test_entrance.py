@@ -1,5 +1,7 @@
 """Through which proxies a request has come, from where, and below which path."""
 
+from typing import Any
+
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
@@ -28,7 +30,8 @@ def enter(tmp_path):
 
     def call(peer="127.0.0.1", proxies=(), root=""):
         gate = Gate(Below(app), told=Told(tmp_path))
-        arrived = ProxyHeadersMiddleware(Arrived(gate, root), list(proxies))
+        rooted: Any = Arrived(gate, root)  # ASGI, in the words of two libraries
+        arrived: Any = ProxyHeadersMiddleware(rooted, list(proxies))
         return TestClient(Peer(arrived, proxies), client=(peer, 1), base_url="http://localhost", follow_redirects=False)
 
     return call

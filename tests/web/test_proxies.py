@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
@@ -45,7 +46,7 @@ def answers(port):
 
 
 @contextlib.contextmanager
-def serving(app, lifespan="on"):
+def serving(app, lifespan: Literal["on", "off"] = "on"):
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", proxy_headers=False, lifespan=lifespan))
     thread = threading.Thread(target=server.run)
@@ -79,6 +80,7 @@ def proxy(folder, *servers):
         f"daemon off; {user} pid {folder}/pid; error_log {folder}/error.log; events {{}}\n"
         f"http {{ access_log off; {temporary}\n{''.join(servers)} }}"
     )
+    assert NGINX is not None
     process = subprocess.Popen([NGINX, "-c", config, "-p", folder, "-e", folder / "error.log"])
     try:
         ports = [int(port) for server in servers for port in re.findall(r"listen 127.0.0.1:(\d+)", server)]
@@ -150,7 +152,8 @@ def test_a_visit(address, workshop, sample, said):
         page = client.get("")
         assert page.status_code == 200
         assert f"; Path={path.rstrip('/') or '/'};" in page.headers["set-cookie"]
-        config = json.loads(re.search(r"window.gradio_config = (\{.*?\});</script>", page.text)[1])
+        (written,) = re.findall(r"window.gradio_config = (\{.*?\});</script>", page.text)
+        config = json.loads(written)
         assert config["root"] in {f"http://photos.example.com{colon}{path.rstrip('/')}" for colon in ("", f":{port}")}
         answer = client.post(
             "api/inversions", files={"picture": ("a.png", sample)}, data={"caption": said, "steps": "3"}

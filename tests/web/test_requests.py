@@ -120,12 +120,15 @@ def test_the_editor(tokens):
     assert (editor(cross=0.2, self_share=0.3).cross_attention, editor(self_share=0.3).self_attention) == (0.2, 0.3)
     assert editor(weights={"cat": 2.0, "blue": 1}).reweight == {"cat": 2.0}
     blend = editor(places=("dog", "cat", "a")).blend
+    assert blend is not None
     assert (blend.source_words, blend.target_words, blend.mask) == (("dog", "a"), ("cat", "a"), None)
     with pytest.raises(WordNotFoundError, match="zebra"):
         editor(places=("dog", "zebra"))
     mask = Image.new("L", (8, 8), 255)
-    assert editor(mask=mask).blend.mask is mask
-    assert editor(mask=mask).blend.source_words == ()
+    masked = editor(mask=mask).blend
+    assert masked is not None
+    assert masked.mask is mask
+    assert masked.source_words == ()
 
 
 def test_each_edit_of_a_chain_has_settings_of_its_own(tokens):

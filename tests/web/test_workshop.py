@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ SOON = 60.0
 STEPS = 3
 
 
-def done(job):
+def done(job) -> Any:
     assert job.wait(SOON)
     assert job.state == "done", job.message
     return job.result
@@ -81,7 +82,7 @@ def test_invert_edit_and_look_inside(workshop, person, sample, asked, inverted, 
     assert levels(picture, expected) <= 2
     assert levels(picture, inverted.source) > 30
     assert levels(edited.source, inverted.reconstruction) <= 2
-    kept = Image.open(workshop.people.path(person, edited.numbers[0]))
+    kept = Image.open(workshop.people.path(person, edited.numbers[0])).copy()
     assert np.array_equal(np.asarray(kept), np.asarray(picture))
     assert edited.seconds > 0
 
@@ -241,7 +242,7 @@ def test_every_step_of_a_chain_keeps_its_own_mask(workshop, person, inverted, bl
     assert [name for _, name in one.masks] == ["mask.png"]
     assert [name for _, name in two.masks] == ["mask-1.png", "mask-2.png"]
     for (number, _), mask in zip(two.masks, (left, right), strict=True):
-        assert levels(Image.open(workshop.people.path(person, number)), mask) == 0
+        assert levels(Image.open(workshop.people.path(person, number)).copy(), mask) == 0
     edges = [(0, 0, 20, 128), (140, 0, 160, 128), (30, 118, 130, 128)]
     free, later = (30, 20, 70, 110), (90, 20, 130, 110)
     source = inverted.reconstruction
@@ -457,7 +458,7 @@ def test_files_keep_the_full_size_of_what_is_shown_small(workshop, person, encod
     edited = done(workshop.edit(person, inverted, EditRequest(caption=said)))
     shown = inverted.source, inverted.reconstruction, edited.source, edited.pictures[0]
     assert {picture.size for picture in shown} == {(1024, 819)}
-    assert Image.open(workshop.people.path(person, edited.numbers[0])).size == (1500, 1200)
+    assert Image.open(workshop.people.path(person, edited.numbers[0])).copy().size == (1500, 1200)
 
 
 def test_only_jobs_wait_for_a_model(tmp_path, person, folder, sample):
@@ -491,7 +492,9 @@ def test_a_preview_is_the_picture_so_far(embedded, person):
     tell(Progress("sample", 0, 3))
     assert job.preview is None
     tell(Progress("sample", 1, 3, latents=torch.zeros(2, 4, 16, 16)))
-    assert job.preview.size == (128, 128)
+    preview: Image.Image | None = job.preview
+    assert preview is not None
+    assert preview.size == (128, 128)
     job.stop()
 
 

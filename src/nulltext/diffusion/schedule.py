@@ -160,13 +160,14 @@ class Schedule(Sequence[Interval]):
         products = read.alphas_cumprod()
         # Roots in float32, as diffusers takes them: then every step rounds as its schedulers' do.
         alphas, sigmas = (cast("list[float]", root.tolist()) for root in (products.sqrt(), (1 - products).sqrt()))
-        levels = [NoiseLevel(alpha, sigma) for alpha, sigma in zip(alphas, sigmas, strict=True)]
-        last = NoiseLevel(1.0, 0.0) if read.set_alpha_to_one else levels[0]
+
+        def level(t: int) -> NoiseLevel:
+            return NoiseLevel(alphas[t], sigmas[t])
+
+        last = NoiseLevel(1.0, 0.0) if read.set_alpha_to_one else level(0)
         times = read.timesteps(steps)
         stride = read.num_train_timesteps // len(times)
-        return cls(
-            tuple(Interval(t, noisy=levels[t], clean=levels[t - stride] if t >= stride else last) for t in times)
-        )
+        return cls(tuple(Interval(t, noisy=level(t), clean=level(t - stride) if t >= stride else last) for t in times))
 
     def __len__(self) -> int:
         return len(self.intervals)

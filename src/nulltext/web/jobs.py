@@ -22,7 +22,6 @@ from nulltext.web.sizes import size_of
 
 Result = TypeVar("Result")
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
-OVER: frozenset[State] = frozenset({"done", "failed", "cancelled"})
 UNFORESEEN = "Something unforeseen went wrong; the server's log says what. Try again, or with another picture."
 
 _log = logging.getLogger(__name__)
