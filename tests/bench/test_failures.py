@@ -18,6 +18,7 @@ from nulltext.bench.run import run
 from nulltext.errors import Cancelled, CaseError, DivergedError, EmptyMaskError, OutputWriteError
 from nulltext.inversion.invert import Inverter
 from nulltext.metrics import psnr
+from nulltext.progress import silent
 
 KNOWN = {"kind": "", "changed": None, "blend": None, "truth": None, "words": {}, "seed": 0}
 
@@ -52,10 +53,10 @@ class Breaking(Inverter):
 class Choosy:
     """An editor that fails on captions of pigs, alone or beside others."""
 
-    def __call__(self, model, inversion, captions):
+    def __call__(self, model, inversion, captions, on_progress=silent):
         if any("pig" in caption for caption in captions):
             raise EmptyMaskError("nothing of a pig is here.")
-        return CaptionSwap(guidance=2.0)(model, inversion, captions)
+        return CaptionSwap(guidance=2.0)(model, inversion, captions, on_progress)
 
 
 def kept_psnr(outcome: Outcome) -> float:
