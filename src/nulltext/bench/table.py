@@ -44,9 +44,14 @@ class Metric:
     asks: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
+    def title(self) -> str:
+        """What it is called where a reader knows which way is better."""
+        return self.label if self.unit in {"", "%"} else f"{self.label}, {self.unit}"
+
+    @property
     def heading(self) -> str:
-        """What a table calls it, with an arrow to what is better."""
-        return f"{self.label}{'' if self.unit in {'', '%'} else f', {self.unit}'}{_ARROWS[self.better]}"
+        """The same with an arrow to what is better."""
+        return self.title + _ARROWS[self.better]
 
 
 _MEASURES, _PIE = "nulltext.bench.measures", "nulltext.metrics.pie"
@@ -101,7 +106,7 @@ _ROWS = (
     Metric(name="bound", label="the autoencoder alone", unit="dB", better="", path=f"{_MEASURES}:bound"),
     Metric(
         name="below_bound",
-        label="reconstruction below the autoencoder alone",
+        label="below the autoencoder alone",
         unit="dB",
         better="lower",
         path=f"{_MEASURES}:below_bound",
