@@ -57,7 +57,7 @@ class Choosy:
     def __call__(self, model, inversion, captions, on_progress=silent):
         if any("pig" in caption for caption in captions):
             raise EmptyMaskError("nothing of a pig is here.")
-        return CaptionSwap(guidance=2.0)(model, inversion, captions)
+        return CaptionSwap(guidance=2.0)(model, inversion, captions, on_progress)
 
 
 def kept_psnr(outcome: Outcome) -> float:

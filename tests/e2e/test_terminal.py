@@ -155,7 +155,7 @@ def columns_of_studies() -> dict[str, tuple[str, ...]]:
     """The headings of every study that there is."""
     found = {name: named(entry.path) for name, entry in STUDIES.items()}
     return {
-        name: tuple(METRICS[column].heading for column in study.columns)
+        name: tuple(METRICS[column].title for column in study.columns)
         for name, study in found.items()
         if isinstance(study, Study)
     }

@@ -134,7 +134,7 @@ class Report(Result):
             for method in tables[ALL]
         ]
         rows.append(["n", *(counted(tables[kind], metric) for kind, metric in columns)])
-        headings = [metric.heading if kind == ALL else f"{metric.heading}, {kind}" for kind, metric in columns]
+        headings = [metric.title if kind == ALL else f"{metric.title}, {kind}" for kind, metric in columns]
         return Sheet(title=self.title, headings=["", *headings], rows=rows)
 
     def _every_kind(self) -> Sheet:
@@ -145,7 +145,7 @@ class Report(Result):
             for kind, table in tables.items()
             if method in table
         ]
-        headings = ["", "", *(column.heading for column in self.columns)]
+        headings = ["", "", *(column.title for column in self.columns)]
         return Sheet(title=self.title, headings=headings, rows=rows, names=2)
 
     def complaint(self) -> str:

@@ -44,9 +44,14 @@ class Metric:
     asks: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
+    def title(self) -> str:
+        """What it is called where a reader knows which way is better."""
+        return self.label if self.unit in {"", "%"} else f"{self.label}, {self.unit}"
+
+    @property
     def heading(self) -> str:
-        """What a table calls it, with an arrow to what is better."""
-        return f"{self.label}{'' if self.unit in {'', '%'} else f', {self.unit}'}{_ARROWS[self.better]}"
+        """The same with an arrow to what is better."""
+        return self.title + _ARROWS[self.better]
 
 
 _MEASURES, _PIE = "nulltext.bench.measures", "nulltext.metrics.pie"
@@ -101,7 +106,7 @@ _ROWS = (
     Metric(name="bound", label="the autoencoder alone", unit="dB", better="", path=f"{_MEASURES}:bound"),
     Metric(
         name="below_bound",
-        label="reconstruction below the autoencoder alone",
+        label="below the autoencoder alone",
         unit="dB",
         better="lower",
         path=f"{_MEASURES}:below_bound",
@@ -170,7 +175,7 @@ OF_CLIP = (*OVER_IMAGES, "clip")
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class StudyEntry:
     """A study's row.
 
     Attributes:
@@ -190,19 +195,19 @@ class Entry:
 
 _BATCH = "Pictures that share the network's batch."
 _STUDIES = "nulltext.bench.studies"
-STUDIES: Final[Mapping[str, Entry]] = {
-    "reconstruction": Entry(
+STUDIES: Final[Mapping[str, StudyEntry]] = {
+    "reconstruction": StudyEntry(
         path=f"{_STUDIES}.reconstruction:STUDY",
         summary="How well pictures the model was not trained on are reconstructed at full guidance.",
         options=OVER_IMAGES,
         defaults={"guidance": 7.5},
     ),
-    "edits": Entry(
+    "edits": StudyEntry(
         path=f"{_STUDIES}.edits:STUDY",
         summary="Edits whose right answer is known, since the new picture can be rendered as well.",
         options=OVER_IMAGES,
     ),
-    "settings": Entry(
+    "settings": StudyEntry(
         path=f"{_STUDIES}.settings:STUDY",
         summary="The settings of edits and the guidance, on other scenes than `bench edits`, to choose defaults by.",
         options=(
@@ -214,28 +219,28 @@ STUDIES: Final[Mapping[str, Entry]] = {
             ),
         ),
     ),
-    "model": Entry(
+    "model": StudyEntry(
         path="nulltext.bench.embedded_model:study",
         summary="The embedded model itself: autoencoder, CLIP, judges, generated pictures, speed.",
         options=("limit", "steps", "guidance", "model"),
         defaults={"guidance": 7.5},
     ),
-    "seeds": Entry(
+    "seeds": StudyEntry(
         path=f"{_STUDIES}.seeds:STUDY",
         summary="Pictures generated, edited from DDIM inversion, and from null-text inversion, side by side.",
         options=OF_CLIP,
     ),
-    "guidance": Entry(
+    "guidance": StudyEntry(
         path=f"{_STUDIES}.guidance:STUDY",
         summary="Guidance in inversion and in sampling: the table of two by two.",
         options=OF_CLIP,
     ),
-    "methods": Entry(
+    "methods": StudyEntry(
         path=f"{_STUDIES}.methods:STUDY",
         summary="Methods of inversion: reconstruction, edits and evaluations of each.",
         options=OF_CLIP,
     ),
-    "compare": Entry(
+    "compare": StudyEntry(
         path=f"{_STUDIES}.compare:STUDY",
         summary="SDEdit, VQGAN+CLIP, Text2LIVE, DDIM and null-text inversion: success, what is kept, time.",
         options=(
@@ -245,7 +250,7 @@ STUDIES: Final[Mapping[str, Entry]] = {
             ),
         ),
     ),
-    "ablation": Entry(
+    "ablation": StudyEntry(
         path=f"{_STUDIES}.ablation:STUDY",
         summary="Reconstruction by iterations: null-text inversion and what it is without one of its parts.",
         options=(
@@ -260,7 +265,7 @@ STUDIES: Final[Mapping[str, Entry]] = {
         ),
         defaults={"guidance": 7.5, "at_once": 16},
     ),
-    "pie": Entry(
+    "pie": StudyEntry(
         path=f"{_STUDIES}.pie:STUDY",
         summary="PIE-Bench by its published protocol.",
         options=(
@@ -278,7 +283,7 @@ STUDIES: Final[Mapping[str, Entry]] = {
         defaults={"guidance": 7.5},
         check="nulltext.bench.cases.pie:check_model",
     ),
-    "speed": Entry(
+    "speed": StudyEntry(
         path="nulltext.bench.speed.speed:study",
         summary="The published code, null-text and direct inversion, alone and in batches: seconds, memory, ratios.",
         options=(
@@ -303,7 +308,7 @@ STUDIES: Final[Mapping[str, Entry]] = {
         ),
         defaults={"guidance": 7.5},
     ),
-    "full-size": Entry(
+    "full-size": StudyEntry(
         path="nulltext.bench.speed.full_size:study",
         summary="Seconds and memory of full-size architectures with random weights, for a GPU.",
         options=(

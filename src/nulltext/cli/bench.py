@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nulltext.bench.table import STUDIES, Entry, Option, named
+from nulltext.bench.table import STUDIES, Option, StudyEntry, named
 from nulltext.cli import options, outputs, terminal
 from nulltext.cli.command import SOME_FAILED, Command
 from nulltext.cli.spelling import spelled
@@ -92,7 +92,7 @@ _SHARED: Mapping[str, _Parameters] = {
 _OF_SETTING = ("data", "limit", "steps", "inner_steps", "guidance", "workers", "at_once", "clip")
 
 
-def _parameters(entry: Entry) -> list[Parameter]:
+def _parameters(entry: StudyEntry) -> list[Parameter]:
     """The parameters of a study's command; those without a default stand first, as Python wants it."""
     found: list[tuple[str, Any, Any]] = []
     for option in entry.options:
@@ -119,7 +119,7 @@ def _own(option: Option) -> tuple[str, Any, Any]:
     return option.name, Annotated[option.kind, about], option.default
 
 
-def _command(name: str, entry: Entry) -> Callable[..., None]:
+def _command(name: str, entry: StudyEntry) -> Callable[..., None]:
     """The function of a study's command."""
 
     def command(context: typer.Context, **given: Any) -> None:  # noqa: ANN401  as its row says
@@ -137,7 +137,7 @@ for _name, _entry in STUDIES.items():
     app.command(_name, cls=Command, help=_entry.summary)(_command(_name, _entry))
 
 
-def _run(name: str, entry: Entry, context: typer.Context, given: dict[str, Any]) -> None:
+def _run(name: str, entry: StudyEntry, context: typer.Context, given: dict[str, Any]) -> None:
     """Checks what was given, loads the model, runs the study, and prints what it found."""
     folder = Path("nulltext-bench") / name
     if "folder" in entry.options:

@@ -169,7 +169,7 @@ def growth(
         for number, (t, n, times, batch) in enumerate(settings):
             size = (height * times, width * times)
             scenes = [scene_photo(scene, model, size=size) for scene in held_out_scenes(batch)]
-            inverter: Inverter = NullText(steps=t, inner_steps=n, guidance=guidance, constants=NO_EARLY_STOP)
+            inverter = NullText(steps=t, inner_steps=n, guidance=guidance, constants=NO_EARLY_STOP)
             works = [inverting(model, inverter, *scene) for scene in scenes]
             costs = [cost for _, cost in measured_together(model, works, batch)]
             seconds[number].append(sum(cost.seconds for cost in costs) / batch)
