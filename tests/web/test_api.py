@@ -59,7 +59,7 @@ def test_there_and_back(client, sample, said, inverted, blue):
     assert answer.status_code == 202
     job = wait(client, answer.json()["job"])
     assert (job["state"], job["message"], job["seconds_left"]) == ("done", None, None)
-    assert job["result"].keys() == {"pictures", "python", "shell", "settings", "seconds"}
+    assert job["result"].keys() == {"pictures", "python", "shell", "editor", "settings", "seconds"}
     (number,) = job["result"]["pictures"]
     file = client.get(f"/api/files/{number}")
     assert file.headers["content-type"] == "image/png"

@@ -6,6 +6,7 @@ from typing import NamedTuple, final
 
 from PIL import Image
 
+from nulltext.editing.table import EDITOR
 from nulltext.models.recommended import Recommended
 from nulltext.web.requests import EditRequest, InversionRequest
 
@@ -129,7 +130,7 @@ class Edited:
             "pictures": list(self.numbers), "python": list(self.python), "shell": list(self.shell),
             "editor": self.requests[-1].editor,
             "settings": [
-                {"cross": one.cross, "self_share": one.self_share, **its}
+                {"cross": one.cross, "self_share": one.self_share} if one.editor == EDITOR else its
                 for one, its in zip(self.requests, self.settings, strict=True)
             ],
             "seconds": self.seconds,
