@@ -17,7 +17,7 @@ from pyarrow import parquet
 import nulltext
 from nulltext import DDIM, CaptionSwap, PromptToPrompt
 from nulltext.bench.candidates import Candidate, always
-from nulltext.bench.cases import Case, scene_cases
+from nulltext.bench.cases import Case
 from nulltext.bench.measures import source_measures, truth_measures
 from nulltext.bench.run import TIMED, run
 from nulltext.errors import OutputWriteError
@@ -142,14 +142,17 @@ from nulltext.bench.run import run
 
 cases = scene_cases(4)[::5]
 swap = Candidate(name="swap", inverter=always(DDIM(steps=4)), editor=always(CaptionSwap(guidance=2.0)))
-run(nulltext.load(), cases, [swap], source_measures(), Path(sys.argv[1]))
+model, measures = nulltext.load(), source_measures()
+for folder in sys.argv[1:]:
+    run(model, cases, [swap], measures, Path(folder))
 """
 
 
-def test_a_killed_run_goes_on(tmp_path, embedded):
-    """kill -9 in the middle; the same run then makes the same Parquet, and repeats one picture's work at most."""
+def test_a_killed_run_goes_on(tmp_path):
+    """kill -9 in the middle; the same script then makes the same Parquet, and repeats one picture's work at most."""
+    command = [sys.executable, "-c", SCRIPT]
     rows = tmp_path / "killed" / "rows"
-    running = subprocess.Popen([sys.executable, "-c", SCRIPT, tmp_path / "killed"])
+    running = subprocess.Popen([*command, tmp_path / "killed"])
     until = time.monotonic() + 120
     while len(list(rows.glob("*.json"))) < 2:
         assert time.monotonic() < until, "no two rows came"
@@ -160,9 +163,7 @@ def test_a_killed_run_goes_on(tmp_path, embedded):
     done = {path: path.stat().st_mtime_ns for path in rows.glob("*.json")}
     assert 2 <= len(done) < 4
     assert not (tmp_path / "killed" / "rows.parquet").exists()
-    swap = Candidate(name="swap", inverter=always(DDIM(steps=4)), editor=always(CaptionSwap(guidance=2.0)))
-    for name in ("killed", "whole"):
-        run(embedded, scene_cases(4)[::5], [swap], source_measures(), tmp_path / name)
+    subprocess.run([*command, tmp_path / "killed", tmp_path / "whole"], check=True)
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())  # none of it was made again
 
     def table(name: str) -> list[dict[str, object]]:
