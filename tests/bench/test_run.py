@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -18,7 +17,6 @@ import nulltext
 from nulltext import DDIM, CaptionSwap, PromptToPrompt
 from nulltext.bench.candidate import Candidate, always
 from nulltext.bench.case import Case
-from nulltext.bench.cases.scenes import scene_cases
 from nulltext.bench.measures import measures_of
 from nulltext.bench.rows import TIMED
 from nulltext.bench.run import run
@@ -86,8 +84,7 @@ def test_what_could_not_be_measured_says_why(model, cases, tmp_path):
 
 
 def test_costs_are_a_methods_own(model, cases, tmp_path):
-    rows: Any = run(model, cases[:1], CANDIDATES, {}, tmp_path)
-    swap, p2p, again = rows
+    swap, p2p, again = run(model, cases[:1], CANDIDATES, {}, tmp_path)
     assert swap["invert_forwards"] == again["invert_forwards"] == 4  # to noise and back
     assert p2p["invert_forwards"] == 0
     assert swap["edit_forwards"] == p2p["edit_forwards"] == 8  # two steps of two pictures, each with both captions
@@ -146,14 +143,17 @@ from nulltext.bench.table import SOURCE
 
 cases = scene_cases(4)[::5]
 swap = Candidate(name="swap", inverter=always(DDIM(steps=4)), editor=always(CaptionSwap(guidance=2.0)))
-run(nulltext.load(), cases, [swap], measures_of(SOURCE), Path(sys.argv[1]))
+model, measures = nulltext.load(), measures_of(SOURCE)
+for folder in sys.argv[1:]:
+    run(model, cases, [swap], measures, Path(folder))
 """
 
 
-def test_a_killed_run_goes_on(tmp_path, embedded):
-    """kill -9 in the middle; the same run then makes the same Parquet, and repeats one picture's work at most."""
+def test_a_killed_run_goes_on(tmp_path):
+    """kill -9 in the middle; the same script then makes the same Parquet, and repeats one picture's work at most."""
+    command = [sys.executable, "-c", SCRIPT]
     rows = tmp_path / "killed" / "rows"
-    running = subprocess.Popen([sys.executable, "-c", SCRIPT, tmp_path / "killed"])
+    running = subprocess.Popen([*command, tmp_path / "killed"])
     until = time.monotonic() + 120
     while len(list(rows.glob("*.json"))) < 2:
         assert time.monotonic() < until, "no two rows came"
@@ -164,9 +164,7 @@ def test_a_killed_run_goes_on(tmp_path, embedded):
     done = {path: path.stat().st_mtime_ns for path in rows.glob("*.json")}
     assert 2 <= len(done) < 4
     assert not (tmp_path / "killed" / "rows.parquet").exists()
-    swap = Candidate(name="swap", inverter=always(DDIM(steps=4)), editor=always(CaptionSwap(guidance=2.0)))
-    for name in ("killed", "whole"):
-        run(embedded, scene_cases(4)[::5], [swap], measures_of(SOURCE), tmp_path / name)
+    subprocess.run([*command, tmp_path / "killed", tmp_path / "whole"], check=True)
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())  # none of it was made again
 
     def table(name: str) -> list[dict[str, object]]:

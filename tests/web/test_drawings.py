@@ -43,8 +43,8 @@ def uploaded(client):
 def test_the_program_would_be_found(ran):
     path = ran.parent / "a.eps"
     path.write_bytes(EPS)
-    with pytest.raises(UnidentifiedImageError):
-        Image.open(path).load()
+    with pytest.raises(UnidentifiedImageError), Image.open(path) as image:
+        image.load()
     assert ran.exists()
 
 
