@@ -14,6 +14,7 @@ from nulltext.attention.session import controlled
 from nulltext.attention.sites import Site, attention_modules, map_size
 from nulltext.errors import SessionError
 from nulltext.models.base import Model, ModelIdentity
+from nulltext.models.parts import Parts
 from nulltext.models.stable_diffusion import StableDiffusion
 from nulltext.types import Probs
 
@@ -37,7 +38,7 @@ def inputs(model: Model, prompts: int = 2, size: tuple[int, int] = (8, 8)):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2 * prompts, 4, *size, generator=generator)
     text = model.embed(["", "", "a cat", "a dog"][: 2 * prompts])
-    return x, 500, text
+    return x, 500.0, text
 
 
 def processors(model: Model) -> list[object]:
@@ -218,7 +219,7 @@ def test_upcast_and_linear_projection_models_are_controlled_alike(
     pipeline_builder: Callable[..., StableDiffusionPipeline],
 ):
     pipeline = pipeline_builder("v_prediction", use_linear_projection=True, upcast_attention=True)
-    model = StableDiffusion.from_pipeline(
-        pipeline, ModelIdentity("tiny", "x"), device=torch.device("cpu"), dtype=torch.float32
+    model = StableDiffusion.from_parts(
+        Parts.of(pipeline), ModelIdentity("tiny", "x"), device=torch.device("cpu"), dtype=torch.float32
     )
     test_nothing_changed_is_the_same_result(model)

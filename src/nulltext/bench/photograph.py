@@ -28,6 +28,7 @@ from nulltext.inversion.together import inverting
 from nulltext.metrics import Missing
 from nulltext.models.base import Model
 from nulltext.models.precision import precision_of
+from nulltext.models.shared import sharing
 from nulltext.pictures import Photo, open_image, to_image
 from nulltext.progress import OnProgress
 from nulltext.types import OnePixels
@@ -282,7 +283,7 @@ def _drawn_again(
 
 
 def _drawn_by(model: Model, inversion: Inversion, guidance: float | None, denoiser: Denoiser) -> OnePixels:
-    return reconstruct(model, inversion, guidance, denoiser=denoiser)
+    return reconstruct(sharing(model, denoiser), inversion, guidance)
 
 
 def _edited(

@@ -64,7 +64,7 @@ class Transcription:
         """
         model, w = self.model, self.guidance
         schedule = model.schedule(self.steps)
-        null, cond = model.embed([""]), model.embed([caption])
+        null, cond = model.null().text, model.embed([caption]).text
         z = model.encode(photo.pixels)
         pivot = [z]
         with torch.no_grad():

@@ -207,7 +207,7 @@ def draw(
     first = editors[0]
     cond = source_and_captions(model, inversion, captions)
     tokens = [model.tokenize(caption) for caption in (inversion.caption, *captions)]
-    targets, steps, length = tokens[1:], len(inversion.schedule), cond.shape[1]
+    targets, steps, length = tokens[1:], len(inversion.schedule), cond.text.shape[1]
     bases = tuple(range(len(targets))) if first.chain else (0,) * len(targets)
     size = (inversion.pivot.shape[-2], inversion.pivot.shape[-1])
 
