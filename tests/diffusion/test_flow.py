@@ -68,7 +68,7 @@ class Linear:
     prediction = "flow"
     mean, deviation = 0.3, 0.5
 
-    def predict(self, x, t, conditioning):
+    def predict(self, x, t, conditioning, attention=()):
         s = t / 1000
         variance = (1 - s) ** 2 * self.deviation**2 + s**2
         return (s - (1 - s) * self.deviation**2) / variance * (x - (1 - s) * self.mean) - self.mean

@@ -14,7 +14,7 @@ class Echo:
     def __init__(self):
         self.asked = []
 
-    def predict(self, x, t, conditioning):
+    def predict(self, x, t, conditioning, attention=()):
         self.asked.append(len(x))
         return x * 0 + conditioning.text.mean((1, 2))[:, None, None, None]
 

@@ -14,7 +14,7 @@ class Small:
     def __init__(self, room):
         self.room, self.batches = room, []
 
-    def predict(self, x, t, conditioning):
+    def predict(self, x, t, conditioning, attention=()):
         if len(x) > self.room:
             raise torch.OutOfMemoryError("no room")
         self.batches.append((len(x), conditioning.text.requires_grad, t if isinstance(t, float) else t.tolist()))
@@ -58,7 +58,7 @@ def test_one_that_does_not_fit_says_what_would_help():
 
 def test_other_errors_pass():
     class Broken(Small):
-        def predict(self, x, t, conditioning):
+        def predict(self, x, t, conditioning, attention=()):
             raise RuntimeError("a shape is wrong")
 
     with pytest.raises(RuntimeError, match="a shape is wrong"):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.sharing import Denoiser
+from nulltext.diffusion.steering import AttentionPlan, Steered
 from nulltext.types import Latents, Scales
 
 
@@ -82,7 +83,16 @@ class Guided:
     cond: Conditioning
     guidance: float | Scales | GuidanceRule
 
-    def predict(self, x: Latents, t: float, null: Conditioning, step: int = 0, *, steps: int = 1) -> Latents:
+    def predict(
+        self,
+        x: Latents,
+        t: float,
+        null: Conditioning,
+        step: int = 0,
+        attention: Steered | None = None,
+        *,
+        steps: int = 1,
+    ) -> Latents:
         """The guided output, of all null rows and then all conditional rows in one pass, or of these alone.
 
         Args:
@@ -90,10 +100,16 @@ class Guided:
             t: The time the network is told.
             null: What stands for no prompt, one row for the whole batch.
             step: Which step of the schedule it is, 0 for the first that is sampled.
+            attention: What is done to the attention, if anything.
             steps: Of how many.
         """
         rule = ClassifierFree(self.guidance) if isinstance(self.guidance, float | int | Tensor) else self.guidance
         if not rule.needs_null(step, steps):
-            return self.model.predict(x, t, self.cond)
-        both = self.model.predict(torch.cat([x, x]), t, Conditioning.cat([null.expand(len(self.cond)), self.cond]))
+            return self.model.predict(x, t, self.cond, _plan(len(x), attention))
+        conditioning = Conditioning.cat([null.expand(len(self.cond)), self.cond])
+        both = self.model.predict(torch.cat([x, x]), t, conditioning, _plan(2 * len(x), attention))
         return rule(both[: len(x)], both[len(x) :], step, steps)
+
+
+def _plan(rows: int, attention: Steered | None) -> AttentionPlan:
+    return () if attention is None else [(rows, attention)]

@@ -10,6 +10,7 @@ from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import denoise, renoise
 from nulltext.diffusion.schedule import Schedule
 from nulltext.diffusion.sharing import saying_what_fits
+from nulltext.diffusion.steering import Steering
 from nulltext.progress import OnProgress, Progress, silent
 from nulltext.types import Latents, Trajectory
 
@@ -26,6 +27,7 @@ def sample(
     on_progress: OnProgress = silent,
     *,
     after: AfterStep | None = None,
+    steering: Steering | None = None,
 ) -> Latents:
     """Deterministic DDIM sampling: arXiv 2010.02502, eq. 12 with no fresh noise.
 
@@ -36,13 +38,15 @@ def sample(
         nulls: What stands for no prompt at each of T steps, one row each, in sampling order.
         on_progress: Told of every step, phase "sample".
         after: Called after every step; what it returns is sampled on.
+        steering: What is done to the attention of the B rows, if anything.
 
     Returns:
         [B, C, h, w] latents at the last interval's clean end.
     """
     with saying_what_fits(x):
         for i, (interval, null) in enumerate(zip(schedule, nulls, strict=True)):
-            output = guided.predict(x, interval.t, null, i, steps=len(schedule))
+            attention = None if steering is None else steering.at(i)
+            output = guided.predict(x, interval.t, null, i, attention, steps=len(schedule))
             x = denoise(x, output, interval, guided.model.prediction)
             x = x if after is None else after(i + 1, x)
             on_progress(Progress("sample", i + 1, len(schedule), latents=x))

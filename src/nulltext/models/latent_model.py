@@ -11,6 +11,7 @@ from torch import nn
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.schedule import Schedule, ScheduleConfig
+from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import shown
 from nulltext.models.base import Autoencoder, ModelIdentity
 from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling
@@ -124,9 +125,11 @@ class LatentModel:
         """See `PromptEncoder.tokenize`."""
         return self.text.tokenize(caption)
 
-    def predict(self, x: Latents, t: float | Times, conditioning: Conditioning) -> Latents:
+    def predict(
+        self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
+    ) -> Latents:
         """See `UNet.predict`."""
-        return self.unet.predict(x, t, conditioning)
+        return self.unet.predict(x, t, conditioning, attention)
 
     def encode(self, pixels: Pixels) -> Latents:
         """See `KLAutoencoder.encode`."""

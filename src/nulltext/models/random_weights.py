@@ -8,8 +8,10 @@ import diffusers
 import torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from nulltext.attention.steering import steered
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.levels import Prediction
+from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import SettingError
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.models.compiling import compile_denoiser
@@ -227,7 +229,9 @@ class SDXLDenoiser:
             extras={"time_ids": torch.zeros(1, _TIME_IDS, device=self.device)},
         )
 
-    def predict(self, x: Latents, t: float | Times, conditioning: Conditioning) -> Latents:
+    def predict(
+        self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
+    ) -> Latents:
         """The network's output, see `nulltext.models.base.Model.predict`."""
         if conditioning.pooled is None:
             raise SettingError("got a conditioning without pooled text; expected one as `question` makes it.")
@@ -235,7 +239,8 @@ class SDXLDenoiser:
             "text_embeds": conditioning.pooled.to(self.dtype),
             "time_ids": conditioning.extras["time_ids"].to(self.dtype),
         }
-        answer = self.network(x.to(self.dtype), t, conditioning.text.to(self.dtype), added_cond_kwargs=beside)
+        with steered(self.network, attention):
+            answer = self.network(x.to(self.dtype), t, conditioning.text.to(self.dtype), added_cond_kwargs=beside)
         return answer.sample.float()
 
 

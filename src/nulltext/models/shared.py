@@ -11,6 +11,7 @@ from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.schedule import Schedule
 from nulltext.diffusion.sharing import Denoiser, Error, descend
+from nulltext.diffusion.steering import AttentionPlan
 from nulltext.models.base import Autoencoder, Model, ModelIdentity
 from nulltext.models.capabilities import WordList, quantised_of, word_list_of
 from nulltext.models.recommended import Recommended
@@ -38,8 +39,10 @@ class _Shared:
     model: Model
     own: Denoiser
 
-    def predict(self, x: Latents, t: float | Times, conditioning: Conditioning) -> Latents:
-        return self.own.predict(x, t, conditioning)
+    def predict(
+        self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
+    ) -> Latents:
+        return self.own.predict(x, t, conditioning, attention)
 
     def descend(
         self, x: Latents, t: float | Times, conditioning: Conditioning, error: Error

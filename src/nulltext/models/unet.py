@@ -6,8 +6,10 @@ from typing import Any, final
 
 import torch
 
+from nulltext.attention.steering import steered
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.levels import Prediction
+from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import ModelLoadError, UnsupportedPipelineError
 from nulltext.models.gradients import ScaledGradient
 from nulltext.models.kl_autoencoder import scale_of
@@ -54,19 +56,23 @@ class UNet:
         network.requires_grad_(requires_grad=False).eval()
         return cls(network=network, dtype=dtype, layout=layout, prediction=prediction)
 
-    def predict(self, x: Latents, t: float | Times, conditioning: Conditioning) -> Latents:
+    def predict(
+        self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
+    ) -> Latents:
         """The network's raw output, differentiable with respect to the text embeddings.
 
         Args:
             x: [B, C, h, w] latents.
             t: The time the network is told, or one for each of the B.
             conditioning: Text embeddings, B rows.
+            attention: For the B rows, in order: so many, and what is done to their attention.
         """
         x, text = x.to(self.dtype).contiguous(memory_format=self.layout), conditioning.text
-        if self.dtype == torch.float16 and text.requires_grad:
-            scaled = ScaledGradient()
-            return scaled.leave(self.network(x, t, scaled.enter(text).to(self.dtype)).sample.float())
-        return self.network(x, t, text.to(self.dtype)).sample.float()
+        with steered(self.network, attention):
+            if self.dtype == torch.float16 and text.requires_grad:
+                scaled = ScaledGradient()
+                return scaled.leave(self.network(x, t, scaled.enter(text).to(self.dtype)).sample.float())
+            return self.network(x, t, text.to(self.dtype)).sample.float()
 
 
 def check_fit(unet: Any, vae: Any, width: int, model: str) -> None:  # noqa: ANN401
