@@ -45,7 +45,7 @@ class LookAtSource:
 def question(model: Model):
     """Three prompts in both branches, all of different latents."""
     x = torch.randn(6, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    return x, 500, model.embed(["", "", "", "a cat", "a dog", "a red dog"])
+    return x, 500.0, model.embed(["", "", "", "a cat", "a dog", "a red dog"])
 
 
 def steered(model: Model, question, control, step: int):
