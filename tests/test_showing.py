@@ -91,7 +91,7 @@ def instances(model, large, inversion, edit):
         model.tokenize("a cat on grass"),
         Tokens(LONG, tuple(range(20_000)), ((0, 1),) * 20_000),
         Recommended(own=frozenset(Recommended.__dataclass_fields__)),
-        VQAutoencoder(model.vae),
+        VQAutoencoder(model.autoencoder.network),
     ]
 
 

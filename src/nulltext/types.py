@@ -3,14 +3,17 @@
 Sizes: B pictures in a batch, C latent channels, H x W pixels, h x w latent cells, L tokens, D text width, T steps.
 """
 
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 Latents = Float[Tensor, "batch channel row column"]
 """[B, C, h, w] latents, float32."""
 
-Times = Int[Tensor, "batch"]
-"""[B] the time that the network is told, one for each picture of a batch."""
+Times = Float[Tensor, "batch"]
+"""[B] the time that the network is told, one for each image of a batch, float32."""
+
+Scales = Float[Tensor, "batch 1 1 1"]
+"""[B, 1, 1, 1] a guidance scale for each image of a batch, float32."""
 
 Trajectory = Float[Tensor, "point channel row column"]
 """[T+1, C, h, w] the latents that a picture passes, from z_T to z_0."""
@@ -23,6 +26,9 @@ OnePixels = Float[Tensor, "1 3 height width"]
 
 Embeddings = Float[Tensor, "batch token feature"]
 """[B, L, D] text embeddings, float32."""
+
+Pooled = Float[Tensor, "batch vector"]
+"""[B, P] one vector for each text, float32."""
 
 Embedding = Float[Tensor, "token feature"]
 """[L, D] the embedding of one text, float32."""
@@ -40,7 +46,7 @@ Masks = Float[Tensor, "batch 1 height width"]
 """[B, 1, H, W] the same for several."""
 
 Probs = Float[Tensor, "prompt head query key"]
-"""[P, heads, queries, keys] attention probabilities of the captioned half of a batch, float32; each row sums to 1."""
+"""[P, heads, queries, keys] attention probabilities of one branch of an image, float32; each row sums to 1."""
 
 PromptProbs = Float[Tensor, "head query key"]
 """[heads, queries, keys] those of one prompt."""

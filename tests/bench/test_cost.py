@@ -45,15 +45,16 @@ def test_each_sample_of_a_batch_counts(model, photo):
 
 
 def test_only_gradients_that_flow_are_counted(model):
-    x, text = torch.randn(2, 4, 8, 8), model.embed(["a cat", "a dog"]).requires_grad_()
+    x, text = torch.randn(2, 4, 8, 8), model.embed(["a cat", "a dog"])
+    text.text.requires_grad_()
 
     def work():
         with torch.enable_grad():
-            model.predict(x, 1, text)  # that could have been followed by a gradient, and is not
-            answer = model.predict(x, 1, text)
+            model.predict(x, 1.0, text)  # that could have been followed by a gradient, and is not
+            answer = model.predict(x, 1.0, text)
             answer.sum().backward(retain_graph=True)
             answer.sum().backward()
-            return model.predict(x, 1, text)
+            return model.predict(x, 1.0, text)
 
     late, cost = measured(model, work)
     assert (cost.forwards, cost.backwards) == (6, 4)

@@ -5,7 +5,6 @@ import math
 import multiprocessing
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import pytest
 import torch

@@ -44,12 +44,12 @@ def test_the_transcription_ends_where_null_text_inversion_does(scenes):
 
 
 def test_the_transcription_leaves_the_model_alone_and_works_as_published(model):
-    before = dict(model.unet.attn_processors)
+    before = dict(model.denoiser.attn_processors)
     plain: Any = unoptimised(model.denoiser)
     assert all(weight.requires_grad for weight in plain.parameters())
-    assert not any(weight.requires_grad for weight in model.unet.parameters())
+    assert not any(weight.requires_grad for weight in model.denoiser.parameters())
     assert {type(processor).__name__ for processor in plain.attn_processors.values()} == {"AttnProcessor"}
-    assert all(model.unet.attn_processors[name] is processor for name, processor in before.items())
+    assert all(model.denoiser.attn_processors[name] is processor for name, processor in before.items())
 
 
 def test_every_figure_is_there_and_can_be_written(scenes):
@@ -87,7 +87,7 @@ def test_operations_are_counted_once(model):
     height, width = model.default_size
     x = torch.zeros(1, 4, height // model.scale, width // model.scale)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.predict(x, 1, model.embed([""]))
+        model.predict(x, 1.0, model.null())
     assert forward == pytest.approx(counter.get_total_flops(), rel=0.05)  # attention is counted as its kernel does
     assert 0.5 * forward < backward < 1.5 * forward
 

@@ -8,6 +8,7 @@ import torch
 
 import nulltext
 from nulltext.models.base import ModelIdentity
+from nulltext.models.parts import Parts
 from nulltext.models.stable_diffusion import StableDiffusion
 
 CAPTIONS = ["a red ball on grass", "a dog"]
@@ -24,8 +25,8 @@ def test_embeds_alike(any_model, pipeline):
     cond, null = pipeline.encode_prompt(
         CAPTIONS, "cpu", num_images_per_prompt=1, do_classifier_free_guidance=True, negative_prompt=["", ""]
     )
-    torch.testing.assert_close(any_model.embed(CAPTIONS), cond)
-    torch.testing.assert_close(any_model.embed([""]), null[:1])
+    torch.testing.assert_close(any_model.embed(CAPTIONS).text, cond)
+    torch.testing.assert_close(any_model.null().text, null[:1])
 
 
 @pytest.mark.parametrize("size", [None, (48, 80)])
@@ -63,8 +64,8 @@ def test_reads_any_scheduler_as_ddim_does(scheduler, pipeline_builder):
     pipeline = pipeline_builder(scheduler=theirs)
     expected: Any = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config)
     expected.set_timesteps(10)
-    model = StableDiffusion.from_pipeline(
-        pipeline, ModelIdentity("tiny", "sha256:0"), device=torch.device("cpu"), dtype=torch.float32
+    model = StableDiffusion.from_parts(
+        Parts.of(pipeline), ModelIdentity("tiny", "sha256:0"), device=torch.device("cpu"), dtype=torch.float32
     )
     schedule = model.schedule(10)
     assert [interval.t for interval in schedule] == expected.timesteps.tolist()

@@ -44,11 +44,11 @@ def test_walks_like_diffusers(prediction, offset, to_one, spacing, steps):
     assert [interval.t for interval in reversed(ours)] == backwards.timesteps.tolist()
     for interval in ours:
         x, output = torch.randn(2, 1, 4, 3, 5, generator=generator)
-        theirs = forwards.step(output, interval.t, x).prev_sample
+        theirs = forwards.step(output, int(interval.t), x).prev_sample
         torch.testing.assert_close(denoise(x, output, interval, prediction), theirs, rtol=1e-5, atol=1e-5)
     for interval in reversed(ours):
         x, output = torch.randn(2, 1, 4, 3, 5, generator=generator)
-        theirs = backwards.step(output, interval.t, x).prev_sample
+        theirs = backwards.step(output, int(interval.t), x).prev_sample
         torch.testing.assert_close(renoise(x, output, interval, prediction), theirs, rtol=1e-5, atol=1e-5)
 
 

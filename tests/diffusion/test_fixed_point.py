@@ -18,7 +18,7 @@ class Counted:
     def __init__(self, model):
         self.model, self.prediction, self.evaluations = model, model.prediction, 0
 
-    def predict(self, x, t, text):
+    def predict(self, x, t, text, attention=()):
         self.evaluations += len(x)
         return self.model.predict(x, t, text)
 
@@ -26,7 +26,7 @@ class Counted:
 def inverted(model, photo, steps, fixed_point, guidance=1.0, caption=CAPTION):
     counted = Counted(model)
     guided = Guided(counted, model.embed([caption]), guidance)
-    schedule, null = model.schedule(steps), model.embed([""])
+    schedule, null = model.schedule(steps), model.null()
     z0 = model.encode(photo.pixels)
     return ddim_inversion(guided, schedule, z0, null, fixed_point=fixed_point), counted.evaluations
 
@@ -35,7 +35,7 @@ def inverted(model, photo, steps, fixed_point, guidance=1.0, caption=CAPTION):
 @pytest.mark.parametrize(("any_model", "guidance"), [("epsilon", 2.0), ("v_prediction", 1.0)], indirect=["any_model"])
 def test_a_solved_step_is_the_samplers_step_inverted(any_model, photo, guidance):
     pivot, _ = inverted(any_model, photo, 10, FixedPoint(iterations=30), guidance)
-    guided, null = Guided(any_model, any_model.embed([CAPTION]), guidance), any_model.embed([""])
+    guided, null = Guided(any_model, any_model.embed([CAPTION]), guidance), any_model.null()
     for z, cleaner, interval in zip(pivot[:-1], pivot[1:], any_model.schedule(10), strict=True):
         with torch.no_grad():
             output = guided.predict(z[None], interval.t, null)
@@ -48,7 +48,7 @@ def test_one_iteration_costs_as_much_as_none_and_leads_back_better(embedded):
     """On a trained model: the eps of an untrained one jumps from step to step."""
     model = embedded
     photo, caption = scene_photo(next(iter(held_out_scenes(1))), model)
-    schedule, null = model.schedule(10), model.embed([""])
+    schedule, null = model.schedule(10), model.null()
     guided = Guided(model, model.embed([caption]), 1.0)
     off = {}
     for iterations in (0, 1, 2):

@@ -2,7 +2,10 @@ from typing import Any
 
 import torch
 
+from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.guidance import Guided, guide
+
+NULL = Conditioning(text=torch.zeros(1, 3, 4))
 
 
 class Echo:
@@ -13,9 +16,9 @@ class Echo:
     def __init__(self):
         self.asked = []
 
-    def predict(self, x, t, text):
+    def predict(self, x, t, conditioning, attention=()):
         self.asked.append(len(x))
-        return x * 0 + text.mean((1, 2))[:, None, None, None]
+        return x * 0 + conditioning.text.mean((1, 2))[:, None, None, None]
 
 
 def test_the_equation():
@@ -27,13 +30,13 @@ def test_the_equation():
 
 def test_one_pass_for_both_halves_and_each_caption_its_own():
     echo: Any = Echo()
-    cond = torch.tensor([1.0, 2.0])[:, None, None].expand(2, 3, 4)
-    out = Guided(echo, cond, 2.0).predict(torch.zeros(2, 1, 2, 2), 5, torch.zeros(1, 3, 4))
+    cond = Conditioning(text=torch.tensor([1.0, 2.0])[:, None, None].expand(2, 3, 4))
+    out = Guided(echo, cond, 2.0).predict(torch.zeros(2, 1, 2, 2), 5.0, NULL)
     assert echo.asked == [4]
     assert out[:, 0, 0, 0].tolist() == [2, 4]
 
 
 def test_at_weight_one_the_null_half_is_not_computed():
     echo: Any = Echo()
-    Guided(echo, torch.ones(2, 3, 4), 1.0).predict(torch.zeros(2, 1, 2, 2), 5, torch.zeros(1, 3, 4))
+    Guided(echo, NULL.expand(2), 1.0).predict(torch.zeros(2, 1, 2, 2), 5.0, NULL)
     assert echo.asked == [2]

@@ -27,7 +27,7 @@ def test_split_undoes_combine_for_v():
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_a_step_and_its_inverse_cancel_when_the_noise_is_the_same(prediction):
-    interval = Interval(500, noisy=LEVEL, clean=NoiseLevel(math.sqrt(0.99), 0.1))
+    interval = Interval(500.0, noisy=LEVEL, clean=NoiseLevel(math.sqrt(0.99), 0.1))
     x0, eps = latents(1), latents(2)
 
     def output(level):

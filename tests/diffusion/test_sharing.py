@@ -3,6 +3,7 @@ from typing import Any, cast
 import pytest
 import torch
 
+from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.sharing import descend, saying_what_fits, share
 from nulltext.errors import OutOfMemoryError, SettingError
 
@@ -15,27 +16,27 @@ class Small:
     def __init__(self, room):
         self.room, self.batches = room, []
 
-    def predict(self, x, t, text):
+    def predict(self, x, t, conditioning, attention=()):
         if len(x) > self.room:
             raise torch.OutOfMemoryError("no room")
-        self.batches.append((len(x), text.requires_grad, t if isinstance(t, int) else t.tolist()))
-        return x * 0 + text.mean(dim=(1, 2))[:, None, None, None]
+        self.batches.append((len(x), conditioning.text.requires_grad, t if isinstance(t, float) else t.tolist()))
+        return x * 0 + conditioning.text.mean(dim=(1, 2))[:, None, None, None]
 
 
 def with_room(room: int) -> Any:
     return Small(room)
 
 
-def work(value, times, *, t=5):
+def work(value, times, *, t=5.0):
     """Asks once without and some times with a gradient."""
 
     def method(denoiser):
-        x, text = torch.zeros(1, 1, 2, 2), torch.full((1, 2, 3), float(value))
-        denoiser.predict(x, t, text)
+        x, own = torch.zeros(1, 1, 2, 2), Conditioning(text=torch.full((1, 2, 3), float(value)))
+        denoiser.predict(x, t, own)
         for _ in range(times):
-            loss, gradient = descend(denoiser, x, t, text, lambda output: output.square().mean())
-            text = text - gradient
-        return loss.item(), text
+            loss, gradient = descend(denoiser, x, t, own, lambda output: output.square().mean())
+            own = own.with_text(own.text - gradient)
+        return loss.item(), own.text
 
     return method
 
@@ -63,7 +64,7 @@ def test_one_that_does_not_fit_says_what_would_help():
 
 def test_other_errors_pass():
     class Broken(Small):
-        def predict(self, x, t, text):
+        def predict(self, x, t, conditioning, attention=()):
             raise RuntimeError("a shape is wrong")
 
     with pytest.raises(RuntimeError, match="a shape is wrong"):
@@ -74,8 +75,8 @@ def test_other_errors_pass():
 
 def test_pictures_at_different_times_share_a_batch():
     small: Any = Small(8)
-    list(share(small, [work(1, 2, t=7), work(2, 2, t=3)], 2))
-    assert small.batches == [(2, False, [7, 3]), (2, True, [7, 3]), (2, True, [7, 3])]
+    list(share(small, [work(1, 2, t=7.0), work(2, 2, t=3.5)], 2))
+    assert small.batches == [(2, False, [7.0, 3.5]), (2, True, [7.0, 3.5]), (2, True, [7.0, 3.5])]
 
 
 def test_one_that_is_finished_leaves_and_one_that_waits_takes_its_place():
@@ -186,4 +187,4 @@ def test_a_share_is_of_use_inside_only():
     kept = []
     list(share(with_room(8), [kept.append], 1))
     with pytest.raises(SettingError, match="outside"):
-        kept[0].predict(torch.zeros(1, 1, 2, 2), 5, torch.zeros(1, 2, 3))
+        kept[0].predict(torch.zeros(1, 1, 2, 2), 5.0, Conditioning(text=torch.zeros(1, 2, 3)))

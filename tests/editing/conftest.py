@@ -42,7 +42,7 @@ def clip(tokenizer_builder) -> Clip:
 @pytest.fixture
 def untouched(model, clip):
     """Makes sure that a test leaves all weights as they were, without gradients, and the global generator alone."""
-    parts = [model.unet, model.vae, model.text_encoder, clip.model]
+    parts = [model.denoiser, model.autoencoder.network, model.text.network, clip.model]
     before = [weight.clone() for part in parts for weight in part.state_dict().values()]
     state = torch.get_rng_state()
     yield

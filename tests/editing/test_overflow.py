@@ -38,7 +38,7 @@ def inverted(model, photo):
 def overflowing(folder):
     model: Any = nulltext.load(folder("epsilon"), device="cpu", dtype="float16")
     with torch.no_grad():
-        model.unet.conv_out.weight.fill_(torch.finfo(torch.float16).max)
+        model.denoiser.conv_out.weight.fill_(torch.finfo(torch.float16).max)
     return model
 
 

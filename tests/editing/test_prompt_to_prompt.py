@@ -22,6 +22,7 @@ from nulltext.errors import (
     WordNotFoundError,
 )
 from nulltext.models.base import Model, ModelIdentity
+from nulltext.models.parts import Parts
 from nulltext.models.stable_diffusion import StableDiffusion
 from nulltext.scenes.world import Scene, Thing
 
@@ -266,8 +267,8 @@ def test_a_denoiser_laid_out_like_sdxls(pipeline_builder, picture, size):
         attention_head_dim=(2, 4, 8),
         use_linear_projection=True,
     )
-    model = StableDiffusion.from_pipeline(
-        pipeline, ModelIdentity("tiny", "x"), device=torch.device("cpu"), dtype=torch.float32
+    model = StableDiffusion.from_parts(
+        Parts.of(pipeline), ModelIdentity("tiny", "x"), device=torch.device("cpu"), dtype=torch.float32
     )
     inversion = NullText(steps=2, inner_steps=1)(model, nulltext.open_image(picture, model, size=size), CAPTION)
     same = PromptToPrompt(maps=True)(model, inversion, CAPTION)

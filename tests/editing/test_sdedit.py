@@ -34,7 +34,7 @@ def test_is_diffusers_img2img(pipeline_builder, tmp_path, photo):
         scheduler.set_timesteps(STEPS)
         times, left = theirs.get_timesteps(STEPS, strength, "cpu")
         x = scheduler.add_noise(model.encode(photo.pixels), noise, times[:1])
-        cond, null = model.embed(["a dog"]), model.embed([""])
+        cond, null = model.embed(["a dog"]).text, model.null().text
         with torch.no_grad():
             for t in times:
                 eps_null, eps = pipeline.unet(torch.cat([x, x]), t, torch.cat([null, cond])).sample.chunk(2)

@@ -21,20 +21,26 @@ class Plain:
     """A tiny model's parts, a picture and a caption, in as many words as the papers use."""
 
     def __init__(self, model, pixels, caption, steps):
-        self.unet, self.v, self.steps = model.unet, model.prediction == "v_prediction", steps
+        self.unet, self.v, self.steps = model.denoiser, model.prediction == "v_prediction", steps
         self.stride = 1000 // steps
         self.times = [1 + self.stride * i for i in reversed(range(steps))]  # t = T ... 1
         self.alphas = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2, 0)
         with torch.no_grad():
             self.cond, self.null = (
-                model.text_encoder(
-                    model.tokenizer(
-                        text, padding="max_length", max_length=model.tokenizer.model_max_length, return_tensors="pt"
+                model.text.network(
+                    model.text.tokenizer(
+                        text,
+                        padding="max_length",
+                        max_length=model.text.tokenizer.model_max_length,
+                        return_tensors="pt",
                     ).input_ids
                 )[0]
                 for text in (caption, "")
             )
-            self.z0 = model.vae.encode(pixels).latent_dist.mode() * model.vae.config.scaling_factor
+            self.z0 = (
+                model.autoencoder.network.encode(pixels).latent_dist.mode()
+                * model.autoencoder.network.config.scaling_factor
+            )
 
     def level(self, t):
         """Square roots of what of the variance is picture and what is noise; before the first step as at time 0."""

@@ -65,12 +65,13 @@ def test_bad_captions_and_settings(model, photo):
 
 def test_numbers_that_diverge_are_an_error(pipeline_builder, photo):
     from nulltext.models.base import ModelIdentity
+    from nulltext.models.parts import Parts
     from nulltext.models.stable_diffusion import StableDiffusion
 
     pipeline = pipeline_builder()
     pipeline.unet.conv_out.weight.data.fill_(1e38)
-    model = StableDiffusion.from_pipeline(
-        pipeline, ModelIdentity("broken", "sha256:0"), device=torch.device("cpu"), dtype=torch.float32
+    model = StableDiffusion.from_parts(
+        Parts.of(pipeline), ModelIdentity("broken", "sha256:0"), device=torch.device("cpu"), dtype=torch.float32
     )
     with pytest.raises(DivergedError, match="trajectory"):
         DDIM(steps=2)(model, photo, CAPTION)

@@ -18,13 +18,13 @@ CAPTION = "a red ball on grass"
 
 def algorithm_1(model, pixels, caption, *, steps, inner_steps, w, rates, stops):
     """Algorithm 1 of arXiv 2211.09794, step by step: the network called directly, DDIM from its formula."""
-    unet = model.unet
+    unet = model.denoiser
 
     def embed(text):
-        ids = model.tokenizer(
-            text, padding="max_length", max_length=model.tokenizer.model_max_length, return_tensors="pt"
+        ids = model.text.tokenizer(
+            text, padding="max_length", max_length=model.text.tokenizer.model_max_length, return_tensors="pt"
         ).input_ids
-        return model.text_encoder(ids)[0].detach()
+        return model.text.network(ids)[0].detach()
 
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
     a = torch.cumprod(1 - betas, 0)
@@ -45,7 +45,10 @@ def algorithm_1(model, pixels, caption, *, steps, inner_steps, w, rates, stops):
 
     cond, null = embed(caption), embed("")
     with torch.no_grad():
-        z = model.vae.encode(pixels).latent_dist.mode() * model.vae.config.scaling_factor
+        z = (
+            model.autoencoder.network.encode(pixels).latent_dist.mode()
+            * model.autoencoder.network.config.scaling_factor
+        )
         pivot = [z]
         for t in times:  # DDIM inversion with w = 1
             z = ddim(z, unet(z, t, cond).sample, level(t - stride), level(t))
@@ -173,9 +176,9 @@ def test_a_callback_that_raises_stops_it(model, photo):
 
 
 def test_leaves_the_weights_alone(model, photo):
-    before = {name: weight.clone() for name, weight in model.unet.named_parameters()}
+    before = {name: weight.clone() for name, weight in model.denoiser.named_parameters()}
     NullText(steps=2, inner_steps=2)(model, photo, CAPTION)
-    for name, weight in model.unet.named_parameters():
+    for name, weight in model.denoiser.named_parameters():
         assert weight.grad is None
         assert torch.equal(weight, before[name])
 

@@ -262,7 +262,7 @@ ALTERED = {
     "schedule's step is 7": lambda f: f.r["schedule"].__setitem__(1, 7),
     "schedule's step is .*'u'": lambda f: f.r["schedule"].__setitem__(0, {"u": 1}),
     "schedule's time is -1": lambda f: f.r["schedule"][2].update(t=-1),
-    "schedule's time is 1.5": lambda f: f.r["schedule"][2].update(t=1.5),
+    "schedule's time is '1'": lambda f: f.r["schedule"][2].update(t="1"),
     "schedule's time is 10000": lambda f: f.r["schedule"][0].update(t=10**12),
     "not from noise to picture": lambda f: f.r["schedule"].reverse(),
     "from time 1 to 1": lambda f: [step.update(t=1) for step in f.r["schedule"]],

@@ -194,14 +194,14 @@ def test_one_bad_picture_loses_no_other(model, pictures, wrong, lazily):
 def test_no_memory_for_one_picture_loses_no_other(model, pictures, monkeypatch):
     """The network refuses the one large picture, as a full device does."""
     large = nulltext.open_image(picture(9, 128, 128), model, size=(128, 128)), "a cat"
-    forward = model.unet.forward
+    forward = model.denoiser.forward
 
     def short(x, *args, **kwargs):
         if x.shape[-1] > 8:
             raise torch.OutOfMemoryError("out of memory")
         return forward(x, *args, **kwargs)
 
-    monkeypatch.setattr(model.unet, "forward", short)
+    monkeypatch.setattr(model.denoiser, "forward", short)
     made = dict(invert_together(model, DDIM(steps=2), [pictures[0], large, pictures[1]], errors="return"))
     assert isinstance(made[1], OutOfMemoryError)
     assert made[1].__cause__.__traceback__ is None, "it holds what the network had computed"

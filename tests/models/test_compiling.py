@@ -6,7 +6,7 @@ from diffusers.models.upsampling import Upsample2D
 
 import nulltext
 from nulltext.attention.control import Control
-from nulltext.attention.session import controlled
+from nulltext.attention.steering import Steering
 from nulltext.errors import CompilationError
 from nulltext.models.compiling import compile_denoiser, is_compiled
 from nulltext.models.unoptimised import unoptimised
@@ -14,13 +14,13 @@ from nulltext.models.unoptimised import unoptimised
 
 def question(model, batch=1, seed=0):
     x = torch.randn(batch, 4, 8, 8, generator=torch.Generator().manual_seed(seed))
-    return x, 500, model.embed(["a red ball"] * batch)
+    return x, 500.0, model.embed(["a red ball"] * batch)
 
 
 def gradient(model, batch=1):
     x, t, text = question(model, batch)
-    text.requires_grad_()
-    (found,) = torch.autograd.grad(model.predict(x, t, text).square().mean(), text)
+    text.text.requires_grad_()
+    (found,) = torch.autograd.grad(model.predict(x, t, text).square().mean(), text.text)
     return found
 
 
@@ -65,7 +65,7 @@ def test_the_network_is_compiled_and_its_answers_stay(other, model):
     x, _, text = question(other)
     counts = []
     with torch.no_grad():
-        for t in (1, 2, 500):
+        for t in (1.0, 2.0, 500.0):
             torch.testing.assert_close(other.predict(x, t, text), model.predict(x, t, text))
             counts.append(len(graphs))
     assert len(set(counts)) == 1, "a time was compiled in"
@@ -149,17 +149,31 @@ class Nothing(Control):
     def wants(self, site, step):
         return True
 
-    def __call__(self, probs, site, step):
-        return probs
+    def __call__(self, attention, site, step):
+        attention.probs()
+        return attention
 
 
 def test_controlled_attention_runs_as_it_is_written(other, model, compiler):
+    runs = []
+
+    def counted(forward):
+        def run(*args):
+            runs.append(len(args[0]))
+            return forward(*args)
+
+        return run
+
+    compiler(counted)
     compile_denoiser(other)
-    with controlled(other, Nothing(), prompts=1, latent_size=(8, 8)) as session:
-        session.at(0)
-        assert not is_compiled(other)
-        torch.testing.assert_close(other.predict(*question(other)), model.predict(*question(model)))
-    assert is_compiled(other)
+    other.predict(*question(other))  # compared at this shape from here on
+    runs.clear()
+    steered = Steering(Nothing(), prompts=1, latent_size=(8, 8)).at(0)
+    for plan, compiled in (((), 1), ([(1, None)], 1), ([(1, steered)], 0), ((), 1)):
+        torch.testing.assert_close(other.predict(*question(other), plan), model.predict(*question(model)))
+        assert len(runs) == compiled
+        assert is_compiled(other)
+        runs.clear()
 
 
 def test_the_plain_copy_is_not_compiled(other, model, compiler):
@@ -168,7 +182,7 @@ def test_the_plain_copy_is_not_compiled(other, model, compiler):
     assert is_compiled(other)
     assert "forward" not in plain.__dict__
     x, t, text = question(model)
-    torch.testing.assert_close(plain(x, t, text).sample, model.predict(x, t, text))
+    torch.testing.assert_close(plain(x, t, text.text).sample, model.predict(x, t, text))
 
 
 @pytest.mark.parametrize("size", [None, (7, 10), (8, 10)])

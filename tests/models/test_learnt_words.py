@@ -36,7 +36,7 @@ def learnt(pipeline_builder, tmp_path_factory):
 def test_embeddings_are_the_pipelines(learnt, caption):
     pipeline, model = learnt
     expected, _ = pipeline.encode_prompt(caption, torch.device("cpu"), 1, do_classifier_free_guidance=False)
-    torch.testing.assert_close(model.embed([caption]), expected)
+    torch.testing.assert_close(model.embed([caption]).text, expected)
 
 
 def test_a_word_written_out_by_hand_is_not_written_out_again(learnt):
@@ -56,7 +56,7 @@ def test_the_word_is_found_with_all_its_vectors(learnt):
 def test_all_vectors_count_for_the_length(learnt):
     _, model = learnt
     full = " ".join(["cat"] * 19) + " <toy>"
-    assert model.embed([full]).shape == (1, 24, 32)
+    assert model.embed([full]).text.shape == (1, 24, 32)
     with pytest.raises(CaptionTooLongError, match=r"has 23 tokens; .* reads 22.*do not fit: '<toy>'"):
         model.embed([f"cat {full}"])
 

@@ -88,8 +88,8 @@ def test_weights_in_half_precision_only(folder, copy, parts):
         path.rename(path.with_name(path.name.replace(".safetensors", ".fp16.safetensors")))
     model: Any = nulltext.load(copy, device="cpu")
     original: Any = nulltext.load(folder("epsilon"), device="cpu")
-    for name, weight in original.unet.state_dict().items():
-        assert torch.equal(weight, model.unet.state_dict()[name])
+    for name, weight in original.denoiser.state_dict().items():
+        assert torch.equal(weight, model.denoiser.state_dict()[name])
     assert not model.identity.same_weights(original.identity)
     weights = load_file(copy / "unet/diffusion_pytorch_model.fp16.safetensors")
     weights["conv_in.bias"][0] += 1
@@ -105,25 +105,25 @@ def test_float32_on_the_cpu_even_from_half_precision_files(pipeline_builder, tmp
     model: Any = nulltext.load(tmp_path, device="cpu")
     assert load_file(tmp_path / "unet/diffusion_pytorch_model.safetensors")["conv_in.bias"].dtype == torch.float16
     assert model.dtype == torch.float32
-    for part in (model.unet, model.vae, model.text_encoder):
+    for part in (model.denoiser, model.autoencoder.network, model.text.network):
         assert {weight.dtype for weight in part.parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, "bf16", "float16"])
 def test_any_precision_for_the_denoiser(folder, dtype):
     model: Any = nulltext.load(folder("epsilon"), device="cpu", dtype=dtype)
-    assert {weight.dtype for weight in model.unet.parameters()} == {model.dtype}
-    assert {weight.dtype for weight in model.vae.parameters()} == {torch.float32}
+    assert {weight.dtype for weight in model.denoiser.parameters()} == {model.dtype}
+    assert {weight.dtype for weight in model.autoencoder.network.parameters()} == {torch.float32}
 
 
 def test_weights_are_frozen_and_nothing_drops_out(model):
-    for part in (model.unet, model.vae, model.text_encoder):
+    for part in (model.denoiser, model.autoencoder.network, model.text.network):
         assert not part.training
         assert not any(weight.requires_grad for weight in part.parameters())
 
 
 def test_convolutions_lie_channels_last_on_the_cpu(model):
-    for part in (model.unet, model.vae):
+    for part in (model.denoiser, model.autoencoder.network):
         assert all(
             weight.is_contiguous(memory_format=torch.channels_last) for weight in part.parameters() if weight.ndim == 4
         )
@@ -241,13 +241,14 @@ def test_a_part_is_missing_or_damaged(copy, part):
 
 def test_a_scheduler_that_is_no_ddim(pipeline_builder):
     from nulltext.models.base import ModelIdentity
+    from nulltext.models.parts import Parts
     from nulltext.models.stable_diffusion import StableDiffusion
 
     pipeline = pipeline_builder()
     pipeline.scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
     with pytest.raises(UnsupportedScheduleError, match="FlowMatchEulerDiscreteScheduler"):
-        StableDiffusion.from_pipeline(
-            pipeline, ModelIdentity("x", "sha256:0"), device=torch.device("cpu"), dtype=torch.float32
+        StableDiffusion.from_parts(
+            Parts.of(pipeline), ModelIdentity("x", "sha256:0"), device=torch.device("cpu"), dtype=torch.float32
         )
 
 

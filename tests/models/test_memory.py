@@ -27,9 +27,9 @@ def test_low_memory_saves_less_and_changes_nothing(folder, model, photo):
     x, text = torch.randn(2, 4, 8, 8), model.embed(["a red ball", "a cat"])
     gradients = []
     for each in (model, frugal):
-        asked = text.clone().requires_grad_()
-        each.predict(x, 500, asked).square().mean().backward()
-        gradients.append(asked.grad)
+        asked = text.with_text(text.text.clone().requires_grad_())
+        each.predict(x, 500.0, asked).square().mean().backward()
+        gradients.append(asked.text.grad)
     torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-8)
     torch.testing.assert_close(frugal.decode(frugal.encode(photo.pixels)), model.decode(model.encode(photo.pixels)))
 
@@ -50,9 +50,10 @@ def test_a_layout_is_measured_once():
 def test_the_layout_changes_nothing(folder, model, layout):
     import dataclasses
 
-    loaded: Any = nulltext.load(folder("epsilon"), device="cpu")
-    other = dataclasses.replace(loaded, layout=layout)
-    other.unet.to(memory_format=layout)
+    other: Any = nulltext.load(folder("epsilon"), device="cpu")
+    unet, autoencoder = (dataclasses.replace(part, layout=layout) for part in (other.unet, other.autoencoder))
+    other = dataclasses.replace(other, unet=unet, autoencoder=autoencoder)
+    other.denoiser.to(memory_format=layout)
     x, text = torch.randn(2, 4, 8, 8), model.embed(["a red ball", "a cat"])
     with torch.no_grad():
-        torch.testing.assert_close(other.predict(x, 500, text), model.predict(x, 500, text), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(other.predict(x, 500.0, text), model.predict(x, 500.0, text), rtol=1e-4, atol=1e-5)

@@ -4,6 +4,7 @@ import diffusers
 import pytest
 import torch
 
+from nulltext.diffusion.conditioning import Conditioning
 from nulltext.models import random_weights
 from nulltext.models.random_weights import ARCHITECTURES, SDXL_UNET, random_model
 
@@ -45,8 +46,8 @@ def test_a_model_of_sdxls_shape_gives_a_gradient(monkeypatch):
     monkeypatch.setattr(random_weights, "ARCHITECTURES", {"sdxl": small})
     model = random_model("sdxl", device="cpu", dtype="float32")
     assert model.default_size == (128, 128)
-    text = model.embed(["a red ball"]).requires_grad_()
+    text = model.embed(["a red ball"]).text.requires_grad_()
     x = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
-    (gradient,) = torch.autograd.grad(model.predict(x, 500, text).square().sum(), text)
+    (gradient,) = torch.autograd.grad(model.predict(x, 500.0, Conditioning(text=text)).square().sum(), text)
     assert gradient.isfinite().all()
     assert gradient.abs().sum() > 0

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 import nulltext
+from nulltext.diffusion.conditioning import Conditioning
 from nulltext.errors import CaptionTooLongError, EmptyCaptionError, UnknownWordError
 from nulltext.models.base import embed_captions
+from nulltext.models.capabilities import word_list_of
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +22,14 @@ def worded(folder, tmp_path_factory):
 
 
 def test_embeddings_have_the_tokenizers_length_and_the_networks_width(model):
-    text = model.embed(["", "a red ball"])
+    text = model.embed(["", "a red ball"]).text
     assert text.shape == (2, 24, 32)
     assert text.dtype == torch.float32
     assert not text.requires_grad
 
 
 def test_a_caption_of_exactly_the_length_is_taken(model):
-    assert model.embed([" ".join(["cat"] * 22)]).shape == (1, 24, 32)
+    assert model.embed([" ".join(["cat"] * 22)]).text.shape == (1, 24, 32)
 
 
 def test_a_caption_that_is_too_long_names_the_words_that_do_not_fit(model):
@@ -48,7 +50,7 @@ def test_empty_captions(model, captions):
 
 @pytest.mark.parametrize("caption", ["", "a red ball on grass", "A Red BALL", "a red ball, on grass.", "red-blue ball"])
 def test_known_words(worded, model, caption):
-    torch.testing.assert_close(worded.embed([caption]), model.embed([caption]))
+    torch.testing.assert_close(worded.embed([caption]).text, model.embed([caption]).text)
 
 
 @pytest.mark.parametrize(
@@ -66,25 +68,25 @@ def test_an_unknown_word_names_the_nearest_and_the_list(worded, caption, word, n
     message = str(caught.value)
     assert f"'{word}'" in message
     assert near is None or f"Nearest known: {near}" in message
-    assert str(worded.word_list) in message
+    assert str(word_list_of(worded).path) in message
 
 
 def test_other_models_know_all_words(model):
-    assert model.words is None
-    assert model.embed(["żółw 7"]).isfinite().all()
+    assert word_list_of(model) is None
+    assert model.embed(["żółw 7"]).text.isfinite().all()
 
 
 # ---- the denoiser
 
 
 def test_is_differentiable_in_the_text_alone(model):
-    text = model.embed(["a cat"]).clone().requires_grad_()
-    out = model.predict(torch.randn(1, 4, 8, 8), 500, text)
+    text = model.embed(["a cat"]).text.clone().requires_grad_()
+    out = model.predict(torch.randn(1, 4, 8, 8), 500.0, Conditioning(text=text))
     out.square().mean().backward()
     assert out.dtype == torch.float32
     assert text.grad.dtype == torch.float32
     assert text.grad.abs().sum() > 0
-    assert all(weight.grad is None for weight in model.unet.parameters())
+    assert all(weight.grad is None for weight in model.denoiser.parameters())
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 0.01), ("bfloat16", 0.1)])
@@ -94,8 +96,8 @@ def test_gradients_in_half_precision_follow_those_in_float32(folder, model, dtyp
     x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     gradients = []
     for each in (model, half):
-        text = each.embed(["a cat"]).clone().requires_grad_()
-        (each.predict(x, 500, text).square().mean() * size).backward()
+        text = each.embed(["a cat"]).text.clone().requires_grad_()
+        (each.predict(x, 500.0, Conditioning(text=text)).square().mean() * size).backward()
         gradients.append(text.grad.double() / size)
     cosine = torch.cosine_similarity(gradients[0].flatten(), gradients[1].flatten(), dim=0)
     assert cosine > 1 - tolerance
@@ -105,7 +107,7 @@ def test_gradients_in_half_precision_follow_those_in_float32(folder, model, dtyp
 def test_latents_need_not_be_square(model):
     text = model.embed(["a cat"])
     for height, width in ((8, 8), (6, 10), (5, 7), (1, 3)):
-        assert model.predict(torch.randn(1, 4, height, width), 500, text).shape == (1, 4, height, width)
+        assert model.predict(torch.randn(1, 4, height, width), 500.0, text).shape == (1, 4, height, width)
 
 
 # ---- the autoencoder
@@ -114,7 +116,7 @@ def test_latents_need_not_be_square(model):
 def test_uses_the_checkpoints_own_scaling(model):
     pixels = torch.rand(1, 3, 48, 80) * 2 - 1
     with torch.no_grad():
-        mode = model.vae.encode(pixels).latent_dist.mode()
+        mode = model.autoencoder.network.encode(pixels).latent_dist.mode()
     torch.testing.assert_close(model.encode(pixels), mode * 0.7)
 
 
@@ -131,4 +133,4 @@ def test_gradients_reach_latents_through_decoding_where_they_are_asked_for(model
     assert (latents.grad != 0).all()
     assert torch.equal(drawn, model.decode(latents.detach()))
     assert not model.decode(latents.detach()).requires_grad  # no graph, no memory kept
-    assert all(weight.grad is None for weight in model.vae.parameters())
+    assert all(weight.grad is None for weight in model.autoencoder.network.parameters())

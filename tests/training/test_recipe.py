@@ -83,7 +83,7 @@ def test_the_text_tower_is_the_clips_own(checkpoint: Path) -> None:
     tokens = clip.tokenizer(["a red ball"], padding="max_length", return_tensors="pt").input_ids
     with torch.no_grad():
         states = clip.model.text_model(input_ids=tokens).last_hidden_state
-    torch.testing.assert_close(model.embed(["a red ball"]), states, atol=1e-4, rtol=0)
+    torch.testing.assert_close(model.embed(["a red ball"]).text, states, atol=1e-4, rtol=0)
 
 
 def test_weights_are_half_precision_and_carry_their_recipe(checkpoint: Path) -> None:

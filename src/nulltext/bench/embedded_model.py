@@ -194,12 +194,12 @@ def unet_forward_ms(model: Model, runs: int = 30) -> float:
     height, width = model.default_size
     shape = (1, model.latent_channels, height // model.scale, width // model.scale)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(model.device)
-    text = model.embed([""])
+    null = model.null()
     times: list[float] = []
     with torch.no_grad():
         for _ in range(runs + 3):
             start = time.perf_counter()
-            model.predict(x, 500, text).sum().item()  # the item waits for the device
+            model.predict(x, 500.0, null).sum().item()  # the item waits for the device
             times.append(1000 * (time.perf_counter() - start))
     return median(times[3:])
 

@@ -19,6 +19,7 @@ from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import reconstruct
 from nulltext.inversion.together import inverting
 from nulltext.models.base import Model
+from nulltext.models.shared import sharing
 from nulltext.pictures import Photo, open_image
 from nulltext.progress import OnProgress
 from nulltext.types import OnePixels
@@ -169,7 +170,7 @@ def _reconstruct(
                 wanted[method.name, case.name] = made[0], method.guidance
 
     def work(key: tuple[str, str], denoiser: Denoiser | None = None) -> OnePixels:
-        return reconstruct(model, *wanted[key], denoiser=denoiser)
+        return reconstruct(model if denoiser is None else sharing(model, denoiser), *wanted[key])
 
     def alone(key: tuple[str, str]) -> tuple[OnePixels, Cost]:
         return measured(model, partial(work, key))

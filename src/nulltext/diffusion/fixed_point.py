@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import final
 
 from nulltext.checks import Count, Weight, check_numbers
+from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import Interval, renoise, split
-from nulltext.types import Latents, Null
+from nulltext.types import Latents
 
 
 @final
@@ -43,7 +44,15 @@ class FixedPoint:
         return 1 if fixed_point is None else fixed_point.iterations
 
     def solve(
-        self, guided: Guided, x: Latents, interval: Interval, null: Null, past: Sequence[Latents]
+        self,
+        guided: Guided,
+        x: Latents,
+        interval: Interval,
+        null: Conditioning,
+        past: Sequence[Latents],
+        *,
+        step: int = 0,
+        steps: int = 1,
     ) -> tuple[Latents, Latents]:
         """The z_t from which the sampler's step leads to z_{t-1}.
 
@@ -51,8 +60,10 @@ class FixedPoint:
             guided: What predicts.
             x: [B, C, h, w] z_{t-1}.
             interval: The step.
-            null: [1, L, D] the null caption's embedding.
+            null: What stands for no prompt, one row.
             past: The eps of the steps before, the last one last.
+            step: Which step of the schedule it is, 0 for the first that is sampled.
+            steps: Of how many.
 
         Returns:
             z_t, and the eps that led there; both [B, C, h, w].
@@ -61,11 +72,11 @@ class FixedPoint:
         if past:
             eps = past[-1] if len(past) == 1 else 2 * past[-1] - past[-2]
         else:
-            output = guided.predict(x, interval.t, null)
+            output = guided.predict(x, interval.t, null, step, steps=steps)
             _, eps = split(x, output, interval.clean, prediction)
         z = renoise(x, eps, interval, "epsilon")
         for _ in range(self.iterations):
-            output = guided.predict(z, interval.t, null)
+            output = guided.predict(z, interval.t, null, step, steps=steps)
             _, eps = split(z, output, interval.noisy, prediction)
             z, before = renoise(x, eps, interval, "epsilon"), z
             if self.tolerance > 0 and (z - before).square().mean().sqrt().item() < self.tolerance:

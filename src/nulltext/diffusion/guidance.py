@@ -1,23 +1,26 @@
-"""Classifier-free guidance."""
+"""Guidance: what a step follows, of the outputs for a prompt and for none."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Protocol, final, runtime_checkable
 
 import torch
+from torch import Tensor
 
+from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.sharing import Denoiser
-from nulltext.types import Embeddings, Latents, Null
+from nulltext.diffusion.steering import AttentionPlan, Steered
+from nulltext.types import Latents, Scales
 
 
-def guide(null: Latents, cond: Latents, guidance: float) -> Latents:
+def guide(null: Latents, cond: Latents, guidance: float | Scales) -> Latents:
     """Classifier-free guidance: Ho and Salimans, arXiv 2207.12598, eq. 6, as written in arXiv 2211.09794, section 3.1.
 
-    Since it is linear, and v is linear in epsilon, it holds for both kinds of prediction.
+    Since it is linear, and v and a flow's velocity are linear in epsilon, it holds for every kind of prediction.
 
     Args:
-        null: [B, C, h, w] the network's output for the null caption.
-        cond: The output for the caption, same shape.
-        guidance: The weight w. 1 follows the caption alone, 0 ignores it; 7.5 is usual.
+        null: [B, C, h, w] the network's output for no prompt.
+        cond: The output for the prompt, same shape.
+        guidance: The scale w, or one for each of the B. 1 follows the prompt alone, 0 ignores it; 7.5 is usual.
 
     Returns:
         ``null + w * (cond - null)``.
@@ -25,30 +28,88 @@ def guide(null: Latents, cond: Latents, guidance: float) -> Latents:
     return null + guidance * (cond - null)
 
 
+@runtime_checkable
+class GuidanceRule(Protocol):
+    """How the two outputs make the one that a step follows."""
+
+    def __call__(self, out_null: Latents, out_cond: Latents, step: int, steps: int) -> Latents:
+        """The guided output of step i = 0 ... T-1, counted from t = T.
+
+        Args:
+            out_null: [B, C, h, w] the network's output for no prompt.
+            out_cond: The output for the prompt, same shape.
+            step: i.
+            steps: T.
+        """
+        ...
+
+    def needs_null(self, step: int, steps: int) -> bool:
+        """Whether the rule looks at the output for no prompt; where not, it is neither computed nor asked."""
+        ...
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ClassifierFree:
+    """Classifier-free guidance, see `guide`.
+
+    Attributes:
+        scale: w, or one for each row.
+    """
+
+    scale: float | Scales
+
+    def __call__(self, out_null: Latents, out_cond: Latents, step: int, steps: int) -> Latents:  # noqa: ARG002
+        """The same at every step."""
+        return guide(out_null, out_cond, self.scale)
+
+    def needs_null(self, step: int, steps: int) -> bool:  # noqa: ARG002
+        """Not at w = 1, which follows the prompt alone."""
+        return isinstance(self.scale, Tensor) or self.scale != 1
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Guided:
-    """A denoiser under captions and a weight.
+    """A denoiser under prompts and guidance.
 
     Attributes:
         model: What predicts.
-        cond: [B, L, D] caption embeddings.
-        guidance: The weight w.
+        cond: What the prompts tell it, B rows.
+        guidance: The scale of classifier-free guidance, one for all or one for each of B rows; or another rule.
     """
 
     model: Denoiser
-    cond: Embeddings
-    guidance: float
+    cond: Conditioning
+    guidance: float | Scales | GuidanceRule
 
-    def predict(self, x: Latents, t: int, null: Null) -> Latents:
-        """The guided output, both halves in one pass; at w = 1 the null half has no part and is not computed.
+    def predict(
+        self,
+        x: Latents,
+        t: float,
+        null: Conditioning,
+        step: int = 0,
+        attention: Steered | None = None,
+        *,
+        steps: int = 1,
+    ) -> Latents:
+        """The guided output, of all null rows and then all conditional rows in one pass, or of these alone.
 
         Args:
             x: [B, C, h, w] latents.
             t: The time the network is told.
-            null: [1, L, D] null embedding, the same for the whole batch.
+            null: What stands for no prompt, one row for the whole batch.
+            step: Which step of the schedule it is, 0 for the first that is sampled.
+            attention: What is done to the attention, if anything.
+            steps: Of how many.
         """
-        if self.guidance == 1:
-            return self.model.predict(x, t, self.cond)
-        both = self.model.predict(torch.cat([x, x]), t, torch.cat([null.expand_as(self.cond), self.cond]))
-        return guide(both[: len(x)], both[len(x) :], self.guidance)
+        rule = ClassifierFree(self.guidance) if isinstance(self.guidance, float | int | Tensor) else self.guidance
+        if not rule.needs_null(step, steps):
+            return self.model.predict(x, t, self.cond, _plan(len(x), attention))
+        conditioning = Conditioning.cat([null.expand(len(self.cond)), self.cond])
+        both = self.model.predict(torch.cat([x, x]), t, conditioning, _plan(2 * len(x), attention))
+        return rule(both[: len(x)], both[len(x) :], step, steps)
+
+
+def _plan(rows: int, attention: Steered | None) -> AttentionPlan:
+    return () if attention is None else [(rows, attention)]

@@ -5,21 +5,22 @@ and *combined* at another: towards less noise that is a step of DDIM sampling, t
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 from nulltext.types import Latents
 
-Prediction = Literal["epsilon", "v_prediction"]
-"""What a network was trained to output: the noise, or v = alpha * eps - sigma * x0."""
+Prediction = Literal["epsilon", "v_prediction", "flow"]
+"""What a network was trained to output: the noise, v = alpha * eps - sigma * x0, or a flow's velocity eps - x0."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseLevel:
-    """How much of a latent is picture and how much noise.
+    """How much of a latent is image and how much noise.
 
     Attributes:
-        alpha: Weight of the picture, the square root of the cumulative product of alphas; 0 to 1.
-        sigma: Weight of the noise, ``sqrt(1 - alpha²)``; 0 to 1.
+        alpha: Weight of the image, 0 to 1: the square root of the cumulative product of alphas; of a flow
+            ``1 - sigma``.
+        sigma: Weight of the noise, 0 to 1: ``sqrt(1 - alpha²)``; of a flow its time.
     """
 
     alpha: float
@@ -36,7 +37,7 @@ class Interval:
         clean: The end with less noise, where inversion enters.
     """
 
-    t: int
+    t: float
     noisy: NoiseLevel
     clean: NoiseLevel
 
@@ -44,7 +45,8 @@ class Interval:
 def split(x: Latents, output: Latents, level: NoiseLevel, prediction: Prediction) -> tuple[Latents, Latents]:
     """Reads a network's output as a picture and a noise.
 
-    For epsilon: DDIM, arXiv 2010.02502, eq. 9. For v: Salimans and Ho, arXiv 2202.00512, appendix D.
+    For epsilon: DDIM, arXiv 2010.02502, eq. 9. For v: Salimans and Ho, arXiv 2202.00512, appendix D. For a flow, whose
+    levels have alpha + sigma = 1: Esser et al., arXiv 2403.03206, eq. 13.
 
     Args:
         x: [B, C, h, w] the latents at `level`.
@@ -55,9 +57,15 @@ def split(x: Latents, output: Latents, level: NoiseLevel, prediction: Prediction
     Returns:
         ``(x0, eps)`` with ``x = alpha * x0 + sigma * eps``.
     """
-    if prediction == "epsilon":
-        return (x - level.sigma * output) / level.alpha, output
-    return level.alpha * x - level.sigma * output, level.alpha * output + level.sigma * x
+    match prediction:
+        case "epsilon":
+            return (x - level.sigma * output) / level.alpha, output
+        case "v_prediction":
+            return level.alpha * x - level.sigma * output, level.alpha * output + level.sigma * x
+        case "flow":
+            return x - level.sigma * output, x + level.alpha * output
+        case _:
+            assert_never(prediction)
 
 
 def combine(x0: Latents, eps: Latents, level: NoiseLevel) -> Latents:

@@ -4,13 +4,15 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import denoise, renoise
 from nulltext.diffusion.schedule import Schedule
 from nulltext.diffusion.sharing import saying_what_fits
+from nulltext.diffusion.steering import Steering
 from nulltext.progress import OnProgress, Progress, silent
-from nulltext.types import Latents, Null, Trajectory
+from nulltext.types import Latents, Trajectory
 
 AfterStep = Callable[[int, Latents], Latents]
 """(steps done, [B, C, h, w] latents) -> the latents to go on from."""
@@ -21,29 +23,33 @@ def sample(
     guided: Guided,
     schedule: Schedule,
     x: Latents,
-    nulls: Sequence[Null],
+    nulls: Sequence[Conditioning],
     on_progress: OnProgress = silent,
     *,
     after: AfterStep | None = None,
+    steering: Steering | None = None,
 ) -> Latents:
     """Deterministic DDIM sampling: arXiv 2010.02502, eq. 12 with no fresh noise.
 
     Args:
-        guided: What predicts, for B captions.
+        guided: What predicts, for B prompts.
         schedule: The intervals to pass, T of them.
         x: [B, C, h, w] latents at the first interval's noisy end.
-        nulls: T null embeddings, [1, L, D] each, in sampling order.
+        nulls: What stands for no prompt at each of T steps, one row each, in sampling order.
         on_progress: Told of every step, phase "sample".
         after: Called after every step; what it returns is sampled on.
+        steering: What is done to the attention of the B rows, if anything.
 
     Returns:
         [B, C, h, w] latents at the last interval's clean end.
     """
     with saying_what_fits(x):
-        for step, (interval, null) in enumerate(zip(schedule, nulls, strict=True), start=1):
-            x = denoise(x, guided.predict(x, interval.t, null), interval, guided.model.prediction)
-            x = x if after is None else after(step, x)
-            on_progress(Progress("sample", step, len(schedule), latents=x))
+        for i, (interval, null) in enumerate(zip(schedule, nulls, strict=True)):
+            attention = None if steering is None else steering.at(i)
+            output = guided.predict(x, interval.t, null, i, attention, steps=len(schedule))
+            x = denoise(x, output, interval, guided.model.prediction)
+            x = x if after is None else after(i + 1, x)
+            on_progress(Progress("sample", i + 1, len(schedule), latents=x))
     return x
 
 
@@ -52,7 +58,7 @@ def ddim_inversion(
     guided: Guided,
     schedule: Schedule,
     x: Latents,
-    null: Null,
+    null: Conditioning,
     on_progress: OnProgress = silent,
     *,
     fixed_point: FixedPoint | None = None,
@@ -64,23 +70,24 @@ def ddim_inversion(
     sampling under the same guidance leads back.
 
     Args:
-        guided: What predicts, for one caption. With w = 1 it is the plain inversion.
+        guided: What predicts, for one prompt. With w = 1 it is the plain inversion.
         schedule: The intervals, in sampling order; they are walked in reverse. T of them.
         x: [1, C, h, w] the picture's latents z_0.
-        null: [1, L, D] the null caption's embedding.
+        null: What stands for no prompt, one row.
         on_progress: Told of every step, phase "invert".
         fixed_point: How well the steps are solved; None takes each as if the network said the same on both its ends.
 
     Returns:
         [T+1, C, h, w] the trajectory in sampling order, from z_T to z_0.
     """
-    trajectory, past = [x], list[Latents]()
-    for step, interval in enumerate(reversed(schedule), start=1):
+    trajectory, past, steps = [x], list[Latents](), len(schedule)
+    for done, interval in enumerate(reversed(schedule), start=1):
         if fixed_point is None:
-            x = renoise(x, guided.predict(x, interval.t, null), interval, guided.model.prediction)
+            output = guided.predict(x, interval.t, null, steps - done, steps=steps)
+            x = renoise(x, output, interval, guided.model.prediction)
         else:
-            x, eps = fixed_point.solve(guided, x, interval, null, past)
+            x, eps = fixed_point.solve(guided, x, interval, null, past, step=steps - done, steps=steps)
             past = [*past[-1:], eps]
         trajectory.append(x)
-        on_progress(Progress("invert", step, len(schedule), latents=x))
+        on_progress(Progress("invert", done, steps, latents=x))
     return torch.cat(trajectory[::-1])

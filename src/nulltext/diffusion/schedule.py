@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nulltext.checks import Range, checked
+from nulltext.diffusion.flow import FLOW_SCHEDULER, FlowConfig
 from nulltext.diffusion.levels import Interval, NoiseLevel
 from nulltext.errors import SettingError, UnsupportedScheduleError
 
@@ -142,20 +143,25 @@ class Schedule(Sequence[Interval]):
         return f"Schedule({len(self.intervals)} steps{times})"
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], steps: int) -> "Schedule":
-        """Reads the schedule that ``DDIMScheduler.from_config(config)`` walks in `steps` steps.
+    def from_config(cls, config: Mapping[str, Any], steps: int, tokens: int | None = None) -> "Schedule":
+        """Reads the schedule that a scheduler walks in `steps` steps.
 
-        As there, every interval spans ``num_train_timesteps // steps`` training steps, and one that would end before
-        the first ends on the first training step's level, or on no noise at all with ``set_alpha_to_one``.
+        For a config of ``FlowMatchEulerDiscreteScheduler`` it is that one's, see `FlowConfig.sigmas`. For any other it
+        is what ``DDIMScheduler.from_config(config)`` walks. As there, every interval spans
+        ``num_train_timesteps // steps`` training steps, and one that would end before the first ends on the first
+        training step's level, or on no noise at all with ``set_alpha_to_one``.
 
         Args:
             config: The content of a ``scheduler_config.json``.
             steps: How many steps to take, 1 to ``num_train_timesteps``.
+            tokens: How many tokens the network makes of the latents, see `FlowConfig.sigmas`.
 
         Raises:
-            SettingError: `steps` is out of range.
+            SettingError: `steps` is out of range, or the schedule depends on the image's size and there is none.
             UnsupportedScheduleError: DDIM cannot walk this schedule both ways.
         """
+        if config.get("_class_name") == FLOW_SCHEDULER:
+            return cls._of_flow(FlowConfig.read(config), steps, tokens)
         read = ScheduleConfig.read(config)
         products = read.alphas_cumprod()
         # Roots in float32, as diffusers takes them: then every step rounds as its schedulers' do.
@@ -167,7 +173,16 @@ class Schedule(Sequence[Interval]):
         last = NoiseLevel(1.0, 0.0) if read.set_alpha_to_one else level(0)
         times = read.timesteps(steps)
         stride = read.num_train_timesteps // len(times)
-        return cls(tuple(Interval(t, noisy=level(t), clean=level(t - stride) if t >= stride else last) for t in times))
+        return cls(
+            tuple(Interval(float(t), noisy=level(t), clean=level(t - stride) if t >= stride else last) for t in times)
+        )
+
+    @classmethod
+    def _of_flow(cls, config: FlowConfig, steps: int, tokens: int | None) -> "Schedule":
+        sigmas = config.sigmas(steps, tokens)
+        times = cast("list[float]", (sigmas * config.num_train_timesteps).tolist())
+        levels = [NoiseLevel(1 - sigma, sigma) for sigma in cast("list[float]", sigmas.tolist())]
+        return cls(tuple(Interval(*each) for each in zip(times[:-1], levels[:-1], levels[1:], strict=True)))
 
     def __len__(self) -> int:
         return len(self.intervals)

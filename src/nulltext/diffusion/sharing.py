@@ -17,7 +17,9 @@ from greenlet import getcurrent, greenlet
 from torch import Tensor
 
 from nulltext.checks import Count, checked
+from nulltext.diffusion.conditioning import Conditioning, Shapes
 from nulltext.diffusion.levels import Prediction
+from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import OutOfMemoryError, SettingError
 from nulltext.types import Embeddings, Latents, Times
 
@@ -35,27 +37,47 @@ class Denoiser(Protocol):
         """What `predict` returns."""
         ...
 
-    def predict(self, x: Latents, t: int | Times, text: Embeddings) -> Latents:
-        """The network's output for latents `x` at time `t` under `text`, all with the same batch size."""
+    def predict(
+        self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
+    ) -> Latents:
+        """The network's raw output (see `prediction`), differentiable with respect to the text embeddings.
+
+        Args:
+            x: [B, C, h, w] latents.
+            t: The time the network is told, or one for each of the B.
+            conditioning: What else the network is told, B rows.
+            attention: For the B rows, in order: so many, and what is done to their attention; empty leaves all alone.
+        """
         ...
 
 
 def descend(
-    denoiser: Denoiser, x: Latents, t: int | Times, text: Embeddings, error: Error
+    denoiser: Denoiser, x: Latents, t: float | Times, conditioning: Conditioning, error: Error
 ) -> tuple[Tensor, Embeddings]:
-    """The error of the network's output, a scalar, and its gradient with respect to `text`.
+    """The error of the network's output, a scalar, and its gradient with respect to the text embeddings.
 
     Args:
         denoiser: The network, or the share of one that `share` gives.
         x: [B, C, h, w] latents.
         t: The time the network is told, or one for each of the B.
-        text: [B, L, D] embeddings.
+        conditioning: What else the network is told, B rows.
         error: What is to become less.
     """
-    if isinstance(denoiser, SharedDenoiser):
-        return denoiser.descend(x, t, text, error)
-    ((loss, gradient),) = _descend_all(denoiser, [_Request(x, t, text, error)], t)
+    if isinstance(denoiser, _Descends):
+        return denoiser.descend(x, t, conditioning, error)
+    ((loss, gradient),) = _descend_all(denoiser, [_Request(x, t, conditioning, error)], t)
     return loss, gradient
+
+
+@runtime_checkable
+class _Descends(Protocol):
+    """A denoiser that answers by itself what `descend` asks."""
+
+    def descend(
+        self, x: Latents, t: float | Times, conditioning: Conditioning, error: Error
+    ) -> tuple[Tensor, Embeddings]:
+        """See `nulltext.diffusion.sharing.descend`."""
+        ...
 
 
 @contextmanager
@@ -91,16 +113,20 @@ class SharedDenoiser:
         """What `predict` returns."""
         return self._prediction
 
-    def predict(self, x: Latents, t: int | Times, text: Embeddings) -> Latents:
+    def predict(
+        self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
+    ) -> Latents:
         """See `Denoiser.predict`; without a gradient."""
         self.forwards += len(x)
-        return self._ask(_Request(x, t, text))
+        return self._ask(_Request(x, t, conditioning, attention=attention))
 
-    def descend(self, x: Latents, t: int | Times, text: Embeddings, error: Error) -> tuple[Tensor, Embeddings]:
+    def descend(
+        self, x: Latents, t: float | Times, conditioning: Conditioning, error: Error
+    ) -> tuple[Tensor, Embeddings]:
         """See `descend`."""
         self.forwards += len(x)
         self.backwards += len(x)
-        return self._ask(_Request(x, t, text, error))
+        return self._ask(_Request(x, t, conditioning, error))
 
     def _ask(self, request: "_Request") -> Any:  # noqa: ANN401  the answer to either kind of request
         """Pauses the method until its request has been answered."""
@@ -135,7 +161,8 @@ def share(denoiser: Denoiser, works: Iterable[Work[Result]], at_once: int) -> Ge
 
     Raises:
         SettingError: `at_once` is less than 1.
-        OutOfMemoryError: There is no memory for one alone; raised in the method that asked.
+        OutOfMemoryError: There is no memory for one alone; raised in the method that asked, as is what an image's own
+            attention control raises.
     """
     at_once = checked("at_once", at_once, Count)
     waiting, lanes, width = enumerate(works), list[_Lane[Result]](), at_once
@@ -161,9 +188,10 @@ class _Request:
     """A question to the network: for its output, or, with an error, for the error and its gradient."""
 
     x: Latents
-    t: int | Times
-    text: Embeddings
+    t: float | Times
+    conditioning: Conditioning
     error: Error | None = None
+    attention: AttentionPlan = ()
 
 
 class _Lane(Generic[Result]):
@@ -211,8 +239,8 @@ def _next_batch(lanes: Sequence[_Lane[Result]]) -> list[_Lane[Result]]:
     first, so that those with one, which cost the most, fill their batch.
     """
 
-    def kind(lane: _Lane[Result]) -> tuple[bool, torch.Size, torch.Size]:
-        return lane.request.error is not None, lane.request.x.shape[1:], lane.request.text.shape[1:]
+    def kind(lane: _Lane[Result]) -> tuple[bool, torch.Size, Shapes]:
+        return lane.request.error is not None, lane.request.x.shape[1:], lane.request.conditioning.shapes
 
     asking = sorted((lane for lane in lanes if not lane.done), key=kind)
     groups = [list(group) for _, group in groupby(asking, key=kind)]
@@ -224,9 +252,13 @@ def _answer(denoiser: Denoiser, batch: Sequence[_Lane[Result]], width: int) -> i
     requests = [lane.request for lane in batch]
     try:
         answers = _evaluate(denoiser, requests)
-    except RuntimeError as error:
+    except Exception as error:
         if not _wants_memory(error):
-            raise
+            failed = _whose(batch, error)
+            if failed is None:
+                raise
+            failed.fail(error)  # the others' requests are still there to be answered
+            return width
         if len(batch) == 1:
             short = _too_large(requests[0].x)
             short.__cause__ = error.with_traceback(None)  # whose frames hold all that the network had computed
@@ -242,37 +274,60 @@ def _answer(denoiser: Denoiser, batch: Sequence[_Lane[Result]], width: int) -> i
     return width
 
 
+def _whose(batch: Sequence[_Lane[Result]], error: Exception) -> _Lane[Result] | None:
+    """The method whose own attention control raised an error; None if it is the network's."""
+    for lane in batch:
+        if any(steered is not None and steered.error is error for _, steered in lane.request.attention):
+            return lane
+    return None
+
+
 def _evaluate(denoiser: Denoiser, requests: Sequence[_Request]) -> Sequence[object]:
     """The answers to requests of one kind and one shape, from one pass of the network."""
-    times = {one.t for one in requests if isinstance(one.t, int)}
-    if len(times) == 1 and all(isinstance(one.t, int) for one in requests):
-        (t,) = times
-    else:
-        device = requests[0].x.device
-        t = torch.cat([torch.as_tensor(one.t, device=device).expand(len(one.x)) for one in requests])
+    t = _common_time(requests)
     if requests[0].error is not None:
         return _descend_all(denoiser, requests, t)
+    conditioning = Conditioning.cat([one.conditioning for one in requests])
     with torch.no_grad():
-        output = denoiser.predict(torch.cat([one.x for one in requests]), t, torch.cat([one.text for one in requests]))
+        output = denoiser.predict(torch.cat([one.x for one in requests]), t, conditioning, _joined(requests))
     return torch.split(output, [len(one.x) for one in requests])
 
 
+def _joined(requests: Sequence[_Request]) -> AttentionPlan:
+    """The plan of a batch; an image's part of it is its own, whatever is done to those beside it."""
+    if not any(one.attention for one in requests):
+        return ()
+    return [part for one in requests for part in one.attention or [(len(one.x), None)]]
+
+
+def _common_time(requests: Sequence[_Request]) -> float | Times:
+    """The time of a whole batch, or one for each of its samples."""
+    times = {one.t for one in requests if not isinstance(one.t, Tensor)}
+    if len(times) == 1 and not any(isinstance(one.t, Tensor) for one in requests):
+        return times.pop()
+    each = ((torch.as_tensor(one.t, dtype=torch.float32, device=one.x.device), len(one.x)) for one in requests)
+    return torch.cat([time.expand(count) for time, count in each])
+
+
 def _descend_all(
-    denoiser: Denoiser, requests: Sequence[_Request], t: int | Tensor
+    denoiser: Denoiser, requests: Sequence[_Request], t: float | Tensor
 ) -> Sequence[tuple[Tensor, Embeddings]]:
     """The errors and their gradients, from one pass of the network there and back; `t` is that of the whole batch."""
     sizes = [len(one.x) for one in requests]
     with torch.enable_grad():
-        text = torch.cat([one.text for one in requests]).detach().requires_grad_()
-        outputs = torch.split(denoiser.predict(torch.cat([one.x for one in requests]), t, text), sizes)
+        conditioning = Conditioning.cat([one.conditioning for one in requests])
+        text = conditioning.text.detach().requires_grad_()
+        x = torch.cat([one.x for one in requests])
+        outputs = torch.split(denoiser.predict(x, t, conditioning.with_text(text)), sizes)
         pairs = zip(requests, outputs, strict=True)
         errors = torch.stack([one.error(output) for one, output in pairs if one.error is not None])
         (gradient,) = torch.autograd.grad(errors.sum(), text)
     return list(zip(errors.detach(), torch.split(gradient, sizes), strict=True))
 
 
-def _wants_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def _wants_memory(error: Exception) -> bool:
+    refused = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return refused or isinstance(error, torch.OutOfMemoryError)
 
 
 def _too_large(x: Latents) -> OutOfMemoryError:

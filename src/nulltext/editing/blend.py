@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from nulltext.attention.control import steps_of
 from nulltext.attention.record import Maps, Record
-from nulltext.attention.schedule import find_in_any
+from nulltext.attention.word_steps import find_in_any
 from nulltext.checks import Range, check_numbers
 from nulltext.editing import spelled
 from nulltext.editing.base import filled, recommended

@@ -59,8 +59,9 @@ def generate(
     if len(seeds) != len(captions):
         raise SettingError(f"got {len(seeds)} seeds for {len(captions)} captions; expected one for each.")
     guidance = checked("guidance", guidance, Guidance | None)
-    schedule = model.schedule(steps)
-    cond, null = embed_captions(model, captions), model.embed([""])
+    size = nearest_size(model, model.default_size if size is None else size)
+    schedule = model.schedule(steps, size)
+    cond, null = embed_captions(model, captions, size), model.null(size)
     guided = Guided(model, cond, model.guidance if guidance is None else guidance)
     noise = _noise(model, seeds, size)
     return model.decode(sample(guided, schedule, noise, [null] * len(schedule), on_progress)).cpu()
@@ -95,8 +96,9 @@ def generate_inversion(
         DivergedError: The picture became infinite or not-a-number.
     """
     guidance, seed = checked("guidance", guidance, Guidance | None), checked("seed", seed, Seed)
-    schedule = model.schedule(steps)
-    cond, null = embed_captions(model, [caption]), model.embed([""])
+    size = nearest_size(model, model.default_size if size is None else size)
+    schedule = model.schedule(steps, size)
+    cond, null = embed_captions(model, [caption], size), model.null(size)
     trajectory = [_noise(model, [seed], size)]
 
     def keep(_: int, x: Latents) -> Latents:
@@ -127,9 +129,9 @@ def generate_inversion(
     )
 
 
-def _noise(model: Model, seeds: Sequence[int], size: tuple[int, int] | None) -> Latents:
+def _noise(model: Model, seeds: Sequence[int], size: tuple[int, int]) -> Latents:
     """[B, C, h, w] noise, each from its own seed."""
-    height, width = nearest_size(model, model.default_size if size is None else size)
+    height, width = size
     shape = (1, model.latent_channels, height // model.scale, width // model.scale)
     noise = [torch.randn(shape, generator=torch.Generator().manual_seed(number)) for number in seeds]
     return torch.cat(noise).to(model.device)

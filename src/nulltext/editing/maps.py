@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nulltext.attention.record import Maps, Record
-from nulltext.attention.session import controlled
+from nulltext.attention.steering import Steering
 from nulltext.contact_sheet import Cell, contact_sheet
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
@@ -21,7 +21,7 @@ from nulltext.pictures import to_image
 from nulltext.progress import OnProgress, silent
 from nulltext.showing import brief, html_table
 from nulltext.text.words import Tokens, different_words
-from nulltext.types import Latents, Pixels
+from nulltext.types import Pixels
 
 
 @final
@@ -96,21 +96,18 @@ def attention_maps(model: Model, inversion: Inversion, on_progress: OnProgress =
 
     Raises:
         MismatchError: Another model or schedule than the inversion's.
-        SessionError: The model's attention is controlled already.
+        SessionError: The model has no attention that can be recorded.
     """
     w = inversion.check(model)
     cond = source_and_captions(model, inversion)
     size = (inversion.pivot.shape[-2], inversion.pivot.shape[-1])
     record = Record(size)
-    with controlled(model, record, prompts=1, latent_size=size) as session:
-        session.at(0)
-
-        def after(done: int, x: Latents) -> Latents:
-            session.at(done)
-            return x if hold is None else hold(done, x)
-
-        hold = holding(model, inversion) if inversion.held else None
-        start = inversion.pivot[:1].to(model.device)
-        nulls = step_nulls(model, inversion)
-        latents = sample(Guided(model, cond, w), inversion.schedule, start, nulls, on_progress, after=after)
+    steering = Steering(record, prompts=1, latent_size=size)
+    hold = holding(model, inversion) if inversion.held else None
+    start = inversion.pivot[:1].to(model.device)
+    nulls = step_nulls(model, inversion)
+    latents = sample(
+        Guided(model, cond, w), inversion.schedule, start, nulls, on_progress, after=hold, steering=steering
+    )
+    steering.check()
     return AttentionMaps((model.tokenize(inversion.caption),), record.maps().cpu(), model.decode(latents).cpu())

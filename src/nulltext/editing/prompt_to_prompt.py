@@ -1,7 +1,6 @@
 """Prompt-to-Prompt: edits that keep the source's layout, by its attention (Hertz et al., arXiv 2208.01626)."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, cast, final, get_args
 
@@ -10,13 +9,14 @@ from torch.nn import functional as F
 
 from nulltext import checks
 from nulltext.attention.control import Chain, Control, Share, steps_of
-from nulltext.attention.cross import Follow, Reweight
-from nulltext.attention.layout import KeepLayout
+from nulltext.attention.follow import Follow
+from nulltext.attention.keep_layout import KeepLayout
 from nulltext.attention.record import Record
 from nulltext.attention.refine import Refine
 from nulltext.attention.replace import Replace
-from nulltext.attention.schedule import WordSteps, find_in_any
-from nulltext.attention.session import controlled
+from nulltext.attention.reweight import Reweight
+from nulltext.attention.steering import Steering
+from nulltext.attention.word_steps import WordSteps, find_in_any
 from nulltext.checks import Count, Guidance, Range, check_numbers, checked
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
@@ -210,7 +210,7 @@ def draw(
     first = editors[0]
     cond = source_and_captions(model, inversion, captions)
     tokens = [model.tokenize(caption) for caption in (inversion.caption, *captions)]
-    targets, steps, length = tokens[1:], len(inversion.schedule), cond.shape[1]
+    targets, steps, length = tokens[1:], len(inversion.schedule), cond.text.shape[1]
     bases = tuple(range(len(targets))) if first.chain else (0,) * len(targets)
     size = (inversion.pivot.shape[-2], inversion.pivot.shape[-1])
 
@@ -223,22 +223,19 @@ def draw(
     controls = _controls(editors, edits, targets, bases, record if recording else None, steps=steps, length=length)
     blender = Blender(blends, tokens, bases=bases, steps=steps, frame=inversion.frame, latent_size=size, record=record)
 
-    with ExitStack() as stack:
-        session = None
-        if controls:
-            control = Chain(tuple(controls))
-            session = stack.enter_context(controlled(model, control, prompts=len(cond), latent_size=size))
-            session.at(0)
+    steering = Steering(Chain(tuple(controls)), prompts=len(cond), latent_size=size) if controls else None
+    hold = holding(model, inversion) if inversion.held or first.hold_source else None
 
-        def after(done: int, x: Latents) -> Latents:
-            if session is not None:
-                session.at(done)
-            return blender(done - 1, x if hold is None else hold(done, x))
+    def after(done: int, x: Latents) -> Latents:
+        return blender(done - 1, x if hold is None else hold(done, x))
 
-        hold = holding(model, inversion) if inversion.held or first.hold_source else None
-        start = inversion.pivot[:1].to(model.device).expand(len(cond), -1, -1, -1)
-        nulls = step_nulls(model, inversion)
-        latents = sample(Guided(model, cond, w), inversion.schedule, start, nulls, on_progress, after=after)
+    start = inversion.pivot[:1].to(model.device).expand(len(cond), -1, -1, -1)
+    nulls = step_nulls(model, inversion)
+    latents = sample(
+        Guided(model, cond, w), inversion.schedule, start, nulls, on_progress, after=after, steering=steering
+    )
+    if steering is not None:
+        steering.check()
     drawn = blender.finish(model.decode(latents).cpu())
     return Edit(
         captions=tuple(captions),

@@ -63,8 +63,9 @@ class SDEdit:
                 f"got strength={self.strength:g}, which leaves none of the {steps} steps to sample; expected at least "
                 f"{1 / steps:g}."
             )
+        size = inversion.frame.fitted
         rest = Schedule(inversion.schedule[first:])
-        cond, null = embed_captions(model, wanted), model.embed([""])
+        cond, null = embed_captions(model, wanted, size), model.null(size)
         own = in_force(self, model)
         guided = Guided(model, cond, filled(own.guidance))
         z0 = inversion.pivot[-1:]

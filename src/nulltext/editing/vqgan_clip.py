@@ -14,6 +14,7 @@ from nulltext.editing.spelled import AUTOENCODER, CLIP
 from nulltext.editing.views import Views
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Autoencoder, Model, embed_captions
+from nulltext.models.capabilities import quantised_of
 from nulltext.models.clip import Clip, clip_for, spherical
 from nulltext.pictures import to_pixels
 from nulltext.progress import OnProgress, Progress, numbered, silent
@@ -74,7 +75,7 @@ class VQGANCLIP:
         inversion.check(model)
         embed_captions(model, wanted)  # for what it raises
         clip = clip_for(model, self.clip)
-        autoencoder = self.autoencoder or model.quantised or model
+        autoencoder = self.autoencoder or quantised_of(model) or model
         start = autoencoder.encode(to_pixels(inversion.picture).to(model.device))
         drawn: list[Pixels] = []
         for number, caption in enumerate(wanted, start=1):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch.nn.functional import mse_loss
 
+from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.guidance import guide
 from nulltext.diffusion.levels import denoise
 from nulltext.diffusion.sharing import descend
@@ -15,7 +16,7 @@ from nulltext.inversion.problem import Problem
 from nulltext.inversion.solvers import SOLVERS, Adam, Solver
 from nulltext.inversion.stopping import Constants, Stopping
 from nulltext.progress import Progress
-from nulltext.types import Embeddings, Latents, Nulls, Trajectory
+from nulltext.types import Embeddings, Latents, Null, Nulls, Trajectory
 
 Mix = Callable[[Latents, Latents], Latents]
 """(output for the embedding that is optimised, output for the one that stays) -> the guided output."""
@@ -36,7 +37,7 @@ def optimise_each(
     Returns:
         [T, L, D] the null embeddings, and [1, C, h, w] where the guided sampler ends with them.
     """
-    denoiser, schedule, z, null, nulls = problem.denoiser, problem.schedule, pivot[:1], problem.null, list[Embeddings]()
+    denoiser, schedule, z, null, nulls = problem.denoiser, problem.schedule, pivot[:1], problem.null, list[Null]()
     stopping, error = Stopping(problem, constants, z), torch.tensor(torch.nan)
     for i, step in enumerate(schedule):  # t = T, ..., 1
         target, out_cond = pivot[i + 1 : i + 2], denoiser.predict(z, step.t, problem.cond)
@@ -44,13 +45,13 @@ def optimise_each(
         def land(out_null: Latents) -> Latents:  # z_{t-1}(z_t, null, C)
             return denoise(z, guide(out_null, out_cond, problem.w), step, denoiser.prediction)
 
-        optimiser, tolerance = SOLVERS[solver](null, constants.rate_at(i)), stopping.below(i, land)
+        optimiser, tolerance = SOLVERS[solver](null.text, constants.rate_at(i)), stopping.below(i, land)
         for _ in range(inner_steps):  # j = 0, ..., N-1
             error, gradient = descend(denoiser, z, step.t, null, lambda out_null: mse_loss(land(out_null), target))
-            null = optimiser.move(gradient)
+            null = null.with_text(optimiser.move(gradient))
             if tolerance > 0 and error.item() < tolerance:
                 break
-        nulls.append(null)  # and the next step starts from it
+        nulls.append(null.text)  # and the next step starts from it
         z = land(denoiser.predict(z, step.t, null))
         problem.on_progress(Progress("optimise", i + 1, len(schedule), error.item(), latents=z))
     return torch.cat(nulls), z
@@ -59,9 +60,9 @@ def optimise_each(
 def optimise_one(
     problem: Problem,
     pivot: Trajectory,
-    start: Embeddings,
+    start: Conditioning,
     *,
-    other: Embeddings,
+    other: Conditioning,
     mix: Mix,
     passes: int,
     learning_rate: float,
@@ -76,8 +77,8 @@ def optimise_one(
     Args:
         problem: The image and its prompt.
         pivot: [T+1, C, h, w] from z*_T to z*_0.
-        start: [1, L, D] the embedding to optimise, as it is at first.
-        other: [1, L, D] the embedding that stays.
+        start: One row, whose text embedding is optimised, as it is at first.
+        other: One row, the conditioning that stays.
         mix: How the outputs for the two make the guided one.
         passes: N.
         learning_rate: Adam's.
@@ -85,7 +86,7 @@ def optimise_one(
     Returns:
         [1, L, D] the optimised embedding.
     """
-    denoiser, schedule, embedding, adam, done = problem.denoiser, problem.schedule, start, Adam(start, learning_rate), 0
+    denoiser, schedule, own, adam, done = problem.denoiser, problem.schedule, start, Adam(start.text, learning_rate), 0
     for _ in range(passes):
         z = pivot[:1]
         for i, step in enumerate(schedule):
@@ -94,9 +95,9 @@ def optimise_one(
             def land(out: Latents) -> Latents:
                 return denoise(z, mix(out, out_other), step, denoiser.prediction)
 
-            error, gradient = descend(denoiser, z, step.t, embedding, lambda out: mse_loss(land(out), target))
-            embedding = adam.move(gradient)
-            z = land(denoiser.predict(z, step.t, embedding))
+            error, gradient = descend(denoiser, z, step.t, own, lambda out: mse_loss(land(out), target))
+            own = own.with_text(adam.move(gradient))
+            z = land(denoiser.predict(z, step.t, own))
             done += 1
             problem.on_progress(Progress("optimise", done, passes * len(schedule), error.item()))
-    return embedding
+    return own.text

@@ -125,7 +125,7 @@ class Inversion:
                 f"got the model {_name(model.identity)}; this inversion was made with {_name(self.model)}, by nulltext "
                 f"{self.version} (this is {__version__}). Load that model, or invert the picture again with this one."
             )
-        if not _same_schedule(self.schedule, model.schedule(len(self.schedule))):
+        if not _same_schedule(self.schedule, model.schedule(len(self.schedule), self.frame.fitted)):
             raise MismatchError(
                 f"the schedule of {model.identity.id} in {len(self.schedule)} steps is not the one this inversion was "
                 "made with. Give the model back its scheduler config, or invert the picture again."
@@ -149,7 +149,7 @@ class Inversion:
     def _check_embeddings(self, model: Model) -> None:
         held = {"null embeddings": self.nulls, "conditional embedding": self.cond}
         for name, tensor in held.items():
-            if tensor is not None and tensor.shape[-2:] != (wanted := model.embed([""]).shape[-2:]):
+            if tensor is not None and tensor.shape[-2:] != (wanted := model.null().text.shape[-2:]):
                 raise MismatchError(
                     f"the {name} of this inversion are {list(tensor.shape[-2:])}; expected {list(wanted)}, which "
                     f"{model.identity.id} reads. Invert the picture again."

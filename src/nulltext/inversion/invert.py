@@ -7,7 +7,7 @@ import torch
 
 from nulltext import __version__
 from nulltext.checks import Count, Guidance, check_finite, check_numbers
-from nulltext.diffusion.sharing import Denoiser, saying_what_fits
+from nulltext.diffusion.sharing import saying_what_fits
 from nulltext.inversion.base import Inversion, Scores
 from nulltext.inversion.problem import Problem, Solution
 from nulltext.metrics import psnr
@@ -76,8 +76,6 @@ def invert(
     photo: Photo,
     caption: str,
     on_progress: OnProgress = silent,
-    *,
-    denoiser: Denoiser | None = None,
 ) -> Inversion:
     """What every method shares: embeddings, latents and schedule before, scores and record after.
 
@@ -87,7 +85,6 @@ def invert(
         photo: The image, fitted to the model.
         caption: What it shows.
         on_progress: Told of every step.
-        denoiser: The model's network, or a share of it; None is the model itself.
 
     Raises:
         SettingError: A setting is out of range for the model.
@@ -95,11 +92,12 @@ def invert(
         DivergedError: Numbers became infinite or not-a-number.
         OutOfMemoryError: The device has no memory for the image.
     """
+    size = (photo.pixels.shape[-2], photo.pixels.shape[-1])
     problem = Problem(
-        denoiser=model if denoiser is None else denoiser,
-        schedule=model.schedule(inverter.steps),
-        cond=embed_captions(model, [caption]),
-        null=model.embed([""]),
+        denoiser=model,
+        schedule=model.schedule(inverter.steps, size),
+        cond=embed_captions(model, [caption], size),
+        null=model.null(size),
         z0=model.encode(photo.pixels),
         w=model.guidance if inverter.guidance is None else inverter.guidance,
         rounding=rounding_of(model),

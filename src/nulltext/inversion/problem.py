@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import final
 
+from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import ddim_inversion, sample
 from nulltext.diffusion.schedule import Schedule
 from nulltext.diffusion.sharing import Denoiser
 from nulltext.progress import OnProgress
-from nulltext.types import Embeddings, Latents, Null, Nulls, Trajectory
+from nulltext.types import Embeddings, Latents, Nulls, Trajectory
 
 
 @final
@@ -21,8 +22,8 @@ class Problem:
         denoiser: The network, or a share of one.
         schedule: T steps, in sampling order.
         z0: [1, C, h, w] the image's latents.
-        cond: [1, L, D] the prompt's embedding, C.
-        null: [1, L, D] the null text's embedding, the empty-set sign.
+        cond: What the prompt tells the network, C; one row.
+        null: What stands for no prompt, the empty-set sign; one row.
         w: The guidance scale.
         rounding: How much, relatively, the network rounds, see `nulltext.models.precision.rounding_of`.
         on_progress: Told of every step.
@@ -31,8 +32,8 @@ class Problem:
     denoiser: Denoiser
     schedule: Schedule
     z0: Latents
-    cond: Embeddings
-    null: Null
+    cond: Conditioning
+    null: Conditioning
     w: float
     rounding: float
     on_progress: OnProgress
@@ -44,8 +45,9 @@ class Problem:
 
     def sample(self, z: Latents, nulls: Nulls | None = None, cond: Embeddings | None = None) -> Latents:
         """[1, C, h, w] where the guided sampler leads from z_T, with other embeddings than the problem's if given."""
-        guided = Guided(self.denoiser, self.cond if cond is None else cond, self.w)
-        own = [self.null] * len(self.schedule) if nulls is None else [null[None] for null in nulls]
+        guided = Guided(self.denoiser, self.cond if cond is None else self.cond.with_text(cond), self.w)
+        texts = [self.null.text] * len(self.schedule) if nulls is None else [null[None] for null in nulls]
+        own = [self.null.with_text(text) for text in texts]
         return sample(guided, self.schedule, z, own, self.on_progress)
 
 

@@ -5,24 +5,25 @@ from collections.abc import Sequence
 import torch
 
 from nulltext.checks import Guidance
+from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import AfterStep, sample
-from nulltext.diffusion.sharing import Denoiser
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_captions
 from nulltext.progress import OnProgress, silent
-from nulltext.types import Embeddings, Latents, Null, OnePixels
+from nulltext.types import Latents, OnePixels
 
 
-def step_nulls(model: Model, inversion: Inversion) -> list[Null]:
-    """The null embedding of each step, T of [1, L, D] on the model's device: the inversion's, or the null caption's."""
+def step_nulls(model: Model, inversion: Inversion) -> list[Conditioning]:
+    """What stands for no prompt at each of T steps, on the model's device; the inversion's embedding, if it has one."""
+    null = model.null(inversion.frame.fitted)
     if inversion.nulls is None:
-        return [model.embed([""])] * len(inversion.schedule)
-    return [null[None] for null in inversion.nulls.to(model.device)]
+        return [null] * len(inversion.schedule)
+    return [null.with_text(text[None]) for text in inversion.nulls.to(model.device)]
 
 
-def source_and_captions(model: Model, inversion: Inversion, captions: Sequence[str] = ()) -> Embeddings:
-    """[1 + B, L, D] what conditions the source, then each of B captions, on the model's device.
+def source_and_captions(model: Model, inversion: Inversion, captions: Sequence[str] = ()) -> Conditioning:
+    """1 + B rows, what conditions the source, then each of B captions, on the model's device.
 
     The conditional embedding of an inversion that has one stands in the source caption's place wherever that occurs,
     so that an edit whose caption is the source's own draws the source.
@@ -33,13 +34,12 @@ def source_and_captions(model: Model, inversion: Inversion, captions: Sequence[s
         UnknownWordError: The model does not know a word.
     """
     wanted = [inversion.caption, *captions]
-    own = embed_captions(model, wanted)
+    own = embed_captions(model, wanted, inversion.frame.fitted)
     if inversion.cond is None:
         return own
-    cond = inversion.cond.to(own)
-    return torch.stack(
-        [cond if caption == inversion.caption else row for caption, row in zip(wanted, own, strict=True)]
-    )
+    cond = inversion.cond.to(own.text)
+    texts = [cond if caption == inversion.caption else row for caption, row in zip(wanted, own.text, strict=True)]
+    return own.with_text(torch.stack(texts))
 
 
 def holding(model: Model, inversion: Inversion) -> AfterStep:
@@ -60,8 +60,6 @@ def reconstruct(
     inversion: Inversion,
     guidance: Guidance | None = None,
     on_progress: OnProgress = silent,
-    *,
-    denoiser: Denoiser | None = None,
 ) -> OnePixels:
     """Samples from z_T under the source caption; a source that is held comes back without.
 
@@ -71,7 +69,6 @@ def reconstruct(
         guidance: The weight w. None is the inversion's own. An inversion without optimised embeddings (DDIM) may be
             sampled at any, with the null caption; one with such embeddings only at its own.
         on_progress: Told of every step, phase "sample".
-        denoiser: The model's network, or a share of it; None is the model itself.
 
     Returns:
         [1, 3, H, W] in [-1, 1], on the CPU.
@@ -84,7 +81,7 @@ def reconstruct(
     w = inversion.check(model, guidance)
     if inversion.held:
         return model.decode(inversion.pivot[-1:].to(model.device)).cpu()
-    guided = Guided(model if denoiser is None else denoiser, source_and_captions(model, inversion), w)
+    guided = Guided(model, source_and_captions(model, inversion), w)
     start = inversion.pivot[:1].to(model.device)
     z0 = sample(guided, inversion.schedule, start, step_nulls(model, inversion), on_progress)
     return model.decode(z0).cpu()

@@ -24,14 +24,15 @@ MOST_SETTINGS, DEEPEST = 200, 10
 """Numbers and texts in the settings of a method, those of its parts included, and parts within parts."""
 SHOWN = 80
 """Characters of what is wrong in a sentence that says so."""
-LAST_TIME = 1_000_000
+LAST_TIME = 1_000_000.0
 """Above every time that a network is told."""
 HIGHEST_PSNR = 1_000.0
 """In decibels, above what float64 can tell from equal pictures."""
 _LARGEST = 2.0**64
 """Of a setting, seeds among them."""
 _ROUNDING = 1e-4
-"""How far alpha² + sigma² may be from 1: roots are float32's, of a machine that may round in its own way."""
+"""How far alpha² + sigma² may be from 1, or a flow's alpha + sigma: roots are float32's, of a machine that may round in
+its own way."""
 
 HOLDS: dict[str, tuple[bool, bool, bool]] = {
     "DDIM": (False, False, False),
@@ -133,7 +134,8 @@ def _schedule(value: object) -> Schedule:
     steps = [_interval(step) for step in cast("list[object]", value)]
     for before, after in pairwise(steps):
         if not after.t < before.t or after.noisy.alpha < before.noisy.alpha or after.clean.alpha < before.clean.alpha:
-            raise SettingError(f"its schedule goes from time {before.t} to {after.t} and not from noise to picture")
+            raise SettingError(f"its schedule goes from time {before.t:g} to {after.t:g} and not from noise to picture")
+    _check_levels(steps)
     return Schedule(tuple(steps))
 
 
@@ -142,15 +144,25 @@ def _interval(value: object) -> Interval:
     noisy, clean = _level(step["noisy"]), _level(step["clean"])
     if noisy.alpha > clean.alpha:
         raise SettingError(f"its schedule has a step from alpha {noisy.alpha:g} to {clean.alpha:g}, towards noise")
-    return Interval(_whole(step["t"], "schedule's time", least=0, most=LAST_TIME), noisy, clean)
+    return Interval(_number(step["t"], "schedule's time", least=0.0, most=LAST_TIME), noisy, clean)
 
 
 def _level(value: object) -> NoiseLevel:
     numbers = _entries(value, "schedule's level", ("alpha", "sigma"))
     alpha, sigma = (_number(numbers[name], name, least=0.0, most=1.0) for name in ("alpha", "sigma"))
-    if abs(alpha**2 + sigma**2 - 1) > _ROUNDING:
-        raise SettingError(f"its schedule has alpha {alpha:g} with sigma {sigma:g}, whose squares do not add up to 1")
     return NoiseLevel(alpha, sigma)
+
+
+def _check_levels(steps: Iterable[Interval]) -> None:
+    """Makes sure that all levels are diffusion's, or all a flow's."""
+    levels = [level for step in steps for level in (step.noisy, step.clean)]
+    off = {power: [at for at in levels if abs(at.alpha**power + at.sigma**power - 1) > _ROUNDING] for power in (1, 2)}
+    if off[1] and off[2]:
+        alpha, sigma = off[2][0].alpha, off[2][0].sigma
+        raise SettingError(
+            f"its schedule has alpha {alpha:g} with sigma {sigma:g}, whose squares do not add up to 1; nor do all "
+            "levels themselves, as a flow's"
+        )
 
 
 def _settings(value: object) -> dict[str, Any]:
@@ -221,12 +233,6 @@ def _number(value: object, what: str, *, least: float = -math.inf, most: float =
         bounds = f" from {least:g} to {most:g}" if math.isfinite(least) else ""
         raise SettingError(f"its {what} is {_shown(value)}; expected a finite number{bounds}")
     return number
-
-
-def _whole(value: object, what: str, *, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise SettingError(f"its {what} is {_shown(value)}; expected a whole number from {least} to {most}")
-    return value
 
 
 def _shown(value: object) -> str:

@@ -8,12 +8,13 @@ import torch
 from torch.nn.functional import mse_loss
 
 from nulltext.checks import Rate, check_numbers
+from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.sharing import Denoiser
 from nulltext.errors import SettingError
 from nulltext.inversion.problem import Problem
 from nulltext.models.precision import FLOAT32_ROUNDING
 from nulltext.spelling.fields import Option
-from nulltext.types import Embeddings, Latents
+from nulltext.types import Latents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,7 @@ class Stopping:
         return max(tolerance, mse_loss(land(self._noise), land(torch.zeros_like(self._noise))).item())
 
 
-def rounding_noise(denoiser: Denoiser, z: Latents, t: int, text: Embeddings, rounding: float) -> Latents:
+def rounding_noise(denoiser: Denoiser, z: Latents, t: float, conditioning: Conditioning, rounding: float) -> Latents:
     """How the network's output differs by its rounding alone.
 
     The last bit of every latent is turned; what that changes in the output has the rounding of two evaluations in it,
@@ -110,7 +111,7 @@ def rounding_noise(denoiser: Denoiser, z: Latents, t: int, text: Embeddings, rou
         denoiser: The network.
         z: [1, C, h, w] latents.
         t: The time the network is told.
-        text: [1, L, D] embedding.
+        conditioning: What else the network is told, one row.
         rounding: How much, relatively, the network rounds, see `nulltext.models.precision.rounding_of`.
 
     Returns:
@@ -118,5 +119,5 @@ def rounding_noise(denoiser: Denoiser, z: Latents, t: int, text: Embeddings, rou
     """
     signs = 1 - 2 * (torch.arange(z.numel(), device=z.device) % 2).view_as(z)
     turned = z * (1 + signs * rounding / 2)
-    output = denoiser.predict(z, t, text)
-    return (denoiser.predict(turned, t, text) - output) / 2**0.5
+    output = denoiser.predict(z, t, conditioning)
+    return (denoiser.predict(turned, t, conditioning) - output) / 2**0.5

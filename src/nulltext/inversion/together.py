@@ -18,9 +18,10 @@ from nulltext.errors import (
     SettingError,
 )
 from nulltext.inversion.base import Inversion
-from nulltext.inversion.invert import Inverter, invert
+from nulltext.inversion.invert import Inverter
 from nulltext.models.base import Model, check_captions
 from nulltext.models.memory import pictures_at_once
+from nulltext.models.shared import sharing
 from nulltext.pictures import Photo
 from nulltext.progress import OnProgress, Progress, silent
 
@@ -150,7 +151,7 @@ def inverting(
 
     def work(denoiser: SharedDenoiser) -> Inversion:
         _check(model, photo, caption)
-        return invert(model, inverter, photo, caption, on_progress, denoiser=denoiser)
+        return inverter(sharing(model, denoiser), photo, caption, on_progress)
 
     return work
 

@@ -7,11 +7,12 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from nulltext.diffusion.levels import Prediction
+from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.schedule import Schedule
+from nulltext.diffusion.sharing import Denoiser
 from nulltext.models.recommended import Recommended
-from nulltext.text.words import Span, Tokens, check_words
-from nulltext.types import Embeddings, Latents, Pixels, Times
+from nulltext.text.words import Tokens, check_words
+from nulltext.types import Latents, Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +34,55 @@ class ModelIdentity:
 
 @runtime_checkable
 class Autoencoder(Protocol):
-    """Pictures as latents and back. All tensors in and out are float32."""
+    """Images as latents and back. All tensors in and out are float32."""
 
     def encode(self, pixels: Pixels) -> Latents:
-        """[B, C, h, w] latents of pictures [B, 3, H, W] in [-1, 1]."""
+        """[B, C, h, w] latents of images [B, 3, H, W] in [-1, 1]."""
         ...
 
     def decode(self, latents: Latents) -> Pixels:
-        """[B, 3, H, W] pictures of latents, clamped to [-1, 1]; differentiable with respect to the latents."""
+        """[B, 3, H, W] images of latents, clamped to [-1, 1].
+
+        Differentiable with respect to the latents; where those ask for no gradient none is prepared.
+
+        Raises:
+            DivergedError: The images became infinite or not-a-number.
+        """
         ...
 
 
 @runtime_checkable
-class Model(Protocol):
+class TextEncoder(Protocol):
+    """Prompts as what a network is told of them."""
+
+    def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
+        """What prompts tell the network, a row for each of them.
+
+        Args:
+            prompts: B of them.
+            size: (height, width) of the image in pixels, of which some models are told; None for the default.
+
+        Raises:
+            CaptionTooLongError: A caption has more tokens than the model reads; names the words that do not fit.
+            UnknownWordError: The model has a word list, and a word is not on it.
+        """
+        ...
+
+    def null(self, size: tuple[int, int] | None = None) -> Conditioning:
+        """What stands for "no prompt", one row; `size` as in `embed`."""
+        ...
+
+    def check_caption(self, caption: str) -> None:
+        """Raises what `embed` would for a caption, and embeds nothing."""
+        ...
+
+    def tokenize(self, caption: str) -> Tokens:
+        """A caption as `embed` cuts it: row i of the embedding is token i, and the rows after the last are padding."""
+        ...
+
+
+@runtime_checkable
+class Model(Denoiser, TextEncoder, Autoencoder, Protocol):
     """A frozen text-to-image latent diffusion model. All tensors in and out are float32 on `device`."""
 
     @property
@@ -79,11 +116,6 @@ class Model(Protocol):
         ...
 
     @property
-    def prediction(self) -> Prediction:
-        """What `predict` returns."""
-        ...
-
-    @property
     def guidance(self) -> float:
         """The weight w of classifier-free guidance at which the checkpoint is best used."""
         ...
@@ -98,72 +130,26 @@ class Model(Protocol):
         """The network behind `predict`, whose attention layers can be controlled."""
         ...
 
-    @property
-    def quantised(self) -> Autoencoder | None:
-        """The autoencoder with a codebook that the checkpoint holds besides its own, if it holds one."""
-        ...
-
-    @property
-    def words(self) -> frozenset[str] | None:
-        """The words the model was taught, in lower case, if it was taught so few; None for one that takes any."""
-        ...
-
-    def unknown(self, caption: str) -> tuple[Span, ...]:
-        """Where in a caption words stand that the model was not taught, [start, end) each."""
-        ...
-
-    def schedule(self, steps: int) -> Schedule:
+    def schedule(self, steps: int, size: tuple[int, int] | None = None) -> Schedule:
         """The model's noise schedule in so many steps.
+
+        Args:
+            steps: T.
+            size: (height, width) of the image in pixels, on which it depends for some models; None for the default.
 
         Raises:
             SettingError: `steps` is out of range.
         """
         ...
 
-    def embed(self, captions: Sequence[str]) -> Embeddings:
-        """[B, L, D] embeddings of captions; "" is the null caption.
 
-        Raises:
-            CaptionTooLongError: A caption has more tokens than the model reads; names the words that do not fit.
-            UnknownWordError: The model has a word list, and a word is not on it.
-        """
-        ...
+def embed_captions(model: Model, captions: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
+    """What prompts that are meant to say something tell the network, a row for each.
 
-    def check_caption(self, caption: str) -> None:
-        """Raises what `embed` would for a caption, and embeds nothing."""
-        ...
-
-    def tokenize(self, caption: str) -> Tokens:
-        """A caption as `embed` cuts it: row i of the embedding is token i, and the rows after the last are padding."""
-        ...
-
-    def predict(self, x: Latents, t: int | Times, text: Embeddings) -> Latents:
-        """The network's raw output (see `prediction`), differentiable with respect to `text`.
-
-        Args:
-            x: [B, C, h, w] latents.
-            t: The time the network is told, or one for each of the B.
-            text: [B, L, D] embeddings.
-        """
-        ...
-
-    def encode(self, pixels: Pixels) -> Latents:
-        """[B, C, H / scale, W / scale] latents of pictures: the mode of the posterior, scaled for the denoiser."""
-        ...
-
-    def decode(self, latents: Latents) -> Pixels:
-        """[B, 3, h * scale, w * scale] pictures of latents, clamped to [-1, 1].
-
-        Differentiable with respect to the latents; where those ask for no gradient none is prepared.
-
-        Raises:
-            DivergedError: The pictures became infinite or not-a-number.
-        """
-        ...
-
-
-def embed_captions(model: Model, captions: Sequence[str]) -> Embeddings:
-    """[B, L, D] embeddings of captions that are meant to say something.
+    Args:
+        model: The model.
+        captions: B prompts.
+        size: (height, width) of the image in pixels; None for the model's default.
 
     Raises:
         EmptyCaptionError: A caption has no word in it, or there is no caption.
@@ -172,7 +158,7 @@ def embed_captions(model: Model, captions: Sequence[str]) -> Embeddings:
         UnknownWordError: The model does not know a word.
     """
     check_words(captions)
-    return model.embed(captions)
+    return model.embed(captions, size)
 
 
 def check_captions(model: Model, captions: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.utils.hooks import RemovableHandle
 
-from nulltext.attention.plain import uncompiled
+from nulltext.attention.uncompiled import uncompiled
 from nulltext.errors import CompilationError
 from nulltext.models.base import Model
 from nulltext.models.precision import rounding_of
@@ -53,7 +53,7 @@ def compile_denoiser(model: Model, *, backend: str | Callable[..., Any] = "induc
     x = torch.zeros(1, model.latent_channels, height // model.scale, width // model.scale, device=model.device)
     try:
         with torch.no_grad():
-            model.predict(x, 500, model.embed([""]))
+            model.predict(x, 500.0, model.null())
     except CompilationError as error:
         raise CompilationError(f"{model.identity.id} on {model.device}: {error}") from error
 
@@ -82,8 +82,10 @@ class _Compiled:
             _double_by_repeating(module) for module in network.modules() if isinstance(module, Upsample2D)
         ]
 
-    def __call__(self, sample: Tensor, timestep: int | Tensor, encoder_hidden_states: Tensor) -> UNet2DConditionOutput:
-        if isinstance(timestep, int):  # a number would be compiled in
+    def __call__(
+        self, sample: Tensor, timestep: float | Tensor, encoder_hidden_states: Tensor
+    ) -> UNet2DConditionOutput:
+        if not isinstance(timestep, Tensor):  # a number would be compiled in
             timestep = torch.full((len(sample),), timestep, device=sample.device)
         given = sample, timestep, encoder_hidden_states
         shape = *(x.shape for x in given), sample.dtype

@@ -15,19 +15,17 @@ from nulltext.models import embedded, weights
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.models.compiling import compile_denoiser
 from nulltext.models.configs import read_config
+from nulltext.models.families import IN_A_FILE, Family, family_of
 from nulltext.models.kinds import SINGLE_FILE, not_a_model
 from nulltext.models.networks import first_line
-from nulltext.models.parts import Parts, read_parts
 from nulltext.models.precision import choose_dtype
 from nulltext.models.quiet import quiet
 from nulltext.models.single_file import read_single_file
-from nulltext.models.stable_diffusion import StableDiffusion
 from nulltext.models.vq import VQAutoencoder
 
 EMBEDDED = "scenes"
 """The name of the model that ships inside the package."""
 
-_UNUSED: dict[str, None] = {"safety_checker": None, "feature_extractor": None, "image_encoder": None}
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -41,18 +39,18 @@ def load(
     low_memory: bool = False,
     compiled: bool = False,
 ) -> Model:
-    """Loads a Stable Diffusion 1.x or 2.x model, frozen and ready.
+    """Loads a model of one of the families in `nulltext.models.families`, frozen and ready.
 
     Args:
         name: "scenes" for the embedded model (a folder of that name is "./scenes" or a `Path`); or a folder in
-            diffusers' format; or a single ``.safetensors`` or ``.ckpt`` file; or a hub id such as
-            "stable-diffusion-v1-5/stable-diffusion-v1-5", fetched if it is not yet on this machine.
+            diffusers' format; or a single ``.safetensors`` or ``.ckpt`` file; or a hub id, "owner/name",
+            fetched if it is not yet on this machine.
         device: Where to compute; a CUDA device if there is one, else the CPU.
         dtype: The denoiser's precision: float32, "tf32" (see `choose_dtype`), float16 or bfloat16; float16 on CUDA,
             else float32.
         revision: A hub id's branch, tag or commit.
         config: For a single file: a folder in diffusers' format, or a hub id, with the configs and the tokenizer which
-            such a file lacks. Without it those of Stable Diffusion 1.5 are fetched; for 2.x it has to be given.
+            such a file lacks. Without it the usual ones are fetched, where it is clear which; else it has to be given.
         low_memory: Slower, in less memory: activations are computed again for the gradient, the autoencoder works in
             tiles, and what is not used waits on the CPU.
         compiled: Whether the network is compiled, and its answers compared with those of the network as it is: minutes
@@ -64,8 +62,8 @@ def load(
     Raises:
         ModelNotFoundError: There is nothing of that name, or no network to fetch it with.
         ModelLoadError: It is damaged or incomplete.
-        UnsupportedPipelineError: It is not a text-to-image Stable Diffusion 1.x or 2.x.
-        UnsupportedScheduleError: DDIM cannot walk its noise schedule both ways.
+        UnsupportedPipelineError: It is of no known family; says which there are.
+        UnsupportedScheduleError: Its noise schedule cannot be walked both ways.
         CompilationError: `compiled` is on, and the gradient would be another.
         SettingError: A device or precision that does not exist here, or a revision or config where none belongs.
     """
@@ -73,12 +71,12 @@ def load(
     precision = choose_dtype(dtype, place)
     found = _find(name, revision, config)
     folder = found.folder
-    model = StableDiffusion.from_parts(
+    model = found.family.load().from_parts(
         found.parts,
         found.identity,
         device=place,
         dtype=precision,
-        recommended=None if folder is None else weights.recommended_in(folder),
+        recommended=None if folder is None else weights.recommended_in(folder, found.family),
         quantised=None if folder is None else VQAutoencoder.beside(folder, device=place),
         word_list=None if folder is None else _word_list(folder),
         low_memory=low_memory,
@@ -90,9 +88,10 @@ def load(
 
 @dataclass(frozen=True)
 class _Found:
-    """Attributes: the parts of a model; what to call it; the folder it is in, unless it is a single file."""
+    """Attributes: a model's family and parts; what to call it; the folder it is in, unless it is a single file."""
 
-    parts: Parts
+    family: Family
+    parts: Any
     identity: ModelIdentity
     folder: Path | None
 
@@ -122,19 +121,23 @@ def _find(name: str | os.PathLike[str], revision: str | None, config: str | os.P
         parts = read_single_file(path, config)
         described = [] if config is None else weights.config_files(Path(config))
         named = [] if config is None or described else [str(config)]
-        return _Found(parts, ModelIdentity(path.name, weights.digest([path, *described], None, *named)), None)
+        return _Found(
+            IN_A_FILE, parts, ModelIdentity(path.name, weights.digest([path, *described], None, *named)), None
+        )
     if _HUB_ID.fullmatch(str(name)) and path.suffix not in SINGLE_FILE:
         folder = _fetch(str(name), revision)
-        return _Found(_read_folder(folder), ModelIdentity(str(name), folder.name), folder)
+        family, parts = _read_folder(folder)
+        return _Found(family, parts, ModelIdentity(str(name), folder.name), folder)
     raise ModelNotFoundError(
         f"there is no model {str(name)!r}; expected {EMBEDDED!r}, a folder in diffusers' format, a .safetensors or "
-        ".ckpt file, or a hub id such as 'stable-diffusion-v1-5/stable-diffusion-v1-5'. Check the path."
+        ".ckpt file, or a hub id, 'owner/name'. Check the path."
     )
 
 
 def _in_folder(folder: Path, called: str) -> _Found:
-    parts = _read_folder(folder)
-    return _Found(parts, ModelIdentity(called, weights.digest(weights.files(folder), folder)), folder)
+    family, parts = _read_folder(folder)
+    digest = weights.digest(weights.files(folder, family), folder)
+    return _Found(family, parts, ModelIdentity(called, digest), folder)
 
 
 def _word_list(folder: Path) -> Path | None:
@@ -163,28 +166,20 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     return place
 
 
-def _check_kind(index: dict[str, Any], name: str) -> None:
-    """Makes sure that what a model_index.json holds is a plain Stable Diffusion's."""
-    kind = index.get("_class_name")
-    if kind != "StableDiffusionPipeline":
-        raise UnsupportedPipelineError(
-            f"{name} holds a {kind} (by its model_index.json); expected a StableDiffusionPipeline (Stable "
-            "Diffusion 1.x or 2.x, text to image). Choose such a checkpoint."
-        )
-
-
-def _read_folder(folder: Path) -> Parts:
-    """A folder's parts, with their weights in the precision they are stored in."""
+def _read_folder(folder: Path) -> tuple[Family, Any]:
+    """A folder's family and parts, with their weights in the precision they are stored in."""
     if not (folder / "model_index.json").is_file():
         raise not_a_model(folder)
     index = read_config(folder / "model_index.json")
-    _check_kind(index, str(folder))
-    absent = [part for part in weights.PARTS if not (folder / part).is_dir()]
-    if not any((folder / "tokenizer" / name).is_file() for name in ("vocab.json", "tokenizer.json")):
-        absent.append("tokenizer/vocab.json")  # without it transformers makes an empty tokenizer and says nothing
+    family = family_of(index, folder)
+    absent = [part for part in family.parts if not (folder / part).is_dir()]
+    if not any((folder / "tokenizer" / name).is_file() for name in family.vocabulary):
+        absent.append(
+            f"tokenizer/{family.vocabulary[0]}"
+        )  # without it transformers makes an empty tokenizer and says nothing
     if absent:
         raise ModelLoadError(f"{folder} is incomplete: it lacks {', '.join(absent)}. Fetch the model again.")
-    return read_parts(folder, index)
+    return family, family.load().read(folder, index)
 
 
 def _fetch(name: str, revision: str | None) -> Path:
@@ -192,8 +187,8 @@ def _fetch(name: str, revision: str | None) -> Path:
     try:
         with quiet():
             index: Any = diffusers.DiffusionPipeline.load_config(name, revision=revision)
-        _check_kind(index, name)  # before gigabytes of something else are fetched
-        return Path(diffusers.DiffusionPipeline.download(name, revision=revision, **_UNUSED))
+        unused: dict[str, Any] = dict.fromkeys(family_of(index, name).unused)  # before gigabytes are fetched
+        return Path(diffusers.DiffusionPipeline.download(name, revision=revision, **unused))
     except UnsupportedPipelineError:
         raise
     except Exception as error:  # a dozen kinds from the hub client and its transport

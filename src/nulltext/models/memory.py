@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from nulltext.attention.plain import uncompiled
+from nulltext.attention.uncompiled import uncompiled
 from nulltext.models.base import Model
 
 ON_A_CPU, MOST = 8, 64
@@ -34,7 +34,8 @@ def saved_bytes(model: Model, size: tuple[int, int] | None = None) -> int:
     x = torch.zeros(1, model.latent_channels, height // model.scale, width // model.scale, device=model.device)
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
     with torch.enable_grad(), uncompiled(model.denoiser), hooks:
-        output = model.predict(x, 1, model.embed([""]).requires_grad_())
+        null = model.null((height, width))
+        output = model.predict(x, 1.0, null.with_text(null.text.requires_grad_()))
     del output  # until here, so that no two of the storages had one address
     return sum(kept.values())
 

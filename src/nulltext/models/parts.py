@@ -1,4 +1,4 @@
-"""The parts of a Stable Diffusion, each made by its own class: no code of a model's folder is ever run."""
+"""The parts of a latent diffusion model, each made by its own class: no code of a model's folder is ever run."""
 
 import inspect
 from collections.abc import Mapping
@@ -39,27 +39,64 @@ class Parts:
     tokenizer: Any
     scheduler_config: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, pipeline: Any) -> "Parts":  # noqa: ANN401  any with these parts
+        """Those of a Stable Diffusion pipeline, which are used and not copied."""
+        scheduler: Any = pipeline.scheduler
+        return cls(
+            unet=pipeline.unet,
+            vae=pipeline.vae,
+            text_encoder=pipeline.text_encoder,
+            tokenizer=pipeline.tokenizer,
+            scheduler_config={**scheduler.config, "_class_name": type(scheduler).__name__},
+        )
 
-def read_parts(folder: Path, index: Mapping[str, Any]) -> Parts:
+
+Classes = Mapping[str, tuple[str, type[Any]]]
+"""Of denoiser ("unet"), autoencoder ("vae") and "text_encoder": the name of its folder, and its class."""
+
+
+def read_parts(folder: Path, classes: Classes, tokenizer: type[Any]) -> Parts:
     """The parts of a folder in diffusers' format, their weights in the precision they are stored in.
 
+    Args:
+        folder: The folder.
+        classes: Of the networks.
+        tokenizer: The tokenizer's class.
+
     Raises:
-        UnsupportedPipelineError: A part is of a class that cannot be used.
         ModelLoadError: A part is damaged or incomplete.
     """
-    variant = weights.variant(folder)
-    tokenizer = read_tokenizer(folder / "tokenizer", tokenizer_class(folder, index))
-    networks = {
-        part: read_network(made, folder / part, variant=variant)
-        for part, made in network_classes(folder, index).items()
-    }
+    variant = weights.variant(folder, [name for name, _ in classes.values()])
+    words = read_tokenizer(folder / "tokenizer", tokenizer)
+    networks = {part: read_network(made, folder / name, variant=variant) for part, (name, made) in classes.items()}
     scheduler = read_config(folder / SCHEDULER)
     check_sizes(scheduler, folder / SCHEDULER)
-    return Parts(**networks, tokenizer=tokenizer, scheduler_config=scheduler)
+    return Parts(**networks, tokenizer=words, scheduler_config=scheduler)
 
 
-def network_classes(folder: Path, index: Mapping[str, Any]) -> dict[str, type[Any]]:
-    """The classes of denoiser, autoencoder and text encoder.
+def check_classes(folder: Path, expected: Mapping[str, str]) -> None:
+    """Makes sure that parts are of the classes that they have to be.
+
+    Args:
+        folder: In diffusers' format.
+        expected: The name of the class in each part's config.
+
+    Raises:
+        UnsupportedPipelineError: One is not.
+        ModelLoadError: A config is damaged.
+    """
+    for part, made in expected.items():
+        own = read_config(folder / part / "config.json").get("_class_name", made)
+        if own != made:
+            raise UnsupportedPipelineError(
+                f"{folder / part} holds {own}; expected {made}. Put in its place the one that the "
+                "checkpoint was trained with."
+            )
+
+
+def network_classes(folder: Path, index: Mapping[str, Any]) -> Classes:
+    """The networks of a Stable Diffusion.
 
     Args:
         folder: In diffusers' format.
@@ -69,15 +106,13 @@ def network_classes(folder: Path, index: Mapping[str, Any]) -> dict[str, type[An
         UnsupportedPipelineError: One of them cannot be used.
         ModelLoadError: A config is damaged.
     """
-    for part, made in (("unet", "UNet2DConditionModel"), ("vae", "AutoencoderKL")):
-        own = read_config(folder / part / "config.json").get("_class_name", made)
-        if own != made:
-            raise UnsupportedPipelineError(
-                f"{folder / part} holds {own}; expected {made}. Put in its place the one that the "
-                "checkpoint was trained with."
-            )
+    check_classes(folder, {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"})
     encoder = _class(index, "text_encoder", "CLIPTextModel", transformers.PreTrainedModel, folder)
-    return {"unet": diffusers.UNet2DConditionModel, "vae": diffusers.AutoencoderKL, "text_encoder": encoder}
+    return {
+        "unet": ("unet", diffusers.UNet2DConditionModel),
+        "vae": ("vae", diffusers.AutoencoderKL),
+        "text_encoder": ("text_encoder", encoder),
+    }
 
 
 def tokenizer_class(folder: Path, index: Mapping[str, Any]) -> type[Any]:

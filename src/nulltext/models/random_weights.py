@@ -8,18 +8,25 @@ import diffusers
 import torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from nulltext.attention.steering import steered
+from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.levels import Prediction
+from nulltext.diffusion.steering import AttentionPlan
+from nulltext.errors import SettingError
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.models.compiling import compile_denoiser
 from nulltext.models.loading import choose_device
+from nulltext.models.parts import Parts
 from nulltext.models.precision import choose_dtype
 from nulltext.models.quiet import quiet
 from nulltext.models.stable_diffusion import StableDiffusion
-from nulltext.types import Embeddings, Latents, Times
+from nulltext.types import Latents, Times
 
 Family = Literal["sd15", "sd21", "sdxl"]
 
 TEXT_LENGTH = 77
+_TIME_IDS = 6
+"""Sizes that SDXL is told: of the original, of the crop, of the target."""
 _LEVELS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 _UNET = {
     "block_out_channels": (320, 640, 1280, 1280),
@@ -148,8 +155,12 @@ def random_model(
     """
     place = choose_device(device)
     identity = ModelIdentity(f"{family}, random weights", "random")
-    model = StableDiffusion.from_pipeline(
-        random_pipeline(family), identity, device=place, dtype=choose_dtype(dtype, place), low_memory=low_memory
+    model = StableDiffusion.from_parts(
+        Parts.of(random_pipeline(family)),
+        identity,
+        device=place,
+        dtype=choose_dtype(dtype, place),
+        low_memory=low_memory,
     )
     if compiled:
         compile_denoiser(model)
@@ -204,27 +215,32 @@ class SDXLDenoiser:
             torch.set_default_dtype(before)
         self.network, self.device, self.dtype = network.requires_grad_(requires_grad=False).eval(), device, dtype
 
-    def question(self, side: int) -> tuple[Latents, Embeddings]:
-        """Latents and an embedding as it takes them.
+    def question(self, side: int) -> tuple[Latents, Conditioning]:
+        """Latents and what it is told besides, as it takes them; pooled text and sizes are zeros.
 
         Args:
             side: Of the picture, in pixels.
         """
-        return (
-            torch.zeros(1, 4, side // 8, side // 8, device=self.device),
-            torch.zeros(1, TEXT_LENGTH, self.network.config.cross_attention_dim, device=self.device),
+        config = self.network.config
+        pooled = config.projection_class_embeddings_input_dim - _TIME_IDS * config.addition_time_embed_dim
+        return torch.zeros(1, 4, side // 8, side // 8, device=self.device), Conditioning(
+            text=torch.zeros(1, TEXT_LENGTH, config.cross_attention_dim, device=self.device),
+            pooled=torch.zeros(1, pooled, device=self.device),
+            extras={"time_ids": torch.zeros(1, _TIME_IDS, device=self.device)},
         )
 
-    def predict(self, x: Latents, t: int | Times, text: Embeddings) -> Latents:
-        """The network's output, see `nulltext.models.base.Model.predict`; pooled text and sizes are zeros."""
-        config = self.network.config
-        times = config.addition_time_embed_dim
-        pooled = config.projection_class_embeddings_input_dim - 6 * times
+    def predict(
+        self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
+    ) -> Latents:
+        """The network's output, see `nulltext.models.base.Model.predict`."""
+        if conditioning.pooled is None:
+            raise SettingError("got a conditioning without pooled text; expected one as `question` makes it.")
         beside = {
-            "text_embeds": torch.zeros(len(x), pooled, device=self.device, dtype=self.dtype),
-            "time_ids": torch.zeros(len(x), 6, device=self.device, dtype=self.dtype),
+            "text_embeds": conditioning.pooled.to(self.dtype),
+            "time_ids": conditioning.extras["time_ids"].to(self.dtype),
         }
-        answer = self.network(x.to(self.dtype), t, text.to(self.dtype), added_cond_kwargs=beside)
+        with steered(self.network, attention):
+            answer = self.network(x.to(self.dtype), t, conditioning.text.to(self.dtype), added_cond_kwargs=beside)
         return answer.sample.float()
 
 

@@ -10,8 +10,9 @@ import torch
 from diffusers.loaders import single_file_utils as convert
 
 from nulltext.errors import ModelLoadError, UnsupportedPipelineError
-from nulltext.models import kinds, weights
+from nulltext.models import kinds
 from nulltext.models.configs import read_config
+from nulltext.models.families import IN_A_FILE
 from nulltext.models.networks import assemble, check_weights, empty, first_line, is_lora
 from nulltext.models.parts import SCHEDULER, Parts, network_classes, read_tokenizer, tokenizer_class
 from nulltext.models.quiet import quiet
@@ -51,7 +52,7 @@ def read_single_file(path: Path, config: str | os.PathLike[str] | None) -> Parts
     index = read_config(folder / "model_index.json") if (folder / "model_index.json").is_file() else {}
     scheduler = follow(file, read_config(folder / SCHEDULER), folder / SCHEDULER if config is not None else None)
     classes = network_classes(folder, index)
-    networks = {part: _network(part, made, file, folder / part / "config.json") for part, made in classes.items()}
+    networks = {part: _network(part, made, file, folder / part / "config.json") for part, (_, made) in classes.items()}
     tokenizer = read_tokenizer(folder / "tokenizer", tokenizer_class(folder, index))
     return Parts(**networks, tokenizer=tokenizer, scheduler_config=scheduler)
 
@@ -108,7 +109,7 @@ def _config_folder(path: Path, config: str | os.PathLike[str] | None) -> Path:
     if config is not None and Path(config).is_dir():
         return Path(config)
     name = _FIRST if config is None else str(config)
-    wanted = ["model_index.json", *(f"{part}/*{kind}" for part in weights.PARTS for kind in (".json", ".txt"))]
+    wanted = ["model_index.json", *(f"{part}/*{kind}" for part in IN_A_FILE.parts for kind in (".json", ".txt"))]
     try:
         with quiet():
             return Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted))

@@ -14,15 +14,13 @@ from torch import nn
 from nulltext.errors import ModelLoadError
 from nulltext.models import embedded
 from nulltext.models.base import ModelIdentity
+from nulltext.models.configs import read_config
+from nulltext.models.families import IN_A_FILE, Family, family_of
 from nulltext.models.recommended import FILE, GUIDANCE_IN_WEIGHTS, IN_WEIGHTS, Recommended, parse
-
-PARTS: Final = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-"""What of a pipeline is used. The safety checker of some checkpoints is neither loaded nor fetched."""
 
 HALF: Final = "fp16"
 """The variant of the weights that some folders hold alone."""
 
-_WITH_WEIGHTS: Final = PARTS[:3]
 _WEIGHTS = re.compile(
     r"(?:diffusion_pytorch_model|pytorch_model|model)"
     r"(?:\.(?P<variant>\w+))?(?:-\d+-of-\d+)?\.(?:safetensors|bin)"
@@ -30,29 +28,29 @@ _WEIGHTS = re.compile(
 _CONFIGS = (".json", ".txt")
 
 
-def variant(folder: Path) -> str | None:
-    """Which variant of the weights to load: "fp16" if a part has no other, else None."""
-    lacking = [part for part in _WITH_WEIGHTS if not _named(folder / part, None)]
+def variant(folder: Path, networks: Iterable[str] = IN_A_FILE.networks) -> str | None:
+    """Which variant of the weights to load: "fp16" if one of the networks has no other, else None."""
+    lacking = [part for part in networks if not _named(folder / part, None)]
     return HALF if any(_named(folder / part, HALF) for part in lacking) else None
 
 
-def config_files(folder: Path) -> list[Path]:
+def config_files(folder: Path, family: Family = IN_A_FILE) -> list[Path]:
     """The configs of a folder, its tokenizer, and its word list if it has one, in a fixed order.
 
     What it recommends (`nulltext.models.recommended`) is none: it does not change what the model computes.
     """
-    inside = [file for part in PARTS for file in (folder / part).glob("*") if file.suffix in _CONFIGS]
+    inside = [file for part in family.parts for file in (folder / part).glob("*") if file.suffix in _CONFIGS]
     return sorted([*inside, *(file for file in (folder / "words.txt",) if file.is_file())])
 
 
-def files(folder: Path) -> list[Path]:
+def files(folder: Path, family: Family = IN_A_FILE) -> list[Path]:
     """The configs of a folder and the weights that are loaded from it, in a fixed order.
 
     Of weights that are there twice (``.bin`` beside ``.safetensors``, a variant) diffusers loads one; only that counts.
     """
-    wanted = variant(folder)
-    weights = [file for part in _WITH_WEIGHTS for file in loaded_from(folder / part, wanted)[0]]
-    return sorted([*config_files(folder), *weights])
+    wanted = variant(folder, family.networks)
+    weights = [file for part in family.networks for file in loaded_from(folder / part, wanted)[0]]
+    return sorted([*config_files(folder, family), *weights])
 
 
 def loaded_from(part: Path, wanted: str | None) -> tuple[list[Path], str | None]:
@@ -61,19 +59,20 @@ def loaded_from(part: Path, wanted: str | None) -> tuple[list[Path], str | None]
     return (found, wanted) if found else (_named(part, None), None)
 
 
-def denoiser(folder: Path) -> list[Path]:
+def denoiser(folder: Path, family: Family = IN_A_FILE) -> list[Path]:
     """The files of a denoiser's weights."""
-    return _named(folder / "unet", variant(folder)) or _named(folder / "unet", None)
+    part = folder / family.networks[0]
+    return _named(part, variant(folder, family.networks)) or _named(part, None)
 
 
-def recommended_in(folder: Path) -> Recommended:
+def recommended_in(folder: Path, family: Family = IN_A_FILE) -> Recommended:
     """What a folder in diffusers' format recommends, in its own file or else in its denoiser's metadata.
 
     Raises:
         ModelLoadError: A recommendation is no JSON object, has an unknown name, or a number out of range.
     """
     said: dict[str, Any] = {}
-    for path in denoiser(folder):
+    for path in denoiser(folder, family):
         metadata = _metadata(path)
         if GUIDANCE_IN_WEIGHTS in metadata:
             said["guidance"] = parse(f'{{"guidance": {metadata[GUIDANCE_IN_WEIGHTS]}}}', str(path))["guidance"]
@@ -97,7 +96,9 @@ def recommended_by(identity: ModelIdentity) -> Recommended | None:
     if "/" not in identity.id:
         return None
     found = try_to_load_from_cache(identity.id, "model_index.json", revision=identity.revision)
-    return recommended_in(Path(found).parent) if isinstance(found, str) else None
+    if not isinstance(found, str):
+        return None
+    return recommended_in(Path(found).parent, family_of(read_config(Path(found)), identity.id))
 
 
 def _named(part: Path, variant: str | None) -> list[Path]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from nulltext.editing.prompt_to_prompt import WEIGHTS
 from nulltext.errors import NulltextError
+from nulltext.models.capabilities import word_list_of
 from nulltext.pictures import to_image
 from nulltext.scenes.captions import caption as caption_of
 from nulltext.scenes.renderer import render
@@ -179,7 +180,8 @@ class Handlers:
             check_text("the caption", caption)
             self.workshop.limits.check_caption(caption)
             loaded = self.workshop.at_hand(model)
-            spans = () if loaded is None else loaded.unknown(caption)
+            listed = None if loaded is None else word_list_of(loaded)
+            spans = () if listed is None else listed.unknown(caption)
         except NulltextError as error:
             return views.alert(str(error))
         return words.marked(caption, spans, "not known to this model") if spans else ""
@@ -198,9 +200,10 @@ class Handlers:
         try:
             check_text("the model", model, MOST_NAME)
             loaded = self.workshop.at_hand(model)
-            return (
-                views.note("It is loaded with the first picture.") if loaded is None else views.word_list(loaded.words)
-            )
+            if loaded is None:
+                return views.note("It is loaded with the first picture.")
+            listed = word_list_of(loaded)
+            return views.word_list(None if listed is None else listed.words)
         except NulltextError as error:
             return views.alert(str(error))
 

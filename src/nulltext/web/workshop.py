@@ -28,6 +28,7 @@ from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import reconstruct
 from nulltext.inversion.table import INVERTERS
 from nulltext.models.base import Model
+from nulltext.models.capabilities import word_list_of
 from nulltext.models.loading import EMBEDDED, load
 from nulltext.models.precision import precision_of
 from nulltext.models.recommended import Recommended
@@ -159,7 +160,8 @@ class Workshop:
             UnknownWordError: There is one.
         """
         loaded = self.at_hand(model)
-        if loaded is not None and (spans := loaded.unknown(caption)):
+        listed = None if loaded is None else word_list_of(loaded)
+        if listed is not None and (spans := listed.unknown(caption)):
             words = ", ".join(said(caption[start:end]) for start, end in spans[:_NAMED])
             words += ", ..." if len(spans) > _NAMED else ""
             raise UnknownWordError(

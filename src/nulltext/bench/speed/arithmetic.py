@@ -6,7 +6,7 @@ from statistics import median
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from nulltext.attention.plain import uncompiled
+from nulltext.attention.uncompiled import uncompiled
 from nulltext.models.base import Model
 
 
@@ -19,9 +19,10 @@ def flops(model: Model) -> tuple[float, float]:
     """The operations of one evaluation of the network at the model's own size: forward, and back to the embedding."""
     height, width = model.default_size
     x = torch.zeros(1, model.latent_channels, height // model.scale, width // model.scale, device=model.device)
-    text = model.embed([""]).requires_grad_()
+    null = model.null()
+    null = null.with_text(null.text.requires_grad_())
     with uncompiled(model.denoiser), FlopCounterMode(display=False) as counter:
-        output = model.predict(x, 1, text)
+        output = model.predict(x, 1.0, null)
         forward = counter.get_total_flops()
         output.sum().backward()
         return float(forward), float(counter.get_total_flops() - forward)

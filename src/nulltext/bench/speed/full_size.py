@@ -138,11 +138,11 @@ def _timed(model: Model, inverter: NullText | DirectInversion, batch: int, rate:
 
 
 def _sdxl(denoiser: SDXLDenoiser, side: int) -> Mapping[str, Any]:
-    x, text = denoiser.question(side)
+    x, conditioning = denoiser.question(side)
     cuda = denoiser.device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats(denoiser.device)
-    descend(denoiser, x, 1, text, lambda output: output.square().mean())
+    descend(denoiser, x, 1.0, conditioning, lambda output: output.square().mean())
     return {
         "parameters": sum(weight.numel() for weight in denoiser.network.parameters()),
         "side": side,

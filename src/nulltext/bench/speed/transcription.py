@@ -51,7 +51,7 @@ class Transcription:
         """[1, C, h, w] where the guided sampler ends with the embeddings optimised for a photograph."""
         model, w = self.model, self.guidance
         schedule = model.schedule(self.steps)
-        null, cond = model.embed([""]), model.embed([caption])
+        null, cond = model.null().text, model.embed([caption]).text
         z = model.encode(photo.pixels)
         pivot = [z]
         with torch.no_grad():

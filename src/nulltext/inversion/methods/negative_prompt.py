@@ -41,7 +41,7 @@ class NegativePrompt(Inverter):
     def solve(self, problem: Problem) -> Solution:
         """Takes the prompt's embedding for every step."""
         pivot = problem.ddim(fixed_point=self.fixed_point)
-        nulls = problem.cond.expand(len(problem.schedule), -1, -1)
+        nulls = problem.cond.text.expand(len(problem.schedule), -1, -1)
         plain = Guided(problem.denoiser, problem.cond, 1.0)  # what guidance between two equal outputs comes to
         steps = [problem.cond] * len(problem.schedule)
         z0 = sample(plain, problem.schedule, pivot[:1], steps, problem.on_progress)

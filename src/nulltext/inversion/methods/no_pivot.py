@@ -62,7 +62,7 @@ class NoPivot(Inverter):
         pivot, null, nulls = random_trajectory(z0, problem.schedule, generator), problem.null, list[Null]()
         error = torch.tensor(torch.nan)
         for i, step in enumerate(problem.schedule):
-            adam, tolerance = Adam(null, self.constants.rate_at(i)), self.constants.tolerance_at(i)
+            adam, tolerance = Adam(null.text, self.constants.rate_at(i)), self.constants.tolerance_at(i)
             for _ in range(self.inner_steps):
                 noise = draw_noise(z0, generator)
                 z, target = combine(z0, noise, step.noisy), combine(z0, noise, step.clean)
@@ -72,9 +72,9 @@ class NoPivot(Inverter):
                     return denoise(z, guide(out_null, out_cond, problem.w), step, denoiser.prediction)
 
                 error, gradient = descend(denoiser, z, step.t, null, lambda out_null: mse_loss(land(out_null), target))
-                null = adam.move(gradient)
+                null = null.with_text(adam.move(gradient))
                 if tolerance > 0 and error.item() < tolerance:
                     break
-            nulls.append(null)
+            nulls.append(null.text)
             problem.on_progress(Progress("optimise", i + 1, len(problem.schedule), error.item()))
         return Solution(pivot=pivot, nulls=torch.cat(nulls))

@@ -68,7 +68,7 @@ class OpenLoop(Inverter):
         """[T, L, D] the null embeddings, each optimised from the pivot, all in one batch."""
         denoiser, schedule, z = problem.denoiser, problem.schedule, pivot[:-1]
         times = torch.tensor([step.t for step in schedule], device=z.device)
-        out_cond = denoiser.predict(z, times, problem.cond.expand(len(schedule), -1, -1))
+        out_cond = denoiser.predict(z, times, problem.cond.expand(len(schedule)))
 
         def error(out_null: Latents) -> Tensor:
             """The sum of the errors, so that each embedding has the gradient of its own."""
@@ -78,13 +78,13 @@ class OpenLoop(Inverter):
             )
             return torch.stack([mse_loss(at, pivot[i : i + 1]) for i, at in enumerate(landed, start=1)]).sum()
 
-        nulls = problem.null.expand(len(schedule), -1, -1)
-        adam = Adam(nulls, self.constants.learning_rate)
+        nulls = problem.null.expand(len(schedule))
+        adam = Adam(nulls.text, self.constants.learning_rate)
         for done in range(1, self.inner_steps + 1):
             loss, gradient = descend(denoiser, z, times, nulls, error)
-            nulls = adam.move(gradient)
+            nulls = nulls.with_text(adam.move(gradient))
             problem.on_progress(Progress("optimise", done, self.inner_steps, loss.item() / len(schedule)))
-        return nulls
+        return nulls.text
 
     def _close(self, problem: Problem, pivot: Trajectory, starts: Nulls) -> tuple[Nulls, Latents]:
         """Algorithm 1 from those embeddings; a step that lands well enough is left as it is."""
@@ -99,17 +99,14 @@ class OpenLoop(Inverter):
             def error(out_null: Latents) -> Tensor:
                 return mse_loss(land(out_null), target)
 
-            null, adam, tolerance = (
-                starts[i : i + 1],
-                Adam(starts[i : i + 1], self.constants.rate_at(i)),
-                stopping.below(i, land),
-            )
+            null, tolerance = problem.null.with_text(starts[i : i + 1]), stopping.below(i, land)
+            adam = Adam(null.text, self.constants.rate_at(i))
             out_null = denoiser.predict(z, step.t, null)
             loss, taken = error(out_null), 0
             while taken < self.closing_steps and not (tolerance > 0 and loss.item() < tolerance):
                 loss, gradient = descend(denoiser, z, step.t, null, error)
-                null, taken = adam.move(gradient), taken + 1
-            nulls.append(null)
+                null, taken = null.with_text(adam.move(gradient)), taken + 1
+            nulls.append(null.text)
             z = land(denoiser.predict(z, step.t, null) if taken else out_null)
             problem.on_progress(Progress("optimise", i + 1, len(schedule), loss.item(), latents=z))
         return torch.cat(nulls), z

@@ -88,7 +88,7 @@ class TextualInversion(Inverter):
         alone, which is the case w = 1 of this.
         """
         denoiser, schedule, cond = problem.denoiser, problem.schedule, problem.cond
-        adam, total = Adam(cond, self.learning_rate), len(schedule) * self.inner_steps
+        adam, total = Adam(cond.text, self.learning_rate), len(schedule) * self.inner_steps
         for done in range(1, total + 1):
             step = schedule[int(torch.randint(len(schedule), (), generator=generator))]
             noise = draw_noise(problem.z0, generator)
@@ -100,6 +100,6 @@ class TextualInversion(Inverter):
                 return mse_loss(eps, noise)
 
             loss, gradient = descend(denoiser, z, step.t, cond, error)
-            cond = adam.move(gradient)
+            cond = cond.with_text(adam.move(gradient))
             problem.on_progress(Progress("optimise", done, total, loss.item()))
-        return cond
+        return cond.text

@@ -1,0 +1,50 @@
+"""What some models have beside what every model has."""
+
+from typing import Protocol, runtime_checkable
+
+from nulltext.models.base import Autoencoder, Model
+from nulltext.text.words import Span
+
+
+@runtime_checkable
+class WordList(Protocol):
+    """The words that a model was taught, where it was taught so few."""
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The words, in lower case."""
+        ...
+
+    def unknown(self, prompt: str) -> tuple[Span, ...]:
+        """Where in a prompt words stand that are not among them, [start, end) each."""
+        ...
+
+
+@runtime_checkable
+class HasWordList(Protocol):
+    """A model that may have a word list."""
+
+    @property
+    def word_list(self) -> WordList | None:
+        """The list; None for a model that takes any word."""
+        ...
+
+
+@runtime_checkable
+class HasQuantised(Protocol):
+    """A model that may have an autoencoder with a codebook besides its own."""
+
+    @property
+    def quantised(self) -> Autoencoder | None:
+        """That autoencoder, if its checkpoint holds one."""
+        ...
+
+
+def word_list_of(model: Model) -> WordList | None:
+    """The word list of a model; None for one that takes any word."""
+    return model.word_list if isinstance(model, HasWordList) else None
+
+
+def quantised_of(model: Model) -> Autoencoder | None:
+    """The autoencoder with a codebook that a model's checkpoint holds besides its own, if it holds one."""
+    return model.quantised if isinstance(model, HasQuantised) else None

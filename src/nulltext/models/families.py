@@ -1,0 +1,135 @@
+"""Which adapter makes a model of which pipeline: a new family of checkpoints is its file and a row here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, final
+
+from nulltext.errors import UnsupportedPipelineError
+
+if TYPE_CHECKING:  # the table is read without torch
+    import torch
+
+    from nulltext.models.base import Autoencoder, Model, ModelIdentity
+    from nulltext.models.recommended import Recommended
+
+
+class Adapter(Protocol):
+    """Makes a model of the parts of a family's checkpoints."""
+
+    @staticmethod
+    def read(folder: Path, index: Mapping[str, Any]) -> Any:  # noqa: ANN401  each family has parts of its own
+        """The parts of a folder in diffusers' format, with their weights in the precision they are stored in.
+
+        Args:
+            folder: The folder.
+            index: What its ``model_index.json`` holds.
+
+        Raises:
+            UnsupportedPipelineError: A part is of a class that cannot be used.
+            ModelLoadError: A part is damaged or incomplete.
+        """
+        ...
+
+    @staticmethod
+    def from_parts(
+        parts: Any,  # noqa: ANN401  those that `read` returned
+        identity: "ModelIdentity",
+        *,
+        device: "torch.device",
+        dtype: "torch.dtype",
+        recommended: "Recommended | None" = None,
+        quantised: "Autoencoder | None" = None,
+        word_list: Path | None = None,
+        low_memory: bool = False,
+    ) -> "Model":
+        """Takes over the parts: moves them, sets their precision, and freezes them.
+
+        Args:
+            parts: They are used, not copied.
+            identity: What to call the weights.
+            device: Where to compute.
+            dtype: The denoiser's precision: float32, float16 or bfloat16.
+            recommended: What it is best used with; None for what is published.
+            quantised: An autoencoder with a codebook that lies beside it.
+            word_list: A text file with one known word a line, if the model only knows some.
+            low_memory: Slower, in less memory: activations are computed again for the gradient, the autoencoder works
+                in tiles, and what is not used waits on the CPU.
+
+        Raises:
+            UnsupportedPipelineError: The parts are not those of a text-to-image checkpoint of the family.
+            UnsupportedScheduleError: The scheduler's levels cannot be walked both ways.
+            ModelLoadError: A config has a value of the wrong type.
+        """
+        ...
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A family of checkpoints.
+
+    Attributes:
+        path: "module:Class" of its adapter.
+        summary: What it is, in a line.
+        networks: The folders of its networks, the denoiser's first.
+        others: The folders of its other parts.
+        vocabulary: Files of the tokenizer, of which it needs one.
+        unused: Parts of its pipeline that are neither loaded nor fetched.
+    """
+
+    path: str
+    summary: str
+    networks: tuple[str, ...] = ("unet", "vae", "text_encoder")
+    others: tuple[str, ...] = ("tokenizer", "scheduler")
+    vocabulary: tuple[str, ...] = ("vocab.json", "tokenizer.json")
+    unused: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The folders of all its parts."""
+        return self.networks + self.others
+
+    def load(self) -> Adapter:
+        """The adapter."""
+        module, name = self.path.split(":")
+        return getattr(import_module(module), name)
+
+
+FAMILIES: Final[Mapping[str, Family]] = {
+    "StableDiffusionPipeline": Family(
+        path="nulltext.models.stable_diffusion:StableDiffusion",
+        summary="Stable Diffusion 1.x or 2.x, text to image",
+        unused=("safety_checker", "feature_extractor", "image_encoder"),
+    ),
+    "LDMTextToImagePipeline": Family(
+        path="nulltext.models.latent_diffusion:LatentDiffusion",
+        summary="latent diffusion at 256 pixels",
+        networks=("unet", "vqvae", "bert"),
+        vocabulary=("vocab.txt", "tokenizer.json"),
+    ),
+}
+"""By the class of the pipeline, as ``model_index.json`` names it."""
+
+IN_A_FILE: Final = FAMILIES["StableDiffusionPipeline"]
+"""The family of the checkpoints in a single file."""
+
+
+def family_of(index: Mapping[str, Any], name: object) -> Family:
+    """The family of a checkpoint.
+
+    Args:
+        index: What its ``model_index.json`` holds.
+        name: What to call it in errors.
+
+    Raises:
+        UnsupportedPipelineError: It is of no known family; says which there are.
+    """
+    kind = str(index.get("_class_name"))
+    if kind not in FAMILIES:
+        known = " or ".join(f"a {each} ({family.summary})" for each, family in FAMILIES.items())
+        raise UnsupportedPipelineError(
+            f"{name} holds a {kind} (by its model_index.json); expected {known}. Choose such a checkpoint."
+        )
+    return FAMILIES[kind]

@@ -1,0 +1,203 @@
+"""A model put together of a text encoder, an autoencoder and a UNet."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import nn
+
+from nulltext.diffusion.conditioning import Conditioning
+from nulltext.diffusion.levels import Prediction
+from nulltext.diffusion.schedule import Schedule, ScheduleConfig
+from nulltext.diffusion.steering import AttentionPlan
+from nulltext.errors import shown
+from nulltext.models.base import Autoencoder, ModelIdentity
+from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling
+from nulltext.models.layout import quickest_layout
+from nulltext.models.parts import SCHEDULER, Parts, ddim_config
+from nulltext.models.place import Place
+from nulltext.models.recommended import Recommended
+from nulltext.models.text_encoder import PromptEncoder
+from nulltext.models.unet import UNet, check_fit, latent_size
+from nulltext.models.word_list import TaughtWords
+from nulltext.text.words import Tokens
+from nulltext.types import Latents, Pixels, Times
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LatentModel:
+    """A frozen latent diffusion model, see `nulltext.models.base.Model`.
+
+    Attributes:
+        family: What kind of checkpoint it is.
+        identity: Which weights these are.
+        device: Where they are.
+        text: Reads prompts.
+        autoencoder: Makes latents of images and back.
+        unet: Predicts.
+        scheduler_config: A full ``DDIMScheduler`` config.
+        recommended: What the checkpoint is best used with.
+        quantised: The autoencoder with a codebook that the checkpoint holds besides its own, if it holds one.
+    """
+
+    family: str
+    identity: ModelIdentity
+    device: torch.device
+    text: PromptEncoder
+    autoencoder: KLAutoencoder
+    unet: UNet
+    scheduler_config: Mapping[str, Any]
+    recommended: Recommended = field(default_factory=Recommended)
+    quantised: Autoencoder | None = None
+
+    def __repr__(self) -> str:
+        """Which model it is and where; its networks have millions of characters."""
+        precision = str(self.dtype).removeprefix("torch.")
+        return (
+            f"{self.family}({shown(self.identity.id)}, {shown(self.identity.revision)}, {precision} on {self.device})"
+        )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The denoiser's precision."""
+        return self.unet.dtype
+
+    @property
+    def latent_channels(self) -> int:
+        """C, the channels of the latents."""
+        return self.autoencoder.latent_channels
+
+    @property
+    def scale(self) -> int:
+        """Pixels on the side of one latent cell."""
+        return self.autoencoder.scale
+
+    @property
+    def default_size(self) -> tuple[int, int]:
+        """(height, width) in pixels that the checkpoint was made for."""
+        height, width = latent_size(self.unet.network.config, self.autoencoder.network.config)
+        return height * self.scale, width * self.scale
+
+    @property
+    def prediction(self) -> Prediction:
+        """What `predict` returns."""
+        return self.unet.prediction
+
+    @property
+    def guidance(self) -> float:
+        """The guidance scale at which the checkpoint is best used."""
+        return self.recommended.guidance
+
+    @property
+    def denoiser(self) -> nn.Module:
+        """The UNet's network."""
+        return self.unet.network
+
+    @property
+    def word_list(self) -> TaughtWords | None:
+        """The words the model was taught, if it has a list; None for a model that takes any."""
+        return self.text.word_list
+
+    def schedule(self, steps: int, size: tuple[int, int] | None = None) -> Schedule:  # noqa: ARG002
+        """The checkpoint's noise schedule in so many steps, as ``DDIMScheduler`` would walk it, at every size.
+
+        Raises:
+            SettingError: `steps` is out of range.
+        """
+        return Schedule.from_config(self.scheduler_config, steps)
+
+    def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
+        """See `PromptEncoder.embed`."""
+        return self.text.embed(prompts, size)
+
+    def null(self, size: tuple[int, int] | None = None) -> Conditioning:
+        """See `PromptEncoder.null`."""
+        return self.text.null(size)
+
+    def check_caption(self, caption: str) -> None:
+        """See `PromptEncoder.check_caption`."""
+        self.text.check_caption(caption)
+
+    def tokenize(self, caption: str) -> Tokens:
+        """See `PromptEncoder.tokenize`."""
+        return self.text.tokenize(caption)
+
+    def predict(
+        self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
+    ) -> Latents:
+        """See `UNet.predict`."""
+        return self.unet.predict(x, t, conditioning, attention)
+
+    def encode(self, pixels: Pixels) -> Latents:
+        """See `KLAutoencoder.encode`."""
+        return self.autoencoder.encode(pixels)
+
+    def decode(self, latents: Latents) -> Pixels:
+        """See `KLAutoencoder.decode`."""
+        return self.autoencoder.decode(latents)
+
+
+def put_together(
+    family: str,
+    parts: Parts,
+    identity: ModelIdentity,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    recommended: Recommended | None = None,
+    quantised: Autoencoder | None = None,
+    word_list: Path | None = None,
+    low_memory: bool = False,
+) -> LatentModel:
+    """Takes over parts: moves them, sets their precision, and freezes them.
+
+    Args:
+        family: What kind of checkpoint it is.
+        parts: See this and all following in `nulltext.models.families.Adapter.from_parts`.
+        identity: What to call the weights.
+        device: Where to compute.
+        dtype: The denoiser's precision.
+        recommended: What it is best used with.
+        quantised: An autoencoder with a codebook.
+        word_list: A text file with one known word a line.
+        low_memory: Slower, in less memory.
+
+    Raises:
+        UnsupportedPipelineError: The parts are not a text-to-image checkpoint's, or not made for each other.
+        UnsupportedScheduleError: DDIM cannot walk the scheduler's levels both ways.
+        ModelLoadError: A config has a value of the wrong type.
+    """
+    unet, vae, text, called = parts.unet.config, parts.vae.config, parts.text_encoder, identity.id
+    check_fit(unet, vae, text.config.hidden_size, called)
+    check_scaling(vae, called)
+    scheduler = ddim_config(parts.scheduler_config, f"{called}/{SCHEDULER}")
+    ScheduleConfig.read(scheduler)
+    layout = quickest_layout(device, dtype, unet.block_out_channels[0], (2, *latent_size(unet, vae)))
+    place = Place(device, low_memory)
+    return LatentModel(
+        family=family,
+        identity=identity,
+        device=device,
+        text=PromptEncoder.ready(
+            text,
+            parts.tokenizer,
+            place,
+            called,
+            None if word_list is None else TaughtWords.read(word_list, parts.tokenizer),
+        ),
+        autoencoder=KLAutoencoder.ready(parts.vae, place, layout, f"in {dtype} with {called}"),
+        unet=UNet.ready(
+            parts.unet,
+            device=device,
+            dtype=dtype,
+            layout=layout,
+            prediction=scheduler["prediction_type"],
+            low_memory=low_memory,
+        ),
+        scheduler_config=scheduler,
+        recommended=recommended or Recommended(),
+        quantised=quantised,
+    )

@@ -1,0 +1,39 @@
+"""Where the parts of a model are while they are not used."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import nn
+
+
+@final
+@dataclass(frozen=True)
+class Place:
+    """Where a part computes.
+
+    Attributes:
+        device: There.
+        low_memory: Whether it waits on the CPU while it is not used.
+    """
+
+    device: torch.device
+    low_memory: bool = False
+
+    @property
+    def waiting(self) -> torch.device:
+        """Where it is while it is not used."""
+        return torch.device("cpu") if self.low_memory else self.device
+
+    @contextmanager
+    def holding(self, part: nn.Module, *, stays: bool = False) -> Generator[None]:
+        """A part on the device for as long as it is used, or for good where a gradient will come back through it."""
+        if self.low_memory:
+            part.to(self.device)
+        try:
+            yield
+        finally:
+            if self.low_memory and not stays:
+                part.to(self.waiting)

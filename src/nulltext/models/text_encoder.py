@@ -1,0 +1,163 @@
+"""A text encoder of transformers with its tokenizer: prompts as embeddings."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count, takewhile
+from typing import Any, cast, final
+
+import torch
+
+from nulltext.diffusion.conditioning import Conditioning
+from nulltext.errors import CaptionTooLongError, ModelLoadError, shown
+from nulltext.models.networks import first_line
+from nulltext.models.place import Place
+from nulltext.models.quiet import quiet
+from nulltext.models.word_list import TaughtWords
+from nulltext.text.words import Span, Tokens, check_text
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PromptEncoder:
+    """A frozen text encoder. It runs once for an image and stays in float32: its rounding would be in every result.
+
+    Attributes:
+        network: ``CLIPTextModel``, or another of transformers' that reads tokens and returns states first.
+        tokenizer: Its tokenizer.
+        place: Where it computes.
+        model: What errors call the model.
+        word_list: The words that the model was taught, if it has a list.
+    """
+
+    network: Any
+    tokenizer: Any
+    place: Place
+    model: str
+    word_list: TaughtWords | None = None
+
+    @classmethod
+    def ready(
+        cls,
+        network: Any,  # noqa: ANN401  transformers carries no types
+        tokenizer: Any,  # noqa: ANN401
+        place: Place,
+        model: str,
+        word_list: TaughtWords | None = None,
+    ) -> "PromptEncoder":
+        """Takes over a network: puts it into its place, and freezes it.
+
+        Raises:
+            ModelLoadError: Network and tokenizer are not made for each other, or the network does not work.
+        """
+        known, told = network.get_input_embeddings().num_embeddings, len(tokenizer)
+        if told > known:
+            raise ModelLoadError(
+                f"{model}: the tokenizer has {told} tokens, the text encoder {known}; expected no more. One of the "
+                "two is another checkpoint's: fetch the tokenizer and the text encoder again, from the same place."
+            )
+        with quiet():
+            network.to(device=place.waiting, dtype=torch.float32)
+        _check_reads(network, model)
+        network.requires_grad_(requires_grad=False).eval()
+        return cls(network=network, tokenizer=tokenizer, place=place, model=model, word_list=word_list)
+
+    @property
+    def length(self) -> int:
+        """L, the tokens of an embedding, the two that mark start and end among them."""
+        return min(self.tokenizer.model_max_length, self.network.config.max_position_embeddings)
+
+    def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002
+        """Embeddings of prompts, as the pipeline computes them, at every size.
+
+        Raises:
+            CaptionError: A prompt has characters that are no text.
+            CaptionTooLongError: A prompt has more than L tokens; names the words that do not fit.
+            UnknownWordError: The model has a word list, and a word is not on it.
+        """
+        for prompt in prompts:
+            self.check_caption(prompt)
+        cut = [self.tokenize(prompt).ids for prompt in prompts]
+        length, padding, device = self.length, self.tokenizer.pad_token_id, self.place.device
+        ids = torch.tensor([[*own, *[padding] * (length - len(own))] for own in cut], device=device)
+        seen = torch.tensor([[1] * len(own) + [0] * (length - len(own)) for own in cut], device=device)
+        # Most checkpoints attend to the padding as well; those that do not say so in their config.
+        masked: bool = getattr(self.network.config, "use_attention_mask", False)
+        with torch.no_grad(), quiet(), self.place.holding(self.network):
+            return Conditioning(text=self.network(ids, attention_mask=seen if masked else None)[0].float())
+
+    def null(self, size: tuple[int, int] | None = None) -> Conditioning:
+        """The embedding of the empty text, one row."""
+        return self.embed([""], size)
+
+    def check_caption(self, caption: str) -> None:
+        """Raises what `embed` would for a prompt, and embeds nothing.
+
+        Raises:
+            CaptionError: See `embed`.
+        """
+        check_text(caption)
+        if self.word_list is not None:
+            self.word_list.check(caption, self.model)
+        self._check_length(caption)
+
+    def tokenize(self, caption: str) -> Tokens:
+        """A prompt as `embed` cuts it: row i of the embedding is token i, and the rows after the last are padding.
+
+        A word that was learnt as several vectors (textual inversion, Gal et al., arXiv 2208.01618) is as many tokens,
+        each of which stands for the whole word.
+        """
+        cut = self.tokenizer(
+            caption, truncation=False, verbose=False, return_offsets_mapping=True, return_special_tokens_mask=True
+        )
+        ids: list[int] = []
+        spans: list[Span | None] = []
+        for token, following, (start, end), mark in zip(
+            cut.input_ids, [*cut.input_ids[1:], None], cut.offset_mapping, cut.special_tokens_mask, strict=True
+        ):
+            further = self._further.get(token, ())
+            whole = [token] if further[:1] == (following,) else [token, *further]  # written out by hand
+            ids += whole
+            spans += [None if mark else (int(start), int(end))] * len(whole)
+        return Tokens(caption, tuple(ids), tuple(spans))
+
+    @cached_property
+    def _further(self) -> Mapping[int, tuple[int, ...]]:
+        """Of each token that was learnt as several vectors, the others: `<cat>` is followed by `<cat>_1`, `<cat>_2`."""
+        added: dict[str, int] = self.tokenizer.get_added_vocab()
+        found: dict[int, tuple[int, ...]] = {}
+        for word, token in added.items():
+            numbered = (added.get(f"{word}_{number}") for number in count(1))
+            if further := tuple(cast("Iterator[int]", takewhile(lambda other: other is not None, numbered))):
+                found[token] = further
+        return found
+
+    def _check_length(self, prompt: str) -> None:
+        def tokens(text: str) -> int:
+            return len(self.tokenize(text).ids)
+
+        length, limit = tokens(prompt), self.length
+        if length <= limit:
+            return
+        words = prompt.split()
+        counts = range(1, len(words) + 1)
+        fit = bisect_right(counts, limit, key=lambda first: tokens(" ".join(words[:first])))
+        raise CaptionTooLongError(
+            f"the caption has {length - 2} tokens; {self.model} reads {limit - 2}. "
+            f"These words do not fit: {shown(' '.join(words[fit:]))}. Leave out {length - limit} tokens or more."
+        )
+
+
+def _check_reads(network: Any, model: str) -> None:  # noqa: ANN401
+    """Makes sure that a text encoder works: some values of its config are only found wrong when it does."""
+    try:
+        with torch.no_grad(), quiet():
+            network(torch.zeros(1, 2, dtype=torch.long, device=network.device))
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        raise ModelLoadError(
+            f"{model}: text_encoder/config.json describes no text encoder that works: {first_line(error)}. "
+            "Correct it, or fetch the model again."
+        ) from error

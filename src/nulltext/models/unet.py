@@ -1,0 +1,127 @@
+"""diffusers' ``UNet2DConditionModel`` behind the `Denoiser` protocol."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+
+from nulltext.attention.steering import steered
+from nulltext.diffusion.conditioning import Conditioning
+from nulltext.diffusion.levels import Prediction
+from nulltext.diffusion.steering import AttentionPlan
+from nulltext.errors import ModelLoadError, UnsupportedPipelineError
+from nulltext.models.gradients import ScaledGradient
+from nulltext.models.kl_autoencoder import scale_of
+from nulltext.models.quiet import quiet
+from nulltext.types import Latents, Times
+
+_USUAL_SIDE = 512
+"""The pixels on a side that Stable Diffusion was made for, where no config says."""
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class UNet:
+    """A frozen UNet that is told of text alone.
+
+    Attributes:
+        network: The ``UNet2DConditionModel``.
+        dtype: Its precision.
+        layout: The memory layout in which its convolutions are quickest.
+        prediction: What it returns.
+    """
+
+    network: Any
+    dtype: torch.dtype
+    layout: torch.memory_format
+    prediction: Prediction
+
+    @classmethod
+    def ready(
+        cls,
+        network: Any,  # noqa: ANN401  diffusers carries no types
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        layout: torch.memory_format,
+        prediction: Prediction,
+        low_memory: bool = False,
+    ) -> "UNet":
+        """Takes over a network: moves it, sets its precision, and freezes it."""
+        with quiet():
+            network.to(device=device, dtype=dtype, memory_format=layout)
+            if low_memory:
+                network.enable_gradient_checkpointing()
+        network.requires_grad_(requires_grad=False).eval()
+        return cls(network=network, dtype=dtype, layout=layout, prediction=prediction)
+
+    def predict(
+        self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
+    ) -> Latents:
+        """The network's raw output, differentiable with respect to the text embeddings.
+
+        Args:
+            x: [B, C, h, w] latents.
+            t: The time the network is told, or one for each of the B.
+            conditioning: Text embeddings, B rows.
+            attention: For the B rows, in order: so many, and what is done to their attention.
+        """
+        x, text = x.to(self.dtype).contiguous(memory_format=self.layout), conditioning.text
+        with steered(self.network, attention):
+            if self.dtype == torch.float16 and text.requires_grad:
+                scaled = ScaledGradient()
+                return scaled.leave(self.network(x, t, scaled.enter(text).to(self.dtype)).sample.float())
+            return self.network(x, t, text.to(self.dtype)).sample.float()
+
+
+def check_fit(unet: Any, vae: Any, width: int, model: str) -> None:  # noqa: ANN401
+    """Makes sure that a UNet is a text-to-image checkpoint's, made for its autoencoder and text encoder.
+
+    Args:
+        unet: Its config.
+        vae: The autoencoder's config.
+        width: D, of the text embeddings.
+        model: What to call it in errors.
+
+    Raises:
+        UnsupportedPipelineError: It is not.
+    """
+    if unet.class_embed_type is not None:
+        raise UnsupportedPipelineError(
+            f"{model}: unet/config.json has class_embed_type={unet.class_embed_type!r}: the denoiser is told of "
+            "something besides a caption; expected a text-to-image checkpoint. Unclip and upscaling cannot be used."
+        )
+    if unet.in_channels != vae.latent_channels:
+        raise UnsupportedPipelineError(
+            f"{model}: the denoiser takes {unet.in_channels} channels, but latents have {vae.latent_channels}; "
+            "expected a text-to-image checkpoint. Inpainting, depth and upscaling cannot be used."
+        )
+    if unet.cross_attention_dim != width:
+        raise UnsupportedPipelineError(
+            f"{model}: the denoiser expects text embeddings of width {unet.cross_attention_dim}, the text encoder "
+            f"gives {width}; expected a checkpoint with its own text encoder."
+        )
+
+
+def latent_size(unet: Any, vae: Any) -> tuple[int, int]:  # noqa: ANN401
+    """(height, width) of the latents that a checkpoint was made for; by the autoencoder's config if need be.
+
+    Args:
+        unet: The UNet's config.
+        vae: The autoencoder's config.
+
+    Raises:
+        ModelLoadError: The config says none.
+    """
+    size: Any = unet.sample_size
+    if size is None:
+        said = "sample_size" not in getattr(vae, "_use_default_values", vae.get("_use_default_values", ()))
+        size = (vae.sample_size if said else _USUAL_SIDE) // scale_of(vae)
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2 or min(sides) < 1:  # noqa: PLR2004
+        raise ModelLoadError(
+            f"unet/config.json has sample_size={json.dumps(size)}; expected the side of the latents, such as 64, or "
+            "[height, width]. Correct it, or fetch the model again."
+        )
+    return sides
