@@ -18,14 +18,16 @@ if TYPE_CHECKING:
     from nulltext.diffusion.fixed_point import FixedPoint
     from nulltext.editing.base import Edit, Editor
     from nulltext.editing.blend import Blend
-    from nulltext.editing.caption_swap import CaptionSwap
-    from nulltext.editing.from_noise import FromNoise
+    from nulltext.editing.change import Change
     from nulltext.editing.generate import generate, generate_inversion
     from nulltext.editing.maps import AttentionMaps, attention_maps
-    from nulltext.editing.prompt_to_prompt import PromptToPrompt
-    from nulltext.editing.sdedit import SDEdit
-    from nulltext.editing.text2live import Text2LIVE
-    from nulltext.editing.vqgan_clip import VQGANCLIP
+    from nulltext.editing.methods.caption_swap import CaptionSwap
+    from nulltext.editing.methods.from_noise import FromNoise
+    from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
+    from nulltext.editing.methods.sdedit import SDEdit
+    from nulltext.editing.methods.text2live import Text2LIVE
+    from nulltext.editing.methods.vqgan_clip import VQGANCLIP
+    from nulltext.editing.together import edit_together
     from nulltext.errors import NulltextError
     from nulltext.inversion.base import Inversion, Scores
     from nulltext.inversion.invert import Inverter
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
     from nulltext.inversion.methods.open_loop import OpenLoop
     from nulltext.inversion.methods.random_pivot import RandomPivot
     from nulltext.inversion.methods.textual_inversion import TextualInversion
-    from nulltext.inversion.reconstruct import reconstruct
+    from nulltext.inversion.reconstruct import reconstruct, replay
+    from nulltext.inversion.replay import Replay
     from nulltext.inversion.stopping import Constants
     from nulltext.inversion.together import invert_together
     from nulltext.metrics import psnr
@@ -52,14 +55,15 @@ __version__ = "0.1.0"
 _HOMES = {
     "AttentionMaps": "editing.maps",
     "Blend": "editing.blend",
-    "CaptionSwap": "editing.caption_swap",
+    "Change": "editing.change",
+    "CaptionSwap": "editing.methods.caption_swap",
     "Constants": "inversion.stopping",
     "DDIM": "inversion.methods.ddim",
     "DirectInversion": "inversion.methods.direct",
     "Edit": "editing.base",
     "Editor": "editing.base",
     "FixedPoint": "diffusion.fixed_point",
-    "FromNoise": "editing.from_noise",
+    "FromNoise": "editing.methods.from_noise",
     "GlobalNullText": "inversion.methods.global_null_text",
     "Inversion": "inversion.base",
     "Inverter": "inversion.invert",
@@ -73,14 +77,16 @@ _HOMES = {
     "Photo": "pictures",
     "Progress": "progress",
     "OpenLoop": "inversion.methods.open_loop",
-    "PromptToPrompt": "editing.prompt_to_prompt",
+    "PromptToPrompt": "editing.methods.prompt_to_prompt",
     "RandomPivot": "inversion.methods.random_pivot",
-    "SDEdit": "editing.sdedit",
+    "Replay": "inversion.replay",
+    "SDEdit": "editing.methods.sdedit",
     "Scores": "inversion.base",
-    "Text2LIVE": "editing.text2live",
+    "Text2LIVE": "editing.methods.text2live",
     "TextualInversion": "inversion.methods.textual_inversion",
-    "VQGANCLIP": "editing.vqgan_clip",
+    "VQGANCLIP": "editing.methods.vqgan_clip",
     "attention_maps": "editing.maps",
+    "edit_together": "editing.together",
     "generate": "editing.generate",
     "generate_inversion": "editing.generate",
     "invert_together": "inversion.together",
@@ -88,6 +94,7 @@ _HOMES = {
     "open_image": "pictures",
     "psnr": "metrics",
     "reconstruct": "inversion.reconstruct",
+    "replay": "inversion.reconstruct",
     "to_image": "pictures",
 }
 
@@ -97,6 +104,7 @@ __all__ = [
     "AttentionMaps",
     "Blend",
     "CaptionSwap",
+    "Change",
     "Constants",
     "DirectInversion",
     "Edit",
@@ -118,12 +126,14 @@ __all__ = [
     "Progress",
     "PromptToPrompt",
     "RandomPivot",
+    "Replay",
     "SDEdit",
     "Scores",
     "Text2LIVE",
     "TextualInversion",
     "__version__",
     "attention_maps",
+    "edit_together",
     "generate",
     "generate_inversion",
     "invert_together",
@@ -131,6 +141,7 @@ __all__ = [
     "open_image",
     "psnr",
     "reconstruct",
+    "replay",
     "to_image",
 ]
 

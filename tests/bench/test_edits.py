@@ -12,7 +12,7 @@ from nulltext import DDIM, CaptionSwap, Progress
 from nulltext.bench.each import each
 from nulltext.bench.edits import KINDS, METHODS, blend_of, draw_all, ground_truth, mean, measure_edits, share
 from nulltext.bench.pictures import scene_photo
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import SettingError
 from nulltext.judges import words_of
 from nulltext.metrics import structural_similarity

@@ -13,7 +13,7 @@ def test_the_reconstruction_is_that_of_no_guidance(any_model, photo, guidance):
     inversion = NegativePrompt(steps=10, guidance=guidance)(any_model, photo, CAPTION)
     plain = DDIM(steps=10)(any_model, photo, CAPTION)
     assert torch.equal(inversion.pivot, plain.pivot)
-    assert torch.equal(inversion.nulls, any_model.embed([CAPTION]).expand(10, -1, -1))
+    assert torch.equal(inversion.replay.nulls, any_model.embed([CAPTION]).expand(10, -1, -1))
     torch.testing.assert_close(reconstruct(any_model, inversion), reconstruct(any_model, plain), rtol=0, atol=1e-4)
     assert inversion.scores.psnr == pytest.approx(plain.scores.psnr, abs=1e-3)
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 from typer.testing import CliRunner
 
-from nulltext import DDIM, Blend, DirectInversion, NullText, PromptToPrompt
+from nulltext import DDIM, Blend, Change, DirectInversion, NullText
 from nulltext.cli.app import app as command
 from nulltext.errors import CaptionTooLongError, EmptyCaptionError, SettingError, WordNotFoundError
 from nulltext.models.recommended import Recommended
@@ -94,20 +94,20 @@ def tokens(model):
     return model.tokenize
 
 
-def test_the_editor(tokens):
-    def editor(**settings):
-        return EditRequest(caption="a blue cat", **settings).editor(tokens("a red dog"), tokens("a blue cat"))
+def test_what_an_edit_changes(tokens):
+    def change(**settings):
+        return EditRequest(caption="a blue cat", **settings).change(tokens("a red dog"), tokens("a blue cat"))
 
-    assert editor() == PromptToPrompt()
-    assert (editor(cross=0.2, self_share=0.3).cross_attention, editor(self_share=0.3).self_attention) == (0.2, 0.3)
-    assert editor(weights={"cat": 2.0, "blue": 1}).reweight == {"cat": 2.0}
-    blend = editor(places=("dog", "cat", "a")).blend
+    assert change() == Change()
+    assert (change(cross=0.2, self_share=0.3).cross_attention, change(self_share=0.3).self_attention) == (0.2, 0.3)
+    assert change(weights={"cat": 2.0, "blue": 1}).reweight == {"cat": 2.0}
+    blend = change(places=("dog", "cat", "a")).blend
     assert (blend.source_words, blend.target_words, blend.mask) == (("dog", "a"), ("cat", "a"), None)
     with pytest.raises(WordNotFoundError, match="zebra"):
-        editor(places=("dog", "zebra"))
+        change(places=("dog", "zebra"))
     mask = Image.new("L", (8, 8), 255)
-    assert editor(mask=mask).blend.mask is mask
-    assert editor(mask=mask).blend.source_words == ()
+    assert change(mask=mask).blend.mask is mask
+    assert change(mask=mask).blend.source_words == ()
 
 
 def test_each_edit_of_a_chain_has_settings_of_its_own(tokens):
@@ -116,13 +116,13 @@ def test_each_edit_of_a_chain_has_settings_of_its_own(tokens):
     asked = EditRequest(caption=targets[1].caption, before=(first,), places=("ball", "cat"), mask=MASK)
     assert asked.chain == (first, replace(asked, before=()))
     assert asked.captions == tuple(target.caption for target in targets)
-    assert asked.editors(source, targets) == [
-        PromptToPrompt(cross_attention=0.2, reweight={"blue": 2.0}, blend=Blend(["red"], ["blue"]), chain=True),
-        PromptToPrompt(blend=Blend(["ball"], ["cat"], mask=MASK), chain=True),
+    assert asked.changes(source, targets) == [
+        Change(cross_attention=0.2, reweight={"blue": 2.0}, blend=Blend(["red"], ["blue"])),
+        Change(blend=Blend(["ball"], ["cat"], mask=MASK)),
     ]
-    assert first.editors(source, targets[:1]) == [first.editor(source, targets[0])]
+    assert first.changes(source, targets[:1]) == [first.change(source, targets[0])]
     with pytest.raises(WordNotFoundError, match="cat"):
-        replace(asked, before=(replace(first, places=("cat",)),)).editors(source, targets)
+        replace(asked, before=(replace(first, places=("cat",)),)).changes(source, targets)
 
 
 def test_variants():
@@ -278,11 +278,11 @@ def difference(path, picture):
 def test_names_and_captions_cannot_leave_their_quotes():
     name, caption = "a'; import os #\n.png", 'x" && rm -rf ~; `b` $(c)\n'
     asked, edit = InversionRequest(caption=caption), EditRequest(caption=caption)
-    code = python_code(asked, name, edit, [PromptToPrompt()], opened=False)
+    code = python_code(asked, name, edit, [Change()], opened=False)
     assert compile(code, "code", "exec")
     assert "\nimport os" not in code
     assert repr(name) in code
-    lines = command_line(asked, name, edit, [PromptToPrompt()], opened=False)
+    lines = command_line(asked, name, edit, [Change()], opened=False)
     words = shlex.split(lines)
     assert name in words
     assert words.count(caption) == 2

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.methods.null_text import NullText
 from nulltext.inversion.reconstruct import reconstruct
+from nulltext.inversion.replay import Replay
 from nulltext.metrics import psnr
 from nulltext.models.base import Model
 from nulltext.pictures import Photo
@@ -60,7 +61,7 @@ def compare(
     start = time.perf_counter()
     inversion = (inverter or NullText())(model, photo, caption, on_progress)
     seconds = time.perf_counter() - start
-    plain = replace(inversion, nulls=None)
+    plain = replace(inversion, replay=Replay())
     vae = model.decode(model.encode(photo.pixels)).cpu()
     ddim = reconstruct(model, plain, 1.0, on_progress).cpu()
     ddim_guided = reconstruct(model, plain, inversion.guidance, on_progress).cpu()

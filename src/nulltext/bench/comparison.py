@@ -9,11 +9,11 @@ from nulltext.bench.report import Column, Report
 from nulltext.bench.run import run
 from nulltext.bench.studies import SECONDS, Setting
 from nulltext.editing.blend import Blend
-from nulltext.editing.caption_swap import CaptionSwap
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
-from nulltext.editing.sdedit import SDEdit
-from nulltext.editing.text2live import Text2LIVE
-from nulltext.editing.vqgan_clip import VQGANCLIP
+from nulltext.editing.methods.caption_swap import CaptionSwap
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
+from nulltext.editing.methods.sdedit import SDEdit
+from nulltext.editing.methods.text2live import Text2LIVE
+from nulltext.editing.methods.vqgan_clip import VQGANCLIP
 from nulltext.inversion.methods.ddim import DDIM
 from nulltext.inversion.methods.null_text import NullText
 from nulltext.judges import Judges

@@ -4,9 +4,10 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean, stdev
+from typing import Any
 
 from jaxtyping import Bool
 from torch import Tensor
@@ -16,8 +17,9 @@ from nulltext.bench.each import each
 from nulltext.bench.pictures import scene_photo
 from nulltext.editing.base import Editor
 from nulltext.editing.blend import Blend
-from nulltext.editing.caption_swap import CaptionSwap
-from nulltext.editing.prompt_to_prompt import PromptToPrompt, draw
+from nulltext.editing.change import Change
+from nulltext.editing.methods.caption_swap import CaptionSwap
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.methods.ddim import DDIM
 from nulltext.inversion.methods.null_text import NullText
@@ -264,7 +266,7 @@ def draw_all(
     Args:
         model: The model it was inverted with.
         inversion: The inversion.
-        asked: Captions and their editors. Prompt-to-Prompt's may differ in what a `draw` allows.
+        asked: Captions and their editors. Those of Prompt-to-Prompt share a batch if only their `Change` differs.
         on_progress: Told of every step.
 
     Returns:
@@ -276,11 +278,13 @@ def draw_all(
             different.append(one)
     controlled = [(caption, editor) for caption, editor in different if isinstance(editor, PromptToPrompt)]
     pictures: list[tuple[tuple[str, Editor], OnePixels]] = []
-    for start in range(0, len(controlled), MOST_AT_ONCE):
-        batch = controlled[start : start + MOST_AT_ONCE]
-        captions, editors = [caption for caption, _ in batch], [editor for _, editor in batch]
-        drawn = draw(model, inversion, captions, editors, on_progress).pixels
+    plain: dict[str, Any] = vars(Change())
+    while controlled:
+        run = replace(controlled[0][1], **plain)
+        batch = [one for one in controlled if replace(one[1], **plain) == run][:MOST_AT_ONCE]
+        drawn = run.each(model, inversion, batch, on_progress).pixels
         pictures += [(one, drawn[i : i + 1]) for i, one in enumerate(batch)]
+        controlled = [one for one in controlled if one not in batch]
     rest = [one for one in different if not isinstance(one[1], PromptToPrompt)]
     while rest:
         editor = rest[0][1]

@@ -13,7 +13,7 @@ from nulltext.bench.run import run
 from nulltext.bench.studies import Setting
 from nulltext.bench.summary import summarize
 from nulltext.diffusion.fixed_point import FixedPoint
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.methods.ddim import DDIM
 from nulltext.inversion.methods.direct import DirectInversion

@@ -18,9 +18,9 @@ from nulltext.bench.cases import Case, Refused
 from nulltext.bench.cost import Cost, measured, measured_together
 from nulltext.bench.kept import FAILED, MEASURED, Row, read_sample, write_kept, write_sample
 from nulltext.bench.keys import LIBRARIES, digest, instruments
-from nulltext.diffusion.sharing import Denoiser
+from nulltext.diffusion.sharing import SharedDenoiser
 from nulltext.editing.base import Editor, in_force
-from nulltext.editing.blend import HALF
+from nulltext.editing.blending import HALF
 from nulltext.errors import DivergedError
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import reconstruct
@@ -28,6 +28,7 @@ from nulltext.inversion.together import inverting
 from nulltext.metrics import Missing
 from nulltext.models.base import Model
 from nulltext.models.precision import precision_of
+from nulltext.models.shared import sharing
 from nulltext.pictures import Photo, open_image, to_image
 from nulltext.progress import OnProgress
 from nulltext.types import OnePixels
@@ -281,8 +282,8 @@ def _drawn_again(
     return found
 
 
-def _drawn_by(model: Model, inversion: Inversion, guidance: float | None, denoiser: Denoiser) -> OnePixels:
-    return reconstruct(model, inversion, guidance, denoiser=denoiser)
+def _drawn_by(model: Model, inversion: Inversion, guidance: float | None, denoiser: SharedDenoiser) -> OnePixels:
+    return reconstruct(sharing(model, denoiser), inversion, guidance)
 
 
 def _edited(

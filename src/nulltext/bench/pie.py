@@ -45,7 +45,7 @@ from nulltext.bench.entries import (
 )
 from nulltext.bench.runs import cut_runs, decode_runs
 from nulltext.editing.blend import Blend
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import CaseError, CaseNotFoundError, SettingError
 from nulltext.inversion.methods.direct import DirectInversion
 from nulltext.inversion.methods.null_text import NullText

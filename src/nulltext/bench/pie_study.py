@@ -12,7 +12,7 @@ from nulltext.bench.kept import MEASURED
 from nulltext.bench.report import Column, Report
 from nulltext.bench.run import run
 from nulltext.bench.studies import SECONDS, Setting
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import SettingError
 from nulltext.inversion.methods.ddim import DDIM
 from nulltext.metrics import Missing

@@ -8,9 +8,9 @@ from nulltext.bench.measures import clip_measures, source_measures, truth_measur
 from nulltext.bench.report import Column, Report
 from nulltext.bench.run import run
 from nulltext.bench.studies import SECONDS, Setting
-from nulltext.editing.caption_swap import CaptionSwap
-from nulltext.editing.from_noise import FromNoise
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
+from nulltext.editing.methods.caption_swap import CaptionSwap
+from nulltext.editing.methods.from_noise import FromNoise
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.inversion.methods.ddim import DDIM
 from nulltext.inversion.methods.null_text import NullText
 from nulltext.models.base import Model

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from nulltext.bench.edits import METHODS, EditFigures, GroundTruth, Method, blend_of, measure_edits
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.judges import Judges
 from nulltext.models.base import Model
 from nulltext.progress import OnProgress, silent

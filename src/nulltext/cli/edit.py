@@ -158,7 +158,7 @@ def edit(
                 "model": inversion.model.id,
                 "guidance": inversion.guidance if guidance is None else guidance,
                 "settings": [
-                    controls.settings_of(editor) for editor in result.editors if isinstance(editor, PromptToPrompt)
+                    controls.settings_of(editor) for editor in result.settings if isinstance(editor, PromptToPrompt)
                 ],
                 "left_to_the_model": left,
                 "seconds": seconds,

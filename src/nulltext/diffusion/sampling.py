@@ -25,8 +25,9 @@ def sample(
     on_progress: OnProgress = silent,
     *,
     after: AfterStep | None = None,
+    eta: float = 0.0,
 ) -> Latents:
-    """Deterministic DDIM sampling: arXiv 2010.02502, eq. 12 with no fresh noise.
+    """DDIM sampling: arXiv 2010.02502, eq. 12 with no fresh noise.
 
     Args:
         guided: What predicts, for B captions.
@@ -35,13 +36,14 @@ def sample(
         nulls: T null embeddings, [1, L, D] each, in sampling order.
         on_progress: Told of every step, phase "sample".
         after: Called after every step; what it returns is sampled on.
+        eta: Stochasticity of a step, see `denoise`; the noise that is left out is for `after` to add.
 
     Returns:
         [B, C, h, w] latents at the last interval's clean end.
     """
     with saying_what_fits(x):
         for step, (interval, null) in enumerate(zip(schedule, nulls, strict=True), start=1):
-            x = denoise(x, guided.predict(x, interval.t, null), interval, guided.model.prediction)
+            x = denoise(x, guided.predict(x, interval.t, null), interval, guided.model.prediction, eta=eta)
             x = x if after is None else after(step, x)
             on_progress(Progress("sample", step, len(schedule), latents=x))
     return x

@@ -40,6 +40,15 @@ class Denoiser(Protocol):
         ...
 
 
+@runtime_checkable
+class _Descending(Protocol):
+    """A denoiser that descends by itself: a share of one, or what hands on to a share."""
+
+    def descend(self, x: Latents, t: int | Times, text: Embeddings, error: Error) -> tuple[Tensor, Embeddings]:
+        """See the function."""
+        ...
+
+
 def descend(
     denoiser: Denoiser, x: Latents, t: int | Times, text: Embeddings, error: Error
 ) -> tuple[Tensor, Embeddings]:
@@ -52,7 +61,7 @@ def descend(
         text: [B, L, D] embeddings.
         error: What is to become less.
     """
-    if isinstance(denoiser, SharedDenoiser):
+    if isinstance(denoiser, _Descending):
         return denoiser.descend(x, t, text, error)
     ((loss, gradient),) = _descend_all(denoiser, [_Request(x, t, text, error)], t)
     return loss, gradient

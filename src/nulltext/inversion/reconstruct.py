@@ -1,77 +1,105 @@
-"""Drawing the source picture again from its inversion."""
+"""An inversion sampled again: the source alone, or with edits beside it."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import torch
 
+from nulltext.attention.control import Control
+from nulltext.attention.session import controlled
 from nulltext.checks import Guidance
-from nulltext.diffusion.guidance import Guided
-from nulltext.diffusion.sampling import AfterStep, sample
-from nulltext.diffusion.sharing import Denoiser
+from nulltext.diffusion.sampling import AfterStep
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_captions
 from nulltext.progress import OnProgress, silent
-from nulltext.types import Embeddings, Latents, Null, OnePixels
+from nulltext.types import Embeddings, Latents, OnePixels
 
 
-def step_nulls(model: Model, inversion: Inversion) -> list[Null]:
-    """The null embedding of each step, T of [1, L, D] on the model's device: the inversion's, or the null caption's."""
-    if inversion.nulls is None:
-        return [model.embed([""])] * len(inversion.schedule)
-    return [null[None] for null in inversion.nulls.to(model.device)]
-
-
-def source_and_captions(model: Model, inversion: Inversion, captions: Sequence[str] = ()) -> Embeddings:
-    """[1 + B, L, D] what conditions the source, then each of B captions, on the model's device.
-
-    The conditional embedding of an inversion that has one stands in the source caption's place wherever that occurs,
-    so that an edit whose caption is the source's own draws the source.
-
-    Raises:
-        EmptyCaptionError: A caption has no word in it.
-        CaptionTooLongError: A caption has more tokens than the model reads.
-        UnknownWordError: The model does not know a word.
-    """
-    wanted = [inversion.caption, *captions]
-    own = embed_captions(model, wanted)
-    if inversion.cond is None:
-        return own
-    cond = inversion.cond.to(own)
-    return torch.stack(
-        [cond if caption == inversion.caption else row for caption, row in zip(wanted, own, strict=True)]
-    )
-
-
-def holding(model: Model, inversion: Inversion) -> AfterStep:
-    """What puts the source, the first of a batch, back on the pivot after every step.
-
-    What the step was off is what direct inversion stores: Ju et al., arXiv 2310.01506, algorithm 1.
-    """
-    pivot = inversion.pivot.to(model.device)
-
-    def after(done: int, x: Latents) -> Latents:
-        return torch.cat([pivot[done : done + 1], x[1:]])
-
-    return after
-
-
-def reconstruct(
+def replay(
     model: Model,
     inversion: Inversion,
-    guidance: Guidance | None = None,
-    on_progress: OnProgress = silent,
+    prompts: Sequence[str] = (),
     *,
-    denoiser: Denoiser | None = None,
-) -> OnePixels:
-    """Samples from z_T under the source caption; a source that is held comes back without.
+    guidance: Guidance | None = None,
+    control: Control | None = None,
+    after: AfterStep | None = None,
+    on_progress: OnProgress = silent,
+) -> Latents:
+    """Samples an inversion again, the source branch as its `Replay` says: the one way in which anything does.
 
     Args:
         model: The model it was made with.
         inversion: The inversion.
-        guidance: The weight w. None is the inversion's own. An inversion without optimised embeddings (DDIM) may be
-            sampled at any, with the null caption; one with such embeddings only at its own.
+        prompts: B target prompts, sampled beside the source.
+        guidance: The scale w; None is the inversion's own.
+        control: What is done to the attention of all rows.
+        after: Called after every step and its correction; what it returns is sampled on.
         on_progress: Told of every step, phase "sample".
-        denoiser: The model's network, or a share of it; None is the model itself.
+
+    Returns:
+        [1 + B, C, h, w] the latents z_0, the source first, on the model's device.
+
+    Raises:
+        MismatchError: Another model, schedule or guidance than the inversion's.
+        CaptionError: A prompt is empty, too long, or has an unknown word.
+        SessionError: The model's attention is controlled already, or has nothing that the control wants.
+    """
+    w = inversion.check(model, guidance)
+    cond, pivot = source_and_targets(model, inversion, prompts), inversion.pivot.to(model.device)
+    size = (pivot.shape[-2], pivot.shape[-1])
+    with ExitStack() as stack:
+        session = None
+        if control is not None:
+            session = stack.enter_context(controlled(model, control, prompts=len(cond), latent_size=size))
+            session.at(0)
+
+        def step(done: int, x: Latents) -> Latents:
+            if session is not None:
+                session.at(done)
+            return x if after is None else after(done, x)
+
+        return inversion.replay.sample(
+            model,
+            inversion.schedule,
+            pivot,
+            cond,
+            null=model.embed([""]),
+            guidance=w,
+            on_progress=on_progress,
+            after=step,
+        )
+
+
+def source_and_targets(model: Model, inversion: Inversion, prompts: Sequence[str] = ()) -> Embeddings:
+    """[1 + B, L, D] what conditions the source, then each of B prompts, on the model's device.
+
+    The conditional embedding of a replay that has one stands in the source prompt's place wherever that occurs, so that
+    an edit whose prompt is the source's own samples the source.
+
+    Raises:
+        EmptyCaptionError: A prompt has no word in it.
+        CaptionTooLongError: A prompt has more tokens than the model reads.
+        UnknownWordError: The model does not know a word.
+    """
+    wanted = [inversion.caption, *prompts]
+    own = embed_captions(model, wanted)
+    if inversion.replay.cond is None:
+        return own
+    cond = inversion.replay.cond.to(own)
+    return torch.stack([cond if prompt == inversion.caption else row for prompt, row in zip(wanted, own, strict=True)])
+
+
+def reconstruct(
+    model: Model, inversion: Inversion, guidance: Guidance | None = None, on_progress: OnProgress = silent
+) -> OnePixels:
+    """Samples from z_T under the source prompt; a source that is corrected comes back without.
+
+    Args:
+        model: The model it was made with.
+        inversion: The inversion.
+        guidance: The scale w. None is the inversion's own. An inversion without optimised embeddings (DDIM) may be
+            sampled at any, with the null text; one with such embeddings only at its own.
+        on_progress: Told of every step, phase "sample".
 
     Returns:
         [1, 3, H, W] in [-1, 1], on the CPU.
@@ -79,12 +107,9 @@ def reconstruct(
     Raises:
         MismatchError: Another model, schedule or guidance than the inversion's.
         SettingError: The guidance is no finite number.
-        DivergedError: The picture became infinite or not-a-number.
+        DivergedError: The image became infinite or not-a-number.
     """
-    w = inversion.check(model, guidance)
-    if inversion.held:
+    if inversion.replay.exact:
+        inversion.check(model, guidance)
         return model.decode(inversion.pivot[-1:].to(model.device)).cpu()
-    guided = Guided(model if denoiser is None else denoiser, source_and_captions(model, inversion), w)
-    start = inversion.pivot[:1].to(model.device)
-    z0 = sample(guided, inversion.schedule, start, step_nulls(model, inversion), on_progress)
-    return model.decode(z0).cpu()
+    return model.decode(replay(model, inversion, guidance=guidance, on_progress=on_progress)).cpu()

@@ -8,7 +8,8 @@ from typing import Literal, final, get_args
 from PIL import Image
 
 from nulltext.editing.blend import Blend
-from nulltext.editing.prompt_to_prompt import WEIGHTS, PromptToPrompt
+from nulltext.editing.change import WEIGHTS, Change
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import EmptyCaptionError, SettingError
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.methods.ddim import DDIM
@@ -169,8 +170,8 @@ class EditRequest:
             self_share=recommended.self_attention if self.self_share is None else self.self_share,
         )
 
-    def editors(self, source: Tokens, targets: Sequence[Tokens]) -> list[PromptToPrompt]:
-        """The editor with the settings of each edit of the chain.
+    def changes(self, source: Tokens, targets: Sequence[Tokens]) -> list[Change]:
+        """What each edit of the chain changes.
 
         Args:
             source: The source caption's words.
@@ -179,13 +180,10 @@ class EditRequest:
         Raises:
             WordNotFoundError: A place is a word of neither the source nor the edit's own caption.
         """
-        chained = len(targets) > 1
-        return [
-            replace(one.editor(source, target), chain=chained) for one, target in zip(self.chain, targets, strict=True)
-        ]
+        return [one.change(source, target) for one, target in zip(self.chain, targets, strict=True)]
 
-    def editor(self, source: Tokens, target: Tokens) -> PromptToPrompt:
-        """The editor with the settings of this edit alone.
+    def change(self, source: Tokens, target: Tokens) -> Change:
+        """What this edit alone changes.
 
         Raises:
             WordNotFoundError: A place is a word of neither caption.
@@ -193,7 +191,7 @@ class EditRequest:
         old = [word for word in self.places if source.has(word)]
         new = [word for word in self.places if target.has(word) or (word not in old and target.find(word))]
         blend = None if not old and not new and self.mask is None else Blend(old, new, mask=self.mask)
-        return PromptToPrompt(
+        return Change(
             cross_attention=self.cross,
             self_attention=self.self_share,
             reweight={word: factor for word, factor in self.weights.items() if factor != 1},
@@ -233,7 +231,7 @@ class EditRequest:
 
 
 def python_code(
-    inversion: InversionRequest, picture: str, edit: EditRequest, editors: Sequence[PromptToPrompt], *, opened: bool
+    inversion: InversionRequest, picture: str, edit: EditRequest, changes: Sequence[Change], *, opened: bool
 ) -> str:
     """A script that does the same.
 
@@ -241,34 +239,33 @@ def python_code(
         inversion: How the picture was inverted.
         picture: The picture's file name.
         edit: The edit.
-        editors: For each edit of its chain the settings.
+        changes: What each edit of its chain changes.
         opened: Whether the inversion is one that was kept: who knows how it was made.
     """
     size = "" if inversion.fit == "crop" else f", fit={inversion.fit!r}"
-    lines = ["import nulltext"]
-    lines += ["from nulltext.editing.prompt_to_prompt import draw"] if len(editors) > 1 else []
-    lines += ["", f"model = nulltext.load({inversion.model!r})"]
+    lines = ["import nulltext", "", f"model = nulltext.load({inversion.model!r})"]
     if opened:
         lines.append(f"inversion = nulltext.Inversion.load({_kept(picture)!r})")
     else:
         lines.append(f"photo = nulltext.open_image({picture!r}, model{size})")
         lines.append(f"inversion = {_call(inversion.inverter)}(model, photo, {inversion.caption!r})")
-    if len(editors) == 1:
-        lines.append(f"edit = {_call(editors[0])}(model, inversion, {edit.caption!r})")
+    if len(changes) == 1:
+        lines.append(f"edit = {_call(PromptToPrompt(**vars(changes[0])))}(model, inversion, {edit.caption!r})")
     else:
-        calls = [_call(editor, mask_name(step, len(editors))) for step, editor in enumerate(editors)]
-        lines.append(f"edit = draw(model, inversion, {list(edit.captions)!r}, [{', '.join(calls)}])")
+        calls = [_call(change, mask_name(step, len(changes))) for step, change in enumerate(changes)]
+        pairs = [f"({caption!r}, {call})" for caption, call in zip(edit.captions, calls, strict=True)]
+        lines.append(f"edit = nulltext.PromptToPrompt(chain=True).each(model, inversion, [{', '.join(pairs)}])")
     lines.append('edit.images[-1].save("edited.png")')
     return "\n".join(lines)
 
 
 def command_line(
-    inversion: InversionRequest, picture: str, edit: EditRequest, editors: Sequence[PromptToPrompt], *, opened: bool
+    inversion: InversionRequest, picture: str, edit: EditRequest, changes: Sequence[Change], *, opened: bool
 ) -> str:
     """Commands that do the same; see `python_code`."""
-    if any(editor != editors[0] for editor in editors):
+    if any(change != changes[0] for change in changes):
         return "# The edits of this chain have different settings, which one command cannot say; see the Python."
-    editor, last = editors[0], edit.chain[-1]
+    change, last = changes[0], edit.chain[-1]
     picture = f"./{picture}" if picture.startswith("-") else picture  # which would be taken for an option
     kept = _kept(picture)
     invert = ["nulltext", "invert", "--output", kept]
@@ -280,14 +277,14 @@ def command_line(
     draw = ["nulltext", "edit"]
     draw += [] if last.cross is None else ["--cross", f"{last.cross:g}"]
     draw += [] if last.self_share is None else ["--self", f"{last.self_share:g}"]
-    for word, factor in editor.reweight.items():
+    for word, factor in change.reweight.items():
         draw += ["--weight", f"{word}={factor:g}"]
-    if editor.blend is not None:
-        words = ",".join(editor.blend.source_words), ",".join(editor.blend.target_words)
+    if change.blend is not None:
+        words = ",".join(change.blend.source_words), ",".join(change.blend.target_words)
         draw += ["--blend", ":".join(words)] if any(words) else []
-        draw += [] if editor.blend.mask is None else ["--mask", mask_name(0, len(editors))]
-        draw += [] if editor.blend.threshold is None else ["--threshold", f"{editor.blend.threshold:g}"]
-    draw += ["--chain", "--output", "edited"] if len(editors) > 1 else ["--output", "edited.png"]
+        draw += [] if change.blend.mask is None else ["--mask", mask_name(0, len(changes))]
+        draw += [] if change.blend.threshold is None else ["--threshold", f"{change.blend.threshold:g}"]
+    draw += ["--chain", "--output", "edited"] if len(changes) > 1 else ["--output", "edited.png"]
     lines = [] if opened else [shlex.join([*invert, "--", picture, inversion.caption])]
     return "\n".join([*lines, shlex.join([*draw, "--", kept, *edit.captions])])
 

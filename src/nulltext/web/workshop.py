@@ -15,7 +15,7 @@ from PIL import Image
 
 from nulltext.editing.base import in_force
 from nulltext.editing.maps import AttentionMaps, attention_maps
-from nulltext.editing.prompt_to_prompt import draw
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import (
     MismatchError,
     ModelNotFoundError,
@@ -268,7 +268,7 @@ class Workshop:
             caption=inversion.caption,
             model=self._name_of(inversion, here=here),
             steps=len(inversion.schedule),
-            method="direct" if inversion.held else "ddim" if inversion.nulls is None else "null-text",
+            method="direct" if inversion.replay.exact else "ddim" if inversion.replay.nulls is None else "null-text",
             guidance=inversion.guidance,
             inner_steps=inner if isinstance(inner, int) else 10,
         )
@@ -313,13 +313,16 @@ class Workshop:
         source, targets = model.tokenize(inversion.caption), [model.tokenize(one) for one in request.captions]
         request = request.in_force(model.recommended)
         requests = request.variants(changed_words(inversion.caption, request.caption))
-        editors = [[in_force(each, model) for each in one.editors(source, targets)] for one in requests]
+        changes = [[in_force(each, model) for each in one.changes(source, targets)] for one in requests]
         with stopping(model, job.check):
-            edit = draw(
+            edit = PromptToPrompt(chain=len(targets) > 1).each(
                 model,
                 inversion,
-                [caption for one in requests for caption in one.captions],
-                [editor for its in editors for editor in its],
+                [
+                    each
+                    for one, its in zip(requests, changes, strict=True)
+                    for each in zip(one.captions, its, strict=True)
+                ],
                 previewing(model, job, inversion.restore),
             )
         job.check()
@@ -335,10 +338,10 @@ class Workshop:
             masks=tuple((keep(png(mask), "png"), name) for name, mask in masks),
             source=thumbnail(edit.reconstruction),
             python=tuple(
-                python_code(asked, name, one, its, **code) for one, its in zip(requests, editors, strict=True)
+                python_code(asked, name, one, its, **code) for one, its in zip(requests, changes, strict=True)
             ),
             shell=tuple(
-                command_line(asked, name, one, its, **code) for one, its in zip(requests, editors, strict=True)
+                command_line(asked, name, one, its, **code) for one, its in zip(requests, changes, strict=True)
             ),
             seconds=time.perf_counter() - start,
         )

@@ -1,0 +1,27 @@
+"""The methods of inversion. A new one is a file of its own and a row here."""
+
+from typing import Final
+
+from nulltext.tables import Entry, Table
+
+_AT: Final = "nulltext.inversion.methods"
+
+INVERTERS: Final[Table] = {
+    "direct": Entry(f"{_AT}.direct:DirectInversion", "keeps the pivot itself; quick, and exact at every guidance"),
+    "null-text": Entry(f"{_AT}.null_text:NullText", "optimises a null embedding for each step, as in the paper"),
+    "negative-prompt": Entry(
+        f"{_AT}.negative_prompt:NegativePrompt", "the prompt's own embedding in the place of the null embeddings"
+    ),
+    "global-null-text": Entry(f"{_AT}.global_null_text:GlobalNullText", "optimises one null embedding for all steps"),
+    "random-pivot": Entry(f"{_AT}.random_pivot:RandomPivot", "null-text inversion around a random pivot"),
+    "no-pivot": Entry(f"{_AT}.no_pivot:NoPivot", "null-text inversion under fresh noise, without a pivot"),
+    "open-loop": Entry(f"{_AT}.open_loop:OpenLoop", "optimises the null embeddings of all steps in one batch"),
+    "textual-inversion": Entry(
+        f"{_AT}.textual_inversion:TextualInversion", "optimises the prompt's embedding instead of the null text's"
+    ),
+    "ddim": Entry(f"{_AT}.ddim:DDIM", "the sampler run backwards, alone; drifts away under guidance"),
+}
+"""By the word that stands for each."""
+
+METHOD: Final = "direct"
+"""The one that is taken unless another is asked for."""
