@@ -115,7 +115,9 @@ def test_every_public_value_has_a_short_repr(instances):
 def test_a_repr_says_what_and_how_large(large, inversion, edit, report):
     assert "pixels=float32[1, 3, 64, 64], frame=Frame(size=(300, 400)" in repr(large)
     assert f"surroundings=<{len(large.frame.surroundings)} bytes>" in repr(large.frame)
-    assert "caption='a cat on grass', pivot=float32[21, 4, 8, 8], replay=Replay(nulls=None, " in repr(inversion)
+    assert "caption='a cat on grass', pivot=float32[21, 4, 8, 8], replay=Replay(), guidance=1.0, method='DDIM'" in repr(
+        inversion
+    )
     assert repr(inversion.schedule).startswith("Schedule(20 steps, t = ")
     assert "captions=('a dog on grass', 'a red cat'), pixels=float32[2, 3, 64, 64]" in repr(edit)
     assert len(repr(report)) <= MOST

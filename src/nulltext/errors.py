@@ -24,7 +24,7 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
     │   ├── UnsupportedScheduleError (ValueError)     a noise schedule that DDIM cannot walk both ways
     │   └── CompilationError (RuntimeError)           compiled, the network would give another gradient, or none
     ├── AttentionError (RuntimeError)
-    │   ├── SessionError                              a second control on one model, or one that met no attention
+    │   ├── SessionError                              a control that met no attention it wants, or misused it
     │   └── EmptyMaskError                            a local blend that would change nothing
     ├── InversionError (Exception)
     │   ├── PicturesFailedError (RuntimeError)        some of many pictures; what was made of the others is in it
@@ -174,7 +174,7 @@ class AttentionError(NulltextError, RuntimeError):
 
 
 class SessionError(AttentionError):
-    """A second control on one model, or a control that no attention of the model answers to."""
+    """A control that no attention of the model answers to, or that was given or gave what does not fit it."""
 
 
 class EmptyMaskError(AttentionError):

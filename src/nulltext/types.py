@@ -40,7 +40,7 @@ Masks = Float[Tensor, "batch 1 height width"]
 """[B, 1, H, W] the same for several."""
 
 Probs = Float[Tensor, "prompt head query key"]
-"""[P, heads, queries, keys] attention probabilities of the captioned half of a batch, float32; each row sums to 1."""
+"""[P, heads, queries, keys] attention probabilities of one branch of an image, float32; each row sums to 1."""
 
 PromptProbs = Float[Tensor, "head query key"]
 """[heads, queries, keys] those of one prompt."""

@@ -18,7 +18,7 @@ class Counted:
     def __init__(self, model):
         self.model, self.prediction, self.evaluations = model, model.prediction, 0
 
-    def predict(self, x, t, text):
+    def predict(self, x, t, text, attention=()):
         self.evaluations += len(x)
         return self.model.predict(x, t, text)
 

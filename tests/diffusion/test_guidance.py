@@ -11,7 +11,7 @@ class Echo:
     def __init__(self):
         self.asked = []
 
-    def predict(self, x, t, text):
+    def predict(self, x, t, text, attention=()):
         self.asked.append(len(x))
         return x * 0 + text.mean((1, 2))[:, None, None, None]
 

@@ -13,7 +13,7 @@ class Small:
     def __init__(self, room):
         self.room, self.batches = room, []
 
-    def predict(self, x, t, text):
+    def predict(self, x, t, text, attention=()):
         if len(x) > self.room:
             raise torch.OutOfMemoryError("no room")
         self.batches.append((len(x), text.requires_grad, t if isinstance(t, int) else t.tolist()))
@@ -57,7 +57,7 @@ def test_one_that_does_not_fit_says_what_would_help():
 
 def test_other_errors_pass():
     class Broken(Small):
-        def predict(self, x, t, text):
+        def predict(self, x, t, text, attention=()):
             raise RuntimeError("a shape is wrong")
 
     with pytest.raises(RuntimeError, match="a shape is wrong"):

@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from nulltext.attention.control import Attention
 from nulltext.attention.record import Record
 from nulltext.attention.sites import Site
 from nulltext.editing.base import in_force
@@ -31,7 +32,9 @@ def record_of(maps: Tensor) -> Record:
     """A record that has seen these maps, [P, L, rows, columns]."""
     record = Record((LATENT, LATENT))
     probs = maps.flatten(2).transpose(1, 2)[:, None]
-    record(probs, Site("a", "cross", SIDE, SIDE), 0)
+    query, key = torch.zeros(1, len(maps), 1, SIDE * SIDE, 4), torch.zeros(1, len(maps), 1, maps.shape[1], 4)
+    attention = Attention(query=query, key=key, value=key, scale=1.0).with_probs(probs)
+    record(attention, Site("a", "cross", SIDE, SIDE), 0)
     return record
 
 

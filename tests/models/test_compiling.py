@@ -6,7 +6,7 @@ from diffusers.models.upsampling import Upsample2D
 
 import nulltext
 from nulltext.attention.control import Control
-from nulltext.attention.session import controlled
+from nulltext.attention.steering import Steering
 from nulltext.errors import CompilationError
 from nulltext.models.compiling import compile_denoiser, is_compiled
 from nulltext.models.unoptimised import unoptimised
@@ -149,17 +149,31 @@ class Nothing(Control):
     def wants(self, site, step):
         return True
 
-    def __call__(self, probs, site, step):
-        return probs
+    def __call__(self, attention, site, step):
+        attention.probs()
+        return attention
 
 
 def test_controlled_attention_runs_as_it_is_written(other, model, compiler):
+    runs = []
+
+    def counted(forward):
+        def run(*args):
+            runs.append(len(args[0]))
+            return forward(*args)
+
+        return run
+
+    compiler(counted)
     compile_denoiser(other)
-    with controlled(other, Nothing(), prompts=1, latent_size=(8, 8)) as session:
-        session.at(0)
-        assert not is_compiled(other)
-        torch.testing.assert_close(other.predict(*question(other)), model.predict(*question(model)))
-    assert is_compiled(other)
+    other.predict(*question(other))  # compared at this shape from here on
+    runs.clear()
+    steered = Steering(Nothing(), prompts=1, latent_size=(8, 8)).at(0)
+    for plan, compiled in (((), 1), ([(1, None)], 1), ([(1, steered)], 0), ((), 1)):
+        torch.testing.assert_close(other.predict(*question(other), plan), model.predict(*question(model)))
+        assert len(runs) == compiled
+        assert is_compiled(other)
+        runs.clear()
 
 
 def test_the_plain_copy_is_not_compiled(other, model, compiler):

@@ -1,28 +1,139 @@
-"""What an attention control is, and how several become one."""
+"""What an attention control is given, what it is, and how several become one."""
 
-from dataclasses import dataclass
-from typing import Protocol, final, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol, final, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
 
 from nulltext.attention.sites import Site
+from nulltext.errors import SessionError
 from nulltext.types import Probs
+
+Branch = Literal["null", "cond"]
+"""Which half of classifier-free guidance: under the null embedding, or under the prompts."""
 
 Share = float | tuple[float, float]
 """A share of the sampling steps, 0 to 1: from the first step to there, or (start, end)."""
 
 
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Attention:
+    """Query, key and value of one image at one site (Vaswani et al., arXiv 1706.03762, equation 1).
+
+    The axis `branch` has both branches, the null one first, or the conditional one alone, at guidance 1. Prompt 0 is
+    the source.
+
+    Attributes:
+        query: [branch, P, heads, queries, width].
+        key: [branch, P, heads, keys, width].
+        value: Likewise.
+        scale: What the scores are multiplied by.
+        mask: [branch, P, heads, queries or 1, keys] to add to the scores, if the site has one.
+    """
+
+    query: Float[Tensor, "branch prompt head query width"]
+    key: Float[Tensor, "branch prompt head key width"]
+    value: Float[Tensor, "branch prompt head key width"]
+    scale: float
+    mask: Float[Tensor, "branch prompt head #query key"] | None = None
+    _probs: dict[Branch, Probs] = field(default_factory=dict[Branch, Probs], repr=False)
+    _changed: frozenset[Branch] = field(default=frozenset(), repr=False)
+
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        """The branches there are, in order."""
+        return ("null", "cond") if len(self.query) > 1 else ("cond",)
+
+    def probs(self, branch: Branch = "cond") -> Probs:
+        """[P, heads, queries, keys] the probabilities of a branch, float32, computed when they are first asked for.
+
+        Raises:
+            SessionError: There is no such branch: at guidance 1 there is no null one.
+        """
+        if branch not in self._probs:
+            own = self._index(branch)
+            scores = self.query[own].float() * self.scale @ self.key[own].float().transpose(-1, -2)
+            self._probs[branch] = (scores if self.mask is None else scores + self.mask[own]).softmax(-1)
+        return self._probs[branch]
+
+    def with_probs(self, probs: Probs, branch: Branch = "cond") -> "Attention":
+        """The same with other probabilities in a branch.
+
+        Raises:
+            SessionError: They are not of the site's shape, or there is no such branch.
+        """
+        expected = (*self.query[self._index(branch)].shape[:3], self.key.shape[3])
+        if probs.shape != expected:
+            raise SessionError(
+                f"got attention probabilities of shape {list(probs.shape)}; expected {list(expected)}: prompts, heads, "
+                "queries, keys. Return as many as the control was given."
+            )
+        return replace(self, _probs={**self._probs, branch: probs}, _changed=self._changed | {branch})
+
+    def with_key_value(
+        self,
+        key: Float[Tensor, "branch prompt head other width"],
+        value: Float[Tensor, "branch prompt head other width"],
+    ) -> "Attention":
+        """The same that looks at other keys and values, as many or not.
+
+        Raises:
+            SessionError: Probabilities were changed before, which are those of the former keys.
+        """
+        if self._changed:
+            raise SessionError(
+                "got other keys after the probabilities were changed, which were those of the former keys; expected "
+                "keys and values first. Put the control that changes them in front of the chain."
+            )
+        return replace(self, key=key, value=value, _probs={})
+
+    def output(self) -> Float[Tensor, "branch prompt head query width"]:
+        """What the site sees. Branches whose probabilities nobody asked for or changed keep the fused kernel."""
+        if not self._probs:
+            return self._fused(slice(None))
+        seen = [
+            (self._probs[branch] @ self.value[own].float()).to(self.value.dtype)
+            if branch in self._probs
+            else self._fused(slice(own, own + 1))[0]
+            for own, branch in enumerate(self.branches)
+        ]
+        return torch.stack(seen)
+
+    def _index(self, branch: Branch) -> int:
+        if branch not in self.branches:
+            raise SessionError(
+                f"got the branch {branch!r} where there is only {', '.join(self.branches)}; expected one of these: "
+                "guidance 1 computes no null branch. Ask `branches` first."
+            )
+        return self.branches.index(branch)
+
+    def _fused(self, own: slice) -> Tensor:
+        query, key, value = (part[own].flatten(0, 1) for part in (self.query, self.key, self.value))
+        mask = None if self.mask is None else self.mask[own].flatten(0, 1)
+        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=self.scale)
+        return seen.reshape(-1, self.query.shape[1], *seen.shape[1:])
+
+
 @runtime_checkable
 class Control(Protocol):
-    """A change of attention probabilities. It sees the captioned half of a batch; the null half stays as it is."""
+    """A change of the attention of one image, its prompts side by side and the source first.
+
+    A batch that does not fit into the memory is evaluated again, so a control may be given one site twice in a step.
+    """
 
     def wants(self, site: Site, step: int) -> bool:
         """Whether it has anything to do at a site in a step. Sites that nobody wants keep their fused kernel."""
         ...
 
-    def __call__(self, probs: Probs, site: Site, step: int) -> Probs:
-        """The probabilities that shall be used instead; `probs` stays as it is.
+    def __call__(self, attention: Attention, site: Site, step: int) -> Attention:
+        """The attention that shall be used instead; `attention` stays as it is.
 
         Args:
-            probs: [P, heads, queries, keys], prompt 0 the source.
+            attention: What the site would do.
             site: Where.
             step: 0 for the first sampling step.
         """
@@ -40,12 +151,12 @@ class Chain:
         """Whether any of them does."""
         return any(control.wants(site, step) for control in self.controls)
 
-    def __call__(self, probs: Probs, site: Site, step: int) -> Probs:
+    def __call__(self, attention: Attention, site: Site, step: int) -> Attention:
         """All that want the site, in order."""
         for control in self.controls:
             if control.wants(site, step):
-                probs = control(probs, site, step)
-        return probs
+                attention = control(attention, site, step)
+        return attention
 
 
 def steps_of(share: Share, steps: int) -> range:

@@ -6,9 +6,9 @@ from typing import final
 from jaxtyping import Float
 from torch import Tensor
 
+from nulltext.attention.control import Attention
 from nulltext.attention.sites import Site
 from nulltext.errors import SessionError
-from nulltext.types import Probs
 
 Maps = Float[Tensor, "prompt token row column"]
 """[P, L, rows, columns] how much each place looks at each token; over the tokens they sum to 1."""
@@ -40,17 +40,19 @@ class Record:
         self._level = min(levels, key=lambda level: abs(math.log(level[0] * level[1] / wanted)))
         self._sum: Tensor | None = None
         self._count = 0
+        self._step, self._seen = -1, dict[str, Tensor]()
 
     def wants(self, site: Site, step: int) -> bool:
         """Cross-attention of that level, in every step."""
         return site.kind == "cross" and (site.rows, site.columns) == self._level
 
-    def __call__(self, probs: Probs, site: Site, step: int) -> Probs:
-        """See `nulltext.attention.control.Control`."""
-        seen = probs.mean(1)
-        self._sum = seen if self._sum is None else self._sum + seen
-        self._count += 1
-        return probs
+    def __call__(self, attention: Attention, site: Site, step: int) -> Attention:
+        """See `nulltext.attention.control.Control`. Of a site seen twice in a step the latter counts."""
+        if step != self._step:
+            self._sum, self._count = self._so_far()
+            self._step, self._seen = step, {}
+        self._seen[site.name] = attention.probs().mean(1)
+        return attention
 
     def maps(self) -> Maps:
         """The mean over sites, heads and the steps so far, [P, L, rows, columns].
@@ -59,10 +61,18 @@ class Record:
             SessionError: The denoiser has no cross-attention at that level.
         """
         rows, columns = self._level
-        if self._sum is None:
+        total, count = self._so_far()
+        if total is None:
             raise SessionError(
                 f"no cross-attention with maps of {rows} x {columns} was met; expected some. Take a picture of the "
                 "size the model was made for, or edit without maps and without a blend by words."
             )
-        mean = self._sum / self._count
+        mean = total / count
         return mean.view(len(mean), rows, columns, -1).permute(0, 3, 1, 2)
+
+    def _so_far(self) -> tuple[Tensor | None, int]:
+        """The sum, and of how many."""
+        total = self._sum
+        for seen in self._seen.values():
+            total = seen if total is None else total + seen
+        return total, self._count + len(self._seen)

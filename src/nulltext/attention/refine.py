@@ -24,7 +24,7 @@ class Refine:
     aligned: Int[Tensor, " target"]
 
     def __call__(self, source: PromptProbs, target: PromptProbs) -> PromptProbs:
-        """What the target is given in place of its own; see `nulltext.attention.cross.TokenEdit`."""
+        """What the target is given in place of its own; see `nulltext.attention.follow.TokenEdit`."""
         aligned = self.aligned.to(source.device)
         return torch.where(aligned >= 0, source[..., aligned.clamp(min=0)], target)
 

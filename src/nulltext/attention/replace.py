@@ -25,7 +25,7 @@ class Replace:
     mapper: Float[Tensor, "source target"]
 
     def __call__(self, source: PromptProbs, target: PromptProbs) -> PromptProbs:
-        """What the target is given in place of its own; see `nulltext.attention.cross.TokenEdit`."""
+        """What the target is given in place of its own; see `nulltext.attention.follow.TokenEdit`."""
         return source @ self.mapper.to(source)
 
     @classmethod

@@ -276,22 +276,25 @@ def draw_all(
     for one in asked:
         if one not in different:
             different.append(one)
-    controlled = [(caption, editor) for caption, editor in different if isinstance(editor, PromptToPrompt)]
+    controlled: list[tuple[str, PromptToPrompt]] = [
+        (caption, editor) for caption, editor in different if isinstance(editor, PromptToPrompt)
+    ]
     pictures: list[tuple[tuple[str, Editor], OnePixels]] = []
     plain: dict[str, Any] = vars(Change())
     while controlled:
         run = replace(controlled[0][1], **plain)
-        batch = [one for one in controlled if replace(one[1], **plain) == run][:MOST_AT_ONCE]
+        alike = [(caption, editor) for caption, editor in controlled if replace(editor, **plain) == run]
+        batch: list[tuple[str, PromptToPrompt]] = alike[:MOST_AT_ONCE]
         drawn = run.each(model, inversion, batch, on_progress).pixels
         pictures += [(one, drawn[i : i + 1]) for i, one in enumerate(batch)]
         controlled = [one for one in controlled if one not in batch]
     rest = [one for one in different if not isinstance(one[1], PromptToPrompt)]
     while rest:
         editor = rest[0][1]
-        batch = [one for one in rest if one[1] == editor][:MOST_AT_ONCE]
-        drawn = editor(model, inversion, [caption for caption, _ in batch], on_progress).pixels
-        pictures += [(one, drawn[i : i + 1]) for i, one in enumerate(batch)]
-        rest = [one for one in rest if one not in batch]
+        same = [one for one in rest if one[1] == editor][:MOST_AT_ONCE]
+        drawn = editor(model, inversion, [caption for caption, _ in same], on_progress).pixels
+        pictures += [(one, drawn[i : i + 1]) for i, one in enumerate(same)]
+        rest = [one for one in rest if one not in same]
     return [next(pixels for which, pixels in pictures if which == one) for one in asked]
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, final
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from nulltext.attention.plain import uncompiled
+from nulltext.attention.uncompiled import uncompiled
 from nulltext.bench.cost import Cost, measured, measured_together
 from nulltext.bench.extras import extra
 from nulltext.bench.pictures import held_out_scenes, scene_photo

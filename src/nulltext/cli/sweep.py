@@ -192,7 +192,7 @@ def without_idle_weights(editors: "list[PromptToPrompt]", caption: "Tokens", *, 
     Raises:
         WordNotFoundError: The caption lacks a word of the settings.
     """
-    from nulltext.attention.schedule import WordSteps
+    from nulltext.attention.word_steps import WordSteps
 
     shares = [editor.shares for editor in editors]
     when = WordSteps.of([caption] * len(editors), shares, steps=steps, length=len(caption.ids)).table.any(0)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nulltext.diffusion.sharing import Denoiser
+from nulltext.diffusion.steering import AttentionPlan, Steered
 from nulltext.types import Embeddings, Latents, Null
 
 
@@ -41,15 +42,21 @@ class Guided:
     cond: Embeddings
     guidance: float | Tensor
 
-    def predict(self, x: Latents, t: int, null: Null) -> Latents:
+    def predict(self, x: Latents, t: int, null: Null, *, attention: Steered | None = None) -> Latents:
         """The guided output, both halves in one pass; at w = 1 the null half has no part and is not computed.
 
         Args:
             x: [B, C, h, w] latents.
             t: The time the network is told.
             null: [1, L, D] null embedding, the same for the whole batch.
+            attention: What is done to the attention, if anything.
         """
         if not isinstance(self.guidance, Tensor) and self.guidance == 1:
-            return self.model.predict(x, t, self.cond)
-        both = self.model.predict(torch.cat([x, x]), t, torch.cat([null.expand_as(self.cond), self.cond]))
+            return self.model.predict(x, t, self.cond, _plan(len(x), attention))
+        text = torch.cat([null.expand_as(self.cond), self.cond])
+        both = self.model.predict(torch.cat([x, x]), t, text, _plan(2 * len(x), attention))
         return guide(both[: len(x)], both[len(x) :], self.guidance)
+
+
+def _plan(rows: int, attention: Steered | None) -> AttentionPlan:
+    return () if attention is None else [(rows, attention)]

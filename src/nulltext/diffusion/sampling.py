@@ -9,6 +9,7 @@ from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import denoise, renoise
 from nulltext.diffusion.schedule import Schedule
 from nulltext.diffusion.sharing import saying_what_fits
+from nulltext.diffusion.steering import Steering
 from nulltext.progress import OnProgress, Progress, silent
 from nulltext.types import Latents, Null, Trajectory
 
@@ -25,6 +26,7 @@ def sample(
     on_progress: OnProgress = silent,
     *,
     after: AfterStep | None = None,
+    steering: Steering | None = None,
     eta: float = 0.0,
 ) -> Latents:
     """DDIM sampling: arXiv 2010.02502, eq. 12 with no fresh noise.
@@ -36,6 +38,7 @@ def sample(
         nulls: T null embeddings, [1, L, D] each, in sampling order.
         on_progress: Told of every step, phase "sample".
         after: Called after every step; what it returns is sampled on.
+        steering: What is done to the attention of the B rows, if anything.
         eta: Stochasticity of a step, see `denoise`; the noise that is left out is for `after` to add.
 
     Returns:
@@ -43,7 +46,9 @@ def sample(
     """
     with saying_what_fits(x):
         for step, (interval, null) in enumerate(zip(schedule, nulls, strict=True), start=1):
-            x = denoise(x, guided.predict(x, interval.t, null), interval, guided.model.prediction, eta=eta)
+            attention = None if steering is None else steering.at(step - 1)
+            out = guided.predict(x, interval.t, null, attention=attention)
+            x = denoise(x, out, interval, guided.model.prediction, eta=eta)
             x = x if after is None else after(step, x)
             on_progress(Progress("sample", step, len(schedule), latents=x))
     return x

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from nulltext.checks import Count, checked
 from nulltext.diffusion.levels import Prediction
+from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import OutOfMemoryError, SettingError
 from nulltext.types import Embeddings, Latents, Times
 
@@ -35,8 +36,11 @@ class Denoiser(Protocol):
         """What `predict` returns."""
         ...
 
-    def predict(self, x: Latents, t: int | Times, text: Embeddings) -> Latents:
-        """The network's output for latents `x` at time `t` under `text`, all with the same batch size."""
+    def predict(self, x: Latents, t: int | Times, text: Embeddings, attention: AttentionPlan = ()) -> Latents:
+        """The network's output for latents `x` at time `t` under `text`, all with the same batch size.
+
+        What is done to the attention of its rows goes by the plan; an empty one leaves them all alone.
+        """
         ...
 
 
@@ -100,10 +104,10 @@ class SharedDenoiser:
         """What `predict` returns."""
         return self._prediction
 
-    def predict(self, x: Latents, t: int | Times, text: Embeddings) -> Latents:
+    def predict(self, x: Latents, t: int | Times, text: Embeddings, attention: AttentionPlan = ()) -> Latents:
         """See `Denoiser.predict`; without a gradient."""
         self.forwards += len(x)
-        return self._ask(_Request(x, t, text))
+        return self._ask(_Request(x, t, text, attention=attention))
 
     def descend(self, x: Latents, t: int | Times, text: Embeddings, error: Error) -> tuple[Tensor, Embeddings]:
         """See `descend`."""
@@ -144,7 +148,8 @@ def share(denoiser: Denoiser, works: Iterable[Work[Result]], at_once: int) -> Ge
 
     Raises:
         SettingError: `at_once` is less than 1.
-        OutOfMemoryError: There is no memory for one alone; raised in the method that asked.
+        OutOfMemoryError: There is no memory for one alone; raised in the method that asked, as is what an image's own
+            attention control raises.
     """
     at_once = checked("at_once", at_once, Count)
     waiting, lanes, width = enumerate(works), list[_Lane[Result]](), at_once
@@ -173,6 +178,7 @@ class _Request:
     t: int | Times
     text: Embeddings
     error: Error | None = None
+    attention: AttentionPlan = ()
 
 
 class _Lane(Generic[Result]):
@@ -233,9 +239,13 @@ def _answer(denoiser: Denoiser, batch: Sequence[_Lane[Result]], width: int) -> i
     requests = [lane.request for lane in batch]
     try:
         answers = _evaluate(denoiser, requests)
-    except RuntimeError as error:
+    except Exception as error:
         if not _wants_memory(error):
-            raise
+            failed = _whose(batch, error)
+            if failed is None:
+                raise
+            failed.fail(error)  # the others' requests are still there to be answered
+            return width
         if len(batch) == 1:
             short = _too_large(requests[0].x)
             short.__cause__ = error.with_traceback(None)  # whose frames hold all that the network had computed
@@ -251,6 +261,14 @@ def _answer(denoiser: Denoiser, batch: Sequence[_Lane[Result]], width: int) -> i
     return width
 
 
+def _whose(batch: Sequence[_Lane[Result]], error: Exception) -> _Lane[Result] | None:
+    """The method whose own attention control raised an error; None if it is the network's."""
+    for lane in batch:
+        if any(steered is not None and steered.error is error for _, steered in lane.request.attention):
+            return lane
+    return None
+
+
 def _evaluate(denoiser: Denoiser, requests: Sequence[_Request]) -> Sequence[object]:
     """The answers to requests of one kind and one shape, from one pass of the network."""
     times = {one.t for one in requests if isinstance(one.t, int)}
@@ -262,8 +280,16 @@ def _evaluate(denoiser: Denoiser, requests: Sequence[_Request]) -> Sequence[obje
     if requests[0].error is not None:
         return _descend_all(denoiser, requests, t)
     with torch.no_grad():
-        output = denoiser.predict(torch.cat([one.x for one in requests]), t, torch.cat([one.text for one in requests]))
+        x, text = torch.cat([one.x for one in requests]), torch.cat([one.text for one in requests])
+        output = denoiser.predict(x, t, text, _joined(requests))
     return torch.split(output, [len(one.x) for one in requests])
+
+
+def _joined(requests: Sequence[_Request]) -> AttentionPlan:
+    """The plan of a batch; an image's part of it is its own, whatever is done to those beside it."""
+    if not any(one.attention for one in requests):
+        return ()
+    return [part for one in requests for part in one.attention or [(len(one.x), None)]]
 
 
 def _descend_all(
@@ -280,8 +306,9 @@ def _descend_all(
     return list(zip(errors.detach(), torch.split(gradient, sizes), strict=True))
 
 
-def _wants_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def _wants_memory(error: Exception) -> bool:
+    refused = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return refused or isinstance(error, torch.OutOfMemoryError)
 
 
 def _too_large(x: Latents) -> OutOfMemoryError:

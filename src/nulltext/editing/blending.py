@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from nulltext.attention.control import steps_of
 from nulltext.attention.record import Maps, Record
-from nulltext.attention.schedule import find_in_any
+from nulltext.attention.word_steps import find_in_any
 from nulltext.editing.base import filled
 from nulltext.editing.blend import Blend
 from nulltext.errors import EmptyMaskError, listed, shown

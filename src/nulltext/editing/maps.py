@@ -93,7 +93,7 @@ def attention_maps(model: Model, inversion: Inversion, on_progress: OnProgress =
 
     Raises:
         MismatchError: Another model or schedule than the inversion's.
-        SessionError: The model's attention is controlled already.
+        SessionError: The model has no attention that can be recorded.
     """
     record = Record((inversion.pivot.shape[-2], inversion.pivot.shape[-1]))
     latents = replay(model, inversion, control=record, on_progress=on_progress)

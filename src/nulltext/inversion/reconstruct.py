@@ -1,12 +1,11 @@
 """An inversion sampled again: the source alone, or with edits beside it."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 import torch
 
 from nulltext.attention.control import Control
-from nulltext.attention.session import controlled
+from nulltext.attention.steering import Steering
 from nulltext.checks import Guidance
 from nulltext.diffusion.sampling import AfterStep
 from nulltext.inversion.base import Inversion
@@ -42,32 +41,26 @@ def replay(
     Raises:
         MismatchError: Another model, schedule or guidance than the inversion's.
         CaptionError: A prompt is empty, too long, or has an unknown word.
-        SessionError: The model's attention is controlled already, or has nothing that the control wants.
+        SessionError: The model has no attention that the control wants.
     """
     w = inversion.check(model, guidance)
     cond, pivot = source_and_targets(model, inversion, prompts), inversion.pivot.to(model.device)
     size = (pivot.shape[-2], pivot.shape[-1])
-    with ExitStack() as stack:
-        session = None
-        if control is not None:
-            session = stack.enter_context(controlled(model, control, prompts=len(cond), latent_size=size))
-            session.at(0)
-
-        def step(done: int, x: Latents) -> Latents:
-            if session is not None:
-                session.at(done)
-            return x if after is None else after(done, x)
-
-        return inversion.replay.sample(
-            model,
-            inversion.schedule,
-            pivot,
-            cond,
-            null=model.embed([""]),
-            guidance=w,
-            on_progress=on_progress,
-            after=step,
-        )
+    steering = None if control is None else Steering(control, prompts=len(cond), latent_size=size)
+    latents = inversion.replay.sample(
+        model,
+        inversion.schedule,
+        pivot,
+        cond,
+        null=model.embed([""]),
+        guidance=w,
+        on_progress=on_progress,
+        after=after,
+        steering=steering,
+    )
+    if steering is not None:
+        steering.check()
+    return latents
 
 
 def source_and_targets(model: Model, inversion: Inversion, prompts: Sequence[str] = ()) -> Embeddings:

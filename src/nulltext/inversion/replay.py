@@ -16,6 +16,7 @@ from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import AfterStep, sample
 from nulltext.diffusion.schedule import Schedule
 from nulltext.diffusion.sharing import Denoiser
+from nulltext.diffusion.steering import Steering
 from nulltext.errors import SettingError, shown
 from nulltext.progress import OnProgress, silent
 from nulltext.showing import brief
@@ -123,6 +124,7 @@ class Replay:
         guidance: float,
         on_progress: OnProgress = silent,
         after: AfterStep | None = None,
+        steering: Steering | None = None,
     ) -> Latents:
         """Samples from z_T, everything on one device.
 
@@ -135,6 +137,7 @@ class Replay:
             guidance: The scale w.
             on_progress: Told of every step, phase "sample".
             after: Called after every step and its correction; what it returns is sampled on.
+            steering: What is done to the attention of all rows.
 
         Returns:
             [P, C, h, w] z_0 of every row.
@@ -148,7 +151,7 @@ class Replay:
 
         start = pivot[:1].expand(len(cond), -1, -1, -1)
         guided = Guided(denoiser, cond, self._scale(guidance, cond))
-        return sample(guided, schedule, start, nulls, on_progress, after=corrected, eta=self.eta)
+        return sample(guided, schedule, start, nulls, on_progress, after=corrected, steering=steering, eta=self.eta)
 
     def _scale(self, guidance: float, cond: Embeddings) -> float | Tensor:
         """The guidance scale, [P, 1, 1, 1] of each row if they differ."""

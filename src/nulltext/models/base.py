@@ -9,6 +9,7 @@ from torch import nn
 
 from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.schedule import Schedule
+from nulltext.diffusion.steering import AttentionPlan
 from nulltext.models.recommended import Recommended
 from nulltext.text.words import Span, Tokens, check_words
 from nulltext.types import Embeddings, Latents, Pixels, Times
@@ -137,13 +138,14 @@ class Model(Protocol):
         """A caption as `embed` cuts it: row i of the embedding is token i, and the rows after the last are padding."""
         ...
 
-    def predict(self, x: Latents, t: int | Times, text: Embeddings) -> Latents:
+    def predict(self, x: Latents, t: int | Times, text: Embeddings, attention: AttentionPlan = ()) -> Latents:
         """The network's raw output (see `prediction`), differentiable with respect to `text`.
 
         Args:
             x: [B, C, h, w] latents.
             t: The time the network is told, or one for each of the B.
             text: [B, L, D] embeddings.
+            attention: For the B rows, in order: so many, and what is done to their attention.
         """
         ...
 

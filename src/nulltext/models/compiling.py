@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.utils.hooks import RemovableHandle
 
-from nulltext.attention.plain import uncompiled
+from nulltext.attention.uncompiled import uncompiled
 from nulltext.errors import CompilationError
 from nulltext.models.base import Model
 from nulltext.models.precision import rounding_of

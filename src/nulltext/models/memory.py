@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from nulltext.attention.plain import uncompiled
+from nulltext.attention.uncompiled import uncompiled
 from nulltext.models.base import Model
 
 ON_A_CPU, MOST = 8, 64

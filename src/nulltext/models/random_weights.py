@@ -8,7 +8,9 @@ import diffusers
 import torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from nulltext.attention.steering import steered
 from nulltext.diffusion.levels import Prediction
+from nulltext.diffusion.steering import AttentionPlan
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.models.compiling import compile_denoiser
 from nulltext.models.loading import choose_device
@@ -215,7 +217,7 @@ class SDXLDenoiser:
             torch.zeros(1, TEXT_LENGTH, self.network.config.cross_attention_dim, device=self.device),
         )
 
-    def predict(self, x: Latents, t: int | Times, text: Embeddings) -> Latents:
+    def predict(self, x: Latents, t: int | Times, text: Embeddings, attention: AttentionPlan = ()) -> Latents:
         """The network's output, see `nulltext.models.base.Model.predict`; pooled text and sizes are zeros."""
         config = self.network.config
         times = config.addition_time_embed_dim
@@ -224,7 +226,8 @@ class SDXLDenoiser:
             "text_embeds": torch.zeros(len(x), pooled, device=self.device, dtype=self.dtype),
             "time_ids": torch.zeros(len(x), 6, device=self.device, dtype=self.dtype),
         }
-        answer = self.network(x.to(self.dtype), t, text.to(self.dtype), added_cond_kwargs=beside)
+        with steered(self.network, attention):
+            answer = self.network(x.to(self.dtype), t, text.to(self.dtype), added_cond_kwargs=beside)
         return answer.sample.float()
 
 

@@ -5,6 +5,7 @@ from typing import Any, cast, final
 from torch import Tensor
 
 from nulltext.diffusion.sharing import Error, SharedDenoiser
+from nulltext.diffusion.steering import AttentionPlan
 from nulltext.models.base import Model
 from nulltext.types import Embeddings, Latents, Times
 
@@ -20,9 +21,9 @@ class _SharedModel:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the model has
         return getattr(self._model, name)
 
-    def predict(self, x: Latents, t: int | Times, text: Embeddings) -> Latents:
+    def predict(self, x: Latents, t: int | Times, text: Embeddings, attention: AttentionPlan = ()) -> Latents:
         """See `nulltext.diffusion.sharing.SharedDenoiser`."""
-        return self._denoiser.predict(x, t, text)
+        return self._denoiser.predict(x, t, text, attention)
 
     def descend(self, x: Latents, t: int | Times, text: Embeddings, error: Error) -> tuple[Tensor, Embeddings]:
         """See `nulltext.diffusion.sharing.SharedDenoiser`."""

@@ -16,9 +16,11 @@ import diffusers
 import torch
 from torch import Tensor, nn
 
+from nulltext.attention.steering import steered
 from nulltext.checks import check_finite
 from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.schedule import Schedule, ScheduleConfig
+from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import (
     MOST_OF_A_WORD,
     CaptionTooLongError,
@@ -296,19 +298,21 @@ class StableDiffusion:
                 found[token] = further
         return found
 
-    def predict(self, x: Latents, t: int | Times, text: Embeddings) -> Latents:
+    def predict(self, x: Latents, t: int | Times, text: Embeddings, attention: AttentionPlan = ()) -> Latents:
         """The denoiser's raw output, differentiable with respect to `text`.
 
         Args:
             x: [B, C, h, w] latents.
             t: The time the network is told, or one for each of the B.
             text: [B, L, D] embeddings.
+            attention: For the B rows, in order: so many, and what is done to their attention.
         """
         x = x.to(self.dtype).contiguous(memory_format=self.layout)
-        if self.dtype == torch.float16 and text.requires_grad:
-            scaled = ScaledGradient()
-            return scaled.leave(self.unet(x, t, scaled.enter(text).to(self.dtype)).sample.float())
-        return self.unet(x, t, text.to(self.dtype)).sample.float()
+        with steered(self.unet, attention):
+            if self.dtype == torch.float16 and text.requires_grad:
+                scaled = ScaledGradient()
+                return scaled.leave(self.unet(x, t, scaled.enter(text).to(self.dtype)).sample.float())
+            return self.unet(x, t, text.to(self.dtype)).sample.float()
 
     def encode(self, pixels: Pixels) -> Latents:
         """[B, C, H / scale, W / scale] latents of pictures: the posterior's mode, by the autoencoder's own scaling."""

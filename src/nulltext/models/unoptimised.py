@@ -7,7 +7,7 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 
-from nulltext.attention.plain import uncompiled
+from nulltext.attention.uncompiled import uncompiled
 
 
 def unoptimised(denoiser: nn.Module) -> nn.Module:

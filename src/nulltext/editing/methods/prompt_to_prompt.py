@@ -10,12 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nulltext.attention.control import Chain, Control, steps_of
-from nulltext.attention.cross import Follow, Reweight
-from nulltext.attention.layout import KeepLayout
+from nulltext.attention.follow import Follow
+from nulltext.attention.keep_layout import KeepLayout
 from nulltext.attention.record import Record
 from nulltext.attention.refine import Refine
 from nulltext.attention.replace import Replace
-from nulltext.attention.schedule import WordSteps, find_in_any
+from nulltext.attention.reweight import Reweight
+from nulltext.attention.word_steps import WordSteps, find_in_any
 from nulltext.checks import Count, Guidance
 from nulltext.editing.base import Edit, filled, in_force
 from nulltext.editing.blending import Blender

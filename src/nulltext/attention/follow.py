@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import Protocol, final, runtime_checkable
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from nulltext.attention.schedule import WordSteps
+from nulltext.attention.control import Attention
 from nulltext.attention.sites import Site
-from nulltext.types import Probs, PromptProbs
+from nulltext.attention.word_steps import WordSteps
+from nulltext.types import PromptProbs
 
 
 @runtime_checkable
@@ -40,35 +39,11 @@ class Follow:
         """Cross-attention, in the steps of the schedule."""
         return site.kind == "cross" and self.when.any(step)
 
-    def __call__(self, probs: Probs, site: Site, step: int) -> Probs:
+    def __call__(self, attention: Attention, site: Site, step: int) -> Attention:
         """See `nulltext.attention.control.Control`."""
+        probs = attention.probs()
         now = self.when.table[step].to(probs.device)
         edited = list(probs)
         for prompt, (edit, base) in enumerate(zip(self.edits, self.bases, strict=True), start=1):
             edited[prompt] = torch.where(now[prompt - 1], edit(edited[base], edited[prompt]), edited[prompt])
-        return torch.stack(edited)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Reweight:
-    """Hertz et al., section 3.2, "attention re-weighting": ``Edit(M, M*)_j = c M_j`` for the tokens of a word.
-
-    It comes after `Follow` in a chain. As in the authors' code it acts in the steps in which words follow the source.
-
-    Attributes:
-        factors: [P - 1, L] the c of every token of every target; 1 where nothing changes.
-        when: In which steps, token by token.
-    """
-
-    factors: Float[Tensor, "prompt token"]
-    when: WordSteps
-
-    def wants(self, site: Site, step: int) -> bool:
-        """Cross-attention, in the steps of the schedule."""
-        return site.kind == "cross" and self.when.any(step)
-
-    def __call__(self, probs: Probs, site: Site, step: int) -> Probs:
-        """See `nulltext.attention.control.Control`."""
-        factors = torch.where(self.when.table[step], self.factors, 1.0).to(probs)
-        return torch.cat([probs[:1], probs[1:] * factors[:, None, None]])
+        return attention.with_probs(torch.stack(edited))

@@ -5,8 +5,8 @@ from typing import final
 
 import torch
 
+from nulltext.attention.control import Attention
 from nulltext.attention.sites import Site
-from nulltext.types import Probs
 
 
 @final
@@ -28,9 +28,9 @@ class KeepLayout:
         """Self-attention of the smaller sites, in those steps."""
         return site.kind == "self" and site.tokens <= self.most_tokens and any(step in own for own in self.steps)
 
-    def __call__(self, probs: Probs, site: Site, step: int) -> Probs:
+    def __call__(self, attention: Attention, site: Site, step: int) -> Attention:
         """See `nulltext.attention.control.Control`."""
-        whose = [0]
+        probs, whose = attention.probs(), [0]
         for prompt, (base, own) in enumerate(zip(self.bases, self.steps, strict=True), start=1):
             whose.append(whose[base] if step in own else prompt)
-        return probs[torch.tensor(whose, device=probs.device)]
+        return attention.with_probs(probs[torch.tensor(whose, device=probs.device)])
