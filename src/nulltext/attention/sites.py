@@ -38,6 +38,7 @@ class AttentionModule(Protocol):
 
     heads: int
     scale: float
+    is_cross_attention: bool
     processor: Any
     to_q: Any
     to_k: Any
@@ -64,6 +65,16 @@ def attention_modules(denoiser: nn.Module) -> dict[str, AttentionModule]:
         for name, module in modules
         if isinstance(module, AttentionModule) and getattr(module, "added_kv_proj_dim", None) is None
     }
+
+
+def self_attention_layers(denoiser: nn.Module) -> list[str]:
+    """The names of a UNet's self-attention layers in the order in which an evaluation passes them.
+
+    Its modules are in another: the middle comes last.
+    """
+    stages = {"down_blocks": 0, "mid_block": 1, "up_blocks": 2}
+    own = [name for name, module in attention_modules(denoiser).items() if not module.is_cross_attention]
+    return sorted(own, key=lambda name: stages[name.split(".")[0]])
 
 
 def map_size(tokens: int, latent_size: Sequence[int]) -> tuple[int, int] | None:

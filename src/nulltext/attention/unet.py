@@ -6,7 +6,6 @@ from typing import Any, Protocol, final, runtime_checkable
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from nulltext.attention.control import Attention
 from nulltext.attention.sites import Kind
@@ -53,31 +52,20 @@ class SteeredProcessor:
         **rest: Any,  # noqa: ANN401  whatever else the library hands through
     ) -> Tensor:
         """The layer's output, as its own processor would give it, but for the changes."""
-        batch, planned = len(hidden_states), sum(rows for rows, _ in self.parts)
-        if batch != planned:
-            raise SessionError(f"got an attention plan of {planned} rows for a batch of {batch}; expected {batch}.")
         kind: Kind = "self" if encoder_hidden_states is None else "cross"
-        queries = _queries(hidden_states)
-        changes = [None if one is None else one.change(self.name, kind, queries) for _, one in self.parts]
+        changes = self._changes(kind, hidden_states)
         if all(change is None for change in changes):
             return self.original(attn, hidden_states, encoder_hidden_states, attention_mask, temb, **rest)
 
         query, key, value, mask = _project(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
         seen: list[Tensor] = []
         for own, prompts, change in self._runs(changes):
-            masked = None if mask is None else mask[own]
-            if change is None:
-                fused = F.scaled_dot_product_attention(
-                    query[own], key[own], value[own], attn_mask=masked, scale=attn.scale
-                )
-                seen.append(fused)
-                continue
             attention = Attention(
                 query=_by_branch(query[own], prompts),
                 key=_by_branch(key[own], prompts),
                 value=_by_branch(value[own], prompts),
                 scale=attn.scale,
-                mask=None if masked is None else _by_branch(masked, prompts),
+                mask=None if mask is None else _by_branch(mask[own], prompts),
             )
             seen.append(change(attention).flatten(0, 1))
 
@@ -88,13 +76,25 @@ class SteeredProcessor:
             out = out + hidden_states
         return out / attn.rescale_output_factor
 
-    def _runs(self, changes: Sequence[Change | None]) -> Iterator[tuple[slice, int, Change | None]]:
-        """Rows, prompts and what is done, image by image; neighbours to whom nothing is done are one run."""
+    def _changes(self, kind: Kind, hidden_states: Tensor) -> list[Change | None]:
+        """What is done to each part of the batch."""
+        batch, planned = len(hidden_states), sum(rows for rows, _ in self.parts)
+        if batch != planned:
+            raise SessionError(f"got an attention plan of {planned} rows for a batch of {batch}; expected {batch}.")
+        queries = _queries(hidden_states)
+        return [None if one is None else one.change(self.name, kind, queries) for _, one in self.parts]
+
+    def _runs(self, changes: Sequence[Change | None]) -> Iterator[tuple[slice, int, Change]]:
+        """Rows, prompts and what is done, image by image; neighbours to whom nothing is done are as one branch."""
         start = 0
         for change, run in groupby(zip(changes, self.parts, strict=True), key=lambda pair: pair[0]):
             parts = [part for _, part in run]
             rows, one = sum(rows for rows, _ in parts), parts[0][1]
-            yield slice(start, start + rows), 0 if one is None else one.prompts, change
+            own = slice(start, start + rows)
+            if one is None or change is None:
+                yield own, rows, Attention.output
+            else:
+                yield own, one.prompts, change
             start += rows
 
 
