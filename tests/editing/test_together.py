@@ -50,7 +50,7 @@ def inversions(model, photo):
 def batches(model):
     """The rows of every batch that the network is given."""
     seen = []
-    handle = model.denoiser.register_forward_hook(lambda _, args, __: seen.append(len(args[0])))
+    handle = model.denoiser.register_forward_hook(lambda _, __, output: seen.append(len(output.sample)))
     yield seen
     handle.remove()
 

@@ -89,7 +89,6 @@ def read_record(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dic
     found: dict[str, Any] = {
         "caption": read_text(record["prompt"], "prompt"),
         "pivot": tensors["pivot"],
-        "replay": _replay(record["replay"], tensors),
         "guidance": read_number(record["guidance"], "guidance"),
         "method": read_match(record["method"], "method", r"[^\W\d]\w{0,99}"),
         "settings": _settings(record["settings"]),
@@ -105,6 +104,7 @@ def read_record(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dic
         "version": read_match(record["version"], "version", r"[\w.+!-]{1,100}"),
     }
     _check_shapes(tensors, len(found["schedule"]), found["frame"])
+    found["replay"] = _replay(record["replay"], tensors)
     _check_method(found)
     return found
 
