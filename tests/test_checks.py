@@ -136,7 +136,9 @@ def test_the_walk_finds_functions():
     assert {"generate(guidance)", "generate(seed)", "generate(size)", "open_image(size)"} <= {
         param.id for param in FUNCTIONS
     }
-    assert {"reconstruct(guidance)", "invert_together(at_once)"} <= {param.id for param in FUNCTIONS}
+    assert {"reconstruct(guidance)", "invert_together(at_once)", "edit_together(at_once)"} <= {
+        param.id for param in FUNCTIONS
+    }
 
 
 @pytest.mark.parametrize(("function", "parameter", "bad"), FUNCTIONS)

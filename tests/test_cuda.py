@@ -30,9 +30,9 @@ def test_null_text_inversion_in_half_precision_loses_no_numbers() -> None:
     model = load(device="cuda")
     photo, caption = scene_photo(held_out_scenes(1)[0], model)
     inversion = NullText(steps=10, inner_steps=5)(model, photo, caption)
-    assert inversion.nulls is not None
-    assert inversion.nulls.dtype == inversion.pivot.dtype == torch.float32
-    assert inversion.nulls.isfinite().all()
+    assert inversion.replay.nulls is not None
+    assert inversion.replay.nulls.dtype == inversion.pivot.dtype == torch.float32
+    assert inversion.replay.nulls.isfinite().all()
     assert inversion.pivot.isfinite().all()
     picture = nulltext.reconstruct(model, inversion)
     assert picture.isfinite().all()

@@ -31,10 +31,10 @@ def test_a_full_size_architecture_goes_through_everything(family, tmp_path):
     photo = nulltext.open_image(Image.effect_noise((300, 200), 60).convert("RGB"), model, size=half)
     inversion = NullText(steps=2, inner_steps=1)(model, photo, "a red ball on grass")
     assert inversion.pivot.shape == (3, 4, half[0] // 8, half[1] // 8)
-    assert inversion.nulls is not None
-    assert inversion.nulls.shape == (2, 77, ARCHITECTURES[family].unet["cross_attention_dim"])
-    assert inversion.nulls.isfinite().all()
-    assert not torch.equal(inversion.nulls[0], inversion.nulls[1])
+    assert inversion.replay.nulls is not None
+    assert inversion.replay.nulls.shape == (2, 77, ARCHITECTURES[family].unet["cross_attention_dim"])
+    assert inversion.replay.nulls.isfinite().all()
+    assert not torch.equal(inversion.replay.nulls[0], inversion.replay.nulls[1])
     path = inversion.save(tmp_path / "a.safetensors")
     edit = CaptionSwap()(model, Inversion.load(path), "a blue ball on grass")
     assert edit.image.size == (300, 200)

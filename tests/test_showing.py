@@ -60,7 +60,13 @@ def instances(model, large, inversion, edit):
     return [
         large,
         inversion,
-        replace(inversion, caption=LONG, settings={LONG: LONG}, nulls=torch.zeros(20, 24, 32)),
+        replace(
+            inversion,
+            caption=LONG,
+            settings={LONG: LONG},
+            replay=nulltext.Replay(nulls=torch.zeros(20, 24, 32)),
+        ),
+        inversion.replay,
         edit,
         edit.maps,
         masked,
@@ -72,6 +78,7 @@ def instances(model, large, inversion, edit):
         nulltext.CaptionSwap(),
         nulltext.SDEdit(),
         nulltext.FromNoise(),
+        nulltext.Change(cross_attention={"cat": 0.2}, reweight=settings, blend=masked),
         nulltext.PromptToPrompt(cross_attention={"cat": 0.2}, reweight=settings, blend=masked),
         nulltext.Text2LIVE(),
         nulltext.VQGANCLIP(autoencoder=model),
@@ -109,7 +116,7 @@ def test_every_public_value_has_a_short_repr(instances):
 def test_a_repr_says_what_and_how_large(large, inversion, edit, report):
     assert "pixels=float32[1, 3, 64, 64], frame=Frame(size=(300, 400)" in repr(large)
     assert f"surroundings=<{len(large.frame.surroundings)} bytes>" in repr(large.frame)
-    assert "caption='a cat on grass', pivot=float32[21, 4, 8, 8], nulls=None, guidance=1.0, method='DDIM'" in repr(
+    assert "caption='a cat on grass', pivot=float32[21, 4, 8, 8], replay=Replay(), guidance=1.0, method='DDIM'" in repr(
         inversion
     )
     assert repr(inversion.schedule).startswith("Schedule(20 steps, t = ")

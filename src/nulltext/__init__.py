@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from nulltext.diffusion.fixed_point import FixedPoint
     from nulltext.editing.base import Edit, Editor
     from nulltext.editing.blend import Blend
-    from nulltext.editing.caption_swap import CaptionSwap
-    from nulltext.editing.from_noise import FromNoise
+    from nulltext.editing.change import Change
     from nulltext.editing.generate import generate, generate_inversion
     from nulltext.editing.maps import AttentionMaps, attention_maps
-    from nulltext.editing.prompt_to_prompt import PromptToPrompt
-    from nulltext.editing.sdedit import SDEdit
-    from nulltext.editing.text2live import Text2LIVE
-    from nulltext.editing.vqgan_clip import VQGANCLIP
+    from nulltext.editing.methods.caption_swap import CaptionSwap
+    from nulltext.editing.methods.from_noise import FromNoise
+    from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
+    from nulltext.editing.methods.sdedit import SDEdit
+    from nulltext.editing.methods.text2live import Text2LIVE
+    from nulltext.editing.methods.vqgan_clip import VQGANCLIP
+    from nulltext.editing.together import edit_together
     from nulltext.errors import NulltextError
     from nulltext.inversion.base import Inversion, Scores
     from nulltext.inversion.invert import Inverter
@@ -41,7 +43,8 @@ if TYPE_CHECKING:
     from nulltext.inversion.methods.open_loop import OpenLoop
     from nulltext.inversion.methods.random_pivot import RandomPivot
     from nulltext.inversion.methods.textual_inversion import TextualInversion
-    from nulltext.inversion.reconstruct import reconstruct
+    from nulltext.inversion.reconstruct import reconstruct, replay
+    from nulltext.inversion.replay import Replay
     from nulltext.inversion.stopping import Constants
     from nulltext.inversion.together import invert_together
     from nulltext.metrics import psnr
@@ -55,6 +58,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "AttentionMaps": "nulltext.editing.maps",
     "Blend": "nulltext.editing.blend",
+    "Change": "nulltext.editing.change",
     "Constants": "nulltext.inversion.stopping",
     "Edit": "nulltext.editing.base",
     "Editor": "nulltext.editing.base",
@@ -67,8 +71,10 @@ _HOMES = {
     "OnProgress": "nulltext.progress",
     "Photo": "nulltext.pictures",
     "Progress": "nulltext.progress",
+    "Replay": "nulltext.inversion.replay",
     "Scores": "nulltext.inversion.base",
     "attention_maps": "nulltext.editing.maps",
+    "edit_together": "nulltext.editing.together",
     "generate": "nulltext.editing.generate",
     "generate_inversion": "nulltext.editing.generate",
     "invert_together": "nulltext.inversion.together",
@@ -76,6 +82,7 @@ _HOMES = {
     "open_image": "nulltext.pictures",
     "psnr": "nulltext.metrics",
     "reconstruct": "nulltext.inversion.reconstruct",
+    "replay": "nulltext.inversion.reconstruct",
     "to_image": "nulltext.pictures",
 } | {row.class_name: row.module for table in (INVERTERS, EDITORS) for row in table.values()}
 
@@ -85,6 +92,7 @@ __all__ = [
     "AttentionMaps",
     "Blend",
     "CaptionSwap",
+    "Change",
     "Constants",
     "DirectInversion",
     "Edit",
@@ -106,12 +114,14 @@ __all__ = [
     "Progress",
     "PromptToPrompt",
     "RandomPivot",
+    "Replay",
     "SDEdit",
     "Scores",
     "Text2LIVE",
     "TextualInversion",
     "__version__",
     "attention_maps",
+    "edit_together",
     "generate",
     "generate_inversion",
     "invert_together",
@@ -119,6 +129,7 @@ __all__ = [
     "open_image",
     "psnr",
     "reconstruct",
+    "replay",
     "to_image",
 ]
 

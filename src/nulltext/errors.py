@@ -190,7 +190,7 @@ class DivergedError(InversionError, ArithmeticError):
 
 
 class PicturesFailedError(InversionError, RuntimeError):
-    """Some of many pictures could not be inverted.
+    """Some of many pictures could not be inverted, or edited.
 
     Attributes:
         errors: Why, by the picture's index.

@@ -21,7 +21,7 @@ from nulltext.bench.study import Setting, scenes
 from nulltext.bench.table import TRUTH
 from nulltext.bench.workers import each
 from nulltext.editing.blend import Blend
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import SettingError
 from nulltext.judges import words_of
 from nulltext.metrics import structural_similarity

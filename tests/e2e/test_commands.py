@@ -39,7 +39,7 @@ def test_invert_json(run_json, photo, tiny):
 def test_invert_by_ddim_needs_no_guidance(run_json, photo, tiny):
     record = run_json("invert", photo, "a red ball", "--model", tiny, "--method", "ddim", "--steps", 2)
     assert record["guidance"] == 1
-    assert Inversion.load(record["file"]).nulls is None
+    assert Inversion.load(record["file"]).replay.nulls is None
 
 
 def test_the_models_own_guidance_is_taken_where_none_is_given(run_json, here, photo, tiny):

@@ -14,7 +14,6 @@ from nulltext import Blend, ModelIdentity, PromptToPrompt, contact_sheet
 from nulltext.cli.app import app
 from nulltext.cli.show import begin_with
 from nulltext.cli.sweep import vary
-from nulltext.editing import prompt_to_prompt
 from nulltext.editing.spelled import read_cross, read_places, read_share, read_weights
 from nulltext.errors import SettingError
 from nulltext.models import embedded, weights
@@ -40,13 +39,13 @@ def inverted(here, cat):
 def editors(monkeypatch):
     """The settings that reach the sampler, of every picture drawn while the test runs."""
     seen = []
-    draw = prompt_to_prompt.draw
+    each = PromptToPrompt.each
 
-    def spy(model, inversion, captions, settings, *rest):
-        seen.extend(settings)
-        return draw(model, inversion, captions, settings, *rest)
+    def spy(editor, model, inversion, changes, *rest):
+        seen.extend(change for _, change in changes)
+        return each(editor, model, inversion, changes, *rest)
 
-    monkeypatch.setattr(prompt_to_prompt, "draw", spy)
+    monkeypatch.setattr(PromptToPrompt, "each", spy)
     return seen
 
 
@@ -289,7 +288,7 @@ def test_a_sweep_cell_is_the_edit_of_these_settings(any_model, picture):
 
     inversion = DDIM(steps=3)(any_model, open_image(picture, any_model), "a red cat")
     editors = [vary(PromptToPrompt(), {"cross": 0.3, "self": share}) for share in (0.0, 1.0)]
-    together = prompt_to_prompt.draw(any_model, inversion, ["a red dog"] * 2, editors)
+    together = PromptToPrompt().each(any_model, inversion, [("a red dog", each) for each in editors])
     for index, editor in enumerate(editors):
         alone = editor(any_model, inversion, "a red dog")
         torch.testing.assert_close(together.pixels[index : index + 1], alone.pixels, rtol=1e-3, atol=1e-3)

@@ -12,7 +12,8 @@ from nulltext.attention.control import Attention
 from nulltext.attention.record import Record
 from nulltext.attention.sites import Site
 from nulltext.editing.base import in_force
-from nulltext.editing.blend import Blend, Blender
+from nulltext.editing.blend import Blend
+from nulltext.editing.blending import Blender
 from nulltext.errors import EmptyMaskError, WordNotFoundError
 from nulltext.models.base import Model
 from nulltext.pictures import Frame

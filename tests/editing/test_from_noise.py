@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nulltext import DDIM, generate, open_image
-from nulltext.editing.from_noise import FromNoise
+from nulltext.editing.methods.from_noise import FromNoise
 from nulltext.errors import EmptyCaptionError
 
 

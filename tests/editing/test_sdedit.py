@@ -6,8 +6,8 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionImg2ImgPipeline
 
 from nulltext import DDIM, load, psnr
-from nulltext.editing.from_noise import FromNoise
-from nulltext.editing.sdedit import SDEdit
+from nulltext.editing.methods.from_noise import FromNoise
+from nulltext.editing.methods.sdedit import SDEdit
 from nulltext.errors import EmptyCaptionError, MismatchError, SettingError
 
 CAPTION = "a red ball on grass"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nulltext import DDIM, Progress, open_image
-from nulltext.editing.text2live import Text2LIVE, lay
+from nulltext.editing.methods.text2live import Text2LIVE, lay
 from nulltext.errors import EmptyCaptionError, SettingError
 from nulltext.pictures import to_pixels
 

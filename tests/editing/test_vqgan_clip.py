@@ -6,7 +6,7 @@ import torch
 from diffusers import VQModel
 
 from nulltext import DDIM, Progress, load, psnr
-from nulltext.editing.vqgan_clip import VQGANCLIP
+from nulltext.editing.methods.vqgan_clip import VQGANCLIP
 from nulltext.errors import EmptyCaptionError, SettingError
 from nulltext.models.vq import VQAutoencoder
 

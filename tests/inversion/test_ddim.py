@@ -10,7 +10,7 @@ CAPTION = "a red ball on grass"
 @pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
 def test_at_weight_one_leads_back(any_model, photo):
     inversion = DDIM(steps=20)(any_model, photo, CAPTION)
-    assert inversion.nulls is None
+    assert inversion.replay.nulls is None
     assert inversion.scores.psnr == pytest.approx(inversion.scores.vae_psnr, abs=0.5)
 
 

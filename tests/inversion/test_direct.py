@@ -66,9 +66,10 @@ def test_one_evaluation_a_step_and_none_with_a_gradient(model, photo):
 def test_the_file_says_that_the_source_is_held(model, photo, tmp_path):
     direct = DirectInversion(steps=2)(model, photo, CAPTION)
     back = Inversion.load(direct.save(tmp_path / "direct.safetensors"))
-    assert (back.held, back.method, back.guidance) == (True, "DirectInversion", model.guidance)
-    assert not Inversion.load(DDIM(steps=2)(model, photo, CAPTION).save(tmp_path / "ddim.safetensors")).held
-    assert not NullText(steps=2, inner_steps=1)(model, photo, CAPTION).held
+    assert (back.replay.corrected, back.method, back.guidance) == ("source", "DirectInversion", model.guidance)
+    ddim = Inversion.load(DDIM(steps=2)(model, photo, CAPTION).save(tmp_path / "ddim.safetensors"))
+    assert ddim.replay.corrected == "nobody"
+    assert NullText(steps=2, inner_steps=1)(model, photo, CAPTION).replay.corrected == "nobody"
 
 
 def test_the_guidance_is_the_models_own_unless_it_is_given(model, photo):

@@ -33,8 +33,8 @@ def test_follows_algorithm_2(any_model, photo, plain, w):
     expected_pivot, expected_null = algorithm_2(plain(any_model, photo.pixels, CAPTION, 4), passes=3, w=w, rate=0.01)
     inversion = GlobalNullText(steps=4, inner_steps=3, guidance=w)(any_model, photo, CAPTION)
     torch.testing.assert_close(inversion.pivot, expected_pivot, rtol=0, atol=1e-4)
-    torch.testing.assert_close(inversion.nulls, expected_null.expand(4, -1, -1), rtol=0, atol=1e-4)
-    assert inversion.cond is None
+    torch.testing.assert_close(inversion.replay.nulls, expected_null.expand(4, -1, -1), rtol=0, atol=1e-4)
+    assert inversion.replay.cond is None
 
 
 def test_ends_nearer_to_the_picture_than_ddim_under_guidance(any_model, photo, plain):
@@ -46,7 +46,7 @@ def test_ends_nearer_to_the_picture_than_ddim_under_guidance(any_model, photo, p
     one = GlobalNullText(steps=5, inner_steps=10)(any_model, photo, CAPTION)
     none = DDIM(steps=5)(any_model, photo, CAPTION)
     assert torch.equal(one.pivot, none.pivot)
-    assert error(one.nulls.split(1), one.pivot) < 0.7 * error([parts.null] * 5, none.pivot)
+    assert error(one.replay.nulls.split(1), one.pivot) < 0.7 * error([parts.null] * 5, none.pivot)
 
 
 def test_takes_its_iterations_and_no_more(model, photo, passes_with_gradient):
@@ -60,7 +60,7 @@ def test_the_record_and_the_file(model, photo, tmp_path):
     assert (inversion.method, inversion.guidance) == ("GlobalNullText", 7.5)
     assert inversion.settings == {"steps": 2, "inner_steps": 1, "guidance": 7.5, "learning_rate": 0.01}
     back = type(inversion).load(inversion.save(tmp_path / "a.safetensors"))
-    torch.testing.assert_close(back.nulls, inversion.nulls, rtol=0, atol=0)
+    torch.testing.assert_close(back.replay.nulls, inversion.replay.nulls, rtol=0, atol=0)
     assert psnr(reconstruct(model, back), photo.pixels) == pytest.approx(inversion.scores.psnr, abs=0.01)
 
 

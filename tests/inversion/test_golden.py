@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from nulltext import Inversion, reconstruct
-from nulltext.inversion import storage
+from nulltext import Inversion, Replay, reconstruct
+from nulltext.inversion import file
 from nulltext.metrics import psnr
 from nulltext.pictures import to_pixels
 
@@ -27,7 +27,7 @@ def scenes(embedded):
 
 
 def test_there_are_files_of_every_version():
-    assert {name.partition("-")[0] for name in FILES} == {str(one + 1) for one in range(storage.FORMAT_VERSION)}
+    assert {name.partition("-")[0] for name in FILES} == {str(one + 1) for one in range(file.FORMAT_VERSION)}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -40,7 +40,7 @@ def test_it_is_drawn_as_well_as_it_says(name, scenes):
 @pytest.mark.parametrize("name", [name for name in FILES if "before" not in name and "direct" in name])
 def test_what_it_says_depends_on_how_it_is_read(name, scenes):
     inversion = Inversion.load(GOLDEN / name)
-    drawn = reconstruct(scenes, replace(inversion, held=False))
+    drawn = reconstruct(scenes, replace(inversion, replay=Replay()))
     assert psnr(drawn, to_pixels(inversion.picture)) < inversion.scores.psnr - 1
 
 
@@ -56,10 +56,11 @@ def entries(record, of=""):
 
 def test_what_a_file_holds_changes_with_the_version_alone(tmp_path):
     """Raise `FORMAT_VERSION`, put files of the new version here, and add a line to entries.json."""
-    inversion = Inversion.load(GOLDEN / "2-null-text.safetensors")
-    whole = replace(inversion, cond=torch.zeros_like(inversion.nulls[0]), method="Another")
-    with safe_open(whole.save(tmp_path / "a.safetensors"), framework="pt") as file:
-        metadata, tensors = file.metadata(), sorted(file.keys())
+    inversion = Inversion.load(GOLDEN / "3-null-text.safetensors")
+    both = replace(inversion.replay, cond=torch.zeros_like(inversion.replay.nulls[0]))
+    whole = replace(inversion, replay=both, method="Another")
+    with safe_open(whole.save(tmp_path / "a.safetensors"), framework="pt") as opened:
+        metadata, tensors = opened.metadata(), sorted(opened.keys())
     plain = {"format", "format_version", "digest"}
     assert plain <= metadata.keys()
     record = {name: json.loads(value) for name, value in metadata.items() if name not in plain}

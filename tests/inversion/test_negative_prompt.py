@@ -14,7 +14,9 @@ def test_the_reconstruction_is_that_of_no_guidance(any_model, photo, guidance):
     inversion = NegativePrompt(steps=10, guidance=guidance)(any_model, photo, CAPTION)
     plain = DDIM(steps=10)(any_model, photo, CAPTION)
     assert torch.equal(inversion.pivot, plain.pivot)
-    torch.testing.assert_close(inversion.nulls, any_model.embed([CAPTION]).text.expand(10, -1, -1), rtol=0, atol=0)
+    torch.testing.assert_close(
+        inversion.replay.nulls, any_model.embed([CAPTION]).text.expand(10, -1, -1), rtol=0, atol=0
+    )
     torch.testing.assert_close(reconstruct(any_model, inversion), reconstruct(any_model, plain), rtol=0, atol=1e-4)
     assert inversion.scores.psnr == pytest.approx(plain.scores.psnr, abs=1e-3)
 

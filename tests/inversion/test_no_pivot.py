@@ -44,7 +44,7 @@ def test_every_iteration_has_a_noise_of_its_own(any_model, photo, plain):
     )
     inversion = NoPivot(steps=4, inner_steps=3, seed=5)(any_model, photo, CAPTION)
     torch.testing.assert_close(inversion.pivot, torch.cat(pivot), rtol=0, atol=1e-5)
-    torch.testing.assert_close(inversion.nulls, nulls, rtol=0, atol=1e-4)
+    torch.testing.assert_close(inversion.replay.nulls, nulls, rtol=0, atol=1e-4)
     assert inversion.scores.psnr == pytest.approx(psnr(reconstruct(any_model, inversion), photo.pixels), abs=0.01)
 
 
@@ -52,7 +52,7 @@ def test_starts_where_a_random_pivot_of_that_seed_does(model, photo):
     made: Any = (method(steps=2, inner_steps=1, seed=8)(model, photo, CAPTION) for method in (NoPivot, RandomPivot))
     without, around = made
     assert torch.equal(without.pivot[0], around.pivot[0])
-    assert not torch.allclose(without.nulls, around.nulls)
+    assert not torch.allclose(without.replay.nulls, around.replay.nulls)
 
 
 def test_takes_its_iterations_and_stops_early_if_told(model, photo, passes_with_gradient):
@@ -69,13 +69,13 @@ def test_the_seed_decides(model, photo):
     made: Any = (NoPivot(steps=2, inner_steps=2, seed=seed)(model, photo, CAPTION) for seed in (3, 3, 4))
     first, again, other = made
     assert torch.equal(first.pivot, again.pivot)
-    assert torch.equal(first.nulls, again.nulls)
-    assert not torch.allclose(first.nulls, other.nulls)
+    assert torch.equal(first.replay.nulls, again.replay.nulls)
+    assert not torch.allclose(first.replay.nulls, other.replay.nulls)
 
 
 def test_the_record(model, photo):
     inversion = NoPivot(steps=2, inner_steps=1, seed=9)(model, photo, CAPTION)
-    assert (inversion.method, inversion.guidance, inversion.cond) == ("NoPivot", 7.5, None)
+    assert (inversion.method, inversion.guidance, inversion.replay.cond) == ("NoPivot", 7.5, None)
     assert inversion.settings == {
         "steps": 2, "inner_steps": 1, "guidance": 7.5, "constants": dataclasses.asdict(PUBLISHED), "seed": 9
     }  # fmt: skip

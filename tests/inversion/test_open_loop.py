@@ -25,7 +25,7 @@ def test_all_timesteps_are_optimised_at_once_each_from_the_pivot(any_model, phot
             adam.zero_grad()
             mse_loss(by_hand.land(pivot[i], t, null, by_hand.cond, w), pivot[i + 1]).backward()
             adam.step()
-        torch.testing.assert_close(inversion.nulls[i : i + 1], null.detach(), rtol=0, atol=2e-3)
+        torch.testing.assert_close(inversion.replay.nulls[i : i + 1], null.detach(), rtol=0, atol=2e-3)
 
 
 def test_one_batch_serves_all_timesteps(model, photo, passes_with_gradient):
@@ -40,7 +40,7 @@ def test_the_loop_is_closed_from_where_the_batch_ended(model, photo, passes_with
         closed: Any = OpenLoop(steps=4, inner_steps=2, closing_steps=1, guidance=3.0)(model, photo, CAPTION)
     assert batches == [4, 4, 1, 1, 1, 1]
     opened = OpenLoop(steps=4, inner_steps=2, closing_steps=0, guidance=3.0)(model, photo, CAPTION)
-    moved = (closed.nulls - opened.nulls).abs().amax((1, 2))
+    moved = (closed.replay.nulls - opened.replay.nulls).abs().amax((1, 2))
     assert (moved > 0).all()
     assert (moved < 1.5e-2).all()  # one step of Adam each
 

@@ -22,9 +22,9 @@ CAPTION = "a red ball on grass"
 def test_no_numbers_lost_and_no_black_picture(folder, photo, prediction, dtype):
     model = nulltext.load(folder(prediction), device="cpu", dtype=dtype)
     inversion = NullText(steps=5, inner_steps=5)(model, photo, CAPTION)
-    assert inversion.nulls.dtype == inversion.pivot.dtype == torch.float32
-    assert inversion.nulls.isfinite().all()
-    moved = (inversion.nulls - model.null().text.cpu()).abs().amax((1, 2))
+    assert inversion.replay.nulls.dtype == inversion.pivot.dtype == torch.float32
+    assert inversion.replay.nulls.isfinite().all()
+    moved = (inversion.replay.nulls - model.null().text.cpu()).abs().amax((1, 2))
     assert (moved > 1e-3).all(), "a gradient was flushed to zero"
     picture = nulltext.reconstruct(model, inversion)
     assert picture.isfinite().all()
@@ -138,7 +138,7 @@ def test_all_precisions_agree_on_64_pictures():
         model = nulltext.load(device="cpu", dtype=dtype)
         photos = (scene_photo(scene, model) for scene in held_out_scenes(64))
         made = dict(nulltext.invert_together(model, method, photos, at_once=8))
-        assert all(one.nulls.isfinite().all() and one.pivot.isfinite().all() for one in made.values())
+        assert all(one.replay.nulls.isfinite().all() and one.pivot.isfinite().all() for one in made.values())
         scores[dtype] = [made[index].scores.psnr for index in range(64)]
     for dtype in ("bfloat16", "float16"):
         assert scores[dtype] == pytest.approx(scores["float32"], abs=0.3), dtype

@@ -38,7 +38,7 @@ def test_follows_algorithm_1_around_one_noise(any_model, photo, plain):
     nulls = algorithm_1(parts, pivot, inner_steps=3, w=7.5, rates=lambda i: 1e-2 * (1 - i / 100))
     inversion = RandomPivot(steps=4, inner_steps=3, seed=5)(any_model, photo, CAPTION)
     torch.testing.assert_close(inversion.pivot, torch.cat(pivot), rtol=0, atol=1e-5)
-    torch.testing.assert_close(inversion.nulls, nulls, rtol=0, atol=1e-4)
+    torch.testing.assert_close(inversion.replay.nulls, nulls, rtol=0, atol=1e-4)
     assert inversion.scores.psnr == pytest.approx(psnr(reconstruct(any_model, inversion), photo.pixels), abs=0.01)
 
 
@@ -51,14 +51,14 @@ def test_takes_its_iterations_and_no_more(model, photo, passes_with_gradient):
 def test_the_seed_decides(model, photo):
     first, again, other = (RandomPivot(steps=2, inner_steps=2, seed=seed)(model, photo, CAPTION) for seed in (3, 3, 4))
     assert torch.equal(first.pivot, again.pivot)
-    torch.testing.assert_close(first.nulls, again.nulls, rtol=0, atol=0)
+    torch.testing.assert_close(first.replay.nulls, again.replay.nulls, rtol=0, atol=0)
     assert not torch.allclose(first.pivot[0], other.pivot[0])
     assert torch.equal(first.pivot[-1], other.pivot[-1])
 
 
 def test_the_record(model, photo):
     inversion = RandomPivot(steps=2, inner_steps=1, guidance=3.0, seed=9, constants=PAPER)(model, photo, CAPTION)
-    assert (inversion.method, inversion.guidance, inversion.cond) == ("RandomPivot", 3.0, None)
+    assert (inversion.method, inversion.guidance, inversion.replay.cond) == ("RandomPivot", 3.0, None)
     assert inversion.settings == {
         "steps": 2, "inner_steps": 1, "guidance": 3.0, "constants": dataclasses.asdict(PAPER), "seed": 9
     }  # fmt: skip

@@ -57,8 +57,8 @@ def test_without_a_pivot_it_follows_equation_4(any_model, photo, plain, w):
     pivot, cond = equation_4(parts, iterations=12, w=w, rate=0.01, seed=5)
     inversion = TextualInversion(steps=4, inner_steps=3, guidance=w, seed=5)(any_model, photo, CAPTION)
     torch.testing.assert_close(inversion.pivot, torch.cat(pivot), rtol=0, atol=1e-5)
-    torch.testing.assert_close(inversion.cond, cond[0], rtol=0, atol=1e-4)
-    assert inversion.nulls is None
+    torch.testing.assert_close(inversion.replay.cond, cond[0], rtol=0, atol=1e-4)
+    assert inversion.replay.nulls is None
 
 
 @pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
@@ -66,8 +66,8 @@ def test_with_a_pivot_it_follows_algorithm_2(any_model, photo, plain):
     pivot, cond = along_the_pivot(plain(any_model, photo.pixels, CAPTION, 4), passes=3, w=7.5, rate=0.01)
     inversion = TextualInversion(steps=4, inner_steps=3, pivot=True)(any_model, photo, CAPTION)
     torch.testing.assert_close(inversion.pivot, torch.cat(pivot), rtol=0, atol=1e-4)
-    torch.testing.assert_close(inversion.cond, cond[0], rtol=0, atol=1e-4)
-    assert inversion.nulls is None
+    torch.testing.assert_close(inversion.replay.cond, cond[0], rtol=0, atol=1e-4)
+    assert inversion.replay.nulls is None
 
 
 def test_with_a_pivot_it_ends_nearer_to_the_picture_than_ddim_under_guidance(any_model, photo, plain):
@@ -78,7 +78,7 @@ def test_with_a_pivot_it_ends_nearer_to_the_picture_than_ddim_under_guidance(any
     def error(cond):
         return F.mse_loss(parts.sampled(learned.pivot[:1], [parts.null] * 5, cond, 7.5), learned.pivot[-1:]).item()
 
-    assert error(learned.cond[None]) < 0.7 * error(parts.cond)
+    assert error(learned.replay.cond[None]) < 0.7 * error(parts.cond)
 
 
 @pytest.mark.parametrize("pivot", [False, True])
@@ -92,16 +92,16 @@ def test_the_seed_decides_where_there_is_no_pivot(model, photo):
     def invert(seed, *, pivot=False) -> Any:
         return TextualInversion(steps=2, inner_steps=2, seed=seed, pivot=pivot)(model, photo, CAPTION)
 
-    assert torch.equal(invert(3).cond, invert(3).cond)
-    assert not torch.allclose(invert(3).cond, invert(4).cond)
-    assert torch.equal(invert(3, pivot=True).cond, invert(4, pivot=True).cond)
+    assert torch.equal(invert(3).replay.cond, invert(3).replay.cond)
+    assert not torch.allclose(invert(3).replay.cond, invert(4).replay.cond)
+    assert torch.equal(invert(3, pivot=True).replay.cond, invert(4, pivot=True).replay.cond)
     assert torch.equal(invert(3).pivot, NoPivot(steps=2, inner_steps=1, seed=3)(model, photo, CAPTION).pivot)
 
 
 def test_comes_back_from_its_file(any_model, photo, inversion, tmp_path):
     back = Inversion.load(inversion.save(tmp_path / "a.safetensors"))
-    torch.testing.assert_close(back.cond, inversion.cond, rtol=0, atol=0)
-    assert back.nulls is None
+    torch.testing.assert_close(back.replay.cond, inversion.replay.cond, rtol=0, atol=0)
+    assert back.replay.nulls is None
     assert psnr(reconstruct(any_model, back), photo.pixels) == pytest.approx(inversion.scores.psnr, abs=0.01)
 
 
@@ -117,7 +117,7 @@ def test_the_same_caption_is_the_reconstruction(any_model, inversion, editor):
 def test_the_embedding_is_what_draws_the_source(any_model, inversion, plain, photo):
     parts = plain(any_model, photo.pixels, CAPTION, 4)
     start, nulls = inversion.pivot[:1], [parts.null] * 4
-    learned = any_model.decode(parts.sampled(start, nulls, inversion.cond[None], 7.5))
+    learned = any_model.decode(parts.sampled(start, nulls, inversion.replay.cond[None], 7.5))
     captioned = any_model.decode(parts.sampled(start, nulls, parts.cond, 7.5))
     torch.testing.assert_close(reconstruct(any_model, inversion), learned, rtol=0, atol=2e-4)
     torch.testing.assert_close(attention_maps(any_model, inversion).pixels, learned, rtol=0, atol=2e-4)

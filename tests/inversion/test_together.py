@@ -55,15 +55,15 @@ def pictures(model):
 
 
 def same(one, other):
-    for name in ("pivot", "nulls", "cond"):
-        a, b = getattr(one, name), getattr(other, name)
-        assert (a is None) == (b is None)
-        if a is not None:
-            # Adam takes steps of the same length however small a gradient is, and of the least all that is left can be
-            # rounding: a number in ten thousand may differ by a hundredth of a step more.
-            off = (a - b).abs()
-            assert off.max() < 5e-4
-            assert (off > 1e-4).float().mean() < 1e-3
+    assert one.replay.record() == other.replay.record()
+    mine, others = ({"pivot": each.pivot, **each.replay.tensors()} for each in (one, other))
+    assert mine.keys() == others.keys()
+    for name, tensor in mine.items():
+        # Adam takes steps of the same length however small a gradient is, and of the least all that is left can be
+        # rounding: a number in ten thousand may differ by a hundredth of a step more.
+        off = (tensor - others[name]).abs()
+        assert off.max() < 5e-4
+        assert (off > 1e-4).float().mean() < 1e-3
     assert one.scores.psnr == pytest.approx(other.scores.psnr, abs=1e-2)
     assert (one.caption, one.sha256, one.settings) == (other.caption, other.sha256, other.settings)
 

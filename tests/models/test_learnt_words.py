@@ -5,7 +5,7 @@ import torch
 
 import nulltext
 from nulltext.editing.blend import Blend
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import CaptionTooLongError
 
 CAPTIONS = [

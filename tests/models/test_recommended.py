@@ -175,9 +175,9 @@ def test_an_edit_says_what_was_in_force(model, photo):
         (model, nulltext.FromNoise(), {"guidance": 7.5}),
     ):
         edit = editor(used, inversion, ["a dog on grass", "a cat"])
-        assert len(edit.editors) == 2
+        assert len(edit.settings) == 2
         for name, value in expected.items():
-            assert getattr(edit.editors[0], name) == value
+            assert getattr(edit.settings[0], name) == value
 
 
 def test_what_is_in_force_is_what_is_drawn(model, photo):

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from nulltext import DDIM, open_image
-from nulltext.inversion.storage import digest
+from nulltext.inversion.file import digest
 from nulltext.web.jobs import UNFORESEEN
 from nulltext.web.requests import InversionRequest
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from nulltext.editing.base import Editor
-from nulltext.editing.prompt_to_prompt import PromptToPrompt, draw
+from nulltext.editing.base import Editor, EditsEach
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
 from nulltext.progress import OnProgress, silent
@@ -20,8 +19,8 @@ def edit_all(
 
     Args:
         model: The model that everything was inverted with.
-        jobs: What is edited. Edits of one inversion share a batch if their editors are equal, or all
-            Prompt-to-Prompt's.
+        jobs: What is edited. Edits of one inversion share a batch if their editors differ in what prompts
+            may have for themselves at most.
         at_once: At most so many share a batch.
         on_progress: Told of every step.
 
@@ -44,17 +43,21 @@ def edit_all(
 def _batch(model: Model, batch: Sequence[Job], on_progress: OnProgress) -> Sequence[OnePixels]:
     editor, inversion, _ = batch[0]
     prompts = [prompt for _, _, prompt in batch]
-    theirs = [each for each, _, _ in batch if isinstance(each, PromptToPrompt)]
-    if theirs:
-        pixels = draw(model, inversion, prompts, theirs, on_progress).pixels
+    if isinstance(editor, EditsEach):
+        changes = [(prompt, each) for each, _, prompt in batch]
+        pixels = editor.run.each(model, inversion, changes, on_progress).pixels
     else:
         pixels = editor(model, inversion, prompts, on_progress).pixels
     return [pixels[i : i + 1] for i in range(len(batch))]
 
 
 def _share(one: Job, other: Job) -> bool:
-    alike = one[0] == other[0] or (isinstance(one[0], PromptToPrompt) and isinstance(other[0], PromptToPrompt))
-    return one[1] is other[1] and alike
+    return one[1] is other[1] and _run(one[0]) == _run(other[0])
+
+
+def _run(editor: Editor) -> Editor:
+    """What has to agree within a batch."""
+    return editor.run if isinstance(editor, EditsEach) else editor
 
 
 def _same(one: Job, other: Job) -> bool:

@@ -16,7 +16,7 @@ from nulltext.bench.cost import Cost
 from nulltext.bench.kept import FAILED, MEASURED, Row
 from nulltext.bench.keys import LIBRARIES, instruments
 from nulltext.editing.base import in_force
-from nulltext.editing.blend import HALF
+from nulltext.editing.blending import HALF
 from nulltext.errors import DivergedError
 from nulltext.inversion.base import Inversion
 from nulltext.metrics import Missing

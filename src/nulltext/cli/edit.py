@@ -131,7 +131,7 @@ def _record(result: "Edit", inversion: "Inversion", paths: Paths, word: str, use
         "model": inversion.model.id,
         "editor": word,
         "guidance": inversion.guidance if w is None else w,
-        "settings": [settings_in_force(each, word) for each in result.editors],
+        "settings": [settings_in_force(each, word) for each in result.settings],
     }
 
 

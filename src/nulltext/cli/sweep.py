@@ -238,10 +238,8 @@ def draw_points(
     Returns:
         For each point the edit it was drawn in and its picture, or the error that its empty mask is.
     """
-    from nulltext.editing.prompt_to_prompt import draw
-
     try:
-        edit = draw(model, inversion, [caption] * len(editors), editors, on_progress)
+        edit = editors[0].each(model, inversion, [(caption, editor) for editor in editors], on_progress)
     except EmptyMaskError as error:
         if len(editors) == 1:
             return [error.with_traceback(None)]  # which would keep the tensors of the run alive

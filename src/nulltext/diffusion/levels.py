@@ -4,6 +4,7 @@ A latent at a level is ``x = alpha * x0 + sigma * eps``. A network's output is *
 and *combined* at another: towards less noise that is a step of DDIM sampling, towards more noise one of DDIM inversion.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
@@ -40,6 +41,18 @@ class Interval:
     t: float
     noisy: NoiseLevel
     clean: NoiseLevel
+
+    def fresh(self, eta: float) -> float:
+        """The standard deviation of the noise that a step makes anew: DDIM, arXiv 2010.02502, eq. 16.
+
+        Written without ``sigma² = 1 - alpha²``, it holds on any path from noise to image.
+
+        Args:
+            eta: Stochasticity: 0 is DDIM, 1 DDPM.
+        """
+        scale = self.noisy.alpha / self.clean.alpha
+        made = max(self.noisy.sigma**2 - (scale * self.clean.sigma) ** 2, 0.0)
+        return eta * self.clean.sigma / self.noisy.sigma * math.sqrt(made)
 
 
 def split(x: Latents, output: Latents, level: NoiseLevel, prediction: Prediction) -> tuple[Latents, Latents]:
@@ -82,9 +95,16 @@ def combine(x0: Latents, eps: Latents, level: NoiseLevel) -> Latents:
     return level.alpha * x0 + level.sigma * eps
 
 
-def denoise(x: Latents, output: Latents, interval: Interval, prediction: Prediction) -> Latents:
-    """One step of DDIM sampling: from the interval's noisy end to its clean end."""
-    return combine(*split(x, output, interval.noisy, prediction), interval.clean)
+def denoise(x: Latents, output: Latents, interval: Interval, prediction: Prediction, *, eta: float = 0.0) -> Latents:
+    """One step of DDIM sampling, from the interval's noisy end to its clean end: arXiv 2010.02502, eq. 12.
+
+    With `eta` above 0 it is that equation's mean: of the noise at the clean end it leaves room for what is made anew,
+    and adds none.
+    """
+    end = interval.clean
+    if eta > 0:
+        end = NoiseLevel(end.alpha, math.sqrt(max(end.sigma**2 - interval.fresh(eta) ** 2, 0.0)))
+    return combine(*split(x, output, interval.noisy, prediction), end)
 
 
 def renoise(x: Latents, output: Latents, interval: Interval, prediction: Prediction) -> Latents:

@@ -28,8 +28,9 @@ def sample(
     *,
     after: AfterStep | None = None,
     steering: Steering | None = None,
+    eta: float = 0.0,
 ) -> Latents:
-    """Deterministic DDIM sampling: arXiv 2010.02502, eq. 12 with no fresh noise.
+    """DDIM sampling: arXiv 2010.02502, eq. 12 with no fresh noise.
 
     Args:
         guided: What predicts, for B prompts.
@@ -39,6 +40,7 @@ def sample(
         on_progress: Told of every step, phase "sample".
         after: Called after every step; what it returns is sampled on.
         steering: What is done to the attention of the B rows, if anything.
+        eta: Stochasticity of a step, see `denoise`; the noise that is left out is for `after` to add.
 
     Returns:
         [B, C, h, w] latents at the last interval's clean end.
@@ -47,7 +49,7 @@ def sample(
         for i, (interval, null) in enumerate(zip(schedule, nulls, strict=True)):
             attention = None if steering is None else steering.at(i)
             output = guided.predict(x, interval.t, null, i, attention, steps=len(schedule))
-            x = denoise(x, output, interval, guided.model.prediction)
+            x = denoise(x, output, interval, guided.model.prediction, eta=eta)
             x = x if after is None else after(i + 1, x)
             on_progress(Progress("sample", i + 1, len(schedule), latents=x))
     return x

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, cast, runtime_checkable
 
 from PIL import Image
 
@@ -62,7 +62,8 @@ class Edit:
         kinds: How each caption was matched with its source, "replace" or "refine"; empty for methods that match none.
         masks: [B, 1, H, W] in [0, 1] where each picture was allowed to change; None for everywhere.
         maps: The attention maps of source and edits, if they were asked for.
-        editors: For each caption the editor that drew it, with what was left to model and inversion filled in.
+        settings: For each caption those in force, with what was left to model and inversion filled in: the editor,
+            or the `Change` of that caption alone.
     """
 
     captions: tuple[str, ...]
@@ -72,7 +73,7 @@ class Edit:
     kinds: tuple[str, ...] = ()
     masks: Masks | None = None
     maps: AttentionMaps | None = None
-    editors: tuple["Editor", ...] = ()
+    settings: tuple[Any, ...] = ()
 
     __repr__ = brief
 
@@ -110,18 +111,46 @@ class Editor(Protocol):
     """A method of editing: settings in the constructor, data in the call."""
 
     def __call__(
-        self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
     ) -> Edit:
-        """Draws an inverted photograph under other captions.
+        """Edits an inverted photograph.
 
         Args:
             model: The model it was inverted with.
             inversion: The inversion.
-            captions: One new caption, or several to draw in one batch.
-            on_progress: Told of every step, phase "sample"; "optimise" of methods that optimise for each caption.
+            prompts: One target prompt, or several that share a batch.
+            on_progress: Told of every step, phase "sample"; "optimise" of methods that optimise for each prompt.
 
         Raises:
             MismatchError: Another model, schedule or guidance than the inversion's.
-            CaptionError: A caption is empty, too long, or has an unknown word.
+            CaptionError: A prompt is empty, too long, or has an unknown word.
+        """
+        ...
+
+
+@runtime_checkable
+class EditsEach(Editor, Protocol):
+    """An editor whose target prompts may each have settings of their own within a batch."""
+
+    @property
+    def run(self) -> Self:
+        """What holds for a run alone."""
+        ...
+
+    @property
+    def change(self) -> Any:  # noqa: ANN401  an editor's own
+        """What it says of one prompt."""
+        ...
+
+    def each(
+        self, model: Model, inversion: Inversion, changes: Sequence[tuple[str, Any]], on_progress: OnProgress = silent
+    ) -> Edit:
+        """Edits side by side against one source.
+
+        Args:
+            model: The model it was inverted with.
+            inversion: The inversion.
+            changes: The target prompts, each with its settings.
+            on_progress: Told of every step.
         """
         ...

@@ -5,32 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, final
 
-import torch
-from jaxtyping import Bool, Float
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional as F
 
-from nulltext.attention.control import steps_of
-from nulltext.attention.record import Maps, Record
-from nulltext.attention.word_steps import find_in_any
 from nulltext.checks import Range, check_numbers
 from nulltext.editing import spelled
-from nulltext.editing.base import filled, recommended
-from nulltext.errors import EmptyMaskError, SettingError, listed, shown
-from nulltext.pictures import Frame, open_mask
-from nulltext.text.words import Tokens
-from nulltext.types import Latents, Masks, Pixels
+from nulltext.editing.base import recommended
+from nulltext.errors import SettingError
 
 Words = str | Sequence[str]
 
 LessThanAll = Annotated[float, Range(least=0, below=1)]
-
-Cells = Bool[Tensor, "latent_row latent_column"]
-"""[h, w] a choice of the latents' cells."""
-
-HALF = 0.5
-"""From here on a cell of a drawn mask is white."""
 
 
 @final
@@ -89,183 +73,6 @@ class Blend:
     def by_maps(self) -> bool:
         """Whether it goes by attention maps."""
         return bool(self.source or self.target or self.keep_out)
-
-
-@final
-class Blender:
-    """The blends of one run at work, one for each new caption.
-
-    Attributes:
-        masks: [P - 1, 1, h, w] the masks used last; white as long as there were none.
-    """
-
-    def __init__(
-        self,
-        blends: Sequence[Blend | None],
-        captions: Sequence[Tokens],
-        *,
-        bases: Sequence[int],
-        steps: int,
-        frame: Frame,
-        latent_size: tuple[int, int],
-        record: Record,
-    ) -> None:
-        """Looks up the words and opens the masks.
-
-        Args:
-            blends: For each of the P - 1 new captions its settings, in force; None lets it change everywhere.
-            captions: The source caption and the new ones.
-            bases: For each new caption the prompt that it is an edit of.
-            steps: T.
-            frame: Where the fitted picture lies in the photograph.
-            latent_size: (h, w).
-            record: Where the maps of the run are kept.
-
-        Raises:
-            WordNotFoundError: A word is in no caption, or a new caption has none of its target words.
-            ImageError: A mask cannot be read, or has another aspect ratio than the photograph.
-            EmptyMaskError: A mask has nothing white in it.
-        """
-        self.masks: Masks = torch.ones(len(bases), 1, *latent_size)
-        self._captions, self._bases, self._record = captions, bases, record
-        self._places = [
-            None if blend is None else _Place.of(blend, captions, prompt, steps=steps, frame=frame, size=latent_size)
-            for prompt, blend in enumerate(blends, start=1)
-        ]
-
-    def __call__(self, step: int, x: Latents) -> Latents:
-        """Puts the source back outside the masks: ``x_p = x_b + mask_p (x_p - x_b)``.
-
-        Args:
-            step: The step just done.
-            x: [P, C, h, w], the source first.
-
-        Raises:
-            EmptyMaskError: A mask is empty.
-        """
-        everywhere = torch.ones(x.shape[-2:], dtype=torch.bool, device=x.device)
-        masks, blended = [everywhere], list(x)
-        for prompt, (base, where) in enumerate(zip(self._bases, self._places, strict=True), start=1):
-            if where is None or step < where.first:
-                masks.append(everywhere)
-                continue
-            mask, reached = where.mask(self._record.maps() if where.blend.by_maps else None, everywhere)
-            if base:  # what the edit before may change, this one may as well
-                mask = mask | masks[base]
-            if not mask.any():
-                blend, caption = where.blend, self._captions[prompt].caption
-                if not (words := listed((*blend.source_words, *blend.target_words))):
-                    raise EmptyMaskError(
-                        f"the mask of {shown(caption)} is empty: the places of {listed(blend.keep_out_words)}, which "
-                        f"are kept out, cover all of it; expected some to be left. Raise the threshold of "
-                        f"{where.threshold:g}, above which a place belongs to a word."
-                    )
-                raise EmptyMaskError(
-                    f"the mask of {shown(caption)} is empty: where a change is allowed, the map of {words} reaches "
-                    f"{reached:.2f} of its maximum; expected more than the threshold of {where.threshold:g}. Lower it, "
-                    "or check the mask and the words to keep out."
-                )
-            masks.append(mask)
-            blended[prompt] = torch.where(mask, blended[prompt], blended[base])
-        self.masks = torch.stack(masks[1:])[:, None].float().cpu()
-        return torch.stack(blended)
-
-    def finish(self, pixels: Pixels) -> Pixels:
-        """Puts the source back outside the masks used last in the decoded pictures, where a blend asks for that.
-
-        Args:
-            pixels: [P, 3, H, W], the source first.
-        """
-        halves = F.interpolate(self.masks, size=pixels.shape[-2:], mode="bilinear")  # 0.5 on the border of a mask
-        soft = (halves / HALF).clamp(max=1).to(pixels)
-        finished = list(pixels)
-        for prompt, (base, where) in enumerate(zip(self._bases, self._places, strict=True), start=1):
-            if where is not None and where.blend.pixels:
-                finished[prompt] = torch.lerp(finished[base], finished[prompt], soft[prompt - 1])
-        return torch.stack(finished)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Place:
-    """A blend with its words looked up, for one new caption: positions of tokens in the source and in that caption."""
-
-    blend: Blend
-    prompt: int
-    first: int
-    source: list[int]
-    target: list[int]
-    kept: tuple[list[int], list[int]]
-    drawn: Cells
-    threshold: float
-
-    @classmethod
-    def of(
-        cls, blend: Blend, captions: Sequence[Tokens], prompt: int, *, steps: int, frame: Frame, size: tuple[int, int]
-    ) -> "_Place":
-        own = captions[prompt]
-        for word in blend.target_words:
-            find_in_any(captions[1:], word)
-        having = [word for word in blend.target_words if own.has(word)] or blend.target_words[:1]
-        kept = [find_in_any(captions, word) for word in blend.keep_out_words]
-        drawn = torch.ones(1, 1, *size)
-        if blend.mask is not None:
-            drawn = F.interpolate(frame.fit_mask(open_mask(blend.mask)), size=size, mode="area")
-        if not (drawn > HALF).any():
-            raise EmptyMaskError(
-                f"the mask has nothing white in it at {size[1]} x {size[0]}, the model's latents; expected white where "
-                "the picture may change. Check that it is not the wrong way round, and paint more."
-            )
-        return cls(
-            blend=blend,
-            prompt=prompt,
-            first=min(steps_of(blend.start, steps).stop, steps - 1),
-            source=[position for word in blend.source_words for position in captions[0].find(word)],
-            target=[position for word in having for position in own.find(word)],
-            kept=(
-                [position for found in kept for position in found.get(0, [])],
-                [position for found in kept for position in found.get(prompt, [])],
-            ),
-            drawn=drawn[0, 0] > HALF,
-            threshold=filled(blend.threshold),
-        )
-
-    def mask(self, maps: Maps | None, everywhere: Cells) -> tuple[Cells, float]:
-        """Where the caption may change the picture, and the highest value of its words' maps there."""
-        free = everywhere & self.drawn.to(everywhere.device)
-        if maps is None:
-            return free, 1.0
-        size, threshold = free.shape, self.threshold
-        for its_maps, positions in zip((maps[0], maps[self.prompt]), self.kept, strict=True):
-            free = free & (place(its_maps, positions, size) <= threshold)
-        if not self.source and not self.target:
-            return free, 0.0
-        likely = torch.maximum(
-            place(maps[0], self.source, size, pool=True), place(maps[self.prompt], self.target, size, pool=True)
-        )
-        return free & (likely > threshold), float((likely * free).max())
-
-
-def place(
-    maps: Float[Tensor, "token row column"], positions: Sequence[int], size: Sequence[int], *, pool: bool = False
-) -> Tensor:
-    """How much every place belongs to some tokens, as a share of the highest value; 0 everywhere for no tokens.
-
-    Args:
-        maps: [L, rows, columns] the maps of one prompt.
-        positions: The tokens.
-        size: (h, w) of the result.
-        pool: Whether to widen the places by one cell of the maps.
-
-    Returns:
-        [h, w] in [0, 1].
-    """
-    if not positions:
-        return maps.new_zeros(*size)
-    summed = maps[list(positions)].sum(0)[None, None]
-    if pool:
-        summed = F.max_pool2d(summed, 3, 1, 1)
-    wide = F.interpolate(summed, size=tuple(size))[0, 0]
-    return wide / wide.max().clamp(min=torch.finfo(wide.dtype).tiny)  # a word that nothing looks at is nowhere
 
 
 def _listed(words: Words) -> tuple[str, ...]:

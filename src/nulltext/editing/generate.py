@@ -11,6 +11,8 @@ from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion, Scores
+from nulltext.inversion.record import GENERATED
+from nulltext.inversion.replay import Replay
 from nulltext.metrics import psnr
 from nulltext.models.base import Model, embed_captions
 from nulltext.pictures import Frame, nearest_size, to_picture, to_pixels
@@ -113,9 +115,9 @@ def generate_inversion(
     return Inversion(
         caption=caption,
         pivot=torch.cat(trajectory).cpu(),
-        nulls=None,
+        replay=Replay(),
         guidance=w,
-        method="generate",
+        method=GENERATED,
         settings={"steps": len(schedule), "guidance": w, "seed": seed, "size": [height, width]},
         schedule=schedule,
         model=model.identity,

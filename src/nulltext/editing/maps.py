@@ -10,12 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nulltext.attention.record import Maps, Record
-from nulltext.attention.steering import Steering
 from nulltext.contact_sheet import Cell, contact_sheet
-from nulltext.diffusion.guidance import Guided
-from nulltext.diffusion.sampling import sample
 from nulltext.inversion.base import Inversion
-from nulltext.inversion.reconstruct import holding, source_and_captions, step_nulls
+from nulltext.inversion.reconstruct import replay
 from nulltext.models.base import Model
 from nulltext.pictures import to_image
 from nulltext.progress import OnProgress, silent
@@ -98,16 +95,6 @@ def attention_maps(model: Model, inversion: Inversion, on_progress: OnProgress =
         MismatchError: Another model or schedule than the inversion's.
         SessionError: The model has no attention that can be recorded.
     """
-    w = inversion.check(model)
-    cond = source_and_captions(model, inversion)
-    size = (inversion.pivot.shape[-2], inversion.pivot.shape[-1])
-    record = Record(size)
-    steering = Steering(record, prompts=1, latent_size=size)
-    hold = holding(model, inversion) if inversion.held else None
-    start = inversion.pivot[:1].to(model.device)
-    nulls = step_nulls(model, inversion)
-    latents = sample(
-        Guided(model, cond, w), inversion.schedule, start, nulls, on_progress, after=hold, steering=steering
-    )
-    steering.check()
+    record = Record((inversion.pivot.shape[-2], inversion.pivot.shape[-1]))
+    latents = replay(model, inversion, control=record, on_progress=on_progress)
     return AttentionMaps((model.tokenize(inversion.caption),), record.maps().cpu(), model.decode(latents).cpu())

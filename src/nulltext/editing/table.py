@@ -4,11 +4,12 @@ from typing import Final
 
 from nulltext.tables import Entry, Table
 
-_AT: Final = "nulltext.editing"
+_AT: Final = "nulltext.editing.methods"
 
 EDITORS: Final[Table] = {
     "prompt-to-prompt": Entry(
-        f"{_AT}.prompt_to_prompt:PromptToPrompt", "takes the edit's attention from the source's, and keeps its layout"
+        f"{_AT}.prompt_to_prompt:PromptToPrompt",
+        "takes the edit's attention from the source's, and keeps its layout",
     ),
     "caption-swap": Entry(f"{_AT}.caption_swap:CaptionSwap", "the new prompt in the old one's place, and no more"),
     "sdedit": Entry(f"{_AT}.sdedit:SDEdit", "adds noise to the image and samples the rest under the new prompt"),

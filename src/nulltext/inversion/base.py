@@ -1,25 +1,23 @@
 """What an inversion is, what makes one, and how one is kept."""
 
-import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 from PIL import Image
-from torch import Tensor
 
-from nulltext import __version__
 from nulltext.checks import Guidance, Range, check_finite, check_numbers, checked
 from nulltext.diffusion.schedule import Schedule
-from nulltext.errors import MismatchError, SettingError
-from nulltext.inversion import storage
+from nulltext.errors import SettingError
+from nulltext.inversion import file, match
+from nulltext.inversion.record import write_record
+from nulltext.inversion.replay import Replay
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.pictures import Frame, to_image, to_pixels
 from nulltext.showing import brief, html_table
-from nulltext.types import Embedding, Nulls, OnePixels, Picture, Trajectory
+from nulltext.types import OnePixels, Picture, Trajectory
 
 Decibels = Annotated[float, Range(infinite=True)]
 """Infinite of two pictures that are the same."""
@@ -49,11 +47,7 @@ class Inversion:
         caption: The source caption.
         pivot: [T+1, C, h, w] the trajectory; ``pivot[0]`` is z_T, ``pivot[-1]`` is z_0, and step i of the schedule
             leads from ``pivot[i]`` to ``pivot[i + 1]``. On the CPU, float32.
-        nulls: [T, L, D] the null embedding of each step, ``nulls[0]`` for t = T; None if the method has none, and the
-            null caption is meant. On the CPU, float32.
-        cond: [L, D] the conditional embedding that stands in the source caption's place; None for the caption's own.
-            On the CPU, float32.
-        held: Whether the source is put back on the pivot after every step wherever it is drawn, see `DirectInversion`.
+        replay: How the source branch is sampled again. On the CPU, float32.
         guidance: The weight w that it was made for.
         method: The method's name.
         settings: The method's settings.
@@ -71,9 +65,7 @@ class Inversion:
 
     caption: str
     pivot: Trajectory
-    nulls: Nulls | None
-    cond: Embedding | None = None
-    held: bool = False
+    replay: Replay
     guidance: Guidance
     method: str
     settings: Mapping[str, Any]
@@ -87,10 +79,9 @@ class Inversion:
 
     def __post_init__(self) -> None:
         check_numbers(self)
-        tensors = {"pivot": self.pivot, "nulls": self.nulls, "cond": self.cond}
-        for name, tensor in tensors.items():
-            if tensor is not None:
-                check_finite(name, tensor, error=SettingError, advice="Invert the picture again.")
+        again = "Invert the picture again."
+        check_finite("pivot", self.pivot, error=SettingError, advice=again)
+        self.replay.check_finite(error=SettingError, advice=again)
 
     __repr__ = brief
 
@@ -120,40 +111,14 @@ class Inversion:
             SettingError: The guidance is no finite number.
         """
         guidance = checked("guidance", guidance, Guidance | None)
-        if not self.model.same_weights(model.identity):
-            raise MismatchError(
-                f"got the model {_name(model.identity)}; this inversion was made with {_name(self.model)}, by nulltext "
-                f"{self.version} (this is {__version__}). Load that model, or invert the picture again with this one."
-            )
-        if not _same_schedule(self.schedule, model.schedule(len(self.schedule), self.frame.fitted)):
-            raise MismatchError(
-                f"the schedule of {model.identity.id} in {len(self.schedule)} steps is not the one this inversion was "
-                "made with. Give the model back its scheduler config, or invert the picture again."
-            )
-        cells = tuple(side // model.scale for side in self.frame.fitted)
-        if self.pivot.shape[1:] != (model.latent_channels, *cells):
-            raise MismatchError(
-                f"the latents of this inversion are {list(self.pivot.shape[1:])}; expected "
-                f"{[model.latent_channels, *cells]} for its picture. Invert the picture again."
-            )
-        self._check_embeddings(model)
+        match.check_weights(self.model, self.version, model)
+        match.check_schedule(self.schedule, self.frame, model)
+        match.check_latents(self.pivot, self.frame, model)
+        match.check_embeddings(self.replay, model)
         if guidance is None:
             return self.guidance
-        if guidance != self.guidance and not (self.nulls is None and self.cond is None):
-            raise MismatchError(
-                f"got guidance {guidance:g}; the embeddings of this inversion were made for {self.guidance:g}. "
-                "Use that, or invert the picture again for the other."
-            )
+        match.check_guidance(self.replay, self.guidance, guidance)
         return guidance
-
-    def _check_embeddings(self, model: Model) -> None:
-        held = {"null embeddings": self.nulls, "conditional embedding": self.cond}
-        for name, tensor in held.items():
-            if tensor is not None and tensor.shape[-2:] != (wanted := model.null().text.shape[-2:]):
-                raise MismatchError(
-                    f"the {name} of this inversion are {list(tensor.shape[-2:])}; expected {list(wanted)}, which "
-                    f"{model.identity.id} reads. Invert the picture again."
-                )
 
     def restore(self, pixels: OnePixels) -> Image.Image:
         """A result, [1, 3, H, W] in [-1, 1], put back into the photograph: a picture of the photograph's size."""
@@ -174,28 +139,8 @@ class Inversion:
             OutputExistsError: There is something and `overwrite` is off.
             OutputWriteError: Disk full, no permission, no such folder.
         """
-        tensors = {"pivot": self.pivot, "picture": self.picture}
-        if self.nulls is not None:
-            tensors["nulls"] = self.nulls
-        if self.cond is not None:
-            tensors["cond"] = self.cond
-        if self.frame.surroundings is not None:
-            tensors["surroundings"] = torch.frombuffer(bytearray(self.frame.surroundings), dtype=torch.uint8)
-        scores = {name: score if math.isfinite(score) else None for name, score in asdict(self.scores).items()}
-        record = {
-            "caption": self.caption,
-            "held": self.held,
-            "guidance": self.guidance,
-            "method": self.method,
-            "settings": dict(self.settings),
-            "schedule": [asdict(interval) for interval in self.schedule],
-            "model": asdict(self.model),
-            "frame": self.frame.record(),
-            "sha256": self.sha256,
-            "scores": scores,
-            "version": self.version,
-        }
-        return storage.write(path, tensors, record, overwrite=overwrite)
+        tensors, record = write_record({field.name: getattr(self, field.name) for field in fields(self)})
+        return file.write(path, tensors, record, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Inversion":
@@ -207,30 +152,6 @@ class Inversion:
             ForeignFileError: It holds something else.
             FileVersionError: It was written in a format this version does not read.
         """
-        tensors, record = storage.read(path)
-        found = storage.checked(path, tensors, record)
+        found = file.checked(path, *file.read(path))
         scores = Scores(**found.pop("scores"))
-        return cls(
-            **found,
-            scores=scores,
-            pivot=tensors["pivot"],
-            nulls=tensors.get("nulls"),
-            cond=tensors.get("cond"),
-            picture=tensors["picture"],
-        )
-
-
-def _name(identity: ModelIdentity) -> str:
-    return f"{identity.id} ({identity.revision[:19]})"
-
-
-def _same_schedule(a: Schedule, b: Schedule) -> bool:
-    """Equal but for the rounding of another machine."""
-
-    def numbers(schedule: Schedule) -> Tensor:
-        return torch.tensor(
-            [(step.t, step.noisy.alpha, step.noisy.sigma, step.clean.alpha, step.clean.sigma) for step in schedule],
-            dtype=torch.float64,
-        )
-
-    return len(a) == len(b) and torch.allclose(numbers(a), numbers(b), rtol=0, atol=1e-5)
+        return cls(**found, scores=scores)

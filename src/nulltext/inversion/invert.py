@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 import torch
 
@@ -10,6 +11,7 @@ from nulltext.checks import Count, Guidance, check_finite, check_numbers
 from nulltext.diffusion.sharing import saying_what_fits
 from nulltext.inversion.base import Inversion, Scores
 from nulltext.inversion.problem import Problem, Solution
+from nulltext.inversion.replay import ReplayForm
 from nulltext.metrics import psnr
 from nulltext.models.base import Model, embed_captions
 from nulltext.models.precision import rounding_of
@@ -23,6 +25,7 @@ class Inverter(ABC):
     """A method of inversion: settings in the constructor, data in the call.
 
     Attributes:
+        replays: What the replays of its solutions have.
         steps: T, the steps of the sampler.
         guidance: The guidance scale w, of the inversion and of every use of it; None is the model's own, 7.5 for Stable
             Diffusion.
@@ -30,6 +33,8 @@ class Inverter(ABC):
     Raises:
         SettingError: A setting is out of range.
     """
+
+    replays: ClassVar[ReplayForm] = ReplayForm()
 
     steps: Count = 50
     guidance: Guidance | None = None
@@ -70,13 +75,7 @@ class Inverter(ABC):
 
 
 @torch.no_grad()
-def invert(
-    model: Model,
-    inverter: Inverter,
-    photo: Photo,
-    caption: str,
-    on_progress: OnProgress = silent,
-) -> Inversion:
+def invert(model: Model, inverter: Inverter, photo: Photo, caption: str, on_progress: OnProgress = silent) -> Inversion:
     """What every method shares: embeddings, latents and schedule before, scores and record after.
 
     Args:
@@ -107,14 +106,12 @@ def invert(
         solution = inverter.solve(problem)
         z0 = solution.reconstruction
         if z0 is None:
-            z0 = problem.sample(solution.pivot[:1], solution.nulls, solution.cond)
+            z0 = problem.sample(solution.pivot, solution.replay)
     scores = _scores(model, photo, solution, z0)
     return Inversion(
         caption=caption,
         pivot=solution.pivot.cpu(),
-        nulls=None if solution.nulls is None else solution.nulls.cpu(),
-        cond=None if solution.cond is None else solution.cond[0].cpu(),
-        held=solution.held,
+        replay=solution.replay.to("cpu"),
         guidance=problem.w,
         method=type(inverter).__name__,
         settings=asdict(inverter) | {"guidance": problem.w},
@@ -134,13 +131,8 @@ def _scores(model: Model, photo: Photo, solution: Solution, z0: Latents) -> Scor
     Raises:
         DivergedError: Numbers became infinite or not-a-number.
     """
-    made = {
-        "trajectory": solution.pivot,
-        "null embeddings": solution.nulls,
-        "conditional embedding": solution.cond,
-    }
-    for name, tensor in made.items():
-        if tensor is not None:
-            check_finite(name, tensor, where=f"in {model.dtype} with {model.identity.id}")
+    where = f"in {model.dtype} with {model.identity.id}"
+    check_finite("trajectory", solution.pivot, where=where)
+    solution.replay.check_finite(where=where)
     through_vae, sampled = model.decode(solution.pivot[-1:]), model.decode(z0)
     return Scores(vae_psnr=psnr(through_vae, photo.pixels), psnr=psnr(sampled, photo.pixels))

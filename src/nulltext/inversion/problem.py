@@ -6,11 +6,12 @@ from typing import final
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.diffusion.guidance import Guided
-from nulltext.diffusion.sampling import ddim_inversion, sample
+from nulltext.diffusion.sampling import ddim_inversion
 from nulltext.diffusion.schedule import Schedule
 from nulltext.diffusion.sharing import Denoiser
+from nulltext.inversion.replay import Replay
 from nulltext.progress import OnProgress
-from nulltext.types import Embeddings, Latents, Nulls, Trajectory
+from nulltext.types import Latents, Trajectory
 
 
 @final
@@ -43,29 +44,33 @@ class Problem:
         guided = Guided(self.denoiser, self.cond, w)
         return ddim_inversion(guided, self.schedule, self.z0, self.null, self.on_progress, fixed_point=fixed_point)
 
-    def sample(self, z: Latents, nulls: Nulls | None = None, cond: Embeddings | None = None) -> Latents:
-        """[1, C, h, w] where the guided sampler leads from z_T, with other embeddings than the problem's if given."""
-        guided = Guided(self.denoiser, self.cond if cond is None else self.cond.with_text(cond), self.w)
-        texts = [self.null.text] * len(self.schedule) if nulls is None else [null[None] for null in nulls]
-        own = [self.null.with_text(text) for text in texts]
-        return sample(guided, self.schedule, z, own, self.on_progress)
+    def sample(self, pivot: Trajectory, replay: Replay) -> Latents:
+        """[1, C, h, w] the source's z_0 as a replay samples it."""
+        if replay.exact:
+            return pivot[-1:]
+        cond = self.cond if replay.cond is None else self.cond.with_text(replay.cond[None])
+        return replay.sample(
+            self.denoiser,
+            self.schedule,
+            pivot,
+            cond,
+            null=self.null,
+            guidance=self.w,
+            on_progress=self.on_progress,
+        )
 
 
 @final
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False)
 class Solution:
-    """How the image is sampled again.
+    """What a method of inversion ends with.
 
     Attributes:
         pivot: [T+1, C, h, w] the trajectory, from z_T to z_0.
-        nulls: [T, L, D] the null embedding of each step; None for the null text's.
-        cond: [1, L, D] the embedding in the prompt's place; None for the prompt's own.
-        held: Whether the source branch is put back on the pivot after every step.
-        reconstruction: [1, C, h, w] z_0 as sampled from all this, where the method has come by it; None where not.
+        replay: How the source branch is sampled again.
+        reconstruction: [1, C, h, w] z_0 as sampled from the two, where the method has come by it; None where not.
     """
 
     pivot: Trajectory
-    nulls: Nulls | None = None
-    cond: Embeddings | None = None
-    held: bool = False
+    replay: Replay
     reconstruction: Latents | None = None

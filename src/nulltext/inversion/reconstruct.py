@@ -1,73 +1,99 @@
-"""Drawing the source picture again from its inversion."""
+"""An inversion sampled again: the source alone, or with edits beside it."""
 
 from collections.abc import Sequence
 
 import torch
 
+from nulltext.attention.control import Control
+from nulltext.attention.steering import Steering
 from nulltext.checks import Guidance
 from nulltext.diffusion.conditioning import Conditioning
-from nulltext.diffusion.guidance import Guided
-from nulltext.diffusion.sampling import AfterStep, sample
+from nulltext.diffusion.sampling import AfterStep
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_captions
 from nulltext.progress import OnProgress, silent
 from nulltext.types import Latents, OnePixels
 
 
-def step_nulls(model: Model, inversion: Inversion) -> list[Conditioning]:
-    """What stands for no prompt at each of T steps, on the model's device; the inversion's embedding, if it has one."""
-    null = model.null(inversion.frame.fitted)
-    if inversion.nulls is None:
-        return [null] * len(inversion.schedule)
-    return [null.with_text(text[None]) for text in inversion.nulls.to(model.device)]
-
-
-def source_and_captions(model: Model, inversion: Inversion, captions: Sequence[str] = ()) -> Conditioning:
-    """1 + B rows, what conditions the source, then each of B captions, on the model's device.
-
-    The conditional embedding of an inversion that has one stands in the source caption's place wherever that occurs,
-    so that an edit whose caption is the source's own draws the source.
-
-    Raises:
-        EmptyCaptionError: A caption has no word in it.
-        CaptionTooLongError: A caption has more tokens than the model reads.
-        UnknownWordError: The model does not know a word.
-    """
-    wanted = [inversion.caption, *captions]
-    own = embed_captions(model, wanted, inversion.frame.fitted)
-    if inversion.cond is None:
-        return own
-    cond = inversion.cond.to(own.text)
-    texts = [cond if caption == inversion.caption else row for caption, row in zip(wanted, own.text, strict=True)]
-    return own.with_text(torch.stack(texts))
-
-
-def holding(model: Model, inversion: Inversion) -> AfterStep:
-    """What puts the source, the first of a batch, back on the pivot after every step.
-
-    What the step was off is what direct inversion stores: Ju et al., arXiv 2310.01506, algorithm 1.
-    """
-    pivot = inversion.pivot.to(model.device)
-
-    def after(done: int, x: Latents) -> Latents:
-        return torch.cat([pivot[done : done + 1], x[1:]])
-
-    return after
-
-
-def reconstruct(
+def replay(
     model: Model,
     inversion: Inversion,
+    prompts: Sequence[str] = (),
+    *,
     guidance: Guidance | None = None,
+    control: Control | None = None,
+    after: AfterStep | None = None,
     on_progress: OnProgress = silent,
-) -> OnePixels:
-    """Samples from z_T under the source caption; a source that is held comes back without.
+) -> Latents:
+    """Samples an inversion again, the source branch as its `Replay` says: the one way in which anything does.
 
     Args:
         model: The model it was made with.
         inversion: The inversion.
-        guidance: The weight w. None is the inversion's own. An inversion without optimised embeddings (DDIM) may be
-            sampled at any, with the null caption; one with such embeddings only at its own.
+        prompts: B target prompts, sampled beside the source.
+        guidance: The scale w; None is the inversion's own.
+        control: What is done to the attention of all rows.
+        after: Called after every step and its correction; what it returns is sampled on.
+        on_progress: Told of every step, phase "sample".
+
+    Returns:
+        [1 + B, C, h, w] the latents z_0, the source first, on the model's device.
+
+    Raises:
+        MismatchError: Another model, schedule or guidance than the inversion's.
+        CaptionError: A prompt is empty, too long, or has an unknown word.
+        SessionError: The model has no attention that the control wants.
+    """
+    w = inversion.check(model, guidance)
+    cond, pivot = source_and_targets(model, inversion, prompts), inversion.pivot.to(model.device)
+    size = (pivot.shape[-2], pivot.shape[-1])
+    steering = None if control is None else Steering(control, prompts=len(cond), latent_size=size)
+    latents = inversion.replay.sample(
+        model,
+        inversion.schedule,
+        pivot,
+        cond,
+        null=model.null(inversion.frame.fitted),
+        guidance=w,
+        on_progress=on_progress,
+        after=after,
+        steering=steering,
+    )
+    if steering is not None:
+        steering.check()
+    return latents
+
+
+def source_and_targets(model: Model, inversion: Inversion, prompts: Sequence[str] = ()) -> Conditioning:
+    """1 + B rows, what conditions the source, then each of B prompts, on the model's device.
+
+    The conditional embedding of a replay that has one stands in the source prompt's place wherever that occurs, so that
+    an edit whose prompt is the source's own samples the source.
+
+    Raises:
+        EmptyCaptionError: A prompt has no word in it.
+        CaptionTooLongError: A prompt has more tokens than the model reads.
+        UnknownWordError: The model does not know a word.
+    """
+    wanted = [inversion.caption, *prompts]
+    own = embed_captions(model, wanted, inversion.frame.fitted)
+    if inversion.replay.cond is None:
+        return own
+    cond = inversion.replay.cond.to(own.text)
+    texts = [cond if prompt == inversion.caption else row for prompt, row in zip(wanted, own.text, strict=True)]
+    return own.with_text(torch.stack(texts))
+
+
+def reconstruct(
+    model: Model, inversion: Inversion, guidance: Guidance | None = None, on_progress: OnProgress = silent
+) -> OnePixels:
+    """Samples from z_T under the source prompt; a source that is corrected comes back without.
+
+    Args:
+        model: The model it was made with.
+        inversion: The inversion.
+        guidance: The scale w. None is the inversion's own. An inversion without optimised embeddings (DDIM) may be
+            sampled at any, with the null text; one with such embeddings only at its own.
         on_progress: Told of every step, phase "sample".
 
     Returns:
@@ -76,12 +102,9 @@ def reconstruct(
     Raises:
         MismatchError: Another model, schedule or guidance than the inversion's.
         SettingError: The guidance is no finite number.
-        DivergedError: The picture became infinite or not-a-number.
+        DivergedError: The image became infinite or not-a-number.
     """
-    w = inversion.check(model, guidance)
-    if inversion.held:
+    if inversion.replay.exact:
+        inversion.check(model, guidance)
         return model.decode(inversion.pivot[-1:].to(model.device)).cpu()
-    guided = Guided(model, source_and_captions(model, inversion), w)
-    start = inversion.pivot[:1].to(model.device)
-    z0 = sample(guided, inversion.schedule, start, step_nulls(model, inversion), on_progress)
-    return model.decode(z0).cpu()
+    return model.decode(replay(model, inversion, guidance=guidance, on_progress=on_progress)).cpu()

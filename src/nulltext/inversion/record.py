@@ -1,29 +1,37 @@
 """The record of an inversion file, read as a stranger's: each entry has its type and its range, and they agree.
 
 Who alters a file can write a new digest, too. So what is read is held against the rest of the record and against the
-tensors: steps, guidance, method, schedule, sizes. What nothing else in the file tells, a caption say, cannot be seen.
+tensors: steps, guidance, method, schedule, sizes. What nothing else in the file tells, a prompt say, cannot be seen.
 """
 
 import math
-import re
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, Final, cast, get_args
 
+import torch
 from torch import Tensor
 
 from nulltext.diffusion.levels import Interval, NoiseLevel
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import SettingError
+from nulltext.inversion.reading import (
+    read_choice,
+    read_entries,
+    read_match,
+    read_number,
+    read_text,
+    said,
+)
+from nulltext.inversion.replay import RECORD, Corrected, Replay, ReplayForm
+from nulltext.inversion.table import INVERTERS
 from nulltext.models.base import ModelIdentity
 from nulltext.pictures import Frame
+from nulltext.tables import word_of
 
-LONGEST = 10_000
-"""Characters in a caption, or in any other text."""
 MOST_SETTINGS, DEEPEST = 200, 10
 """Numbers and texts in the settings of a method, those of its parts included, and parts within parts."""
-SHOWN = 80
-"""Characters of what is wrong in a sentence that says so."""
 LAST_TIME = 1_000_000.0
 """Above every time that a network is told."""
 HIGHEST_PSNR = 1_000.0
@@ -34,101 +42,126 @@ _ROUNDING = 1e-4
 """How far alpha² + sigma² may be from 1, or a flow's alpha + sigma: roots are float32's, of a machine that may round in
 its own way."""
 
-HOLDS: dict[str, tuple[bool, bool, bool]] = {
-    "DDIM": (False, False, False),
-    "DirectInversion": (True, False, False),
-    "GlobalNullText": (False, True, False),
-    "NegativePrompt": (False, True, False),
-    "NoPivot": (False, True, False),
-    "NullText": (False, True, False),
-    "OpenLoop": (False, True, False),
-    "RandomPivot": (False, True, False),
-    "TextualInversion": (False, False, True),
-    "generate": (False, False, False),
-}
-"""Of the methods here: whether the source is held, and whether there are null and conditional embeddings."""
+GENERATED: Final = "generate"
+"""What stands for a method where nothing was inverted: the trajectory is the one that an image was generated along."""
+
+ENTRIES: Final = frozenset(
+    {"prompt", "replay", "guidance", "method", "settings", "schedule", "model", "frame", "sha256", "scores", "version"}
+)
+"""What the record holds."""
+
+
+def write_record(inversion: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the record of an inversion, given by its fields."""
+    replay, frame = inversion["replay"], inversion["frame"]
+    tensors = {"pivot": inversion["pivot"], "image": inversion["picture"]}
+    tensors |= {f"replay.{name}": tensor for name, tensor in replay.tensors().items()}
+    if frame.surroundings is not None:
+        tensors["surroundings"] = torch.frombuffer(bytearray(frame.surroundings), dtype=torch.uint8)
+    scores = asdict(inversion["scores"])
+    return tensors, {
+        "prompt": inversion["caption"],
+        "replay": replay.record(),
+        "guidance": inversion["guidance"],
+        "method": inversion["method"],
+        "settings": dict(inversion["settings"]),
+        "schedule": [asdict(interval) for interval in inversion["schedule"]],
+        "model": asdict(inversion["model"]),
+        "frame": frame.record(),
+        "sha256": inversion["sha256"],
+        "scores": {name: score if math.isfinite(score) else None for name, score in scores.items()},
+        "version": inversion["version"],
+    }
 
 
 def read_record(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What an `Inversion` is made of, beside the tensors; its scores still as a mapping.
+    """The fields of an `Inversion`, its scores still as a mapping.
 
     Args:
-        record: As `nulltext.inversion.storage.read` gives it.
+        record: As `nulltext.inversion.file.read` gives it.
         tensors: Those of the same file.
 
     Raises:
         SettingError: Something in it has another type, is out of range, or does not go with the rest; says what.
     """
-    schedule = _schedule(record["schedule"])
     surroundings = tensors.get("surroundings")
+    model = read_entries(record["model"], "model", ("id", "revision"))
     found: dict[str, Any] = {
-        "caption": _text(record["caption"], "caption"),
-        "held": _flag(record["held"], "held"),
-        "guidance": _number(record["guidance"], "guidance"),
-        "method": _match(record["method"], "method", r"[^\W\d]\w{0,99}"),
+        "caption": read_text(record["prompt"], "prompt"),
+        "pivot": tensors["pivot"],
+        "guidance": read_number(record["guidance"], "guidance"),
+        "method": read_match(record["method"], "method", r"[^\W\d]\w{0,99}"),
         "settings": _settings(record["settings"]),
-        "schedule": schedule,
-        "model": ModelIdentity(
-            **{
-                name: _text(value, f"model {name}")
-                for name, value in _entries(record["model"], "model", ("id", "revision")).items()
-            }
-        ),
+        "schedule": _schedule(record["schedule"]),
+        "model": ModelIdentity(**{name: read_text(value, f"model {name}") for name, value in model.items()}),
+        "picture": tensors["image"],
         "frame": Frame.read(record["frame"], None if surroundings is None else surroundings.numpy().tobytes()),
-        "sha256": _match(record["sha256"], "sha256", r"[0-9a-f]{64}"),
+        "sha256": read_match(record["sha256"], "sha256", r"[0-9a-f]{64}"),
         "scores": {
-            name: math.inf if value is None else _number(value, name, least=0.0, most=HIGHEST_PSNR)
-            for name, value in _entries(record["scores"], "scores", ("vae_psnr", "psnr")).items()
+            name: math.inf if value is None else read_number(value, name, least=0.0, most=HIGHEST_PSNR)
+            for name, value in read_entries(record["scores"], "scores", ("vae_psnr", "psnr")).items()
         },
-        "version": _match(record["version"], "version", r"[\w.+!-]{1,100}"),
+        "version": read_match(record["version"], "version", r"[\w.+!-]{1,100}"),
     }
-    _check_shapes(tensors, len(schedule), found["frame"])
-    _check_method(found, tensors)
+    _check_shapes(tensors, len(found["schedule"]), found["frame"])
+    found["replay"] = _replay(record["replay"], tensors)
+    _check_method(found)
     return found
 
 
+def _replay(value: object, tensors: Mapping[str, Tensor]) -> Replay:
+    plain, scale = read_entries(value, "replay", tuple(RECORD)), None
+    if plain["source_guidance"] is not None:
+        scale = read_number(plain["source_guidance"], "replay's source_guidance")
+    own = {
+        "corrected": read_choice(plain["corrected"], "replay's corrected", get_args(Corrected)),
+        "eta": read_number(plain["eta"], "replay's eta", least=0.0, most=1.0),
+        "source_guidance": scale,
+    }
+    parts = {name.removeprefix("replay."): each for name, each in tensors.items() if name.startswith("replay.")}
+    return Replay.read(own, parts)
+
+
 def _check_shapes(tensors: Mapping[str, Tensor], steps: int, frame: Frame) -> None:
-    pivot, nulls, cond = tensors["pivot"], tensors.get("nulls"), tensors.get("cond")
+    pivot, nulls, cond = tensors["pivot"], tensors.get("replay.nulls"), tensors.get("replay.cond")
     (height, width), (rows, columns) = frame.fitted, pivot.shape[2:]
     if not (
         pivot.shape[0] == steps + 1
         and (nulls is None or nulls.shape[0] == steps)
         and (nulls is None or cond is None or nulls.shape[1:] == cond.shape)
-        and tensors["picture"].shape == (height, width, 3)
+        and tensors["image"].shape == (height, width, 3)
         and height % rows == width % columns == 0
         and height // rows == width // columns
     ):
         shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
-        raise SettingError(
-            f"its record has {steps} steps and a picture of {width} x {height}, with the shapes {shapes}"
-        )
+        raise SettingError(f"its record has {steps} steps and an image of {width} x {height}, with the shapes {shapes}")
 
 
-def _check_method(found: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    method, settings = found["method"], found["settings"]
-    holds = found["held"], "nulls" in tensors, "cond" in tensors
-    if method in HOLDS and holds != HOLDS[method]:
-        got, expected = (
-            ", ".join(
-                f"{name} {'yes' if one else 'no'}" for name, one in zip(("held", "nulls", "cond"), of, strict=True)
-            )
-            for of in (holds, HOLDS[method])
-        )
-        raise SettingError(f"a file of {method} has {expected}; this one has {got}")
+def _form_of(method: str) -> ReplayForm | None:
+    """What the replays of a method of the package have; None of anybody else's."""
+    if method == GENERATED:
+        return ReplayForm()
+    word = word_of(INVERTERS, method)
+    return None if word is None else INVERTERS[word].load().replays
+
+
+def _check_method(found: Mapping[str, Any]) -> None:
+    method, settings, form = found["method"], found["settings"], found["replay"].form
+    expected = _form_of(method)
+    if expected is not None and form != expected:
+        raise SettingError(f"a file of {method} has {expected}; this one has {form}")
     told: dict[str, Any] = {"guidance": found["guidance"]}
-    if method in HOLDS:  # what is called so in somebody's own method may be something else
+    if expected is not None:  # what is called so in somebody's own method may be something else
         told["steps"] = len(found["schedule"])
-    if method == "generate":
+    if method == GENERATED:
         told["size"] = list(found["frame"].fitted)
     for name, value in told.items():
-        if (method in HOLDS or name in settings) and settings.get(name) != value:
-            raise SettingError(
-                f"its settings have {name} {_shown(settings.get(name))}, and the rest of it has {value!r}"
-            )
+        if (expected is not None or name in settings) and settings.get(name) != value:
+            raise SettingError(f"its settings have {name} {said(settings.get(name))}, and the rest of it has {value!r}")
 
 
 def _schedule(value: object) -> Schedule:
-    shown = _shown(value)
+    shown = said(value)
     if not isinstance(value, list) or not value:
         raise SettingError(f"its schedule is {shown}, which has 0 steps; expected a list of at least one")
     steps = [_interval(step) for step in cast("list[object]", value)]
@@ -140,16 +173,16 @@ def _schedule(value: object) -> Schedule:
 
 
 def _interval(value: object) -> Interval:
-    step = _entries(value, "schedule's step", ("t", "noisy", "clean"))
+    step = read_entries(value, "schedule's step", ("t", "noisy", "clean"))
     noisy, clean = _level(step["noisy"]), _level(step["clean"])
     if noisy.alpha > clean.alpha:
         raise SettingError(f"its schedule has a step from alpha {noisy.alpha:g} to {clean.alpha:g}, towards noise")
-    return Interval(_number(step["t"], "schedule's time", least=0.0, most=LAST_TIME), noisy, clean)
+    return Interval(read_number(step["t"], "schedule's time", least=0.0, most=LAST_TIME), noisy, clean)
 
 
 def _level(value: object) -> NoiseLevel:
-    numbers = _entries(value, "schedule's level", ("alpha", "sigma"))
-    alpha, sigma = (_number(numbers[name], name, least=0.0, most=1.0) for name in ("alpha", "sigma"))
+    numbers = read_entries(value, "schedule's level", ("alpha", "sigma"))
+    alpha, sigma = (read_number(numbers[name], name, least=0.0, most=1.0) for name in ("alpha", "sigma"))
     return NoiseLevel(alpha, sigma)
 
 
@@ -167,16 +200,16 @@ def _check_levels(steps: Iterable[Interval]) -> None:
 
 def _settings(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise SettingError(f"its settings are {_shown(value)}; expected names with values")
+        raise SettingError(f"its settings are {said(value)}; expected names with values")
     settings = cast("dict[str, Any]", value)
     leaves = list(_leaves(settings))
     if len(leaves) > MOST_SETTINGS:
         raise SettingError(f"its settings have {len(leaves)} numbers and texts; expected at most {MOST_SETTINGS}")
     for leaf in leaves:
         if isinstance(leaf, str):
-            _text(leaf, "setting", least=0)
+            read_text(leaf, "setting", least=0)
         elif not isinstance(leaf, bool) and leaf is not None:
-            _number(leaf, "setting", least=-_LARGEST, most=_LARGEST)
+            read_number(leaf, "setting", least=-_LARGEST, most=_LARGEST)
     return settings
 
 
@@ -193,49 +226,3 @@ def _leaves(value: object, depth: int = 0) -> Iterable[object]:
                 yield from _leaves(each, depth + 1)
         case _:
             yield value
-
-
-def _entries(value: object, what: str, names: tuple[str, ...]) -> dict[str, Any]:
-    shown = _shown(value)
-    if not isinstance(value, dict) or value.keys() != set(names):
-        raise SettingError(f"its {what} is {shown}; expected {' and '.join(names)}, no more and no less")
-    return cast("dict[str, Any]", value)
-
-
-def _flag(value: object, what: str) -> bool:
-    if not isinstance(value, bool):
-        raise SettingError(f"its {what} is {_shown(value)}; expected true or false")
-    return value
-
-
-def _text(value: object, what: str, *, least: int = 1) -> str:
-    if not isinstance(value, str) or not least <= len(value.strip()) <= len(value) <= LONGEST:
-        raise SettingError(f"its {what} is {_shown(value)}; expected a text of {least} to {LONGEST} characters")
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise SettingError(f"its {what} is {_shown(value)}, with half a character in it; expected a text")
-    return value
-
-
-def _match(value: object, what: str, pattern: str) -> str:
-    if not isinstance(value, str) or re.fullmatch(pattern, value) is None:
-        raise SettingError(f"its {what} is {_shown(value)}, which is none")
-    return value
-
-
-def _number(value: object, what: str, *, least: float = -math.inf, most: float = math.inf) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SettingError(f"its {what} is {_shown(value)}; expected a number")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number) or not least <= number <= most:
-        bounds = f" from {least:g} to {most:g}" if math.isfinite(least) else ""
-        raise SettingError(f"its {what} is {_shown(value)}; expected a finite number{bounds}")
-    return number
-
-
-def _shown(value: object) -> str:
-    """A value as it may stand in a sentence."""
-    text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

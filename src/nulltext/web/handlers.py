@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar, final
 import numpy as np
 from PIL import Image
 
-from nulltext.editing.prompt_to_prompt import WEIGHTS
+from nulltext.editing.change import WEIGHTS
 from nulltext.errors import NulltextError
 from nulltext.models.capabilities import word_list_of
 from nulltext.pictures import to_image

@@ -8,9 +8,10 @@ from typing import Any, Literal, final, get_args
 
 from PIL import Image
 
-from nulltext.editing.base import Editor
+from nulltext.editing.base import Editor, EditsEach
 from nulltext.editing.blend import Blend
-from nulltext.editing.prompt_to_prompt import WEIGHTS, PromptToPrompt
+from nulltext.editing.change import WEIGHTS
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.editing.table import EDITOR, EDITORS
 from nulltext.errors import EmptyCaptionError, SettingError, shown
 from nulltext.inversion.invert import Inverter
@@ -228,12 +229,19 @@ class EditRequest:
 
         Raises:
             WordNotFoundError: A place is a word of neither the source nor the edit's own caption.
+            SettingError: They differ in settings that hold for a whole run.
         """
         chained = len(targets) > 1
-        return [
+        made = [
             replace(one.prompt_to_prompt(source, target), chain=chained)
             for one, target in zip(self.chain, targets, strict=True)
         ]
+        if any(each.run != made[0].run for each in made):
+            raise SettingError(
+                "got edits on top of each other with different settings of a whole run (guidance, most_tokens, "
+                "hold_source, maps); expected the same for all. Begin again from the source."
+            )
+        return made
 
     def prompt_to_prompt(self, source: Tokens, target: Tokens) -> PromptToPrompt:
         """Prompt-to-Prompt with the settings of this edit alone.
@@ -303,19 +311,19 @@ def python_code(
         opened: Whether the inversion is one that was kept: who knows how it was made.
     """
     size = "" if inversion.fit == "crop" else f", fit={inversion.fit!r}"
-    lines = ["import nulltext"]
-    lines += ["from nulltext.editing.prompt_to_prompt import draw"] if len(editors) > 1 else []
-    lines += ["", f"model = nulltext.load({inversion.model!r})"]
+    lines = ["import nulltext", "", f"model = nulltext.load({inversion.model!r})"]
     if opened:
         lines.append(f"inversion = nulltext.Inversion.load({_kept(picture)!r})")
     else:
         lines.append(f"photo = nulltext.open_image({picture!r}, model{size})")
         lines.append(f"inversion = {python(inversion.inverter)}(model, photo, {inversion.caption!r})")
-    calls = [python(_on_disk(editor, mask_name(step, len(editors)))) for step, editor in enumerate(editors)]
-    if len(editors) == 1:
-        lines.append(f"edit = {calls[0]}(model, inversion, {edit.caption!r})")
+    first, *rest = [_on_disk(editor, mask_name(step, len(editors))) for step, editor in enumerate(editors)]
+    if isinstance(first, EditsEach) and rest:
+        changes = [python(each.change) for each in (first, *rest) if isinstance(each, EditsEach)]
+        pairs = [f"({caption!r}, {change})" for caption, change in zip(edit.captions, changes, strict=True)]
+        lines.append(f"edit = {python(first.run)}.each(model, inversion, [{', '.join(pairs)}])")
     else:
-        lines.append(f"edit = draw(model, inversion, {list(edit.captions)!r}, [{', '.join(calls)}])")
+        lines.append(f"edit = {python(first)}(model, inversion, {edit.caption!r})")
     lines.append('edit.images[-1].save("edited.png")')
     return "\n".join(lines)
 

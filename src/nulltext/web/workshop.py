@@ -15,7 +15,6 @@ from PIL import Image
 
 from nulltext.editing.base import in_force
 from nulltext.editing.maps import AttentionMaps, attention_maps
-from nulltext.editing.prompt_to_prompt import draw
 from nulltext.editing.table import EDITOR
 from nulltext.errors import (
     MismatchError,
@@ -322,7 +321,8 @@ class Workshop:
             if request.editor == EDITOR:
                 editors = [[in_force(each, model) for each in one.editors(source, targets)] for one in requests]
                 captions = [caption for one in requests for caption in one.captions]
-                edit = draw(model, inversion, captions, [editor for its in editors for editor in its], tell)
+                asked = list(zip(captions, (editor for its in editors for editor in its), strict=True))
+                edit = replace(asked[0][1].run, chain=asked[0][1].chain).each(model, inversion, asked, tell)
             else:
                 editors = [[in_force(request.method, model)]]
                 edit = editors[0][0](model, inversion, request.caption, tell)

@@ -8,11 +8,11 @@ from nulltext.bench.case import Case
 from nulltext.bench.studies.editors import blended
 from nulltext.bench.study import Setting, Study
 from nulltext.bench.table import CLIP, SOURCE, TRUTH
-from nulltext.editing.caption_swap import CaptionSwap
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
-from nulltext.editing.sdedit import SDEdit
-from nulltext.editing.text2live import Text2LIVE
-from nulltext.editing.vqgan_clip import VQGANCLIP
+from nulltext.editing.methods.caption_swap import CaptionSwap
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
+from nulltext.editing.methods.sdedit import SDEdit
+from nulltext.editing.methods.text2live import Text2LIVE
+from nulltext.editing.methods.vqgan_clip import VQGANCLIP
 from nulltext.inversion.methods.ddim import DDIM
 from nulltext.inversion.methods.null_text import NullText
 from nulltext.models.base import Model

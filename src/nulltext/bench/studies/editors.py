@@ -6,8 +6,8 @@ from nulltext.bench.candidate import always
 from nulltext.bench.case import Case
 from nulltext.editing.base import Editor
 from nulltext.editing.blend import Blend
-from nulltext.editing.caption_swap import CaptionSwap
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
+from nulltext.editing.methods.caption_swap import CaptionSwap
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 
 
 def blended(case: Case, *, threshold: float | None = None) -> PromptToPrompt:

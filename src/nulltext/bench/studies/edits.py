@@ -8,7 +8,7 @@ from nulltext.bench.candidate import Candidate, always
 from nulltext.bench.cases.scenes import EDITED, LOCAL, scene_photo
 from nulltext.bench.studies.editors import EDITORS
 from nulltext.bench.study import Fact, Setting, Study, scenes
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.inversion.methods.ddim import DDIM
 from nulltext.inversion.methods.null_text import NullText
 from nulltext.models.base import Model

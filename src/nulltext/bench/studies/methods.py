@@ -11,7 +11,7 @@ from nulltext.bench.report import svg
 from nulltext.bench.study import Setting, Study, scenes
 from nulltext.bench.summary import summarize
 from nulltext.diffusion.fixed_point import FixedPoint
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.methods.ddim import DDIM
 from nulltext.inversion.methods.direct import DirectInversion

@@ -10,7 +10,7 @@ from nulltext.bench.case import Case, CaseSet, Entry
 from nulltext.bench.cases import pie
 from nulltext.bench.study import Setting, Study
 from nulltext.editing.blend import Blend
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import SettingError
 from nulltext.inversion.methods.ddim import DDIM
 from nulltext.inversion.methods.direct import DirectInversion

@@ -7,9 +7,9 @@ from nulltext.bench.candidate import Candidate, always
 from nulltext.bench.case import Case
 from nulltext.bench.study import Setting, Study
 from nulltext.bench.table import CLIP, SOURCE, TRUTH
-from nulltext.editing.caption_swap import CaptionSwap
-from nulltext.editing.from_noise import FromNoise
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
+from nulltext.editing.methods.caption_swap import CaptionSwap
+from nulltext.editing.methods.from_noise import FromNoise
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.inversion.methods.ddim import DDIM
 from nulltext.inversion.methods.null_text import NullText
 from nulltext.models.base import Model

@@ -11,7 +11,7 @@ from nulltext.bench.studies.editors import EDITORS, blended
 from nulltext.bench.study import Setting, Study, scenes
 from nulltext.bench.summary import ALL
 from nulltext.editing.base import Editor
-from nulltext.editing.prompt_to_prompt import PromptToPrompt
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.inversion.methods.null_text import NullText
 from nulltext.models.base import Model
 

@@ -7,6 +7,7 @@ from nulltext.checks import Guidance
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.problem import Problem, Solution
+from nulltext.inversion.replay import Replay
 
 
 @final
@@ -34,4 +35,4 @@ class DDIM(Inverter):
 
     def solve(self, problem: Problem) -> Solution:
         """Walks the sampler backwards."""
-        return Solution(pivot=problem.ddim(problem.w, self.fixed_point))
+        return Solution(problem.ddim(problem.w, self.fixed_point), Replay())

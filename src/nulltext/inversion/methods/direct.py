@@ -6,11 +6,12 @@ beside it follow a source that is exact, and are guided by the null caption as i
 """
 
 from dataclasses import dataclass, field
-from typing import final
+from typing import ClassVar, final
 
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.problem import Problem, Solution
+from nulltext.inversion.replay import Replay, ReplayForm
 
 
 @final
@@ -28,6 +29,8 @@ class DirectInversion(Inverter):
         fixed_point: How well the steps of the pivot are solved; None is the paper's plain DDIM inversion.
     """
 
+    replays: ClassVar[ReplayForm] = ReplayForm(corrected="source")
+
     fixed_point: FixedPoint | None = field(default_factory=FixedPoint)
 
     def evaluations(self) -> dict[str, float]:
@@ -37,4 +40,4 @@ class DirectInversion(Inverter):
     def solve(self, problem: Problem) -> Solution:
         """Inverts without guidance."""
         pivot = problem.ddim(fixed_point=self.fixed_point)
-        return Solution(pivot=pivot, held=True, reconstruction=pivot[-1:])
+        return Solution(pivot, Replay(corrected="source"))

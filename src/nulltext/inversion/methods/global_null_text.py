@@ -6,13 +6,14 @@ embedding learns at one step it has to share with all others, which makes it les
 
 from dataclasses import dataclass
 from functools import partial
-from typing import final
+from typing import ClassVar, final
 
 from nulltext.checks import Count, Rate
 from nulltext.diffusion.guidance import guide
 from nulltext.inversion.algorithms import optimise_one
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.problem import Problem, Solution
+from nulltext.inversion.replay import Replay, ReplayForm
 from nulltext.inversion.solvers import check_null_guidance
 
 
@@ -30,6 +31,8 @@ class GlobalNullText(Inverter):
     Raises:
         SettingError: A setting is out of range.
     """
+
+    replays: ClassVar[ReplayForm] = ReplayForm(nulls=True)
 
     inner_steps: Count = 10
     learning_rate: Rate = 1e-2
@@ -55,4 +58,4 @@ class GlobalNullText(Inverter):
             passes=self.inner_steps,
             learning_rate=self.learning_rate,
         )
-        return Solution(pivot=pivot, nulls=null.expand(len(problem.schedule), -1, -1))
+        return Solution(pivot, Replay(nulls=null.expand(len(problem.schedule), -1, -1)))

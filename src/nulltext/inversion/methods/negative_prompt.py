@@ -1,13 +1,14 @@
 """Negative-prompt inversion: Miyake et al., arXiv 2305.16807."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.problem import Problem, Solution
+from nulltext.inversion.replay import Replay, ReplayForm
 from nulltext.inversion.solvers import check_null_guidance
 
 
@@ -28,6 +29,8 @@ class NegativePrompt(Inverter):
         SettingError: A setting is out of range.
     """
 
+    replays: ClassVar[ReplayForm] = ReplayForm(nulls=True)
+
     fixed_point: FixedPoint | None = None
 
     def __post_init__(self) -> None:
@@ -45,4 +48,4 @@ class NegativePrompt(Inverter):
         plain = Guided(problem.denoiser, problem.cond, 1.0)  # what guidance between two equal outputs comes to
         steps = [problem.cond] * len(problem.schedule)
         z0 = sample(plain, problem.schedule, pivot[:1], steps, problem.on_progress)
-        return Solution(pivot=pivot, nulls=nulls, reconstruction=z0)
+        return Solution(pivot, Replay(nulls=nulls), z0)

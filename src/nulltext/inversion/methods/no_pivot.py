@@ -5,7 +5,7 @@ inversion". Fresh noise at every iteration asks each null embedding to lead ever
 """
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch.nn.functional import mse_loss
@@ -17,6 +17,7 @@ from nulltext.diffusion.sharing import descend
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.noise import draw_noise, random_trajectory
 from nulltext.inversion.problem import Problem, Solution
+from nulltext.inversion.replay import Replay, ReplayForm
 from nulltext.inversion.solvers import Adam, check_null_guidance
 from nulltext.inversion.stopping import PUBLISHED, Preset
 from nulltext.progress import Progress
@@ -42,6 +43,8 @@ class NoPivot(Inverter):
     Raises:
         SettingError: A setting is out of range.
     """
+
+    replays: ClassVar[ReplayForm] = ReplayForm(nulls=True)
 
     inner_steps: Count = 10
     constants: Preset = PUBLISHED
@@ -77,4 +80,4 @@ class NoPivot(Inverter):
                     break
             nulls.append(null.text)
             problem.on_progress(Progress("optimise", i + 1, len(problem.schedule), error.item()))
-        return Solution(pivot=pivot, nulls=torch.cat(nulls))
+        return Solution(pivot, Replay(nulls=torch.cat(nulls)))

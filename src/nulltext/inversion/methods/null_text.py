@@ -7,7 +7,7 @@ they are.
 """
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from nulltext.checks import Count
 from nulltext.diffusion.fixed_point import FixedPoint
@@ -15,6 +15,7 @@ from nulltext.errors import SettingError
 from nulltext.inversion.algorithms import optimise_each
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.problem import Problem, Solution
+from nulltext.inversion.replay import Replay, ReplayForm
 from nulltext.inversion.solvers import SOLVERS, Solver, check_null_guidance
 from nulltext.inversion.stopping import PAPER, PUBLISHED, Preset
 
@@ -36,6 +37,8 @@ class NullText(Inverter):
     Raises:
         SettingError: A setting is out of range.
     """
+
+    replays: ClassVar[ReplayForm] = ReplayForm(nulls=True)
 
     inner_steps: Count = 10
     constants: Preset = PUBLISHED
@@ -71,4 +74,4 @@ class NullText(Inverter):
         nulls, z0 = optimise_each(
             problem, pivot, inner_steps=self.inner_steps, constants=self.constants, solver=self.solver
         )
-        return Solution(pivot=pivot, nulls=nulls, reconstruction=z0)
+        return Solution(pivot, Replay(nulls=nulls), z0)

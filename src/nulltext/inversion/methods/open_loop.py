@@ -6,7 +6,7 @@ are one batch. What each is then off by adds up on the way, so a pass of algorit
 """
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from nulltext.diffusion.levels import denoise
 from nulltext.diffusion.sharing import descend
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.problem import Problem, Solution
+from nulltext.inversion.replay import Replay, ReplayForm
 from nulltext.inversion.solvers import Adam, check_null_guidance
 from nulltext.inversion.stopping import PUBLISHED, Preset, Stopping
 from nulltext.progress import Progress
@@ -42,6 +43,8 @@ class OpenLoop(Inverter):
         SettingError: A setting is out of range.
     """
 
+    replays: ClassVar[ReplayForm] = ReplayForm(nulls=True)
+
     inner_steps: Count = 10
     closing_steps: CountOrZero = 1
     constants: Preset = PUBLISHED
@@ -62,7 +65,7 @@ class OpenLoop(Inverter):
         """All timesteps at once, then one after the other."""
         pivot = problem.ddim(fixed_point=self.fixed_point)
         nulls, z0 = self._close(problem, pivot, self._open(problem, pivot))
-        return Solution(pivot=pivot, nulls=nulls, reconstruction=z0)
+        return Solution(pivot, Replay(nulls=nulls), z0)
 
     def _open(self, problem: Problem, pivot: Trajectory) -> Nulls:
         """[T, L, D] the null embeddings, each optimised from the pivot, all in one batch."""

@@ -5,7 +5,7 @@ under one noise, more of it at every step, stand in the place of the trajectory 
 """
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 
@@ -14,6 +14,7 @@ from nulltext.inversion.algorithms import optimise_each
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.noise import random_trajectory
 from nulltext.inversion.problem import Problem, Solution
+from nulltext.inversion.replay import Replay, ReplayForm
 from nulltext.inversion.solvers import check_null_guidance
 from nulltext.inversion.stopping import PUBLISHED, Preset
 
@@ -36,6 +37,8 @@ class RandomPivot(Inverter):
         SettingError: A setting is out of range.
     """
 
+    replays: ClassVar[ReplayForm] = ReplayForm(nulls=True)
+
     inner_steps: Count = 10
     constants: Preset = PUBLISHED
     seed: Seed = 0
@@ -53,4 +56,4 @@ class RandomPivot(Inverter):
         """Algorithm 1 along a random trajectory."""
         pivot = random_trajectory(problem.z0, problem.schedule, torch.Generator().manual_seed(self.seed))
         nulls, z0 = optimise_each(problem, pivot, inner_steps=self.inner_steps, constants=self.constants)
-        return Solution(pivot=pivot, nulls=nulls, reconstruction=z0)
+        return Solution(pivot, Replay(nulls=nulls), z0)

@@ -6,7 +6,7 @@ longer, so that editing by words suffers.
 """
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from nulltext.inversion.algorithms import optimise_one
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.noise import draw_noise, random_trajectory
 from nulltext.inversion.problem import Problem, Solution
+from nulltext.inversion.replay import Replay, ReplayForm
 from nulltext.inversion.solvers import Adam
 from nulltext.progress import Progress
 from nulltext.types import Embeddings, Latents
@@ -47,6 +48,8 @@ class TextualInversion(Inverter):
         SettingError: A setting is out of range.
     """
 
+    replays: ClassVar[ReplayForm] = ReplayForm(cond=True)
+
     inner_steps: Count = 10
     pivot: bool = False
     learning_rate: Rate = 1e-2
@@ -68,7 +71,7 @@ class TextualInversion(Inverter):
         if not self.pivot:
             generator = torch.Generator().manual_seed(self.seed)
             trajectory = random_trajectory(problem.z0, problem.schedule, generator)
-            return Solution(pivot=trajectory, cond=self._optimise(problem, generator))
+            return Solution(trajectory, Replay(cond=self._optimise(problem, generator)[0]))
         trajectory = problem.ddim()
         cond = optimise_one(
             problem,
@@ -79,7 +82,7 @@ class TextualInversion(Inverter):
             passes=self.inner_steps,
             learning_rate=self.learning_rate,
         )
-        return Solution(pivot=trajectory, cond=cond)
+        return Solution(trajectory, Replay(cond=cond[0]))
 
     def _optimise(self, problem: Problem, generator: torch.Generator) -> Embeddings:
         """ArXiv 2211.09794, eq. 4: the noise in z_t is to be predicted for every noise and every time.

@@ -45,7 +45,7 @@ class SDEdit:
         check_numbers(self)
 
     def __call__(
-        self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
     ) -> Edit:
         """Edits; see `nulltext.editing.base.Editor`. The edit's `source` is the picture through the autoencoder.
 
@@ -54,7 +54,7 @@ class SDEdit:
             CaptionError: A caption is empty, too long, or has an unknown word.
             SettingError: `strength` leaves no step to sample.
         """
-        wanted = (captions,) if isinstance(captions, str) else tuple(captions)
+        wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
         inversion.check(model)
         steps = len(inversion.schedule)
         first = steps - int(steps * self.strength)
@@ -73,4 +73,4 @@ class SDEdit:
         start = combine(z0, noise, rest[0].noisy).to(model.device).expand(len(cond), -1, -1, -1)
         drawn = model.decode(sample(guided, rest, start, [null] * len(rest), on_progress)).cpu()
         source = model.decode(z0.to(model.device)).cpu()
-        return Edit(captions=wanted, pixels=drawn, source=source, frame=inversion.frame, editors=(own,) * len(wanted))
+        return Edit(captions=wanted, pixels=drawn, source=source, frame=inversion.frame, settings=(own,) * len(wanted))

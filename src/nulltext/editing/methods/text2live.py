@@ -87,7 +87,7 @@ class Text2LIVE:
             )
 
     def __call__(
-        self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
     ) -> Edit:
         """Edits; see `nulltext.editing.base.Editor`.
 
@@ -101,8 +101,8 @@ class Text2LIVE:
             DivergedError: The pictures became infinite or not-a-number.
         """
         if (own := in_force(self, model)) is not self:
-            return own(model, inversion, captions, on_progress)
-        wanted = (captions,) if isinstance(captions, str) else tuple(captions)
+            return own(model, inversion, prompts, on_progress)
+        wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
         inversion.check(model)
         embed_captions(model, wanted)  # for what it raises
         clip = clip_for(model, self.clip)
@@ -125,7 +125,7 @@ class Text2LIVE:
             source=source,
             frame=inversion.frame,
             masks=opacities,
-            editors=(self,) * len(wanted),
+            settings=(self,) * len(wanted),
         )
 
     def _train(self, clip: Clip, source: OnePixels, said: Tensor, on_progress: OnProgress) -> tuple[Pixels, Masks]:

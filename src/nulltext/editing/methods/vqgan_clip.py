@@ -57,7 +57,7 @@ class VQGANCLIP:
         check_numbers(self)
 
     def __call__(
-        self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
     ) -> Edit:
         """Edits; see `nulltext.editing.base.Editor`. The edit's `source` is the picture through the autoencoder.
 
@@ -70,8 +70,8 @@ class VQGANCLIP:
                 picture's size.
         """
         if (own := in_force(self, model)) is not self:
-            return own(model, inversion, captions, on_progress)
-        wanted = (captions,) if isinstance(captions, str) else tuple(captions)
+            return own(model, inversion, prompts, on_progress)
+        wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
         inversion.check(model)
         embed_captions(model, wanted)  # for what it raises
         clip = clip_for(model, self.clip)
@@ -88,7 +88,7 @@ class VQGANCLIP:
             pixels=torch.cat(drawn),
             source=source,
             frame=inversion.frame,
-            editors=(self,) * len(wanted),
+            settings=(self,) * len(wanted),
         )
 
     def _optimise(

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 
 import nulltext
-from nulltext import DDIM, CaptionSwap, Inversion, NullText, open_image
+from nulltext import DDIM, CaptionSwap, Inversion, NullText, Replay, open_image
 from nulltext.errors import (
     DamagedFileError,
     FileVersionError,
@@ -28,8 +28,8 @@ from nulltext.errors import (
     SettingError,
 )
 from nulltext.inversion.base import Scores
-from nulltext.inversion.record import HOLDS
-from nulltext.inversion.storage import FORMAT_VERSION, digest
+from nulltext.inversion.file import FORMAT_VERSION, digest
+from nulltext.inversion.table import INVERTERS
 
 CAPTION = "a red ball on grass, “naïve”"
 
@@ -74,27 +74,41 @@ def rewrite(path, change, header=lambda text: text):
     path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
 
 
+def as_of(version, f):
+    """What a file of an earlier version would hold, of one of this."""
+    f.r["format_version"] = version
+    f.r["caption"], f.r["held"] = f.r.pop("prompt"), f.r.pop("replay")["corrected"] == "source"
+    for now, before in {"replay.nulls": "nulls", "image": "picture"}.items():
+        f.t[before] = f.t.pop(now)
+    return f
+
+
 def test_comes_back_as_it_was(inversion, path):
     back = Inversion.load(path)
     for field in dataclasses.fields(Inversion):
         before, after = getattr(inversion, field.name), getattr(back, field.name)
+        if isinstance(before, Replay):
+            assert before.tensors().keys() == after.tensors().keys()
+            assert all(torch.equal(tensor, after.tensors()[name]) for name, tensor in before.tensors().items())
+            before, after = before.record(), after.record()
         same = torch.equal(before, after) if isinstance(before, torch.Tensor) else before == after
         assert same, field.name
 
 
 def test_without_null_embeddings(model, photo, tmp_path):
     path = DDIM(steps=2)(model, photo, CAPTION).save(tmp_path / "d.safetensors")
-    assert Inversion.load(path).nulls is None
-    assert "nulls" not in load_file(path)
+    assert Inversion.load(path).replay.nulls is None
+    assert "replay.nulls" not in load_file(path)
 
 
 @pytest.mark.parametrize("with_nulls", [True, False])
 def test_with_a_conditional_embedding(inversion, tmp_path, with_nulls):
-    nulls = inversion.nulls if with_nulls else None
-    kept = dataclasses.replace(inversion, cond=2 * inversion.nulls[0], nulls=nulls, method="Another")
+    nulls = inversion.replay.nulls if with_nulls else None
+    replay = Replay(cond=2 * inversion.replay.nulls[0], nulls=nulls)
+    kept = dataclasses.replace(inversion, replay=replay, method="Another")
     back = Inversion.load(kept.save(tmp_path / "c.safetensors"))
-    torch.testing.assert_close(back.cond, kept.cond, rtol=0, atol=0)
-    assert (back.nulls is not None) == with_nulls
+    torch.testing.assert_close(back.replay.cond, kept.replay.cond, rtol=0, atol=0)
+    assert (back.replay.nulls is not None) == with_nulls
 
 
 def test_an_edit_from_the_file_has_the_photographs_size_and_surroundings(model, path, picture):
@@ -108,10 +122,10 @@ def test_the_record_can_be_read_without_the_package(path):
     with safe_open(path, framework="np") as file:
         record = file.metadata()
     assert record["format"] == "nulltext.inversion"
-    assert json.loads(record["caption"]) == CAPTION
+    assert json.loads(record["prompt"]) == CAPTION
     assert json.loads(record["method"]) == "NullText"
     assert json.loads(record["settings"])["inner_steps"] == 1
-    assert {"sha256", "schedule", "model", "frame", "scores", "version", "guidance"} <= record.keys()
+    assert {"sha256", "schedule", "model", "frame", "scores", "version", "guidance", "replay"} <= record.keys()
 
 
 def test_never_overwrites_unless_asked(inversion, path):
@@ -218,18 +232,22 @@ ALTERED = {
     "extra": lambda f: f.t.update(extra=torch.zeros(1)),
     "float16": lambda f: f.t.update(pivot=f.t["pivot"].half()),
     r"shape \[4, 8, 8\]": lambda f: f.t.update(pivot=f.t["pivot"][0]),
-    "'cond'.*expected torch.float32 with 2 axes": lambda f: f.t.update(cond=f.t["nulls"].clone()),
-    "cond.*23, ?32": lambda f: f.t.update(cond=f.t["nulls"][0, 1:].clone()),
-    "'nulls' has values that are not finite": lambda f: f.t["nulls"].fill_(torch.nan),
+    "'replay.cond'.*expected torch.float32 with 2 axes": lambda f: f.t.update(
+        {"replay.cond": f.t["replay.nulls"].clone()}
+    ),
+    "cond.*23, ?32": lambda f: f.t.update({"replay.cond": f.t["replay.nulls"][0, 1:].clone()}),
+    "'replay.nulls' has values that are not finite": lambda f: f.t["replay.nulls"].fill_(torch.nan),
     "'pivot' has values that are not finite": lambda f: f.t["pivot"].fill_(torch.inf),
     "3 steps.*pivot .3, ": lambda f: f.t.update(pivot=f.t["pivot"][1:].clone()),
-    "3 steps.*nulls .2, ": lambda f: f.t.update(nulls=f.t["nulls"][1:].clone()),
+    "3 steps.*nulls .2, ": lambda f: f.t.update({"replay.nulls": f.t["replay.nulls"][1:].clone()}),
     "pivot .4, 4, 7, 8": lambda f: f.t.update(pivot=f.t["pivot"][:, :, 1:].clone()),
     "pivot .4, 4, 4, 8": lambda f: f.t.update(pivot=f.t["pivot"][:, :, 4:].clone()),
-    "picture .63, ": lambda f: f.t.update(picture=f.t["picture"][1:].clone()),
-    "held yes, nulls yes": lambda f: f.r.update(held=True),
-    "nulls no": lambda f: f.t.pop("nulls"),
-    "cond yes": lambda f: f.t.update(cond=f.t["nulls"][0].clone()),
+    "image .63, ": lambda f: f.t.update(image=f.t["image"][1:].clone()),
+    "corrected source, nulls yes": lambda f: f.r["replay"].update(corrected="source"),
+    "eta yes": lambda f: f.r["replay"].update(corrected="all", eta=0.5),
+    "source_guidance yes": lambda f: f.r["replay"].update(source_guidance=1.0),
+    "nulls no": lambda f: f.t.pop("replay.nulls"),
+    "cond yes": lambda f: f.t.update({"replay.cond": f.t["replay.nulls"][0].clone()}),
     "a file of DirectInversion has": lambda f: f.r.update(method="DirectInversion"),
     "method is 'no name'": lambda f: f.r.update(method="no name"),
     "method is 3": lambda f: f.r.update(method=3),
@@ -250,14 +268,29 @@ ALTERED = {
     "not JSON.*": lambda f: f.r.update(settings=DEEP),
     "not JSON": lambda f: f.r.update(schedule=Raw("[")),
     "a name in it is given twice, of guidance": lambda f: f.r.update(settings=Raw('{"guidance": 7.5, "guidance": 4}')),
-    r"lacks or should not have \['caption'\]": lambda f: f.r.pop("caption"),
-    r"lacks or should not have \['held'\]": lambda f: f.r.pop("held"),
+    r"lacks or should not have \['prompt'\]": lambda f: f.r.pop("prompt"),
+    r"lacks or should not have \['replay'\]": lambda f: f.r.pop("replay"),
+    r"do not belong there: \['image'\]": lambda f: as_of("2", f).t.update(image=f.t["picture"].clone()),
+    "corrected nobody.*; this one has corrected source": lambda f: as_of("2", f).r.update(held=True),
+    r"lacks or should not have \['held'\]": lambda f: as_of("2", f).r.pop("held"),
+    r"lacks or should not have \['caption'\]": lambda f: as_of("1", f).r.pop("caption"),
+    r"lacks or should not have \['replay'\]\.": lambda f: as_of("2", f).r.update(replay={}),
     r"lacks or should not have \['more'\]": lambda f: f.r.update(more=1),
-    "held is 1": lambda f: f.r.update(held=1),
-    "caption is ' '": lambda f: f.r.update(caption=" "),
-    "caption is 'xxx": lambda f: f.r.update(caption="x" * 20_000),
-    "caption is .'a'": lambda f: f.r.update(caption=["a"]),
-    "half a character": lambda f: f.r.update(caption="\ud83d"),
+    "held is 1": lambda f: as_of("2", f).r.update(held=1),
+    "its replay is 1": lambda f: f.r.update(replay=1),
+    "its replay is .*'nobody'.*expected corrected and eta and source_guidance": lambda f: f.r["replay"].pop("eta"),
+    "replay's corrected is 'everybody'; expected nobody, source, all": lambda f: f.r["replay"].update(
+        corrected="everybody"
+    ),
+    "replay's corrected is True": lambda f: f.r["replay"].update(corrected=True),
+    "replay's eta is 2": lambda f: f.r["replay"].update(corrected="all", eta=2.0),
+    "replay's eta is nan": lambda f: f.r["replay"].update(eta=float("nan")),
+    "would lack the noise": lambda f: f.r["replay"].update(eta=1.0),
+    "replay's source_guidance is '7'": lambda f: f.r["replay"].update(source_guidance="7"),
+    "prompt is ' '": lambda f: f.r.update(prompt=" "),
+    "prompt is 'xxx": lambda f: f.r.update(prompt="x" * 20_000),
+    "prompt is .'a'": lambda f: f.r.update(prompt=["a"]),
+    "half a character": lambda f: f.r.update(prompt="\ud83d"),
     "0 steps": lambda f: f.r.update(schedule=[]),
     "schedule's step is 7": lambda f: f.r["schedule"].__setitem__(1, 7),
     "schedule's step is .*'u'": lambda f: f.r["schedule"].__setitem__(0, {"u": 1}),
@@ -300,7 +333,7 @@ ALTERED = {
     ),
     "surroundings are .* no whole picture.*broken data": lambda f: f.t.update(surroundings=spoilt_png((96, 80))),
     "surroundings are .* no whole picture: cannot identify": lambda f: f.t.update(
-        surroundings=f.t["picture"].flatten().clone()
+        surroundings=f.t["image"].flatten().clone()
     ),
 }
 
@@ -316,9 +349,7 @@ def test_an_altered_file(path, named):
 
 
 def test_a_header_that_says_a_thing_twice(path):
-    rewrite(
-        path, lambda _: None, header=lambda text: text.replace('"caption":', '"caption":"\\"a cat\\"","caption":', 1)
-    )
+    rewrite(path, lambda _: None, header=lambda text: text.replace('"prompt":', '"prompt":"\\"a cat\\"","prompt":', 1))
     with pytest.raises(DamagedFileError):
         Inversion.load(path)
 
@@ -329,24 +360,28 @@ def test_nothing_but_the_digest_is_rewritten(path):
     Inversion.load(path)
 
 
-def test_every_method_is_known():
+def test_every_method_is_known(model, photo):
     methods = {
         name
         for name in nulltext.__all__
         if isinstance(one := getattr(nulltext, name), type) and issubclass(one, nulltext.Inverter)
     }
-    assert methods - {"Inverter"} | {"generate"} == HOLDS.keys()
+    assert methods - {"Inverter"} == {entry.class_name for entry in INVERTERS.values()}
+    for entry in INVERTERS.values():
+        inverter = entry.load()
+        few = {"steps": 1} | ({"inner_steps": 1} if "inner_steps" in inverter.__dataclass_fields__ else {})
+        assert inverter(**few)(model, photo, "a cat").replay.form == inverter.replays, "it does not say what it has"
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"caption": " "}, "caption"),
+        ({"caption": " "}, "prompt"),
         ({"caption": "\udcff"}, "half a character"),
         ({"guidance": 20.0}, "guidance 7.5"),
         ({"settings": {"steps": 3, "guidance": 7.5, "of": object()}}, "not JSON serializable"),
         ({"settings": {"steps": 3, "guidance": 7.5, "of": float("nan")}}, "JSON"),
-        ({"nulls": None}, "nulls no"),
+        ({"replay": Replay()}, "nulls no"),
     ],
 )
 def test_what_could_not_be_read_again_is_not_written(inversion, tmp_path, change, named):
@@ -369,7 +404,7 @@ def test_equal_pictures_have_an_infinite_score(inversion, tmp_path):
 
 
 def test_a_file_of_version_1_says_infinity(path):
-    rewrite(path, lambda f: f.r.update(format_version="1", scores={"vae_psnr": float("inf"), "psnr": 30.0}))
+    rewrite(path, lambda f: as_of("1", f).r.update(scores={"vae_psnr": float("inf"), "psnr": 30.0}))
     assert Inversion.load(path).scores.vae_psnr == math.inf
 
 
@@ -377,7 +412,7 @@ def test_a_file_of_version_1_says_infinity(path):
 @pytest.mark.parametrize("shape", [(5, 32), (24, 8)])
 def test_embeddings_of_a_size_that_the_model_does_not_read(model, inversion, name, shape):
     tensor = torch.zeros(*([3] if name == "nulls" else []), *shape)
-    other = dataclasses.replace(inversion, **{"nulls": None, name: tensor})
+    other = dataclasses.replace(inversion, replay=Replay(**{name: tensor}))
     with pytest.raises(MismatchError, match=re.escape(f"{list(shape)}; expected [24, 32]")):
         other.check(model)
 

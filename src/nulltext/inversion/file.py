@@ -3,9 +3,9 @@
 | tensor         | type    | shape                                                                           |
 |----------------|---------|---------------------------------------------------------------------------------|
 | `pivot`        | float32 | [T+1, C, h, w], from z_T to z_0                                                 |
-| `nulls`        | float32 | [T, L, D]; absent if the method has none                                        |
-| `cond`         | float32 | [L, D] in the source caption's place; absent if the caption's own is meant      |
-| `picture`      | uint8   | [H, W, 3] the fitted source                                                     |
+| `replay.nulls` | float32 | [T, L, D] null embeddings; absent if the method has none                        |
+| `replay.cond`  | float32 | [L, D] in the source prompt's place; absent if the prompt's own is meant        |
+| `image`        | uint8   | [H, W, 3] the fitted source                                                     |
 | `surroundings` | uint8   | [bytes] a PNG of the photograph around it; absent if there is nothing around it |
 
 In the metadata ``format``, ``format_version`` and ``digest`` (SHA-256 of all the rest) are plain text, all else is
@@ -15,10 +15,12 @@ JSON. Nothing is ever unpickled.
 not read it wrongly: a new tensor or entry, one that goes, another meaning of one. Files of every version so far lie in
 the tests, and are read.
 
-| version | what came with it                                                                                     |
-|---------|-------------------------------------------------------------------------------------------------------|
-| 1       | the first; `held` came later, and where it is missing nothing is held                                 |
-| 2       | `held` is always there; a score is null, not the word Infinity, where pictures are equal              |
+| version | what came with it                                                                                        |
+|---------|----------------------------------------------------------------------------------------------------------|
+| 1       | the first; `held` came later, and where it is missing nothing is held                                    |
+| 2       | `held` is always there; a score is null, not the word Infinity, where pictures are equal                 |
+| 3       | `replay` says how the source is sampled again: `corrected` (before: `held`, which is "source"), `eta`    |
+|         | and `source_guidance`; `nulls` and `cond` are its tensors; `caption` is `prompt`, `picture` is `image`   |
 """
 
 import hashlib
@@ -43,24 +45,24 @@ from nulltext.errors import (
     SettingError,
 )
 from nulltext.files import write_file
-from nulltext.inversion.record import read_record
+from nulltext.inversion.reading import said
+from nulltext.inversion.record import ENTRIES, read_record
+from nulltext.inversion.replay import RECORD
 
 FORMAT = "nulltext.inversion"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 _TENSORS = {
     "pivot": (torch.float32, 4),
-    "nulls": (torch.float32, 3),
-    "cond": (torch.float32, 2),
-    "picture": (torch.uint8, 3),
+    "replay.nulls": (torch.float32, 3),
+    "replay.cond": (torch.float32, 2),
+    "image": (torch.uint8, 3),
     "surroundings": (torch.uint8, 1),
 }
-_OPTIONAL = ("nulls", "cond", "surroundings")
+_OPTIONAL = ("replay.nulls", "replay.cond", "surroundings")
+_BEFORE_3 = {"nulls": "replay.nulls", "cond": "replay.cond", "picture": "image"}
+"""Tensors that had another name until version 2, and the name of each now."""
 _PLAIN = ("format", "format_version", "digest")
-ENTRIES = frozenset(
-    {"caption", "held", "guidance", "method", "settings", "schedule", "model", "frame", "sha256", "scores", "version"}
-)
-"""What the record holds."""
 SUFFIX = ".safetensors"
 LONGEST_SAID = 500
 """Characters of what is said of a damaged file, which may have a stranger's text in it."""
@@ -124,9 +126,13 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no dict
     except (SafetensorError, OSError) as error:
         raise damaged(path, f"it is truncated or no .safetensors ({error})") from error
-    _check_tensors(path, tensors)
     if metadata.get("digest") != digest(tensors, metadata):
         raise damaged(path, "its content does not match the digest written with it")
+    if metadata["format_version"] in {"1", "2"}:
+        if early := sorted(tensors.keys() & set(_BEFORE_3.values())):
+            raise damaged(path, f"it has tensors that do not belong there: {early}")
+        tensors = {_BEFORE_3.get(name, name): tensor for name, tensor in tensors.items()}
+    _check_tensors(path, tensors)
     return tensors, _read_entries(path, metadata)
 
 
@@ -139,6 +145,8 @@ def _read_entries(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         raise damaged(path, f"its record is not JSON ({error})") from error
     if metadata["format_version"] == "1":
         record = _as_version_2(record)
+    if metadata["format_version"] in {"1", "2"}:
+        record = _as_version_3(path, record)
     if record.keys() != ENTRIES:
         raise damaged(path, f"its record lacks or should not have {sorted(record.keys() ^ ENTRIES)}")
     return record
@@ -177,6 +185,17 @@ def _as_version_2(record: dict[str, Any]) -> dict[str, Any]:
     scores = cast("dict[str, Any]", read) if isinstance(read, dict) else {}
     equal = {name: None if score == math.inf else score for name, score in scores.items()}
     return {"held": False, **record} | ({"scores": equal} if scores else {})
+
+
+def _as_version_3(path: Path, record: dict[str, Any]) -> dict[str, Any]:
+    before = ENTRIES - {"prompt", "replay"} | {"caption", "held"}
+    if record.keys() != before:
+        raise damaged(path, f"its record lacks or should not have {sorted(record.keys() ^ before)}")
+    rest = {name: value for name, value in record.items() if name not in {"caption", "held"}}
+    held = record["held"]
+    if not isinstance(held, bool):
+        raise damaged(path, f"its held is {said(held)}; expected true or false")
+    return rest | {"prompt": record["caption"], "replay": RECORD | {"corrected": "source" if held else "nobody"}}
 
 
 def _check_format(path: Path, metadata: Mapping[str, str]) -> None:

@@ -5,12 +5,10 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from nulltext.checks import Guidance, check_numbers
-from nulltext.diffusion.guidance import Guided
-from nulltext.diffusion.sampling import sample
 from nulltext.editing.base import Edit
 from nulltext.errors import EmptyCaptionError
 from nulltext.inversion.base import Inversion
-from nulltext.inversion.reconstruct import holding, source_and_captions, step_nulls
+from nulltext.inversion.reconstruct import replay
 from nulltext.models.base import Model
 from nulltext.progress import OnProgress, silent
 
@@ -34,7 +32,7 @@ class CaptionSwap:
         check_numbers(self)
 
     def __call__(
-        self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
     ) -> Edit:
         """Edits; see `nulltext.editing.base.Editor`.
 
@@ -42,20 +40,15 @@ class CaptionSwap:
             MismatchError: Another model, schedule or guidance than the inversion's.
             CaptionError: A caption is empty, too long, or has an unknown word.
         """
-        wanted = (captions,) if isinstance(captions, str) else tuple(captions)
+        wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
         if not wanted:
             raise EmptyCaptionError("got no caption; expected one or more. Say what the edited picture shall show.")
         w = inversion.check(model, self.guidance)
-        cond = source_and_captions(model, inversion, wanted)
-        start = inversion.pivot[:1].to(model.device).expand(len(cond), -1, -1, -1)
-        nulls = step_nulls(model, inversion)
-        hold = holding(model, inversion) if inversion.held else None
-        latents = sample(Guided(model, cond, w), inversion.schedule, start, nulls, on_progress, after=hold)
-        drawn = model.decode(latents).cpu()
+        images = model.decode(replay(model, inversion, wanted, guidance=w, on_progress=on_progress)).cpu()
         return Edit(
             captions=wanted,
-            pixels=drawn[1:],
-            source=drawn[:1],
+            pixels=images[1:],
+            source=images[:1],
             frame=inversion.frame,
-            editors=(replace(self, guidance=w),) * len(wanted),
+            settings=(replace(self, guidance=w),) * len(wanted),
         )

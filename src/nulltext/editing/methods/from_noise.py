@@ -35,7 +35,7 @@ class FromNoise:
         check_numbers(self)
 
     def __call__(
-        self, model: Model, inversion: Inversion, captions: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
     ) -> Edit:
         """Draws; see `nulltext.editing.base.Editor`. The edit's `source` is the picture through the autoencoder.
 
@@ -43,7 +43,7 @@ class FromNoise:
             MismatchError: Another model or schedule than the inversion's.
             CaptionError: A caption is empty, too long, or has an unknown word.
         """
-        wanted = (captions,) if isinstance(captions, str) else tuple(captions)
+        wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
         inversion.check(model)
         own = in_force(self, model)
         drawn = generate(
@@ -56,4 +56,4 @@ class FromNoise:
             on_progress=on_progress,
         )
         source = model.decode(inversion.pivot[-1:].to(model.device)).cpu()
-        return Edit(captions=wanted, pixels=drawn, source=source, frame=inversion.frame, editors=(own,) * len(wanted))
+        return Edit(captions=wanted, pixels=drawn, source=source, frame=inversion.frame, settings=(own,) * len(wanted))

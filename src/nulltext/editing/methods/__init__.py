@@ -1,0 +1,1 @@
+"""One method of editing a file."""
