@@ -97,7 +97,7 @@ def test_comes_back_as_it_was(inversion, path):
 
 def test_without_null_embeddings(model, photo, tmp_path):
     path = DDIM(steps=2)(model, photo, CAPTION).save(tmp_path / "d.safetensors")
-    assert Inversion.load(path).nulls is None
+    assert Inversion.load(path).replay.nulls is None
     assert "replay.nulls" not in load_file(path)
 
 
