@@ -56,7 +56,7 @@ def entries(record, of=""):
 
 def test_what_a_file_holds_changes_with_the_version_alone(tmp_path):
     """Raise `FORMAT_VERSION`, put files of the new version here, and add a line to entries.json."""
-    inversion = Inversion.load(GOLDEN / "3-null-text.safetensors")
+    inversion = Inversion.load(GOLDEN / "2-null-text.safetensors")
     both = replace(inversion.replay, cond=torch.zeros_like(inversion.replay.nulls[0]))
     whole = replace(inversion, replay=both, method="Another")
     with safe_open(whole.save(tmp_path / "a.safetensors"), framework="pt") as opened:

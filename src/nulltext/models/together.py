@@ -40,7 +40,7 @@ class Together(Generic[Job, Made]):
     done: str
 
     def __call__(
-        self, model: Model, jobs: Iterable[Job], *, at_once: int | None, errors: Errors, on_progress: OnProgress
+        self, model: Model, jobs: Iterable[Job], *, at_once: int | None, errors: str, on_progress: OnProgress
     ) -> Iterator[tuple[int, Made | NulltextError]]:
         """What was made of each job as it comes, or its error.
 
