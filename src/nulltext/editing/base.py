@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Protocol, Self, TypeVar, cast, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from PIL import Image
 
@@ -133,7 +133,7 @@ class EditsEach(Editor, Protocol):
     """An editor whose target prompts may each have settings of their own within a batch."""
 
     @property
-    def run(self) -> Self:
+    def run(self) -> "EditsEach":
         """What holds for a run alone."""
         ...
 
