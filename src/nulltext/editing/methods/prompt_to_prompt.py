@@ -159,7 +159,9 @@ class _Run:
         """
         check_captions(model, prompts)
         tokens = tuple(model.tokenize(prompt) for prompt in (inversion.caption, *prompts))
-        targets, steps, length = tokens[1:], len(inversion.schedule), model.embed([""]).shape[1]
+        targets, steps = tokens[1:], len(inversion.schedule)
+        embeddings = [*inversion.replay.tensors().values()] or [model.embed([""])]
+        length = embeddings[0].shape[-2]
         bases = tuple(range(len(targets))) if editor.chain else (0,) * len(targets)
         size = (inversion.pivot.shape[-2], inversion.pivot.shape[-1])
         alignments = tuple(
