@@ -68,6 +68,11 @@ class TextEncoder(Protocol):
         """
         ...
 
+    @property
+    def text_length(self) -> int:
+        """L, the tokens of an embedding."""
+        ...
+
     def null(self, size: tuple[int, int] | None = None) -> Conditioning:
         """What stands for "no prompt", one row; `size` as in `embed`."""
         ...

@@ -113,6 +113,11 @@ class LatentModel:
         """See `PromptEncoder.embed`."""
         return self.text.embed(prompts, size)
 
+    @property
+    def text_length(self) -> int:
+        """L, the tokens of an embedding."""
+        return self.text.length
+
     def null(self, size: tuple[int, int] | None = None) -> Conditioning:
         """See `PromptEncoder.null`."""
         return self.text.null(size)

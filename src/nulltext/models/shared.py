@@ -103,6 +103,10 @@ class _Shared:
     def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
         return self.model.embed(prompts, size)
 
+    @property
+    def text_length(self) -> int:
+        return self.model.text_length
+
     def null(self, size: tuple[int, int] | None = None) -> Conditioning:
         return self.model.null(size)
 

@@ -170,7 +170,7 @@ class _Run:
         """
         check_captions(model, prompts)
         tokens = tuple(model.tokenize(prompt) for prompt in (inversion.caption, *prompts))
-        targets, steps, length = tokens[1:], len(inversion.schedule), model.null().text.shape[1]
+        targets, steps, length = tokens[1:], len(inversion.schedule), model.text_length
         bases = tuple(range(len(targets))) if editor.chain else (0,) * len(targets)
         size = (inversion.pivot.shape[-2], inversion.pivot.shape[-1])
         alignments = tuple(
