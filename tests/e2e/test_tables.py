@@ -161,7 +161,7 @@ def test_every_row_through_the_api(client, inversions, edited, source, target, i
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("inverter", "editor"), itertools.product(INVERTERS, EDITORS))
+@pytest.mark.parametrize(("inverter", "editor"), list(itertools.product(INVERTERS, EDITORS)))
 def test_every_pair_everywhere(run_json, client, inversions, edited, source, target, inverter, editor, tmp_path):
     test_every_row_on_the_command_line(run_json, inversions, edited, source, target, inverter, editor)
     test_every_row_through_the_api(client, inversions, edited, source, target, inverter, editor, tmp_path)

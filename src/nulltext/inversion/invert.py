@@ -42,7 +42,7 @@ class Inverter(ABC):
     def __post_init__(self) -> None:
         check_numbers(self)
 
-    def evaluations(self) -> dict[str, float]:
+    def evaluations(self) -> dict[str, int]:
         """How often each phase asks the network, for one image and in order; a backward pass counts as one.
 
         Early stops are left out. Here it is the plain method: a walk backwards without guidance, and one there again.

@@ -117,7 +117,7 @@ def _type(each: Field) -> Any:  # noqa: ANN401  an annotation
         from pydantic import Field as Bounds
 
         limits = {"ge": each.range.least, "gt": each.range.above, "le": each.range.most, "lt": each.range.below}
-        finite = {name: limit for name, limit in limits.items() if math.isfinite(limit)}
+        finite: dict[str, Any] = {name: limit for name, limit in limits.items() if math.isfinite(limit)}
         kind = Annotated[kind, Bounds(**finite, allow_inf_nan=each.range.infinite)] if kind is float else kind
         kind = Annotated[kind, Bounds(**finite)] if kind is int else kind
     return kind | None if each.optional else kind

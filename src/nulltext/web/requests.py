@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, final, get_args
+from typing import Any, Literal, cast, final, get_args
 
 from PIL import Image
 
@@ -367,8 +367,9 @@ def _on_disk(editor: Editor, mask: str) -> Editor:
 
 def has_setting(table: Table, word: object, name: str) -> bool:
     """Whether a method of a table has a setting of a name; false of what is no method."""
-    known = isinstance(word, str) and word in table
-    return known and any(each.name == name for each in fields_of(table[word].load()))
+    if not isinstance(word, str) or word not in table:
+        return False
+    return any(each.name == name for each in fields_of(table[word].load()))
 
 
 def check_settings(settings: object, said: Sequence[str]) -> None:
@@ -383,7 +384,7 @@ def check_settings(settings: object, said: Sequence[str]) -> None:
     """
     if not isinstance(settings, Mapping):
         raise SettingError(f"got {shown(settings, 40)} for the settings; expected names with values.")
-    check_words("settings", settings)
+    check_words("settings", cast("object", settings))
     twice = [name for name in said if name in settings]
     if twice:
         raise SettingError(f"got {twice[0]} among the settings; expected it in its own place, or not at all.")

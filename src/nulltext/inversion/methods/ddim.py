@@ -28,7 +28,7 @@ class DDIM(Inverter):
     guidance: Guidance = 1.0
     fixed_point: FixedPoint | None = None
 
-    def evaluations(self) -> dict[str, float]:
+    def evaluations(self) -> dict[str, int]:
         """See `Inverter`."""
         passes = FixedPoint.a_step(self.fixed_point) * (1 if self.guidance == 1 else 2)
         return {"invert": passes * self.steps, "sample": 2 * self.steps}

@@ -33,7 +33,7 @@ class DirectInversion(Inverter):
 
     fixed_point: FixedPoint | None = field(default_factory=FixedPoint)
 
-    def evaluations(self) -> dict[str, float]:
+    def evaluations(self) -> dict[str, int]:
         """See `Inverter`."""
         return {"invert": FixedPoint.a_step(self.fixed_point) * self.steps}
 

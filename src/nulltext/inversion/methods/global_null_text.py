@@ -41,7 +41,7 @@ class GlobalNullText(Inverter):
         super().__post_init__()
         check_null_guidance(self.guidance)
 
-    def evaluations(self) -> dict[str, float]:
+    def evaluations(self) -> dict[str, int]:
         """See `Inverter`."""
         optimise = self.inner_steps * self.steps * 4
         return {"invert": self.steps, "optimise": optimise, "sample": 2 * self.steps}

@@ -37,7 +37,7 @@ class NegativePrompt(Inverter):
         super().__post_init__()
         check_null_guidance(self.guidance)
 
-    def evaluations(self) -> dict[str, float]:
+    def evaluations(self) -> dict[str, int]:
         """See `Inverter`."""
         return {"invert": FixedPoint.a_step(self.fixed_point) * self.steps, "sample": 3 * self.steps}
 

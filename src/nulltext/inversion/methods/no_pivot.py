@@ -55,7 +55,7 @@ class NoPivot(Inverter):
         check_null_guidance(self.guidance)
         self.constants.check(self.steps)
 
-    def evaluations(self) -> dict[str, float]:
+    def evaluations(self) -> dict[str, int]:
         """See `Inverter`."""
         return {"optimise": self.steps * 3 * self.inner_steps, "sample": 2 * self.steps}
 

@@ -62,7 +62,7 @@ class NullText(Inverter):
         """With the constants of the authors' code: the default."""
         return cls(steps=steps, inner_steps=inner_steps, guidance=guidance, constants=PUBLISHED)
 
-    def evaluations(self) -> dict[str, float]:
+    def evaluations(self) -> dict[str, int]:
         """See `Inverter`."""
         optimise = self.steps * (2 + 2 * self.inner_steps)
         passes = FixedPoint.a_step(self.fixed_point)

@@ -55,7 +55,7 @@ class OpenLoop(Inverter):
         check_null_guidance(self.guidance)
         self.constants.check(self.steps)
 
-    def evaluations(self) -> dict[str, float]:
+    def evaluations(self) -> dict[str, int]:
         """See `Inverter`."""
         optimise = self.steps * (3 + 2 * self.inner_steps + 2 * self.closing_steps)
         passes = FixedPoint.a_step(self.fixed_point)

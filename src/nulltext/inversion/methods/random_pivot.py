@@ -48,7 +48,7 @@ class RandomPivot(Inverter):
         check_null_guidance(self.guidance)
         self.constants.check(self.steps)
 
-    def evaluations(self) -> dict[str, float]:
+    def evaluations(self) -> dict[str, int]:
         """See `Inverter`."""
         return {"optimise": self.steps * (2 + 2 * self.inner_steps), "sample": 2 * self.steps}
 

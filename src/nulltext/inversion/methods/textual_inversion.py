@@ -60,7 +60,7 @@ class TextualInversion(Inverter):
         if self.guidance == 0:
             raise SettingError("got guidance=0, at which the caption has no part; expected another. 7.5 is usual.")
 
-    def evaluations(self) -> dict[str, float]:
+    def evaluations(self) -> dict[str, int]:
         """See `Inverter`."""
         optimise = self.steps * self.inner_steps * (4 if self.pivot else 3)
         invert = {"invert": self.steps} if self.pivot else {}
