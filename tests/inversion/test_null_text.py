@@ -134,7 +134,8 @@ def test_ends_nearer_to_the_picture_than_ddim_under_guidance(any_model, photo):
 
     def error(inversion):
         own = inversion.replay.nulls
-        nulls = [any_model.embed([""])] * 5 if own is None else own.split(1)
+        null = any_model.null()
+        nulls = [null] * 5 if own is None else [null.with_text(text) for text in own.split(1)]
         z0 = sample(guided, inversion.schedule, inversion.pivot[:1], nulls)
         return F.mse_loss(z0, inversion.pivot[-1:]).item()
 

@@ -70,7 +70,7 @@ def test_the_source_may_have_a_guidance_of_its_own(any_model, photo):
 
 def test_embeddings_of_the_source_bind_the_edits_guidance_unless_the_source_has_its_own(any_model, photo):
     plain = DDIM(steps=1)(any_model, photo, CAPTION)
-    cond = any_model.embed([CAPTION])[0]
+    cond = any_model.embed([CAPTION]).text[0]
     with pytest.raises(MismatchError, match="made for 1"):
         replace(plain, replay=Replay(cond=cond)).check(any_model, 4.0)
     assert replace(plain, replay=Replay(cond=cond, source_guidance=1.0)).check(any_model, 4.0) == 4.0

@@ -98,8 +98,9 @@ class Conditioning:
         Raises:
             SettingError: It has another number of rows.
         """
-        alike = len(text) == len(self)
-        return replace(self, text=text if alike else text.expand(len(self), -1, -1))
+        if len(text) not in {1, len(self)}:
+            raise SettingError(f"got text embeddings of {len(text)} rows for {len(self)}; expected as many, or one.")
+        return replace(self, text=text if len(text) == len(self) else text.expand(len(self), -1, -1))
 
     def to(self, device: torch.device) -> "Conditioning":
         """On a device."""
