@@ -141,7 +141,7 @@ def test_each_edit_of_a_chain_has_settings_of_its_own(tokens):
         PromptToPrompt(cross_attention=0.2, reweight={"blue": 2.0}, blend=Blend(["red"], ["blue"]), chain=True),
         PromptToPrompt(blend=Blend(["ball"], ["cat"], mask=MASK), chain=True),
     ]
-    assert first.editors(source, targets[:1]) == [first.editor(source, targets[0])]
+    assert first.editors(source, targets[:1]) == [first.prompt_to_prompt(source, targets[0])]
     with pytest.raises(WordNotFoundError, match="cat"):
         replace(asked, before=(replace(first, places=("cat",)),)).editors(source, targets)
 
