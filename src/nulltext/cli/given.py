@@ -17,10 +17,13 @@ _BITS = 63
 class Parameter(Protocol):
     """What has to be known of an option or an argument; typer does not export its own class."""
 
-    name: str | None
     opts: list[str]
     secondary_opts: list[str]
     nargs: int
+
+    @property
+    def name(self) -> str | None:
+        """What its value is called."""
 
 
 def check_arguments(arguments: Sequence[str], parameters: Iterable[Parameter]) -> None:

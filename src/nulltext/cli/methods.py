@@ -178,14 +178,15 @@ def _refuse_others(names: Sequence[str], table: Table, word: str, option: str | 
 def _parameter(each: Setting, panel: str) -> inspect.Parameter:
     """A setting as a parameter of a command, as typer reads it."""
     kind: Any = Literal[each.choices] if each.choices else each.kind
-    bounds = {"min": each.range.least, "max": each.range.most} if kind in (int, float) else {}
+    bounds: dict[str, Any] = {"min": each.range.least, "max": each.range.most} if kind in (int, float) else {}
+    finite: dict[str, Any] = {name: kind(at) for name, at in bounds.items() if abs(at) < float("inf")}
     note = typer.Option(
         f"{each.option}/{each.off}" if each.off else each.option,
         metavar=each.metavar,
         help=each.about + _recommendation(each.recommended),
         show_default=each.default or False,
         rich_help_panel=panel,
-        **{name: kind(at) for name, at in bounds.items() if abs(at) < float("inf")},
+        **finite,
     )
     hint = Annotated[list[str] | None if each.many else kind | None, note]
     return inspect.Parameter(each.key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)

@@ -2,6 +2,7 @@
 
 from dataclasses import is_dataclass
 from os import PathLike, fspath
+from typing import Any, cast
 
 from nulltext.spelling.fields import fields_of
 
@@ -13,12 +14,10 @@ def python(value: object) -> str:
         value: A dataclass among the package's public names, or what its fields hold.
     """
     if isinstance(value, PathLike):
-        return repr(fspath(value))
+        return repr(fspath(cast("PathLike[str]", value)))
     if not is_dataclass(value) or isinstance(value, type):
         return repr(value)
-    given = [
-        f"{each.name}={python(at)}"
-        for each in fields_of(type(value))
-        if (at := getattr(value, each.name)) != each.default
-    ]
-    return f"nulltext.{type(value).__name__}({', '.join(given)})"
+    cls = cast("type[Any]", type(value))
+    settings = ((each.name, getattr(value, each.name), each.default) for each in fields_of(cls))
+    given = [f"{name}={python(at)}" for name, at, default in settings if at != default]
+    return f"nulltext.{cls.__name__}({', '.join(given)})"

@@ -153,9 +153,11 @@ def _assembled(cls: type[Any], above: tuple[str, ...], given: Mapping[str, Any])
             raise SettingError(f"got {' and '.join(names) or each.name}, which cannot both hold; expected one of them.")
         if said is None and not parts:
             continue
-        base = each.note.named[said] if isinstance(said, str) else each.default
+        base: Any = each.note.named[said] if isinstance(said, str) else each.default
         absent = base is None or base is MISSING
-        made[each.name] = None if said is False else each.kind(**parts) if absent else replace(base, **parts)
+        made[each.name] = (
+            None if said is False else each.kind(**parts) if absent else replace(cast("Any", base), **parts)
+        )
     return made
 
 
