@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, final, runtime_checkable
 
 from nulltext.errors import UnsupportedPipelineError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the table is read without torch
     from nulltext.models.recommended import Recommended
 
 
+@runtime_checkable
 class Adapter(Protocol):
     """Makes a model of the parts of a family's checkpoints."""
 
