@@ -322,7 +322,7 @@ class Workshop:
                 editors = [[in_force(each, model) for each in one.editors(source, targets)] for one in requests]
                 captions = [caption for one in requests for caption in one.captions]
                 asked = list(zip(captions, (editor for its in editors for editor in its), strict=True))
-                edit = replace(asked[0][1].run, chain=asked[0][1].chain).each(model, inversion, asked, tell)
+                edit = asked[0][1].run.each(model, inversion, asked, tell)
             else:
                 editors = [[in_force(request.method, model)]]
                 edit = editors[0][0](model, inversion, request.caption, tell)
