@@ -1,5 +1,7 @@
 """Mutual self-attention against its published formula."""
 
+from typing import Any
+
 import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
@@ -42,13 +44,13 @@ class LookAtSource:
 
 
 @pytest.fixture
-def question(model: Model):
+def question(model: Model) -> Any:
     """Three prompts in both branches, all of different latents."""
     x = torch.randn(6, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     return x, 500.0, model.embed(["", "", "", "a cat", "a dog", "a red dog"])
 
 
-def steered(model: Model, question, control, step: int):
+def steered(model: Any, question, control, step: int):
     with torch.no_grad():
         return model.predict(*question, [(6, Steering(control, prompts=3, latent_size=(8, 8)).at(step))])
 

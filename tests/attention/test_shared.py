@@ -1,6 +1,7 @@
 """Images with controls of their own, and with none, in one batch of the network."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -36,9 +37,8 @@ def when(model: Model, targets: Sequence[str], share_of_steps: float = 1.0) -> W
 
 def replace(model: Model) -> Follow:
     source, target = (model.tokenize(prompt) for prompt in SWAPPED)
-    return Follow(
-        (Replace.of(source, target, pair_words(source, target), LENGTH),), (0,), when(model, SWAPPED[1:], 0.7)
-    )
+    pairs: Any = pair_words(source, target)
+    return Follow((Replace.of(source, target, pairs, LENGTH),), (0,), when(model, SWAPPED[1:], 0.7))
 
 
 def refine(model: Model) -> Follow:
@@ -162,7 +162,8 @@ def close(found: object, expected: Tensor) -> None:
 
 @pytest.mark.parametrize("room", [1000, 12])
 def test_images_with_different_controls_share_batches(model: Model, alone, processors: None, room: int):
-    counting, together = Counting(model, room), images(model)
+    counting: Any = Counting(model, room)
+    together: Any = images(model)
     results = dict(share(counting, together, len(together)))
     for index, (_, expected) in enumerate(alone):
         close(results[index], expected)
@@ -191,7 +192,8 @@ def test_controls_change_something(model: Model, alone):
 def test_batches_are_as_full_as_without_controls(model: Model):
     batches: list[list[int]] = []
     for plain in (False, True):
-        counting, together = Counting(model), images(model)
+        counting: Any = Counting(model)
+        together: Any = images(model)
         for image in together:
             image.steering = None if plain else image.steering
         list(share(counting, together, len(together)))
@@ -200,7 +202,7 @@ def test_batches_are_as_full_as_without_controls(model: Model):
 
 
 def test_a_control_that_fails_stops_its_own_image_only(model: Model, alone, processors: None):
-    together = images(model)
+    together: Any = images(model)
     works: list[Callable[..., object]] = [*together, Sampling(model, SWAPPED, Failing()).caught]
     results = dict(share(model, works, len(works)))
     assert isinstance(results[len(together)], ZeroDivisionError)

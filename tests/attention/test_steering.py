@@ -1,6 +1,7 @@
 """Controls change what they should, and leave the model as they found it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -77,7 +78,7 @@ def fused_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     fused: list[int] = []
     kernel = torch.nn.functional.scaled_dot_product_attention
 
-    def counting(query: torch.Tensor, *rest: object, **named: object) -> torch.Tensor:
+    def counting(query: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
         fused.append(len(query))
         return kernel(query, *rest, **named)
 
@@ -89,7 +90,7 @@ def test_only_wanted_sites_lose_the_fused_kernel(model: Model, monkeypatch: pyte
     fused, modules = fused_rows(monkeypatch), attention_modules(model.denoiser)
     x, t, text = inputs(model)
     fused.clear()
-    only_self = steering(Same("self"))
+    only_self: Any = steering(Same("self"))
     with torch.no_grad():
         model.predict(x, t, text, [(4, only_self.at(0))])
     wanted = {site.name for site, _, _ in only_self.control.seen}

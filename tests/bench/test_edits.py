@@ -5,13 +5,13 @@ import math
 import multiprocessing
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
 
 from nulltext import DDIM, CaptionSwap, Progress
 from nulltext.bench.candidate import Outcome
-from nulltext.bench.case import Case
 from nulltext.bench.cases.scenes import KINDS, ground_truth, scene_cases, scene_photo
 from nulltext.bench.cost import Cost
 from nulltext.bench.editing import edit_all
@@ -92,7 +92,7 @@ def test_the_true_picture_itself_would_be_a_success(embedded: Model):
     """What the judges say of the answers: the upper end of every figure."""
     measures = measures_of((*TRUTH, "success"))
     inversion = DDIM(steps=1)(embedded, *scene_photo(sample_scene(HELD_OUT_SEEDS[5], things=1), embedded))
-    measured = [
+    measured: list[dict[str, Any]] = [
         {name: measure(truth_of(embedded, case, inversion)) for name, measure in measures.items()}
         for case in scene_cases(1, first=5, size=embedded.default_size)
     ]
@@ -100,7 +100,7 @@ def test_the_true_picture_itself_would_be_a_success(embedded: Model):
     assert all(each["psnr_truth"] == math.inf and each["ssim_truth"] == 1 for each in measured)
 
 
-def truth_of(model: Model, case: Case, inversion) -> Outcome:
+def truth_of(model: Model, case: Any, inversion) -> Outcome:
     """An outcome that is as good as can be."""
     truth = open_image(case.truth, model)
     changed = truth.frame.fit_mask(case.changed)[0, 0] > 0.5
@@ -140,7 +140,7 @@ def blend_alone(model: Model, setting: Setting):
 def test_several_workers_find_the_same_figures(embedded: Model, tmp_path):
     told: list[Progress] = []
     study = replace(STUDY, candidates=blend_alone, cases=partial(scenes, count=2), facts={})
-    asked = {"steps": 2, "inner_steps": 1}
+    asked: Any = {"steps": 2, "inner_steps": 1}
     alone = study(embedded, Setting(folder=tmp_path / "alone", **asked)).tables()
     shared = study(embedded, Setting(folder=tmp_path / "shared", **asked, workers=2, on_progress=told.append)).tables()
     assert [(event.phase, event.step, event.total) for event in told] == [("measure", n, 2) for n in range(3)]
@@ -152,7 +152,7 @@ def test_several_workers_find_the_same_figures(embedded: Model, tmp_path):
     assert not multiprocessing.active_children()
 
 
-def test_workers_share_out_a_cpu_only(embedded: Model):
+def test_workers_share_out_a_cpu_only(embedded: Any):
     with pytest.raises(SettingError, match="only a CPU is shared out"):
         each(replace(embedded, device=torch.device("cuda")), [1, 2], print, workers=2)
 

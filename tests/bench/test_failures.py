@@ -159,8 +159,9 @@ def test_the_same_with_several_workers(model, tmp_path):
 
 def test_of_edits_drawn_side_by_side_those_that_can_be_drawn_are(model, tmp_path):
     one = case("one")
+    choosy: Any = Choosy()
     cases = [one, replace(one, name="pig", target="a pig"), replace(one, name="two", target="a ball")]
-    rows = run(model, cases, [replace(GOOD, editor=always(Choosy()))], {}, tmp_path)
+    rows = run(model, cases, [replace(GOOD, editor=always(choosy))], {}, tmp_path)
     assert told(rows) == {("pig", "swap"): "captions.csv, line 2: nothing of a pig is here."}
 
 

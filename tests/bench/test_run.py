@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -84,7 +85,8 @@ def test_what_could_not_be_measured_says_why(model, cases, tmp_path):
 
 
 def test_costs_are_a_methods_own(model, cases, tmp_path):
-    swap, p2p, again = run(model, cases[:1], CANDIDATES, {}, tmp_path)
+    rows: Any = run(model, cases[:1], CANDIDATES, {}, tmp_path)
+    swap, p2p, again = rows
     assert swap["invert_forwards"] == again["invert_forwards"] == 4  # to noise and back
     assert p2p["invert_forwards"] == 0
     assert swap["edit_forwards"] == p2p["edit_forwards"] == 8  # two steps of two pictures, each with both captions

@@ -56,13 +56,14 @@ def test_walks_like_diffusers(prediction, offset, to_one, spacing, steps):
 @pytest.mark.parametrize(("prediction", "to_one"), [("epsilon", False), ("v_prediction", True)])
 def test_a_step_that_makes_noise_anew_is_diffusers(prediction, to_one, eta):
     config = BETAS | {"prediction_type": prediction, "set_alpha_to_one": to_one}
-    ours, theirs = Schedule.from_config(config, 7), DDIMScheduler(**config)
+    ours = Schedule.from_config(config, 7)
+    theirs: Any = DDIMScheduler(**config)
     theirs.set_timesteps(7)
     generator = torch.Generator().manual_seed(7)
     for interval in ours:
         x, output, noise = torch.randn(3, 1, 4, 3, 5, generator=generator)
         mean = denoise(x, output, interval, prediction, eta=eta)
-        step = theirs.step(output, interval.t, x, eta=eta, variance_noise=noise).prev_sample
+        step = theirs.step(output, int(interval.t), x, eta=eta, variance_noise=noise).prev_sample
         torch.testing.assert_close(mean + interval.fresh(eta) * noise, step, rtol=1e-5, atol=1e-5)
         if eta == 0:
             assert torch.equal(mean, denoise(x, output, interval, prediction))

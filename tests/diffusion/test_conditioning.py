@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -40,7 +42,8 @@ def test_one_row_stands_for_many():
 
 
 def test_other_text_leaves_the_rest_as_it_is():
-    own, text = made(3), torch.ones(1, 5, 3)
+    own: Any = made(3)
+    text = torch.ones(1, 5, 3)
     other = own.with_text(text)
     assert torch.equal(other.text, text.expand(3, -1, -1))
     assert torch.equal(other.pooled, own.pooled)
@@ -49,7 +52,8 @@ def test_other_text_leaves_the_rest_as_it_is():
 
 
 def test_between_two():
-    a, b = made(2, 1), made(2, 2)
+    a: Any = made(2, 1)
+    b: Any = made(2, 2)
     assert same(a.lerp(b, 0.0), a)
     assert same(a.lerp(b, 1.0), b)
     torch.testing.assert_close(a.lerp(b, 0.25).pooled, 0.75 * a.pooled + 0.25 * b.pooled)
@@ -87,7 +91,8 @@ class Echo:
 
 def test_a_rule_is_told_the_step_and_asked_whether_it_needs_the_null():
     null, cond = (Conditioning(text=torch.full((rows, 1, 1), value)) for rows, value in ((1, 1.0), (2, 5.0)))
-    guided, x = Guided(Echo(), cond, Later()), torch.zeros(2, 1, 2, 2)
+    echo: Any = Echo()
+    guided, x = Guided(echo, cond, Later()), torch.zeros(2, 1, 2, 2)
     assert guided.predict(x, 5.0, null, 0, steps=10).unique().tolist() == [5.0]
     assert guided.predict(x, 5.0, null, 1, steps=10).unique().tolist() == [11.0]
 
@@ -95,5 +100,6 @@ def test_a_rule_is_told_the_step_and_asked_whether_it_needs_the_null():
 def test_each_row_may_have_a_scale_of_its_own():
     null, cond = (Conditioning(text=torch.full((rows, 1, 1), value)) for rows, value in ((1, 1.0), (2, 5.0)))
     scales = torch.tensor([1.0, 3.0])[:, None, None, None]
-    out = Guided(Echo(), cond, scales).predict(torch.zeros(2, 1, 2, 2), 5.0, null)
+    echo: Any = Echo()
+    out = Guided(echo, cond, scales).predict(torch.zeros(2, 1, 2, 2), 5.0, null)
     assert out[:, 0, 0, 0].tolist() == [5.0, 13.0]

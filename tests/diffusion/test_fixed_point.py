@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -24,7 +26,7 @@ class Counted:
 
 
 def inverted(model, photo, steps, fixed_point, guidance=1.0, caption=CAPTION):
-    counted = Counted(model)
+    counted: Any = Counted(model)
     guided = Guided(counted, model.embed([caption]), guidance)
     schedule, null = model.schedule(steps), model.null()
     z0 = model.encode(photo.pixels)

@@ -1,6 +1,7 @@
 """The levels and steps of flow matching, beside diffusers' own scheduler and the exact solution of a linear flow."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,8 @@ def test_the_levels_and_times_are_the_schedulers_own(settings, tokens, steps):
 
 @pytest.mark.parametrize("at", [0, 3, 7])
 def test_a_step_is_the_schedulers_step(at):
-    schedule, scheduler = beside({"shift": 3.0}, 8)
+    schedule, found = beside({"shift": 3.0}, 8)
+    scheduler: Any = found
     x, velocity = torch.randn(2, 2, 4, 3, 3, generator=torch.Generator().manual_seed(0))
     expected = scheduler.step(velocity, scheduler.timesteps[at], x).prev_sample
     torch.testing.assert_close(denoise(x, velocity, schedule[at], "flow"), expected, rtol=0, atol=1e-6)
@@ -78,7 +80,8 @@ class Linear:
 
 
 def test_walked_forwards_it_nears_the_exact_flow_with_the_first_order_of_euler():
-    guided, noise = Guided(Linear(), NONE, 1.0), torch.randn(1, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    linear: Any = Linear()
+    guided, noise = Guided(linear, NONE, 1.0), torch.randn(1, 2, 3, 3, generator=torch.Generator().manual_seed(0))
     off = {}
     for steps in (50, 100):
         schedule, _ = beside({"shift": 1.0}, steps)
@@ -88,7 +91,8 @@ def test_walked_forwards_it_nears_the_exact_flow_with_the_first_order_of_euler()
 
 
 def test_walked_backwards_it_leads_back_to_the_noise():
-    guided, noise = Guided(Linear(), NONE, 1.0), torch.randn(1, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    linear: Any = Linear()
+    guided, noise = Guided(linear, NONE, 1.0), torch.randn(1, 2, 3, 3, generator=torch.Generator().manual_seed(0))
     schedule, _ = beside({"shift": 1.0}, 100)
     z0 = Linear().exact(noise)
     plain = ddim_inversion(guided, schedule, z0, NONE)

@@ -7,6 +7,7 @@ import pickle
 import re
 import zlib
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -412,7 +413,8 @@ def test_a_file_of_version_1_says_infinity(path):
 @pytest.mark.parametrize("shape", [(5, 32), (24, 8)])
 def test_embeddings_of_a_size_that_the_model_does_not_read(model, inversion, name, shape):
     tensor = torch.zeros(*([3] if name == "nulls" else []), *shape)
-    other = dataclasses.replace(inversion, replay=Replay(**{name: tensor}))
+    embeddings: Any = {name: tensor}
+    other = dataclasses.replace(inversion, replay=Replay(**embeddings))
     with pytest.raises(MismatchError, match=re.escape(f"{list(shape)}; expected [24, 32]")):
         other.check(model)
 

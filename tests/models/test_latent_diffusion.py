@@ -1,6 +1,7 @@
 """A second family: latent diffusion, with a text encoder and a tokenizer of another kind."""
 
 import string
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ def build_pipeline(folder):
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "blue", "ball", "on", "grass", *letters]
     (folder / "vocab.txt").write_text("\n".join(words))
     tokenizer = BertTokenizer.from_pretrained(folder, model_max_length=LENGTH)
-    sizes = {"encoder_layers": 1, "encoder_ffn_dim": 37, "encoder_attention_heads": 4, "d_model": 32}
+    sizes: Any = {"encoder_layers": 1, "encoder_ffn_dim": 37, "encoder_attention_heads": 4, "d_model": 32}
     bert = LDMBertModel(LDMBertConfig(vocab_size=len(words), max_position_embeddings=LENGTH, head_dim=8, **sizes))
     unet = UNet2DConditionModel(
         sample_size=8,
@@ -34,7 +35,8 @@ def build_pipeline(folder):
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
     )
-    vqvae = AutoencoderKL(
+    autoencoder: Any = AutoencoderKL  # which annotates tuples of any length as tuples of one
+    vqvae = autoencoder(
         block_out_channels=(8, 8, 16, 16),
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -59,7 +61,7 @@ def ldm(place):
 
 
 def test_draws_what_the_pipeline_draws(ldm, place):
-    pipeline = LDMTextToImagePipeline.from_pretrained(place)
+    pipeline: Any = LDMTextToImagePipeline.from_pretrained(place)
     pipeline.set_progress_bar_config(disable=True)
     # The pipeline pads every prompt to 77 tokens, whatever its text encoder reads.
     told = pipeline.tokenizer

@@ -1,4 +1,5 @@
 import shutil
+from typing import Any
 
 import pytest
 import torch
@@ -68,7 +69,8 @@ def test_an_unknown_word_names_the_nearest_and_the_list(worded, caption, word, n
     message = str(caught.value)
     assert f"'{word}'" in message
     assert near is None or f"Nearest known: {near}" in message
-    assert str(word_list_of(worded).path) in message
+    words: Any = word_list_of(worded)
+    assert str(words.path) in message
 
 
 def test_other_models_know_all_words(model):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 
@@ -224,8 +224,9 @@ def test_constants_begin_from_those_with_the_name():
 
 
 def test_what_no_option_says_is_refused():
+    none: Any = None
     with pytest.raises(SettingError, match="how=None"):
-        argv(Every(how=None))
+        argv(Every(how=none))
 
 
 def test_a_docstring_without_attributes_says_nothing():
