@@ -211,7 +211,7 @@ def test_a_model_of_the_hub_is_asked_where_it_is_kept(tmp_path, monkeypatch):
     commit = "0" * 40
     snapshot = tmp_path / "models--some--model" / "snapshots" / commit
     snapshot.mkdir(parents=True)
-    (snapshot / "model_index.json").write_text("{}")
+    (snapshot / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     unet(snapshot, recommended='{"self_attention": 0.6}')
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     said = weights.recommended_by(ModelIdentity("some/model", commit))

@@ -98,8 +98,7 @@ class Conditioning:
         Raises:
             SettingError: It has another number of rows.
         """
-        alike = len(text) == len(self)
-        return replace(self, text=text if alike else text.expand(len(self), -1, -1))
+        return replace(self, text=text.expand(len(self), -1, -1) if len(text) == 1 != len(self) else text)
 
     def to(self, device: torch.device) -> "Conditioning":
         """On a device."""

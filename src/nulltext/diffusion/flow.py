@@ -82,8 +82,8 @@ class FlowConfig:
             levels = _shifted(even, math.exp(self._mu(tokens)))
         else:
             # The scheduler shifts its own ends, and all levels between them once more.
-            ends = [_shifted(torch.tensor(end), self.shift).item() for end in (1.0, 1 / count)]
-            levels = _shifted(torch.linspace(*ends, steps, dtype=torch.float64), self.shift)
+            first, last = (_shifted(torch.tensor(end), self.shift).item() for end in (1.0, 1 / count))
+            levels = _shifted(torch.linspace(first, last, steps, dtype=torch.float64), self.shift)
         return torch.cat([levels, torch.zeros(1)]).float()
 
     def _mu(self, tokens: int | None) -> float:
