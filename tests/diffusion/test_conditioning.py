@@ -48,7 +48,7 @@ def test_other_text_leaves_the_rest_as_it_is():
     assert torch.equal(other.text, text.expand(3, -1, -1))
     assert torch.equal(other.pooled, own.pooled)
     with pytest.raises(SettingError, match="expected as many"):
-        own.with_text(torch.ones(2, 5, 3).repeat(2, 1, 1))
+        Conditioning(text=own.text, extras=own.extras).with_text(torch.ones(4, 5, 3))
 
 
 def test_between_two():

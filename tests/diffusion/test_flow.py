@@ -97,7 +97,7 @@ def test_walked_backwards_it_leads_back_to_the_noise():
     z0 = Linear().exact(noise)
     plain = ddim_inversion(guided, schedule, z0, NONE)
     assert (plain[:1] - noise).abs().max() < 0.05
-    solved = ddim_inversion(guided, schedule, z0, NONE, fixed_point=FixedPoint(iterations=30))
+    solved = ddim_inversion(guided, schedule, z0, NONE, fixed_point=FixedPoint(iterations=8))
     back = sample(guided, schedule, solved[:1], [NONE] * 100)
     torch.testing.assert_close(back, z0, rtol=0, atol=1e-4)  # 100 steps of float32 each way
 

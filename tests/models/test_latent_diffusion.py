@@ -66,7 +66,6 @@ def test_draws_what_the_pipeline_draws(ldm, place):
     # The pipeline pads every prompt to 77 tokens, whatever its text encoder reads.
     told = pipeline.tokenizer
     pipeline.tokenizer = lambda texts, **settings: told(texts, **{**settings, "max_length": LENGTH})
-    pipeline.register_to_config = lambda **_: None
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
     theirs = pipeline(CAPTION, num_inference_steps=5, guidance_scale=6.0, latents=noise, output_type="pt").images
     ours = nulltext.generate(ldm, CAPTION, steps=5, guidance=6.0, seed=3)

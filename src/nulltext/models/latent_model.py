@@ -56,9 +56,8 @@ class LatentModel:
     def __repr__(self) -> str:
         """Which model it is and where; its networks have millions of characters."""
         precision = str(self.dtype).removeprefix("torch.")
-        return (
-            f"{self.family}({shown(self.identity.id)}, {shown(self.identity.revision)}, {precision} on {self.device})"
-        )
+        about = f"{shown(self.identity.id)}, {shown(self.identity.revision)}, {precision} on {self.device}"
+        return f"LatentModel({self.family}, {about})"
 
     @property
     def dtype(self) -> torch.dtype:
