@@ -109,11 +109,9 @@ class PromptToPrompt(Change):
         own = replace(in_force(self, model), guidance=inversion.check(model, self.guidance))
         settings = tuple(own if change is self else in_force(change, model) for _, change in changes)
         run = _Run.of(own, model, inversion, [prompt for prompt, _ in changes], settings)
-        if self.hold_source and not inversion.replay.exact:
-            inversion = replace(inversion, replay=replace(inversion.replay, corrected="source"))
         latents = replay(
             model,
-            inversion,
+            inversion.held() if self.hold_source else inversion,
             run.prompts,
             guidance=own.guidance,
             control=Chain(run.controls) if run.controls else None,
