@@ -14,7 +14,7 @@ from nulltext.bench.report import Report
 from nulltext.bench.table import Metric
 from nulltext.cli.sweep import read_axis
 from nulltext.editing.spelled import read_share, read_weights
-from nulltext.editing.table import EDITORS
+from nulltext.editing.table import EDITORS, MASKS
 from nulltext.errors import MOST as MOST_OF_A_MESSAGE
 from nulltext.errors import CaptionTooLongError, NulltextError, SettingError, WordNotFoundError, listed, shown
 from nulltext.inversion.table import INVERTERS
@@ -80,7 +80,7 @@ def instances(model, large, inversion, edit):
         nulltext.Change(cross_attention={"cat": 0.2}, reweight=settings, blend=masked),
         nulltext.PromptToPrompt(cross_attention={"cat": 0.2}, reweight=settings, blend=masked),
         nulltext.VQGANCLIP(autoencoder=model),
-        *(entry.load()() for table in (INVERTERS, EDITORS) for entry in table.values()),
+        *(entry.load()() for table in (INVERTERS, EDITORS, MASKS) for entry in table.values()),
         nulltext.NullText(fixed_point=nulltext.FixedPoint()),
         # Not by name, but in a user's hands all the same:
         model,

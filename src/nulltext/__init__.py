@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from nulltext.pictures import Photo, open_image, to_image
     from nulltext.progress import OnProgress, Progress
 else:
-    from nulltext.editing.table import EDITORS
+    from nulltext.editing.table import EDITORS, MASKS
     from nulltext.inversion.table import INVERTERS
 
 __version__ = "0.1.0"
@@ -72,7 +72,7 @@ _HOMES = {
     "replay": "nulltext.inversion.reconstruct",
     "to_image": "nulltext.pictures",
 }
-_METHODS = {row.class_name: row.module for table in (INVERTERS, EDITORS) for row in table.values()}
+_METHODS = {row.class_name: row.module for table in (INVERTERS, EDITORS, MASKS) for row in table.values()}
 
 __all__ = [
     "AttentionMaps",

@@ -1,4 +1,4 @@
-"""The methods of editing. A new one is a file of its own and a row here.
+"""The methods of editing, and those of finding masks. A new one is a file of its own and a row here.
 
 What a row names is public: `nulltext.NAME` loads it, and type checkers find it by its import beside the table.
 """
@@ -31,6 +31,9 @@ EDITORS: Final[Table] = {
     "text2live": Entry(f"{_AT}.text2live:Text2LIVE", "trains a network that paints a layer over the image"),
 }
 """By the word that stands for each."""
+
+MASKS: Final[Table] = {}
+"""What finds the mask of a blend, by the word that stands for each."""
 
 EDITOR: Final = "prompt-to-prompt"
 """The one that is taken unless another is asked for."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Annotated, final
 
 import torch
@@ -23,6 +24,7 @@ from nulltext.editing.base import Edit, filled, in_force
 from nulltext.editing.blending import Blender
 from nulltext.editing.change import Change
 from nulltext.editing.maps import AttentionMaps
+from nulltext.editing.masks import mask_of
 from nulltext.errors import EmptyCaptionError, SettingError, shown
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
@@ -195,7 +197,13 @@ class _Run:
             ),
             record=record,
             blender=Blender(
-                blends, tokens, bases=bases, steps=steps, frame=inversion.frame, latent_size=size, record=record
+                blends,
+                tokens,
+                bases=bases,
+                steps=steps,
+                find_mask=partial(mask_of, model, inversion),
+                latent_size=size,
+                record=record,
             ),
         )
 
