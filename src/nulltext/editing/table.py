@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from nulltext.tables import Entry, Table
 
 if TYPE_CHECKING:
+    from nulltext.editing.mask_sources.diffedit import DiffEditMask as DiffEditMask
     from nulltext.editing.methods.caption_swap import CaptionSwap as CaptionSwap
     from nulltext.editing.methods.from_noise import FromNoise as FromNoise
     from nulltext.editing.methods.masactrl import MasaCtrl as MasaCtrl
@@ -32,7 +33,11 @@ EDITORS: Final[Table] = {
 }
 """By the word that stands for each."""
 
-MASKS: Final[Table] = {}
+MASKS: Final[Table] = {
+    "diffedit": Entry(
+        "nulltext.editing.mask_sources.diffedit:DiffEditMask", "where both prompts disagree on the noise"
+    ),
+}
 """What finds the mask of a blend, by the word that stands for each."""
 
 EDITOR: Final = "prompt-to-prompt"
