@@ -11,7 +11,7 @@ from nulltext import DDIM, Blend, CaptionSwap, DiffEditMask, DirectInversion, Pr
 from nulltext.bench.cases.scenes import ground_truth, scene_photo
 from nulltext.diffusion.levels import split
 from nulltext.editing.table import EDITORS
-from nulltext.errors import EmptyMaskError, SettingError
+from nulltext.errors import DivergedError, EmptyMaskError, SettingError
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
 from nulltext.spelling.options import argv, assemble
 
@@ -72,6 +72,12 @@ def test_prompts_that_say_the_same_have_no_mask(any_model, inversion):
             LOOSE(any_model, inversion, prompt)
     with pytest.raises(EmptyMaskError, match=r"the highest difference .* of 3 times the mean.*threshold of 0\.99"):
         DiffEditMask(samples=1, threshold=0.99)(any_model, inversion, TARGET)
+
+
+def test_noise_that_is_no_number_makes_no_mask(any_model, inversion):
+    endless = dataclasses.replace(inversion, pivot=torch.full_like(inversion.pivot, 1e38))
+    with pytest.raises(DivergedError, match="predicted noise"):
+        LOOSE(any_model, endless, TARGET)
 
 
 def test_each_prompt_of_a_blend_has_its_own_and_beside_others_the_same(any_model, inversion):

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from os import fspath
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from nulltext.attention.control import Share
 from nulltext.editing.table import MASKS
@@ -98,7 +98,7 @@ def _write_mask(mask: Any) -> list[str]:  # noqa: ANN401  a mask source, which h
             raise SettingError(f"got {mask!r}; a command line can say {word} with its own settings alone. Use Python.")
         return [word]
     try:
-        path: str = fspath(mask)
+        path = fspath(cast("os.PathLike[str]", mask))
     except TypeError:
         raise SettingError("got a mask in memory; expected the path of one, which a command line can say.") from None
     return [os.path.join(os.curdir, path) if path in MASKS else path]  # noqa: PTH118  Path would drop the "./"

@@ -5,7 +5,7 @@ from typing import Annotated, final
 
 import torch
 
-from nulltext.checks import Count, Range, Seed, check_numbers
+from nulltext.checks import Count, Range, Seed, check_finite, check_numbers
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.levels import combine, split
 from nulltext.diffusion.schedule import Interval
@@ -52,6 +52,7 @@ class DiffEditMask:
             MismatchError: Another model than the inversion's.
             CaptionError: The prompt is empty, too long, or has an unknown word.
             SettingError: `strength` leaves no step.
+            DivergedError: The predicted noise is infinite or not-a-number.
             EmptyMaskError: The prompts say the same to the model, or differ nowhere enough.
         """
         inversion.check(model)
@@ -68,6 +69,7 @@ class DiffEditMask:
         x = combine(z0.expand_as(noise), noise, interval.noisy).to(model.device)
         source, target = _noise(model, x, interval, prompts)
         difference = (target - source).abs().mean((0, 1))
+        check_finite("predicted noise", difference)
         # The very same prompt gives rounding errors alone, which divided by their mean would be a mask like any other.
         rounding = torch.finfo(model.dtype).eps * source.abs().mean()
         if torch.equal(prompts.text[0], prompts.text[1]) or difference.mean() <= rounding:
