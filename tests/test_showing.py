@@ -14,8 +14,10 @@ from nulltext.bench.report import Report
 from nulltext.bench.table import Metric
 from nulltext.cli.sweep import read_axis
 from nulltext.editing.spelled import read_share, read_weights
+from nulltext.editing.table import EDITORS, MASKS
 from nulltext.errors import MOST as MOST_OF_A_MESSAGE
 from nulltext.errors import CaptionTooLongError, NulltextError, SettingError, WordNotFoundError, listed, shown
+from nulltext.inversion.table import INVERTERS
 from nulltext.models.base import embed_captions
 from nulltext.models.recommended import Recommended
 from nulltext.models.vq import VQAutoencoder
@@ -75,22 +77,11 @@ def instances(model, large, inversion, edit):
         nulltext.Progress("sample", 1, 2, 0.5, 1, 2, torch.zeros(1, 4, 64, 64)),
         nulltext.Constants(learning_rate=1e-2, decay=0.0, tolerance=1e-5, tolerance_growth=2e-5),
         nulltext.FixedPoint(),
-        nulltext.CaptionSwap(),
-        nulltext.SDEdit(),
-        nulltext.FromNoise(),
         nulltext.Change(cross_attention={"cat": 0.2}, reweight=settings, blend=masked),
         nulltext.PromptToPrompt(cross_attention={"cat": 0.2}, reweight=settings, blend=masked),
-        nulltext.Text2LIVE(),
         nulltext.VQGANCLIP(autoencoder=model),
-        nulltext.DDIM(),
-        nulltext.DirectInversion(),
+        *(entry.load()() for table in (INVERTERS, EDITORS, MASKS) for entry in table.values()),
         nulltext.NullText(fixed_point=nulltext.FixedPoint()),
-        nulltext.NoPivot(),
-        nulltext.OpenLoop(),
-        nulltext.RandomPivot(),
-        nulltext.GlobalNullText(),
-        nulltext.NegativePrompt(),
-        nulltext.TextualInversion(),
         # Not by name, but in a user's hands all the same:
         model,
         large.frame,
@@ -109,7 +100,7 @@ def test_every_public_value_has_a_short_repr(instances):
     for value in instances:
         text = repr(value)
         assert len(text) <= MOST, text[:200]
-        assert text.startswith(f"{type(value).__name__}(")
+        assert text.startswith(f"{getattr(value, 'family', type(value).__name__)}(")
         assert "tensor(" not in text
 
 

@@ -8,14 +8,15 @@ import pytest
 
 import nulltext
 from nulltext.editing.base import Editor
-from nulltext.editing.table import EDITOR, EDITORS
+from nulltext.editing.masks import MaskSource
+from nulltext.editing.table import EDITOR, EDITORS, MASKS
 from nulltext.errors import SettingError
 from nulltext.inversion import methods
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.table import INVERTERS, METHOD
 from nulltext.tables import row, word_of
 
-TABLES = {"inverters": (INVERTERS, Inverter), "editors": (EDITORS, Editor)}
+TABLES = {"inverters": (INVERTERS, Inverter), "editors": (EDITORS, Editor), "masks": (MASKS, MaskSource)}
 ROWS = [(kind, word) for kind, (table, _) in TABLES.items() for word in table]
 
 
@@ -36,7 +37,9 @@ def test_every_public_method_is_a_row():
     inverters = {each.__name__ for each in classes if issubclass(each, Inverter)}
     calls = {each.__name__: vars(each).get("__call__") for each in classes if each is not Editor}
     editors = {
-        name for name, call in calls.items() if call and list(inspect.signature(call).parameters)[2] == "inversion"
+        name
+        for name, call in calls.items()
+        if call and list(inspect.signature(call).parameters)[2:4] == ["inversion", "prompts"]
     }
     assert inverters == {entry.class_name for entry in INVERTERS.values()}
     assert editors == {entry.class_name for entry in EDITORS.values()}

@@ -14,9 +14,6 @@ The names below are loaded when they are first used, so that importing the packa
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from nulltext.editing.table import EDITORS
-from nulltext.inversion.table import INVERTERS
-
 if TYPE_CHECKING:
     from nulltext.diffusion.fixed_point import FixedPoint
     from nulltext.editing.base import Edit, Editor
@@ -24,34 +21,24 @@ if TYPE_CHECKING:
     from nulltext.editing.change import Change
     from nulltext.editing.generate import generate, generate_inversion
     from nulltext.editing.maps import AttentionMaps, attention_maps
-    from nulltext.editing.methods.caption_swap import CaptionSwap
-    from nulltext.editing.methods.from_noise import FromNoise
-    from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
-    from nulltext.editing.methods.sdedit import SDEdit
-    from nulltext.editing.methods.text2live import Text2LIVE
-    from nulltext.editing.methods.vqgan_clip import VQGANCLIP
+    from nulltext.editing.table import *
     from nulltext.editing.together import edit_together
     from nulltext.errors import NulltextError
     from nulltext.inversion.base import Inversion, Scores
     from nulltext.inversion.invert import Inverter
-    from nulltext.inversion.methods.ddim import DDIM
-    from nulltext.inversion.methods.direct import DirectInversion
-    from nulltext.inversion.methods.global_null_text import GlobalNullText
-    from nulltext.inversion.methods.negative_prompt import NegativePrompt
-    from nulltext.inversion.methods.no_pivot import NoPivot
-    from nulltext.inversion.methods.null_text import NullText
-    from nulltext.inversion.methods.open_loop import OpenLoop
-    from nulltext.inversion.methods.random_pivot import RandomPivot
-    from nulltext.inversion.methods.textual_inversion import TextualInversion
     from nulltext.inversion.reconstruct import reconstruct, replay
     from nulltext.inversion.replay import Replay
     from nulltext.inversion.stopping import Constants
+    from nulltext.inversion.table import *
     from nulltext.inversion.together import invert_together
     from nulltext.metrics import psnr
     from nulltext.models.base import Model, ModelIdentity
     from nulltext.models.loading import load
     from nulltext.pictures import Photo, open_image, to_image
     from nulltext.progress import OnProgress, Progress
+else:
+    from nulltext.editing.table import EDITORS, MASKS
+    from nulltext.inversion.table import INVERTERS
 
 __version__ = "0.1.0"
 
@@ -84,41 +71,27 @@ _HOMES = {
     "reconstruct": "nulltext.inversion.reconstruct",
     "replay": "nulltext.inversion.reconstruct",
     "to_image": "nulltext.pictures",
-} | {row.class_name: row.module for table in (INVERTERS, EDITORS) for row in table.values()}
+}
+_METHODS = {row.class_name: row.module for table in (INVERTERS, EDITORS, MASKS) for row in table.values()}
 
 __all__ = [
-    "DDIM",
-    "VQGANCLIP",
     "AttentionMaps",
     "Blend",
-    "CaptionSwap",
     "Change",
     "Constants",
-    "DirectInversion",
     "Edit",
     "Editor",
     "FixedPoint",
-    "FromNoise",
-    "GlobalNullText",
     "Inversion",
     "Inverter",
     "Model",
     "ModelIdentity",
-    "NegativePrompt",
-    "NoPivot",
-    "NullText",
     "NulltextError",
     "OnProgress",
-    "OpenLoop",
     "Photo",
     "Progress",
-    "PromptToPrompt",
-    "RandomPivot",
     "Replay",
-    "SDEdit",
     "Scores",
-    "Text2LIVE",
-    "TextualInversion",
     "__version__",
     "attention_maps",
     "edit_together",
@@ -132,13 +105,15 @@ __all__ = [
     "replay",
     "to_image",
 ]
+__all__ += list(_METHODS)  # pyright: ignore[reportUnsupportedDunderAll]  of the imports above
 
 
 def __getattr__(name: str) -> object:
     """Loads a public name on first use (PEP 562)."""
-    if name not in _HOMES:
+    home = _HOMES.get(name) or _METHODS.get(name)
+    if home is None:
         raise AttributeError(f"module 'nulltext' has no attribute {name!r}")
-    value: object = getattr(import_module(_HOMES[name]), name)
+    value: object = getattr(import_module(home), name)
     globals()[name] = value
     return value
 

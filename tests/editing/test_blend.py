@@ -14,6 +14,7 @@ from nulltext.attention.sites import Site
 from nulltext.editing.base import in_force
 from nulltext.editing.blend import Blend
 from nulltext.editing.blending import Blender
+from nulltext.editing.masks import drawn_mask
 from nulltext.errors import EmptyMaskError, WordNotFoundError
 from nulltext.models.base import Model
 from nulltext.pictures import Frame
@@ -53,7 +54,7 @@ def blender(model: Model, blend: Blend, maps: Tensor, *, bases: Sequence[int] = 
         captions,
         bases=bases[: len(maps) - 1],
         steps=STEPS,
-        frame=FRAME,
+        find_mask=lambda mask, _: drawn_mask(mask, FRAME, (LATENT, LATENT)),
         latent_size=(LATENT, LATENT),
         record=record_of(maps),
     )

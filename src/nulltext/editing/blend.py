@@ -1,15 +1,13 @@
 """Local blend: an edit kept where the words that change are, or where a hand-drawn mask says."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, final
 
-from PIL import Image
-
 from nulltext.checks import Range, check_numbers
 from nulltext.editing import spelled
 from nulltext.editing.base import recommended
+from nulltext.editing.masks import AnyMask
 from nulltext.errors import SettingError
 
 Words = str | Sequence[str]
@@ -32,7 +30,8 @@ class Blend:
         start: After which share of the steps the source is put back, 0 to 1, but in the last step at the latest. Early
             maps say little.
         keep_out: Words of any of the captions whose places must not change ("substruct" in the authors' code).
-        mask: A picture, or the path of one, drawn over the photograph: white may change, black must not.
+        mask: An image, or the path of one, drawn over the photograph: white may change, black must not. Or what finds
+            one: a `nulltext.editing.masks.MaskSource`.
         pixels: Whether the decoded picture is blended as well, fading out over half a cell of the latents around the
             place. The decoder spreads every change over its surroundings; off, as in the authors' code, only the
             latents are blended.
@@ -46,7 +45,7 @@ class Blend:
     threshold: Annotated[LessThanAll | None, spelled.THRESHOLD] = field(default=None, metadata=recommended("threshold"))
     start: Annotated[LessThanAll, spelled.START] = 0.2
     keep_out: Annotated[Words, spelled.KEEP_OUT] = ()
-    mask: Annotated[Image.Image | str | os.PathLike[str] | None, spelled.MASK] = None
+    mask: Annotated[AnyMask | None, spelled.MASK] = None
     pixels: Annotated[bool, spelled.PIXELS] = True
 
     def __post_init__(self) -> None:

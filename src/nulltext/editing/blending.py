@@ -1,6 +1,6 @@
 """Local blends at work: the masks of a run, made from attention maps and drawn ones, and the source put back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -14,16 +14,19 @@ from nulltext.attention.record import Maps, Record
 from nulltext.attention.word_steps import find_in_any
 from nulltext.editing.base import filled
 from nulltext.editing.blend import Blend
+from nulltext.editing.masks import AnyMask
 from nulltext.errors import EmptyMaskError, listed, shown
-from nulltext.pictures import Frame, open_mask
 from nulltext.text.words import Tokens
-from nulltext.types import Latents, Masks, Pixels
+from nulltext.types import Latents, Mask, Masks, Pixels
 
 Cells = Bool[Tensor, "latent_row latent_column"]
 """[h, w] a choice of the latents' cells."""
 
+FindMask = Callable[[AnyMask, str], Mask]
+"""(what a blend has as its mask, target prompt) -> [1, 1, h, w] the mask over the latents."""
+
 HALF = 0.5
-"""From here on a cell of a drawn mask is white."""
+"""From here on a cell of a mask is white."""
 
 
 @final
@@ -41,18 +44,18 @@ class Blender:
         *,
         bases: Sequence[int],
         steps: int,
-        frame: Frame,
+        find_mask: FindMask,
         latent_size: tuple[int, int],
         record: Record,
     ) -> None:
-        """Looks up the words and opens the masks.
+        """Looks up the words and the masks.
 
         Args:
             blends: For each of the P - 1 new captions its settings, in force; None lets it change everywhere.
             captions: The source caption and the new ones.
             bases: For each new caption the prompt that it is an edit of.
             steps: T.
-            frame: Where the fitted picture lies in the photograph.
+            find_mask: Gives the masks that blends have besides words.
             latent_size: (h, w).
             record: Where the maps of the run are kept.
 
@@ -64,7 +67,9 @@ class Blender:
         self.masks: Masks = torch.ones(len(bases), 1, *latent_size)
         self._captions, self._bases, self._record = captions, bases, record
         self._places = [
-            None if blend is None else _Place.of(blend, captions, prompt, steps=steps, frame=frame, size=latent_size)
+            None
+            if blend is None
+            else _Place.of(blend, captions, prompt, steps=steps, find_mask=find_mask, size=latent_size)
             for prompt, blend in enumerate(blends, start=1)
         ]
 
@@ -135,7 +140,14 @@ class _Place:
 
     @classmethod
     def of(
-        cls, blend: Blend, captions: Sequence[Tokens], prompt: int, *, steps: int, frame: Frame, size: tuple[int, int]
+        cls,
+        blend: Blend,
+        captions: Sequence[Tokens],
+        prompt: int,
+        *,
+        steps: int,
+        find_mask: FindMask,
+        size: tuple[int, int],
     ) -> "_Place":
         own = captions[prompt]
         for word in blend.target_words:
@@ -144,7 +156,7 @@ class _Place:
         kept = [find_in_any(captions, word) for word in blend.keep_out_words]
         drawn = torch.ones(1, 1, *size)
         if blend.mask is not None:
-            drawn = F.interpolate(frame.fit_mask(open_mask(blend.mask)), size=size, mode="area")
+            drawn = find_mask(blend.mask, own.caption)
         if not (drawn > HALF).any():
             raise EmptyMaskError(
                 f"the mask has nothing white in it at {size[1]} x {size[0]}, the model's latents; expected white where "

@@ -1,17 +1,20 @@
 """How the editors' settings are spelled as options: ``--cross tiger=0.4``, ``--blend cat:tiger``."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from os import fspath
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from nulltext.attention.control import Share
+from nulltext.editing.table import MASKS
 from nulltext.errors import SettingError, shown
 from nulltext.models.clip import Clip
 from nulltext.models.vq import VQAutoencoder
 from nulltext.spelling.fields import Option
 from nulltext.spelling.options import text
+from nulltext.tables import word_of
 
 
 def read_share(said: str) -> Share:
@@ -65,6 +68,11 @@ def _words(said: str) -> list[str]:
     return [word.strip() for word in said.split(",") if word.strip()]
 
 
+def read_mask(said: str) -> Any:  # noqa: ANN401  a mask source, which has no base class
+    """What finds a mask, by its word; any other text is the path of an image."""
+    return MASKS[said].load()() if said in MASKS else Path(said)
+
+
 def _write_share(share: Share) -> str:
     return "-".join(map(text, share)) if isinstance(share, tuple) else text(float(share))
 
@@ -84,11 +92,16 @@ def _write_words(words: str | Sequence[str]) -> list[str]:
     return [words] if isinstance(words, str) else list(words)
 
 
-def _write_path(path: Any) -> list[str]:  # noqa: ANN401  an image has no path
+def _write_mask(mask: Any) -> list[str]:  # noqa: ANN401  a mask source, which has no base class
+    if (word := word_of(MASKS, type(mask).__name__)) is not None:
+        if mask != type(mask)():
+            raise SettingError(f"got {mask!r}; a command line can say {word} with its own settings alone. Use Python.")
+        return [word]
     try:
-        return [fspath(path)]
+        path = fspath(cast("os.PathLike[str]", mask))
     except TypeError:
         raise SettingError("got a mask in memory; expected the path of one, which a command line can say.") from None
+    return [os.path.join(os.curdir, path) if path in MASKS else path]  # noqa: PTH118  Path would drop the "./"
 
 
 CROSS: Final = Option(
@@ -147,11 +160,16 @@ START: Final = Option(
 )
 MASK: Final = Option(
     name="--mask",
-    metavar="IMAGE",
-    read=Path,
-    write=_write_path,
+    metavar="IMAGE|NAME",
+    read=read_mask,
+    write=_write_mask,
     local=True,
-    help="A mask drawn over the image: white may change, black must not.",
+    help="".join(
+        [
+            "A mask drawn over the image: white may change, black must not.",
+            *(f" Or {word}: {entry.summary}; a file of that name is ./{word}." for word, entry in MASKS.items()),
+        ]
+    ),
 )
 PIXELS: Final = Option(name="--blend-pixels", help="Whether the decoded image is blended as well, with a soft border.")
 CLIP: Final = Option(

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -119,6 +119,10 @@ class Inversion:
             return self.guidance
         match.check_guidance(self.replay, self.guidance, guidance)
         return guidance
+
+    def held(self) -> "Inversion":
+        """The same with the source put back on the pivot after every step, unless its replay corrects it anyway."""
+        return self if self.replay.exact else replace(self, replay=replace(self.replay, corrected="source"))
 
     def restore(self, pixels: OnePixels) -> Image.Image:
         """A result, [1, 3, H, W] in [-1, 1], put back into the photograph: a picture of the photograph's size."""

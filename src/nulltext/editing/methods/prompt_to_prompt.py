@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Annotated, final
 
 import torch
@@ -23,6 +24,7 @@ from nulltext.editing.base import Edit, filled, in_force
 from nulltext.editing.blending import Blender
 from nulltext.editing.change import Change
 from nulltext.editing.maps import AttentionMaps
+from nulltext.editing.masks import mask_of
 from nulltext.errors import EmptyCaptionError, SettingError, shown
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
@@ -109,11 +111,9 @@ class PromptToPrompt(Change):
         own = replace(in_force(self, model), guidance=inversion.check(model, self.guidance))
         settings = tuple(own if change is self else in_force(change, model) for _, change in changes)
         run = _Run.of(own, model, inversion, [prompt for prompt, _ in changes], settings)
-        if self.hold_source and not inversion.replay.exact:
-            inversion = replace(inversion, replay=replace(inversion.replay, corrected="source"))
         latents = replay(
             model,
-            inversion,
+            inversion.held() if self.hold_source else inversion,
             run.prompts,
             guidance=own.guidance,
             control=Chain(run.controls) if run.controls else None,
@@ -197,7 +197,13 @@ class _Run:
             ),
             record=record,
             blender=Blender(
-                blends, tokens, bases=bases, steps=steps, frame=inversion.frame, latent_size=size, record=record
+                blends,
+                tokens,
+                bases=bases,
+                steps=steps,
+                find_mask=partial(mask_of, model, inversion),
+                latent_size=size,
+                record=record,
             ),
         )
 
