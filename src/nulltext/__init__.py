@@ -24,28 +24,15 @@ if TYPE_CHECKING:
     from nulltext.editing.change import Change
     from nulltext.editing.generate import generate, generate_inversion
     from nulltext.editing.maps import AttentionMaps, attention_maps
-    from nulltext.editing.methods.caption_swap import CaptionSwap
-    from nulltext.editing.methods.from_noise import FromNoise
-    from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
-    from nulltext.editing.methods.sdedit import SDEdit
-    from nulltext.editing.methods.text2live import Text2LIVE
-    from nulltext.editing.methods.vqgan_clip import VQGANCLIP
+    from nulltext.editing.table import *  # noqa: F403  the classes of its rows
     from nulltext.editing.together import edit_together
     from nulltext.errors import NulltextError
     from nulltext.inversion.base import Inversion, Scores
     from nulltext.inversion.invert import Inverter
-    from nulltext.inversion.methods.ddim import DDIM
-    from nulltext.inversion.methods.direct import DirectInversion
-    from nulltext.inversion.methods.global_null_text import GlobalNullText
-    from nulltext.inversion.methods.negative_prompt import NegativePrompt
-    from nulltext.inversion.methods.no_pivot import NoPivot
-    from nulltext.inversion.methods.null_text import NullText
-    from nulltext.inversion.methods.open_loop import OpenLoop
-    from nulltext.inversion.methods.random_pivot import RandomPivot
-    from nulltext.inversion.methods.textual_inversion import TextualInversion
     from nulltext.inversion.reconstruct import reconstruct, replay
     from nulltext.inversion.replay import Replay
     from nulltext.inversion.stopping import Constants
+    from nulltext.inversion.table import *  # noqa: F403  likewise
     from nulltext.inversion.together import invert_together
     from nulltext.metrics import psnr
     from nulltext.models.base import Model, ModelIdentity
@@ -87,38 +74,23 @@ _HOMES = {
 } | {row.class_name: row.module for table in (INVERTERS, EDITORS) for row in table.values()}
 
 __all__ = [
-    "DDIM",
-    "VQGANCLIP",
     "AttentionMaps",
     "Blend",
-    "CaptionSwap",
     "Change",
     "Constants",
-    "DirectInversion",
     "Edit",
     "Editor",
     "FixedPoint",
-    "FromNoise",
-    "GlobalNullText",
     "Inversion",
     "Inverter",
     "Model",
     "ModelIdentity",
-    "NegativePrompt",
-    "NoPivot",
-    "NullText",
     "NulltextError",
     "OnProgress",
-    "OpenLoop",
     "Photo",
     "Progress",
-    "PromptToPrompt",
-    "RandomPivot",
     "Replay",
-    "SDEdit",
     "Scores",
-    "Text2LIVE",
-    "TextualInversion",
     "__version__",
     "attention_maps",
     "edit_together",
@@ -132,6 +104,8 @@ __all__ = [
     "replay",
     "to_image",
 ]
+# A type checker has these names from the imports above.
+__all__ += [row.class_name for table in (INVERTERS, EDITORS) for row in table.values()]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:

@@ -1,8 +1,16 @@
-"""The methods of editing. A new one is a file of its own and a row here."""
+"""The methods of editing. A new one is a file of its own and a row here, with its import."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nulltext.tables import Entry, Table
+
+if TYPE_CHECKING:  # what a type checker sees in `nulltext`
+    from nulltext.editing.methods.caption_swap import CaptionSwap as CaptionSwap
+    from nulltext.editing.methods.from_noise import FromNoise as FromNoise
+    from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt as PromptToPrompt
+    from nulltext.editing.methods.sdedit import SDEdit as SDEdit
+    from nulltext.editing.methods.text2live import Text2LIVE as Text2LIVE
+    from nulltext.editing.methods.vqgan_clip import VQGANCLIP as VQGANCLIP
 
 _AT: Final = "nulltext.editing.methods"
 

@@ -1,8 +1,19 @@
-"""The methods of inversion. A new one is a file of its own and a row here."""
+"""The methods of inversion. A new one is a file of its own and a row here, with its import."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nulltext.tables import Entry, Table
+
+if TYPE_CHECKING:  # what a type checker sees in `nulltext`
+    from nulltext.inversion.methods.ddim import DDIM as DDIM
+    from nulltext.inversion.methods.direct import DirectInversion as DirectInversion
+    from nulltext.inversion.methods.global_null_text import GlobalNullText as GlobalNullText
+    from nulltext.inversion.methods.negative_prompt import NegativePrompt as NegativePrompt
+    from nulltext.inversion.methods.no_pivot import NoPivot as NoPivot
+    from nulltext.inversion.methods.null_text import NullText as NullText
+    from nulltext.inversion.methods.open_loop import OpenLoop as OpenLoop
+    from nulltext.inversion.methods.random_pivot import RandomPivot as RandomPivot
+    from nulltext.inversion.methods.textual_inversion import TextualInversion as TextualInversion
 
 _AT: Final = "nulltext.inversion.methods"
 
