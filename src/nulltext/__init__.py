@@ -14,11 +14,12 @@ The names below are loaded when they are first used, so that importing the packa
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from nulltext.editing.table import EDITORS
-from nulltext.inversion.table import INVERTERS
+from nulltext.editing import table as editors
+from nulltext.inversion import table as inverters
 
 if TYPE_CHECKING:
     from nulltext.diffusion.fixed_point import FixedPoint
+    from nulltext.diffusion.rule import Rule
     from nulltext.editing.base import Edit, Editor
     from nulltext.editing.blend import Blend
     from nulltext.editing.change import Change
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+_METHODS = [*inverters.INVERTERS.values(), *editors.EDITORS.values()]
 _HOMES = {
     "AttentionMaps": "nulltext.editing.maps",
     "Blend": "nulltext.editing.blend",
@@ -59,6 +61,7 @@ _HOMES = {
     "Photo": "nulltext.pictures",
     "Progress": "nulltext.progress",
     "Replay": "nulltext.inversion.replay",
+    "Rule": "nulltext.diffusion.rule",
     "Scores": "nulltext.inversion.base",
     "attention_maps": "nulltext.editing.maps",
     "edit_together": "nulltext.editing.together",
@@ -71,7 +74,7 @@ _HOMES = {
     "reconstruct": "nulltext.inversion.reconstruct",
     "replay": "nulltext.inversion.reconstruct",
     "to_image": "nulltext.pictures",
-} | {row.class_name: row.module for table in (INVERTERS, EDITORS) for row in table.values()}
+} | {row.class_name: row.module for row in _METHODS}
 
 __all__ = [
     "AttentionMaps",
@@ -90,6 +93,7 @@ __all__ = [
     "Photo",
     "Progress",
     "Replay",
+    "Rule",
     "Scores",
     "__version__",
     "attention_maps",
@@ -105,7 +109,7 @@ __all__ = [
     "to_image",
 ]
 # A type checker has these names from the imports above.
-__all__ += [row.class_name for table in (INVERTERS, EDITORS) for row in table.values()]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ += [row.class_name for row in _METHODS]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:

@@ -110,8 +110,7 @@ def read_record(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dic
 
 
 def _replay(value: object, tensors: Mapping[str, Tensor]) -> Replay:
-    skips = isinstance(value, dict) and "skip" in value  # which most methods do not
-    plain, scale = read_entries(value, "replay", (*RECORD, "skip") if skips else tuple(RECORD)), None
+    plain, scale = read_entries(value, "replay", _names(value)), None
     if plain["source_guidance"] is not None:
         scale = read_number(plain["source_guidance"], "replay's source_guidance")
     own = {
@@ -122,6 +121,11 @@ def _replay(value: object, tensors: Mapping[str, Tensor]) -> Replay:
     }
     parts = {name.removeprefix("replay."): each for name, each in tensors.items() if name.startswith("replay.")}
     return Replay.read(own, parts)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    """What the record of a replay has to have: `skip` is there if steps are skipped, which most methods do not."""
+    return (*RECORD, "skip") if isinstance(value, dict) and "skip" in value else tuple(RECORD)
 
 
 def _check_shapes(tensors: Mapping[str, Tensor], steps: int, frame: Frame) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from nulltext.checks import Guidance, Share, check_finite, check_numbers
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.guidance import Guided
+from nulltext.diffusion.rule import CLASSIFIER_FREE, Rule
 from nulltext.diffusion.sampling import AfterStep, sample
 from nulltext.diffusion.schedule import Schedule
 from nulltext.diffusion.sharing import Denoiser
@@ -129,6 +130,7 @@ class Replay:
         *,
         null: Conditioning,
         guidance: float,
+        rule: Rule = CLASSIFIER_FREE,
         on_progress: OnProgress = silent,
         after: AfterStep | None = None,
         steering: Steering | None = None,
@@ -142,6 +144,7 @@ class Replay:
             cond: What conditions each of P rows, the source first.
             null: What stands for no prompt, one row.
             guidance: The scale w.
+            rule: How the two outputs are made one.
             on_progress: Told of every step that is taken, phase "sample".
             after: Called after every step and its correction; what it returns is sampled on.
             steering: What is done to the attention of all rows.
@@ -158,7 +161,7 @@ class Replay:
 
         first = self.first(len(schedule))
         start = pivot[first : first + 1].expand(len(cond), -1, -1, -1)
-        guided = Guided(denoiser, cond, self._scale(guidance, cond))
+        guided = Guided(denoiser, cond, rule.at(self._scale(guidance, cond)))
         return sample(
             guided, schedule, start, nulls, on_progress, after=corrected, steering=steering, eta=self.eta, first=first
         )

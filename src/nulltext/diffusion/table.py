@@ -1,0 +1,10 @@
+"""The rules of guidance. A new one is a file of its own and a row here."""
+
+from typing import Final
+
+from nulltext.tables import Entry, Table
+
+GUIDANCE: Final[Table] = {
+    "classifier-free": Entry("nulltext.diffusion.guidance:ClassifierFree", "the same guidance scale at every step"),
+}
+"""By the word that stands for each."""
