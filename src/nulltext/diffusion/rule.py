@@ -11,7 +11,11 @@ from nulltext.spelling.records import read
 from nulltext.tables import row
 from nulltext.types import Scales
 
-NAME: Final = Option(name="--guidance-rule", named={word: word for word in GUIDANCE})
+NAME: Final = Option(
+    name="--guidance-rule",
+    named={word: word for word in GUIDANCE},
+    help=f"How guidance is done: {'; '.join(f'{word}, {entry.summary}' for word, entry in GUIDANCE.items())}.",
+)
 SETTINGS: Final = Option(
     name="--guidance-setting",
     metavar="NAME=VALUE",
