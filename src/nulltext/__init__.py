@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nulltext.diffusion.fixed_point import FixedPoint
+    from nulltext.diffusion.rule import Rule
     from nulltext.editing.base import Edit, Editor
     from nulltext.editing.blend import Blend
     from nulltext.editing.change import Change
@@ -59,6 +60,7 @@ _HOMES = {
     "Photo": "nulltext.pictures",
     "Progress": "nulltext.progress",
     "Replay": "nulltext.inversion.replay",
+    "Rule": "nulltext.diffusion.rule",
     "Scores": "nulltext.inversion.base",
     "attention_maps": "nulltext.editing.maps",
     "edit_together": "nulltext.editing.together",
@@ -91,6 +93,7 @@ __all__ = [
     "Photo",
     "Progress",
     "Replay",
+    "Rule",
     "Scores",
     "__version__",
     "attention_maps",

@@ -86,6 +86,40 @@ def test_a_corrected_source_costs_no_evaluation(model, photo, corrected):
     assert cost.forwards == 0
 
 
+class Hearing:
+    """Notes the steps that it is told of, and changes nothing."""
+
+    def __init__(self):
+        self.steps = set()
+
+    def wants(self, site, step):
+        self.steps.add(step)
+        return True
+
+    def __call__(self, attention, site, step):
+        return attention
+
+
+def test_skipped_steps_are_not_taken_and_the_others_keep_their_numbers(model, photo):
+    whole = IndependentNoise(steps=4, guidance=3.0)(model, photo, CAPTION)
+    skipping = replace(whole, replay=replace(whole.replay, skip=0.5))
+    control, events, done = Hearing(), [], []
+
+    def after(step, x):
+        done.append(step)
+        assert torch.equal(x[:1], skipping.pivot[step : step + 1])
+        return x
+
+    def work():
+        return replay(model, skipping, [TARGET], control=control, after=after, on_progress=events.append)
+
+    latents, cost = measured(model, work)
+    assert cost.forwards == 2 * 4
+    assert (control.steps, done) == ({2, 3}, [3, 4])
+    assert [(event.step, event.total) for event in events] == [(1, 2), (2, 2)]
+    assert (latents[1:] - replay(model, whole, [TARGET])[1:]).abs().max() > 1e-3
+
+
 def test_which_rows_are_corrected():
     pivot, x = torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2)
     assert Replay().after(pivot, 0, x) is x
@@ -115,6 +149,7 @@ def test_it_comes_back_from_the_file(independent, tmp_path):
         ({"eta": 0.5, "corrected": "source"}, "would lack the noise"),
         ({"eta": 1.5, "corrected": "all"}, "eta=1.5; expected a finite number from 0 to 1"),
         ({"source_guidance": float("nan")}, "source_guidance"),
+        ({"skip": 1.5}, "skip=1.5; expected a finite number from 0 to 1"),
     ],
 )
 def test_settings_out_of_range(settings, named):

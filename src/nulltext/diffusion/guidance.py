@@ -1,7 +1,7 @@
 """Guidance: what a step follows, of the outputs for a prompt and for none."""
 
 from dataclasses import dataclass
-from typing import Protocol, final, runtime_checkable
+from typing import Annotated, Final, Protocol, final, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -9,7 +9,11 @@ from torch import Tensor
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.sharing import Denoiser
 from nulltext.diffusion.steering import AttentionPlan, Steered
+from nulltext.spelling.fields import Option
 from nulltext.types import Latents, Scales
+
+SCALE: Final = Option(local=True)
+"""Notes that a field is the guidance scale: it is told apart from the settings of a rule, and no part of its record."""
 
 
 def guide(null: Latents, cond: Latents, guidance: float | Scales) -> Latents:
@@ -57,7 +61,7 @@ class ClassifierFree:
         scale: w, or one for each row.
     """
 
-    scale: float | Scales
+    scale: Annotated[float | Scales, SCALE] = 1.0
 
     def __call__(self, out_null: Latents, out_cond: Latents, step: int, steps: int) -> Latents:  # noqa: ARG002
         """The same at every step."""

@@ -29,29 +29,31 @@ def sample(
     after: AfterStep | None = None,
     steering: Steering | None = None,
     eta: float = 0.0,
+    first: int = 0,
 ) -> Latents:
     """DDIM sampling: arXiv 2010.02502, eq. 12 with no fresh noise.
 
     Args:
         guided: What predicts, for B prompts.
         schedule: The intervals to pass, T of them.
-        x: [B, C, h, w] latents at the first interval's noisy end.
+        x: [B, C, h, w] latents at the noisy end of the first interval that is passed.
         nulls: What stands for no prompt at each of T steps, one row each, in sampling order.
         on_progress: Told of every step, phase "sample".
         after: Called after every step; what it returns is sampled on.
         steering: What is done to the attention of the B rows, if anything.
         eta: Stochasticity of a step, see `denoise`; the noise that is left out is for `after` to add.
+        first: The step to begin with. Those before it are skipped; all keep their numbers.
 
     Returns:
         [B, C, h, w] latents at the last interval's clean end.
     """
     with saying_what_fits(x):
-        for i, (interval, null) in enumerate(zip(schedule, nulls, strict=True)):
+        for i, (interval, null) in list(enumerate(zip(schedule, nulls, strict=True)))[first:]:
             attention = None if steering is None else steering.at(i)
             output = guided.predict(x, interval.t, null, i, attention, steps=len(schedule))
             x = denoise(x, output, interval, guided.model.prediction, eta=eta)
             x = x if after is None else after(i + 1, x)
-            on_progress(Progress("sample", i + 1, len(schedule), latents=x))
+            on_progress(Progress("sample", i + 1 - first, len(schedule) - first, latents=x))
     return x
 
 

@@ -20,7 +20,8 @@ the tests, and are read.
 | 1       | the first; `held` came later, and where it is missing nothing is held                                    |
 | 2       | `held` is always there; a score is null, not the word Infinity, where pictures are equal                 |
 | 3       | `replay` says how the source is sampled again: `corrected` (before: `held`, which is "source"), `eta`    |
-|         | and `source_guidance`; `nulls` and `cond` are its tensors; `caption` is `prompt`, `picture` is `image`   |
+|         | and `source_guidance`; `nulls` and `cond` are its tensors; `caption` is `prompt`, `picture` is `image`;  |
+|         | and `skip`, of methods that skip steps                                                                   |
 """
 
 import hashlib

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from nulltext import __version__
+from nulltext.diffusion.rule import CLASSIFIER_FREE, Rule
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import MismatchError
 from nulltext.inversion.replay import Replay
@@ -64,6 +65,18 @@ def check_guidance(replay: Replay, own: float, asked: float) -> None:
         raise MismatchError(
             f"got guidance {asked:g}; the embeddings of this inversion were made for {own:g}. "
             "Use that, or invert the picture again for the other."
+        )
+
+
+def check_rule(replay: Replay, rule: Rule) -> None:
+    """Makes sure that a source which has to be led back by its embeddings is guided as they were made for.
+
+    A source that is put back on the pivot comes back under any rule.
+    """
+    if rule != CLASSIFIER_FREE and replay.tensors() and not replay.exact:
+        raise MismatchError(
+            f"got the guidance rule {rule.name!r}; the embeddings of this inversion were made for "
+            f"{CLASSIFIER_FREE.name!r}. Use that, hold the source, or invert the picture by direct inversion."
         )
 
 

@@ -8,7 +8,9 @@ from nulltext.attention.control import Control
 from nulltext.attention.steering import Steering
 from nulltext.checks import Guidance
 from nulltext.diffusion.conditioning import Conditioning
+from nulltext.diffusion.rule import CLASSIFIER_FREE, Rule
 from nulltext.diffusion.sampling import AfterStep
+from nulltext.inversion import match
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_captions
 from nulltext.progress import OnProgress, silent
@@ -21,6 +23,7 @@ def replay(
     prompts: Sequence[str] = (),
     *,
     guidance: Guidance | None = None,
+    rule: Rule = CLASSIFIER_FREE,
     control: Control | None = None,
     after: AfterStep | None = None,
     on_progress: OnProgress = silent,
@@ -32,6 +35,7 @@ def replay(
         inversion: The inversion.
         prompts: B target prompts, sampled beside the source.
         guidance: The scale w; None is the inversion's own.
+        rule: How the outputs for the prompts and for none are made one.
         control: What is done to the attention of all rows.
         after: Called after every step and its correction; what it returns is sampled on.
         on_progress: Told of every step, phase "sample".
@@ -40,11 +44,13 @@ def replay(
         [1 + B, C, h, w] the latents z_0, the source first, on the model's device.
 
     Raises:
-        MismatchError: Another model, schedule or guidance than the inversion's.
+        MismatchError: Another model, schedule or guidance than the inversion's, or a rule that its embeddings were not
+            made for.
         CaptionError: A prompt is empty, too long, or has an unknown word.
         SessionError: The model has no attention that the control wants.
     """
     w = inversion.check(model, guidance)
+    match.check_rule(inversion.replay, rule)
     cond, pivot = source_and_targets(model, inversion, prompts), inversion.pivot.to(model.device)
     size = (pivot.shape[-2], pivot.shape[-1])
     steering = None if control is None else Steering(control, prompts=len(cond), latent_size=size)
@@ -55,6 +61,7 @@ def replay(
         cond,
         null=model.null(inversion.frame.fitted),
         guidance=w,
+        rule=rule,
         on_progress=on_progress,
         after=after,
         steering=steering,

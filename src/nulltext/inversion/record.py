@@ -110,16 +110,22 @@ def read_record(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dic
 
 
 def _replay(value: object, tensors: Mapping[str, Tensor]) -> Replay:
-    plain, scale = read_entries(value, "replay", tuple(RECORD)), None
+    plain, scale = read_entries(value, "replay", _names(value)), None
     if plain["source_guidance"] is not None:
         scale = read_number(plain["source_guidance"], "replay's source_guidance")
     own = {
         "corrected": read_choice(plain["corrected"], "replay's corrected", get_args(Corrected)),
         "eta": read_number(plain["eta"], "replay's eta", least=0.0, most=1.0),
         "source_guidance": scale,
+        "skip": read_number(plain.get("skip", 0.0), "replay's skip", least=0.0, most=1.0),
     }
     parts = {name.removeprefix("replay."): each for name, each in tensors.items() if name.startswith("replay.")}
     return Replay.read(own, parts)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    """What the record of a replay has to have: `skip` is there if steps are skipped, which most methods do not."""
+    return (*RECORD, "skip") if isinstance(value, dict) and "skip" in value else tuple(RECORD)
 
 
 def _check_shapes(tensors: Mapping[str, Tensor], steps: int, frame: Frame) -> None:
@@ -153,6 +159,8 @@ def _check_method(found: Mapping[str, Any]) -> None:
     told: dict[str, Any] = {"guidance": found["guidance"]}
     if expected is not None:  # what is called so in somebody's own method may be something else
         told["steps"] = len(found["schedule"])
+        if "skip" in settings or found["replay"].skip:
+            told["skip"] = found["replay"].skip
     if method == GENERATED:
         told["size"] = list(found["frame"].fitted)
     for name, value in told.items():

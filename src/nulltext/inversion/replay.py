@@ -14,6 +14,7 @@ from torch import Tensor
 from nulltext.checks import Guidance, Share, check_finite, check_numbers
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.guidance import Guided
+from nulltext.diffusion.rule import CLASSIFIER_FREE, Rule
 from nulltext.diffusion.sampling import AfterStep, sample
 from nulltext.diffusion.schedule import Schedule
 from nulltext.diffusion.sharing import Denoiser
@@ -58,6 +59,7 @@ class Replay:
         eta: Stochasticity of a step, DDIM, arXiv 2010.02502, eq. 16. The noise that steps leave room for is in what the
             source is off the pivot, so that with more than 0 all rows have to be corrected.
         source_guidance: The guidance scale of the source row; None for that of the edits.
+        skip: Of the steps, the first share that is skipped: all rows begin on the pivot where it ends.
 
     Raises:
         SettingError: A number is out of range, or steps leave room for noise that nothing adds.
@@ -68,6 +70,7 @@ class Replay:
     corrected: Corrected = "nobody"
     eta: Share = 0.0
     source_guidance: Guidance | None = None
+    skip: Share = 0.0
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -91,6 +94,10 @@ class Replay:
             eta=self.eta > 0,
             source_guidance=self.source_guidance is not None,
         )
+
+    def first(self, steps: int) -> int:
+        """The step that sampling begins with, of T."""
+        return round(self.skip * steps)
 
     @property
     def exact(self) -> bool:
@@ -123,11 +130,12 @@ class Replay:
         *,
         null: Conditioning,
         guidance: float,
+        rule: Rule = CLASSIFIER_FREE,
         on_progress: OnProgress = silent,
         after: AfterStep | None = None,
         steering: Steering | None = None,
     ) -> Latents:
-        """Samples from z_T, everything on one device.
+        """Samples from z_T, or from where the skipped steps end, everything on one device.
 
         Args:
             denoiser: The network.
@@ -136,7 +144,8 @@ class Replay:
             cond: What conditions each of P rows, the source first.
             null: What stands for no prompt, one row.
             guidance: The scale w.
-            on_progress: Told of every step, phase "sample".
+            rule: How the two outputs are made one.
+            on_progress: Told of every step that is taken, phase "sample".
             after: Called after every step and its correction; what it returns is sampled on.
             steering: What is done to the attention of all rows.
 
@@ -150,9 +159,12 @@ class Replay:
             x = own.after(pivot, done - 1, x)
             return x if after is None else after(done, x)
 
-        start = pivot[:1].expand(len(cond), -1, -1, -1)
-        guided = Guided(denoiser, cond, self._scale(guidance, cond))
-        return sample(guided, schedule, start, nulls, on_progress, after=corrected, steering=steering, eta=self.eta)
+        first = self.first(len(schedule))
+        start = pivot[first : first + 1].expand(len(cond), -1, -1, -1)
+        guided = Guided(denoiser, cond, rule.at(self._scale(guidance, cond)))
+        return sample(
+            guided, schedule, start, nulls, on_progress, after=corrected, steering=steering, eta=self.eta, first=first
+        )
 
     def _scale(self, guidance: float, cond: Conditioning) -> float | Tensor:
         """The guidance scale, [P, 1, 1, 1] of each row if they differ."""
@@ -180,7 +192,8 @@ class Replay:
 
     def record(self) -> dict[str, Any]:
         """All the rest, as JSON holds it."""
-        return {"corrected": self.corrected, "eta": self.eta, "source_guidance": self.source_guidance}
+        own = {"corrected": self.corrected, "eta": self.eta, "source_guidance": self.source_guidance}
+        return own | ({"skip": self.skip} if self.skip else {})
 
     @classmethod
     def read(cls, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "Replay":
@@ -197,4 +210,4 @@ class Replay:
 
 
 RECORD = Replay().record()
-"""The plain fields of a replay, with what they are where nothing is said."""
+"""The plain fields of every replay, with what they are where nothing is said; one that skips steps has `skip`, too."""

@@ -10,6 +10,7 @@ from nulltext.tables import Entry, Table
 if TYPE_CHECKING:
     from nulltext.inversion.methods.ddim import DDIM as DDIM
     from nulltext.inversion.methods.direct import DirectInversion as DirectInversion
+    from nulltext.inversion.methods.edit_friendly import EditFriendly as EditFriendly
     from nulltext.inversion.methods.global_null_text import GlobalNullText as GlobalNullText
     from nulltext.inversion.methods.negative_prompt import NegativePrompt as NegativePrompt
     from nulltext.inversion.methods.no_pivot import NoPivot as NoPivot
@@ -32,6 +33,9 @@ INVERTERS: Final[Table] = {
     "open-loop": Entry(f"{_AT}.open_loop:OpenLoop", "optimises the null embeddings of all steps in one batch"),
     "textual-inversion": Entry(
         f"{_AT}.textual_inversion:TextualInversion", "optimises the prompt's embedding instead of the null text's"
+    ),
+    "edit-friendly": Entry(
+        f"{_AT}.edit_friendly:EditFriendly", "a noise of its own at every level, given to the edits as well"
     ),
     "ddim": Entry(f"{_AT}.ddim:DDIM", "the sampler run backwards, alone; drifts away under guidance"),
 }

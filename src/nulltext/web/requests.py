@@ -238,7 +238,7 @@ class EditRequest:
         ]
         if any(each.run != made[0].run for each in made):
             raise SettingError(
-                "got edits on top of each other with different settings of a whole run (guidance, most_tokens, "
+                "got edits on top of each other with different settings of a whole run (guidance, rule, most_tokens, "
                 "hold_source, maps); expected the same for all. Begin again from the source."
             )
         return made

@@ -1,10 +1,11 @@
 """The plainest edit: the new caption in the old one's place."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import final
 
 from nulltext.checks import Guidance, check_numbers
+from nulltext.diffusion.rule import Rule
 from nulltext.editing.base import Edit
 from nulltext.errors import EmptyCaptionError
 from nulltext.inversion.base import Inversion
@@ -21,12 +22,14 @@ class CaptionSwap:
     Attributes:
         guidance: The weight w; None is the inversion's own. Another is an error if the inversion has embeddings that
             were optimised for its own.
+        rule: How guidance is done. Another than the usual is an error with such embeddings.
 
     Raises:
         SettingError: The guidance is no finite number.
     """
 
     guidance: Guidance | None = None
+    rule: Rule = field(default_factory=Rule)
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -44,7 +47,8 @@ class CaptionSwap:
         if not wanted:
             raise EmptyCaptionError("got no caption; expected one or more. Say what the edited picture shall show.")
         w = inversion.check(model, self.guidance)
-        images = model.decode(replay(model, inversion, wanted, guidance=w, on_progress=on_progress)).cpu()
+        latents = replay(model, inversion, wanted, guidance=w, rule=self.rule, on_progress=on_progress)
+        images = model.decode(latents).cpu()
         return Edit(
             captions=wanted,
             pixels=images[1:],

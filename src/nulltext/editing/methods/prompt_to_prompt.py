@@ -1,7 +1,7 @@
 """Prompt-to-Prompt: edits that keep the source's layout, by its attention (Hertz et al., arXiv 2208.01626)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Annotated, final
 
@@ -19,6 +19,7 @@ from nulltext.attention.replace import Replace
 from nulltext.attention.reweight import Reweight
 from nulltext.attention.word_steps import WordSteps, find_in_any
 from nulltext.checks import Count, Guidance
+from nulltext.diffusion.rule import Rule
 from nulltext.editing import spelled
 from nulltext.editing.base import Edit, filled, in_force
 from nulltext.editing.blending import Blender
@@ -49,6 +50,7 @@ class PromptToPrompt(Change):
         maps: Whether to keep the attention maps, to look at.
         guidance: The guidance scale w; None is the inversion's own. Another is an error if the inversion has embeddings
             that were optimised for its own.
+        rule: How guidance is done. Another than the usual is an error with such embeddings, unless the source is held.
 
     Raises:
         SettingError: A setting is out of range.
@@ -59,6 +61,7 @@ class PromptToPrompt(Change):
     hold_source: bool = False
     maps: bool = False
     guidance: Guidance | None = None
+    rule: Rule = field(default_factory=Rule)
 
     @property
     def run(self) -> "PromptToPrompt":
@@ -116,6 +119,7 @@ class PromptToPrompt(Change):
             inversion.held() if self.hold_source else inversion,
             run.prompts,
             guidance=own.guidance,
+            rule=self.rule,
             control=Chain(run.controls) if run.controls else None,
             after=run.after,
             on_progress=on_progress,

@@ -1,0 +1,1 @@
+"""The rules of guidance beside the classifier-free one, one file each."""

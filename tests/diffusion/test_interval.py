@@ -1,0 +1,112 @@
+"""Guidance in an interval of the steps, alone and as editors take it."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from nulltext import CaptionSwap, DirectInversion, NullText, PromptToPrompt, Rule, open_image
+from nulltext.bench.cost import measured
+from nulltext.cli.app import app
+from nulltext.diffusion.guidance import guide
+from nulltext.diffusion.rules.interval import IntervalGuidance
+from nulltext.errors import MismatchError, SettingError
+from nulltext.spelling.options import argv, assemble
+from nulltext.spelling.records import read, record
+
+PROMPT, TARGET = "a red ball on grass", "a dog on grass"
+MIDDLE = Rule(name="interval", settings={"start": 0.25, "end": 0.75})
+EDITORS = pytest.mark.parametrize("editor", [CaptionSwap(), PromptToPrompt()], ids=["caption-swap", "prompt-to-prompt"])
+
+
+@pytest.fixture(scope="module")
+def inversion(model, photo):
+    return DirectInversion(steps=4, guidance=4.0)(model, photo, PROMPT)
+
+
+def test_it_guides_within_the_interval_alone():
+    null, cond = torch.randn(2, 1, 2, 2), torch.randn(2, 1, 2, 2)
+    rule = IntervalGuidance(scale=7.5, start=0.25, end=0.75)
+    for step in range(4):
+        within = step in {1, 2}
+        assert rule.needs_null(step, 4) == within
+        assert torch.equal(rule(null, cond, step, 4), guide(null, cond, 7.5) if within else cond)
+    assert not any(IntervalGuidance(scale=1.0).needs_null(step, 4) for step in range(4))
+    assert not any(IntervalGuidance(scale=3.0, start=0.5, end=0.5).needs_null(step, 4) for step in range(4))
+    scales = torch.tensor([1.0, 3.0])[:, None, None, None]
+    assert torch.equal(IntervalGuidance(scale=scales)(null, cond, 0, 4), guide(null, cond, scales))
+
+
+@EDITORS
+def test_an_interval_of_all_steps_is_plain_guidance(model, inversion, editor):
+    every = replace(editor, rule=Rule(name="interval"))
+    edits = [each(model, inversion, [TARGET, "a cat on grass"]) for each in (editor, every)]
+    assert torch.equal(edits[0].pixels, edits[1].pixels)
+    assert torch.equal(edits[0].source, edits[1].source)
+
+
+@EDITORS
+def test_an_interval_of_no_steps_is_guidance_at_1(model, inversion, editor):
+    none = replace(editor, rule=Rule(name="interval", settings={"end": 0.0}))
+    alone = replace(editor, guidance=1.0)(model, inversion, TARGET)
+    assert torch.equal(none(model, inversion, TARGET).pixels, alone.pixels)
+
+
+@EDITORS
+def test_outside_the_interval_the_null_rows_are_not_computed(model, inversion, editor):
+    middle = replace(editor, rule=MIDDLE)
+    edit, cost = measured(model, partial(middle, model, inversion, TARGET))
+    assert cost.forwards == 2 * (1 + 2 + 2 + 1)
+    plain, cost = measured(model, partial(editor, model, inversion, TARGET))
+    assert cost.forwards == 2 * 4 * 2
+    assert (edit.pixels - plain.pixels).abs().max() > 1e-3
+    assert torch.equal(edit.source, plain.source)
+    assert edit.settings[0].rule == MIDDLE, "what was in force is recorded"
+
+
+@EDITORS
+def test_it_is_spelled_as_options_and_in_records(editor):
+    middle = replace(editor, rule=MIDDLE)
+    words = ["--guidance-rule", "interval", "--guidance-setting", "start=0.25", "--guidance-setting", "end=0.75"]
+    assert argv(middle) == words
+    given = {"rule_name": "interval", "rule_settings": ["start=0.25", "end=0.75"]}
+    assert assemble(type(editor), given) == middle
+    assert record(middle)["rule"] == {"name": "interval", "settings": {"start": 0.25, "end": 0.75}}
+    assert read(type(editor), record(middle)) == middle
+
+
+def test_the_command_line_takes_it(embedded, picture, loaded_once, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = DirectInversion(steps=2)(embedded, open_image(picture, embedded), "a red ball")
+    source.save("a.safetensors")
+    edit = ("edit", "a.safetensors", "a blue ball", "--editor", "caption-swap", "-o", "b.png")
+    edit += ("--guidance-rule", "interval", "--guidance-setting")
+    result = CliRunner().invoke(app, (*edit, "start=0.5"))
+    assert result.exit_code == 0, result.output
+    late = CaptionSwap(rule=Rule(name="interval", settings={"start": 0.5}))(embedded, source, "a blue ball")
+    assert Image.open("b.png").tobytes() == late.image.tobytes()
+    refused = CliRunner().invoke(app, (*edit, "begin=0.5", "--force"))
+    assert refused.exit_code == 2
+    assert "got 'begin', which is no setting of IntervalGuidance; expected start, end" in refused.output
+
+
+def test_with_embeddings_of_another_guidance_the_source_has_to_be_held(model, photo):
+    nulled = NullText(steps=2, inner_steps=1)(model, photo, PROMPT)
+    with pytest.raises(MismatchError, match="'interval'"):
+        CaptionSwap(rule=MIDDLE)(model, nulled, TARGET)
+    held = PromptToPrompt(rule=MIDDLE, hold_source=True)(model, nulled, TARGET)
+    torch.testing.assert_close(held.source, model.decode(nulled.pivot[-1:]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [({"start": 0.6, "end": 0.4}, "start=0.6 and end=0.4; expected start <= end"), ({"end": 1.5}, "'end'")],
+)
+def test_settings_out_of_range(settings, named):
+    with pytest.raises(SettingError, match=named):
+        Rule(name="interval", settings=settings)
+    with pytest.raises(SettingError):
+        IntervalGuidance(**settings)
