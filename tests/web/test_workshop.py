@@ -27,12 +27,13 @@ from nulltext.errors import (
 )
 from nulltext.progress import Progress
 from nulltext.web.cache import note_of
+from nulltext.web.insight import STRIP
 from nulltext.web.jobs import UNFORESEEN, Job
 from nulltext.web.opening import thumbnail
 from nulltext.web.people import People
 from nulltext.web.requests import EditRequest, InversionRequest
 from nulltext.web.running import previewing, stopping
-from nulltext.web.workshop import STRIP, Workshop, png
+from nulltext.web.workshop import Workshop, png
 
 SOON = 60.0
 STEPS = 3

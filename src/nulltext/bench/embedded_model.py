@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from statistics import fmean, median
 from typing import Any
 
@@ -28,6 +29,8 @@ RIVALS = 63
 GENERATED = 200
 READ = ("shape", "color", "pattern")
 """What must survive the autoencoder."""
+PARTS = ("autoencoder", "judges", "clip", "generate", "speed")
+"""What is measured, in this order."""
 _BATCH = 32
 
 
@@ -112,11 +115,7 @@ def measure_model(
         UnknownWordError: The model has a word list without the words of `scenes`.
     """
     clip, judges = clip or Clip.load(), judges or Judges.load()
-    parts = ("autoencoder", "judges", "clip", "generate", "speed")
-
-    def now(part: str) -> None:
-        on_progress(Progress(phase=part, step=parts.index(part), total=len(parts)))
-
+    now = partial(_tell, on_progress)
     now("autoencoder")
     count, generated = (most if limit is None else min(limit, most) for most in (SCENES, GENERATED))
     scenes = held_out_scenes(count)
@@ -150,6 +149,11 @@ def measure_model(
         generated=len(asked),
         guidance=guidance,
     )
+
+
+def _tell(on_progress: OnProgress, part: str) -> None:
+    """Says that a part of `PARTS` begins."""
+    on_progress(Progress(phase=part, step=PARTS.index(part), total=len(PARTS)))
 
 
 def _share(answers: Sequence[dict[str, str]], right: Sequence[dict[str, str]], heads: Sequence[str]) -> float:

@@ -39,7 +39,7 @@ def run(
     """Tries every candidate on every case, and measures.
 
     All entries are checked before the first is inverted. One that cannot be measured, or fails on the way, has rows
-    that say why, and the others go on.
+    whose ``status`` says so and whose ``reason`` says why, and the others go on.
 
     A candidate's rows of an image are written as soon as its edits are made, under a key made of everything that they
     depend on. The same run in the same folder goes on where it was, and tries again what failed; another one, with more
@@ -60,50 +60,60 @@ def run(
             that one method makes alike do.
         on_progress: Told of every image.
 
-    Returns:
-        The rows; ``status`` says whether one was measured, and ``reason`` why not.
-
     Raises:
         CaseError: Nothing could be measured; says why for the first.
         SettingError: A library that writes or measures is not installed.
         OutputWriteError: The folder cannot be written to.
     """
     extra("pyarrow.parquet")  # early: hours of work end with it
-    for part in (ROWS, SAMPLES):
-        try:
-            (folder / part).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputWriteError(f"cannot make {folder / part}: {error.strerror}. Choose another folder.") from error
+    _make_folders(folder)
     entries = checked(model, entries)
     cases = [entry for entry in entries if isinstance(entry, Case)]
     shown = frozenset(case.name for case in cases[:samples])
     plans = planned(model, cases, candidates, measures, folder, shown=shown)
     todo = [plan for plan in plans if plan.missing]
-    measure = partial(
-        try_image,
-        measures=measures,
-        folder=folder / SAMPLES,
-        shown=shown,
-        at_once=at_once,
-        edits_at_once=edits_at_once,
-    )
+    bound = {"at_once": at_once, "edits_at_once": edits_at_once}
+    measure = partial(try_image, measures=measures, folder=folder / SAMPLES, shown=shown, **bound)
     made = each(model, [(plan.group, plan.missing) for plan in todo], measure, workers=workers, on_progress=on_progress)
     done = dict(zip(map(id, todo), made, strict=True))
     found: dict[tuple[int, str], Row] = {}
     for plan in plans:
         found |= plan.rows(model, measures, done.get(id(plan), []))
-    rows = [
+    rows = _in_order(model, entries, candidates, measures, found)
+    write_parquet(rows, folder / "rows.parquet")
+    _check_any_measured(rows, len(entries))
+    return rows
+
+
+def _check_any_measured(rows: Sequence[Row], entries: int) -> None:
+    if not any(row["status"] == MEASURED for row in rows):
+        first = rows[0]["reason"] if rows else "there is none."
+        raise CaseError(f"none of the {entries} entries could be measured. The first: {first}")
+
+
+def _make_folders(folder: Path) -> None:
+    for part in (ROWS, SAMPLES):
+        try:
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputWriteError(f"cannot make {folder / part}: {error.strerror}. Choose another folder.") from error
+
+
+def _in_order(
+    model: Model,
+    entries: Sequence[Entry],
+    candidates: Sequence[Candidate],
+    measures: Mapping[str, Measure],
+    found: Mapping[tuple[int, str], Row],
+) -> list[Row]:
+    """A row for every entry and candidate: that which was found, or why there can be none."""
+    return [
         found[id(entry), candidate.name]
         if isinstance(entry, Case)
         else failed_row(model, entry, candidate, str(entry.error), measures)
         for entry in entries
         for candidate in candidates
     ]
-    write_parquet(rows, folder / "rows.parquet")
-    if not any(row["status"] == MEASURED for row in rows):
-        first = rows[0]["reason"] if rows else "there is none."
-        raise CaseError(f"none of the {len(entries)} entries could be measured. The first: {first}")
-    return rows
 
 
 def planned(

@@ -181,17 +181,12 @@ def put_together(
     ScheduleConfig.read(scheduler)
     layout = quickest_layout(device, dtype, unet.block_out_channels[0], (2, *latent_size(unet, vae)))
     place = Place(device, low_memory)
+    words = None if word_list is None else TaughtWords.read(word_list, parts.tokenizer)
     return LatentModel(
         family=family,
         identity=identity,
         device=device,
-        text=PromptEncoder.ready(
-            text,
-            parts.tokenizer,
-            place,
-            called,
-            None if word_list is None else TaughtWords.read(word_list, parts.tokenizer),
-        ),
+        text=PromptEncoder.ready(text, parts.tokenizer, place, called, words),
         autoencoder=KLAutoencoder.ready(parts.vae, place, layout, f"in {dtype} with {called}"),
         unet=UNet.ready(
             parts.unet,

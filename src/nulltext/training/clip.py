@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -173,7 +174,6 @@ def train(
     towers.text_model.requires_grad_(not keep_text)
     known = None if run.start is None or keep_text else text_tower(towers).to(device)
     weights = [len(scene.things) for scene in scenes]
-    diagonal = torch.arange(BATCH, device=device)
 
     def loss(module: _Student, step: int) -> Tensor:
         rng = run.random(step)
@@ -181,10 +181,7 @@ def train(
         mirror = [rng.choice((True, False)) for _ in index]
         shown = [_mirrored(scenes[i]) if flip else scenes[i] for i, flip in zip(index, mirror, strict=True)]
         wrong = [miss for scene in shown for miss in near_misses(scene, NEAR_MISSES, rng)]
-        # A picture's near misses come in its caption's wording: one word apart.
-        wordings = [rng.randrange(1 << 30) for _ in shown]
-        wordings += [wording for wording in wordings for _ in range(NEAR_MISSES)]
-        captions = [caption(scene, None, seed=seed) for scene, seed in zip([*shown, *wrong], wordings, strict=True)]
+        captions = _captions(shown, wrong, rng)
         tokens = tokenizer(captions, padding="longest", return_tensors="pt").input_ids.to(device)
         pixels = to_pixels(pictures[index])
         pixels[mirror] = pixels[mirror].flip(-1)
@@ -198,12 +195,7 @@ def train(
             text = functional.normalize(clip.text_projection(states.pooler_output).float(), dim=-1)
             read_image, read_text = (module.read(WIDTH**0.5 * side) for side in (image, text))
             read_patch = module.read_patch(seen.last_hidden_state[*places.T])
-        logits = clip.logit_scale.exp().clamp(max=100) * image @ text.T
-        # The same caption may stand under several pictures; it is no negative then.
-        same = torch.tensor([[a == b for b in captions] for a in captions[:BATCH]], device=device)
-        same[diagonal, diagonal] = False
-        logits = logits.masked_fill(same, -1e4)
-        contrast = functional.cross_entropy(logits, diagonal) + functional.cross_entropy(logits[:, :BATCH].T, diagonal)
+        contrast = _contrast(clip.logit_scale.exp().clamp(max=100) * image @ text.T, captions)
         said = torch.tensor([reading(scene) for scene in [*shown, *wrong]], device=device)
         stands = torch.tensor([_words(thing) for i in index for thing in scenes[i].things], device=device)
         value = contrast / 2 + _misread(read_image, said[:BATCH], READ) + _misread(read_text, said, READ)
@@ -217,6 +209,23 @@ def train(
     student = _Student(towers).to(device)
     average = fit(run, "clip", student, loss, lr=2e-3, matrices=linear_weights(student.clip), weight_decay=0.05)
     return average.clip, tokenizer
+
+
+def _captions(shown: Sequence[Scene], wrong: Sequence[Scene], rng: random.Random) -> list[str]:
+    """Captions of scenes, then of their near misses, in the same wording: one word apart."""
+    wordings = [rng.randrange(1 << 30) for _ in shown]
+    wordings += [wording for wording in wordings for _ in range(NEAR_MISSES)]
+    return [caption(scene, None, seed=seed) for scene, seed in zip([*shown, *wrong], wordings, strict=True)]
+
+
+def _contrast(logits: Tensor, captions: Sequence[str]) -> Tensor:
+    """The contrastive loss both ways, of how alike `BATCH` pictures are to all captions, their own first."""
+    diagonal = torch.arange(BATCH, device=logits.device)
+    # The same caption may stand under several pictures; it is no negative then.
+    same = torch.tensor([[a == b for b in captions] for a in captions[:BATCH]], device=logits.device)
+    same[diagonal, diagonal] = False
+    logits = logits.masked_fill(same, -1e4)
+    return functional.cross_entropy(logits, diagonal) + functional.cross_entropy(logits[:, :BATCH].T, diagonal)
 
 
 def _mirrored(scene: Scene) -> Scene:

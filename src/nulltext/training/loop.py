@@ -6,10 +6,10 @@ import copy
 import math
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -105,6 +105,55 @@ class Run:
         return random.Random(self.seed * 1_000_003 + step)  # noqa: S311  batches, not secrets
 
 
+@dataclass(kw_only=True)
+class _State(Generic[Trained]):
+    """How far the training of a module is: all that a run needs to go on from there."""
+
+    module: Trained
+    average: Trained
+    optimizers: Sequence[torch.optim.Optimizer]
+    step: int = 0
+    spent: float = 0.0
+
+    def go_on(self, run: Run, name: str) -> None:
+        """Takes over the state that an earlier run of a stage left, if there is one."""
+        state = run.state(name)
+        if state is None:
+            return
+        self.module.load_state_dict(state["module"])
+        self.average.load_state_dict(state["average"])
+        for optimizer, seen in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(seen)
+        self.step, self.spent = state["step"], state["spent"]
+
+    def save(self, run: Run, name: str) -> None:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "begun": run.begun,
+            "name": name,
+            "module": self.module.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "step": self.step,
+            "spent": self.spent,
+        }
+        with writing(run.path(name), overwrite=True) as file:
+            torch.save(state, file)
+
+    def tell(self, run: Run, name: str, loss: float) -> None:
+        share = min(100, int(100 * self.spent / run.seconds))
+        run.on_progress(Progress(phase=name, step=share, total=100, loss=loss))
+
+    def descend(self, loss: Tensor, rate: float, clip: float) -> None:
+        """One step of every optimiser, at one learning rate, along the gradient of norm `clip` at most."""
+        loss.backward()
+        nn.utils.clip_grad_norm_([p for p in self.module.parameters() if p.requires_grad], clip)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+
+
 def fit(
     run: Run,
     name: str,
@@ -137,61 +186,34 @@ def fit(
         The averaged module (EMA), in eval mode.
     """
     trained = [p for p in module.parameters() if p.requires_grad]
-    optimizers = _optimizers(trained, {id(p) for p in matrices}, lr, weight_decay)
-    average = copy.deepcopy(module).eval().requires_grad_(requires_grad=False)
-    step, spent = 0, 0.0
-    state = run.state(name)
-    if state is not None:
-        module.load_state_dict(state["module"])
-        average.load_state_dict(state["average"])
-        for optimizer, seen in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(seen)
-        step, spent = state["step"], state["spent"]
-
-    def save() -> None:
-        run.folder.mkdir(parents=True, exist_ok=True)
-        state = {
-            "begun": run.begun,
-            "name": name,
-            "module": module.state_dict(),
-            "average": average.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-            "step": step,
-            "spent": spent,
-        }
-        with writing(run.path(name), overwrite=True) as file:
-            torch.save(state, file)
-
+    at = _State(
+        module=module,
+        average=copy.deepcopy(module).eval().requires_grad_(requires_grad=False),
+        optimizers=_optimizers(trained, {id(p) for p in matrices}, lr, weight_decay),
+    )
+    at.go_on(run, name)
     module.train()
-    last, saved = time.monotonic(), time.monotonic()
-    smooth = math.nan
+    last, saved, smooth = time.monotonic(), time.monotonic(), math.nan
     try:
-        while spent < run.seconds:
+        while at.spent < run.seconds:
             module.zero_grad(set_to_none=True)
-            value = loss(module, step)
-            value.backward()
-            nn.utils.clip_grad_norm_(trained, clip)
-            for optimizer in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = lr * learning_rate(step, spent / run.seconds)
-                optimizer.step()
-            _average(average, module, min(ema_decay, (1 + step) / (10 + step)))
-            step += 1
+            value = loss(module, at.step)
+            at.descend(value, lr * learning_rate(at.step, at.spent / run.seconds), clip)
+            _average(at.average, module, min(ema_decay, (1 + at.step) / (10 + at.step)))
+            at.step += 1
             now = time.monotonic()
-            spent += now - last
+            at.spent += now - last
             last = now
             smooth = value.item() if math.isnan(smooth) else 0.98 * smooth + 0.02 * value.item()
-            if step % 20 == 0:
-                run.on_progress(
-                    Progress(phase=name, step=min(100, int(100 * spent / run.seconds)), total=100, loss=smooth)
-                )
+            if at.step % 20 == 0:
+                at.tell(run, name, smooth)
             if now - saved > SAVE_EVERY_S:
-                save()
+                at.save(run, name)
                 saved = now
     finally:
-        if step:  # without one there is nothing to go on from, and a first step cut short left half an optimiser
-            save()
-    return average
+        if at.step:  # without one there is nothing to go on from, and a first step cut short left half an optimiser
+            at.save(run, name)
+    return at.average
 
 
 def _optimizers(

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from transformers import CLIPModel, CLIPTokenizer
 
 from nulltext import __version__
 from nulltext.errors import ModelNotFoundError, OutputWriteError, SettingError
 from nulltext.files import check_output, write_file
+from nulltext.judges import Judges
 from nulltext.models import weights
 from nulltext.models.recommended import IN_WEIGHTS
 from nulltext.progress import OnProgress, silent
@@ -116,7 +118,22 @@ def run(
         latents, masks, scenes, text_model=clip.text_tower(towers), tokenizer=tokenizer, run=stage("unet")
     )
     judging = judges.train(pictures, scenes, stage("judges"))
+    facts: dict[str, object] = {"recipe": {**asdict(recipe), "start": source or "random", "version": __version__}}
+    facts[IN_WEIGHTS] = RECOMMENDED | ({} if start is None else _said_by(start))
+    _write(output, vae=vae, towers=towers, tokenizer=tokenizer, network=network, judging=judging, facts=facts)
 
+
+def _write(
+    output: Path,
+    *,
+    vae: AutoencoderKL,
+    towers: CLIPModel,
+    tokenizer: CLIPTokenizer,
+    network: UNet2DConditionModel,
+    judging: Judges,
+    facts: dict[str, object],
+) -> None:
+    """The checkpoint folder of what was trained, in fp16."""
     tokenizer.backend_tokenizer.no_padding()  # the last batch's would be saved with it
     for where_from in ("is_local", "local_files_only"):  # and how a start's was loaded
         tokenizer.init_kwargs.pop(where_from, None)
@@ -138,8 +155,6 @@ def run(
             # transformers computes in the dtype of the config, diffusers in float32: both shall widen the fp16 weights.
             config.write_text(config.read_text().replace('"dtype": "float16"', '"dtype": "float32"'))
         (new / "words.txt").write_text("\n".join(vocabulary()) + "\n")
-        facts: dict[str, object] = {"recipe": {**asdict(recipe), "start": source or "random", "version": __version__}}
-        facts[IN_WEIGHTS] = RECOMMENDED | ({} if start is None else _said_by(start))
         stamp(new, facts)
 
 

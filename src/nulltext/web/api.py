@@ -132,6 +132,20 @@ class EditBody(BaseModel):
 def router(workshop: Workshop) -> APIRouter:
     """The API's routes."""
     api = APIRouter(prefix="/api", tags=["nulltext"], responses={"4XX": {"model": Refused}})
+    _route_work(api, workshop)
+    _route_jobs(api, workshop)
+    _route_files(api, workshop)
+
+    @api.get("/models", summary="The models that may be chosen")
+    def models() -> list[str]:
+        """Their names."""
+        return list(workshop.models)
+
+    return api
+
+
+def _route_work(api: APIRouter, workshop: Workshop) -> None:
+    """What starts a job."""
 
     @api.post("/inversions", status_code=HTTPStatus.ACCEPTED, summary="Invert a picture")
     def invert(
@@ -181,6 +195,10 @@ def router(workshop: Workshop) -> APIRouter:
         asked = replace(one, before=tuple(before))
         return Started(job=workshop.edit(person, inverted, asked, client).number)
 
+
+def _route_jobs(api: APIRouter, workshop: Workshop) -> None:
+    """What tells of a job, or ends it."""
+
     @api.get("/jobs/{number}", summary="How far a job is")
     def status(request: Request, number: Number) -> JobStatus:
         """Progress while it waits and runs, then its result or what went wrong."""
@@ -193,19 +211,16 @@ def router(workshop: Workshop) -> APIRouter:
         job.stop()
         return job_status(workshop, job)
 
+
+def _route_files(api: APIRouter, workshop: Workshop) -> None:
+    """What jobs have made."""
+
     @api.get("/files/{number}", summary="A picture or an inversion file")
     def file(request: Request, number: Number) -> FileResponse:
         """A file that a job of yours has made."""
         path = workshop.people.path(request.state.person, number)
         kind = "image/png" if path.suffix == ".png" else "application/octet-stream"
         return FileResponse(path, media_type=kind, headers={"Cache-Control": "private, no-store"})
-
-    @api.get("/models", summary="The models that may be chosen")
-    def models() -> list[str]:
-        """Their names."""
-        return list(workshop.models)
-
-    return api
 
 
 def job_status(workshop: Workshop, job: Job[Any]) -> JobStatus:

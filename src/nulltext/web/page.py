@@ -229,21 +229,10 @@ def _edit_part() -> EditPart:
             )
             places = gr.CheckboxGroup(label="Change the picture only where these words are", elem_id="places")
             with gr.Accordion("Strength of each word", open=False, elem_id="strengths"):
-                strengths = [
-                    gr.Slider(-4, 10, 1, step=0.25, label="", visible=False, elem_id=f"strength-{place}")
-                    for place in range(MOST_WORDS)
-                ]
+                strengths = _strength_sliders()
             of_words = gr.State([])
             with gr.Accordion("Paint where the picture may change", open=False, elem_id="paint-part"):
-                paint = gr.ImageEditor(
-                    label="Paint over what may change",
-                    type="pil",
-                    sources=[],
-                    transforms=[],
-                    layers=False,
-                    brush=gr.Brush(default_size=24, colors=["#ff3b6b"], color_mode="fixed"),
-                    elem_id="paint",
-                )
+                paint = _mask_editor()
             vary = gr.Dropdown(VARY, value="", label="Draw", elem_id="vary")
             go_on = gr.Checkbox(label="Go on from the edit that is shown", elem_id="go-on")
             with gr.Row():
@@ -254,14 +243,7 @@ def _edit_part() -> EditPart:
             preview = gr.Image(label="So far", interactive=False, visible=False, elem_id="edit-preview", buttons=[])
             result = gr.ImageSlider(label="Source | edit", elem_id="result", buttons=["fullscreen"])
             downloads = gr.HTML(elem_id="downloads")
-            gallery = gr.Gallery(
-                label="Your edits; choose one to go back to it",
-                object_fit="contain",
-                columns=4,
-                height=190,
-                allow_preview=False,
-                elem_id="edits",
-            )
+            gallery = _edits_gallery()
             with gr.Accordion("The same as code", open=False, elem_id="code"):
                 python = gr.Code(language="python", label="Python", interactive=False, elem_id="python")
                 shell = gr.Code(language="shell", label="Command line", interactive=False, elem_id="shell")
@@ -286,6 +268,36 @@ def _edit_part() -> EditPart:
         gallery=gallery,
         python=python,
         shell=shell,
+    )
+
+
+def _strength_sliders() -> list[gr.Slider]:
+    return [
+        gr.Slider(-4, 10, 1, step=0.25, label="", visible=False, elem_id=f"strength-{place}")
+        for place in range(MOST_WORDS)
+    ]
+
+
+def _mask_editor() -> gr.ImageEditor:
+    return gr.ImageEditor(
+        label="Paint over what may change",
+        type="pil",
+        sources=[],
+        transforms=[],
+        layers=False,
+        brush=gr.Brush(default_size=24, colors=["#ff3b6b"], color_mode="fixed"),
+        elem_id="paint",
+    )
+
+
+def _edits_gallery() -> gr.Gallery:
+    return gr.Gallery(
+        label="Your edits; choose one to go back to it",
+        object_fit="contain",
+        columns=4,
+        height=190,
+        allow_preview=False,
+        elem_id="edits",
     )
 
 

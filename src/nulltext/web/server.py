@@ -1,5 +1,6 @@
 """The server: the page and the API behind one gate, and an orderly end."""
 
+import importlib
 import logging
 import os
 import secrets
@@ -8,7 +9,7 @@ import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from nulltext import __version__
 from nulltext.errors import NulltextError, SettingError
@@ -16,6 +17,10 @@ from nulltext.web.entrance import Arrived, Below, Peer
 from nulltext.web.gate import Gate, Told
 from nulltext.web.incoming import Incoming
 from nulltext.web.workshop import Workshop
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from gradio import Blocks
 
 SWEEP_EVERY = 600.0
 """Seconds between two sweeps of what is old or too much."""
@@ -32,7 +37,7 @@ def build(
     root: str = "",
     proxies: Sequence[str] = (),
 ) -> Peer:
-    """The page and the API over a workshop.
+    """The page and the API over a workshop, as an ASGI app.
 
     Args:
         workshop: What does the work.
@@ -41,59 +46,21 @@ def build(
         root: The path below which proxies reach it.
         proxies: Addresses and networks of proxies that are believed.
 
-    Returns:
-        An ASGI app.
-
     Raises:
         SettingError: The libraries of the page are not installed.
     """
     uploads = workshop.people.root / "uploads"
-    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    try:
-        import fastapi.exceptions
-        import gradio
-        from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-    except ImportError as error:
-        raise SettingError(
-            f"the page needs {error.name}, which is not installed. Run: pip install 'nulltext[web]'."
-        ) from error
-    from nulltext.web import api, docs, events, page
-    from nulltext.web.handlers import Handlers
+    _prepare_libraries(uploads)
+    import gradio
+    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+    from nulltext.web import page
 
     told = Told(uploads)
-    handlers = Handlers(workshop, told)
-    laid_out = page.lay_out(handlers)
-    laid_out.blocks.has_launched = True  # else its library, which is only mounted here, takes any file for a given one
-    events.connect(laid_out, handlers)
-    samples: Any = laid_out.open.samples.value
-    workshop.people.disk.spared = frozenset(Path(sample["image"]["path"]) for sample in samples)
-    stopped = threading.Event()
-
-    @asynccontextmanager
-    async def life(_: fastapi.FastAPI) -> AsyncGenerator[None]:
-        sweeper = threading.Thread(target=_sweep, args=(workshop, told, stopped), daemon=True)
-        sweeper.start()
-        yield
-        stopped.set()
-        workshop.close()
-
-    app = fastapi.FastAPI(
-        title="nulltext",
-        description="Edit real photographs by changing words.",
-        version=__version__,
-        docs_url=None,
-        openapi_url="/api/openapi.json",
-        redoc_url=None,
-        lifespan=life,
-    )
-    app.add_exception_handler(NulltextError, api.error_response)
-    app.add_exception_handler(fastapi.exceptions.RequestValidationError, api.invalid_response)
-    app.include_router(api.router(workshop))
-    app.include_router(docs.router())
+    blocks = _blocks(workshop, told)
     app = gradio.mount_gradio_app(
-        app,
-        laid_out.blocks,
+        _api(workshop, told),
+        blocks,
         path="/",
         show_error=False,
         max_file_size=workshop.limits.inversion_bytes,
@@ -112,11 +79,75 @@ def build(
         most_bytes=limits.request_bytes,
         json_bytes=2 * limits.upload_bytes,
         hosts=hosts,
-        functions=frozenset(laid_out.blocks.fns),
+        functions=frozenset(blocks.fns),
     )
     bounded = Incoming(gate, limits, lambda size: workshop.people.disk.grew("uploads", size))
     arrived: Any = ProxyHeadersMiddleware(cast("Any", Arrived(bounded, root)), list(proxies))  # with types of its own
     return Peer(arrived, proxies, limits.connections)
+
+
+def _prepare_libraries(uploads: Path) -> None:
+    """Makes sure that the libraries of the page are there, and tells them what they read when they are imported.
+
+    Raises:
+        SettingError: One is not installed.
+    """
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    try:
+        for library in ("fastapi", "gradio", "uvicorn"):
+            importlib.import_module(library)
+    except ImportError as error:
+        raise SettingError(
+            f"the page needs {error.name}, which is not installed. Run: pip install 'nulltext[web]'."
+        ) from error
+
+
+def _blocks(workshop: Workshop, told: Told) -> "Blocks":
+    """The page with its buttons connected; the files of its samples are never swept."""
+    from nulltext.web import events, page
+    from nulltext.web.handlers import Handlers
+
+    handlers = Handlers(workshop, told)
+    laid_out = page.lay_out(handlers)
+    laid_out.blocks.has_launched = True  # else its library, which is only mounted here, takes any file for a given one
+    events.connect(laid_out, handlers)
+    samples: Any = laid_out.open.samples.value
+    workshop.people.disk.spared = frozenset(Path(sample["image"]["path"]) for sample in samples)
+    return laid_out.blocks
+
+
+def _api(workshop: Workshop, told: Told) -> "FastAPI":
+    """The API and its documentation; as long as it is served, old files are swept."""
+    from fastapi import FastAPI
+    from fastapi.exceptions import RequestValidationError
+
+    from nulltext.web import api, docs
+
+    stopped = threading.Event()
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncGenerator[None]:
+        sweeper = threading.Thread(target=_sweep, args=(workshop, told, stopped), daemon=True)
+        sweeper.start()
+        yield
+        stopped.set()
+        workshop.close()
+
+    app = FastAPI(
+        title="nulltext",
+        description="Edit real photographs by changing words.",
+        version=__version__,
+        docs_url=None,
+        openapi_url="/api/openapi.json",
+        redoc_url=None,
+        lifespan=life,
+    )
+    app.add_exception_handler(NulltextError, api.error_response)
+    app.add_exception_handler(RequestValidationError, api.invalid_response)
+    app.include_router(api.router(workshop))
+    app.include_router(docs.router())
+    return app
 
 
 def serve(app: Peer, host: str, port: int) -> None:

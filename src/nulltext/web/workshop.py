@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from nulltext.editing.base import in_force
-from nulltext.editing.maps import AttentionMaps, attention_maps
+from nulltext.editing.maps import attention_maps
 from nulltext.editing.table import EDITOR
 from nulltext.errors import (
     MismatchError,
@@ -31,13 +31,14 @@ from nulltext.models.capabilities import word_list_of
 from nulltext.models.loading import EMBEDDED, load
 from nulltext.models.precision import precision_of
 from nulltext.models.recommended import Recommended
-from nulltext.pictures import open_image, to_image, to_pixels
+from nulltext.pictures import open_image, to_pixels
 from nulltext.spelling.records import record
 from nulltext.tables import word_of
 from nulltext.types import OnePixels
 from nulltext.web import cache
 from nulltext.web.bounds import said
 from nulltext.web.clients import NOBODY, Client
+from nulltext.web.insight import insight_of
 from nulltext.web.jobs import Job, Jobs
 from nulltext.web.limits import Limits
 from nulltext.web.opening import thumbnail, with_small_masks
@@ -47,8 +48,6 @@ from nulltext.web.results import Edited, Insight, Inverted, Origin
 from nulltext.web.running import previewing, stopping
 from nulltext.web.words import changed_words
 
-STRIP = 8
-"""Pictures in the strip of a trajectory."""
 _NAMED = 3
 """So many unknown words are named; the page marks them all."""
 
@@ -352,12 +351,7 @@ class Workshop:
         model, inversion = self.model(name), Inversion.load(path)
         with stopping(model, job.check):
             maps = attention_maps(model, inversion, job.tell)
-        steps = torch.linspace(0, len(inversion.schedule), STRIP).round().long()
-        pictures = [to_image(model.decode(inversion.pivot[step : step + 1].to(model.device)).cpu()) for step in steps]
-        strip = Image.new("RGB", (sum(one.width for one in pictures), pictures[0].height))
-        for place, picture in enumerate(pictures):
-            strip.paste(picture, (place * picture.width, 0))
-        return Insight(maps={word: _lit(maps, word, inversion) for word in maps.words()}, strip=strip, losses=losses)
+        return insight_of(model, inversion, maps, losses)
 
 
 def png(picture: Image.Image) -> bytes:
@@ -395,9 +389,3 @@ def _inverted(
         losses=tuple(losses),
         seconds=seconds,
     )
-
-
-def _lit(maps: AttentionMaps, word: str, inversion: Inversion) -> Image.Image:
-    """The picture, bright where a word looks."""
-    bright = (maps.pixels[:1] + 1) * (0.15 + 0.85 * maps.over(word)) - 1
-    return thumbnail(inversion.restore(bright))
