@@ -10,7 +10,7 @@ metavars, panels and repeated options that are documented. What they would have 
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 
 import typer
 from typer.main import get_command
@@ -23,6 +23,8 @@ from nulltext.tables import Table, row
 
 if TYPE_CHECKING:
     from nulltext import Model
+
+HELP: Final = frozenset({"-h", "--help"})
 
 
 def method_command(
@@ -48,8 +50,9 @@ def method_command(
 
         def with_method(self, args: Sequence[str]) -> Any:  # noqa: ANN401  a command, for which typer exports no name
             """The command with the options of the method that is asked for; itself, if help alone is wanted."""
-            named = _named(args, option)
-            if named is None and {"-h", "--help"} & set(_before_names(args)):
+            named, given = _named(args, option), set(_before_names(args))
+            common = {each for parameter in self.params for each in [*parameter.opts, *parameter.secondary_opts]}
+            if named is None and given & HELP and given <= common | HELP:
                 return self
             try:
                 return of_method(self.name or "", function, table, named or default, option, own)
