@@ -9,7 +9,7 @@ from torch import Tensor
 from nulltext.checks import check_finite
 from nulltext.errors import ModelLoadError
 from nulltext.models.gradients import clamp
-from nulltext.models.place import Place
+from nulltext.models.offload import Offload
 from nulltext.models.quiet import quiet
 from nulltext.types import Latents, Pixels
 
@@ -21,26 +21,26 @@ class KLAutoencoder:
 
     Attributes:
         network: The ``AutoencoderKL``.
-        place: Where it computes.
+        offload: Where it computes.
         layout: The memory layout in which its convolutions are quickest.
         where: In which model it is, and how that computes, for errors.
     """
 
     network: Any
-    place: Place
+    offload: Offload
     layout: torch.memory_format
     where: str
 
     @classmethod
-    def ready(cls, network: Any, place: Place, layout: torch.memory_format, where: str) -> "KLAutoencoder":  # noqa: ANN401
-        """Takes over a network: puts it into its place, and freezes it."""
+    def ready(cls, network: Any, offload: Offload, layout: torch.memory_format, where: str) -> "KLAutoencoder":  # noqa: ANN401
+        """Takes over a network: puts it where it waits, and freezes it."""
         with quiet():
-            network.to(device=place.waiting, dtype=torch.float32, memory_format=layout)
-            if place.low_memory:
+            network.to(device=offload.waiting, dtype=torch.float32, memory_format=layout)
+            if offload.low_memory:
                 network.enable_tiling()
                 network.enable_slicing()
         network.requires_grad_(requires_grad=False).eval()
-        return cls(network=network, place=place, layout=layout, where=where)
+        return cls(network=network, offload=offload, layout=layout, where=where)
 
     @property
     def latent_channels(self) -> int:
@@ -54,8 +54,8 @@ class KLAutoencoder:
 
     def encode(self, pixels: Pixels) -> Latents:
         """[B, C, H / scale, W / scale] latents of images: the posterior's mode, by the autoencoder's own scaling."""
-        pixels = pixels.to(self.place.device, torch.float32).contiguous(memory_format=self.layout)
-        with torch.no_grad(), self.place.holding(self.network):
+        pixels = pixels.to(self.offload.device, torch.float32).contiguous(memory_format=self.layout)
+        with torch.no_grad(), self.offload.in_use(self.network):
             latents: Tensor = self.network.encode(pixels).latent_dist.mode()
         return (latents.contiguous() - self._shift) * self.network.config.scaling_factor
 
@@ -66,7 +66,7 @@ class KLAutoencoder:
             DivergedError: The images became infinite or not-a-number.
         """
         latents = latents / self.network.config.scaling_factor + self._shift
-        with self.place.holding(self.network, stays=latents.requires_grad):
+        with self.offload.in_use(self.network, stays=latents.requires_grad):
             decoded: Tensor = self.network.decode(latents.contiguous(memory_format=self.layout)).sample
         check_finite("picture", decoded, where=self.where)  # clamped, infinity is white
         return clamp(decoded, -1.0, 1.0).contiguous()

@@ -16,8 +16,8 @@ from nulltext.errors import shown
 from nulltext.models.base import Autoencoder, ModelIdentity
 from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling
 from nulltext.models.layout import quickest_layout
+from nulltext.models.offload import Offload
 from nulltext.models.parts import SCHEDULER, Parts, ddim_config
-from nulltext.models.place import Place
 from nulltext.models.recommended import Recommended
 from nulltext.models.text_encoder import PromptEncoder
 from nulltext.models.unet import UNet, check_fit, latent_size
@@ -180,14 +180,14 @@ def put_together(
     scheduler = ddim_config(parts.scheduler_config, f"{called}/{SCHEDULER}")
     ScheduleConfig.read(scheduler)
     layout = quickest_layout(device, dtype, unet.block_out_channels[0], (2, *latent_size(unet, vae)))
-    place = Place(device, low_memory)
+    offload = Offload(device, low_memory)
     words = None if word_list is None else TaughtWords.read(word_list, parts.tokenizer)
     return LatentModel(
         family=family,
         identity=identity,
         device=device,
-        text=PromptEncoder.ready(text, parts.tokenizer, place, called, words),
-        autoencoder=KLAutoencoder.ready(parts.vae, place, layout, f"in {dtype} with {called}"),
+        text=PromptEncoder.ready(text, parts.tokenizer, offload, called, words),
+        autoencoder=KLAutoencoder.ready(parts.vae, offload, layout, f"in {dtype} with {called}"),
         unet=UNet.ready(
             parts.unet,
             device=device,

@@ -67,17 +67,17 @@ def load(
         CompilationError: `compiled` is on, and the gradient would be another.
         SettingError: A device or precision that does not exist here, or a revision or config where none belongs.
     """
-    place = choose_device(device)
-    precision = choose_dtype(dtype, place)
+    found_device = choose_device(device)
+    precision = choose_dtype(dtype, found_device)
     found = _find(name, revision, config)
     folder = found.folder
     model = found.family.load().from_parts(
         found.parts,
         found.identity,
-        device=place,
+        device=found_device,
         dtype=precision,
         recommended=None if folder is None else weights.recommended_in(folder, found.family),
-        quantised=None if folder is None else VQAutoencoder.beside(folder, device=place),
+        quantised=None if folder is None else VQAutoencoder.beside(folder, device=found_device),
         word_list=None if folder is None else _word_list(folder),
         low_memory=low_memory,
     )
@@ -156,14 +156,14 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     try:
         with warnings.catch_warnings():  # of names that torch knew once
             warnings.simplefilter("ignore")
-            place = torch.device(device)
-            (torch.ones(1, device=place) + 1).item()  # "meta" makes tensors, but they have no numbers
+            found = torch.device(device)
+            (torch.ones(1, device=found) + 1).item()  # "meta" makes tensors, but they have no numbers
     except Exception as error:  # what is not here says so in many ways: assertions, missing modules, internal errors
         reason = first_line(error).partition(". ")[0]
         raise SettingError(
             f"got device {shown(str(device))}, which cannot compute here ({reason}); expected one that can. Try 'cpu'."
         ) from error
-    return place
+    return found
 
 
 def _read_folder(folder: Path) -> tuple[Family, Any]:

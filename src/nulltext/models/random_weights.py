@@ -153,13 +153,13 @@ def random_model(
         SettingError: A device or precision that does not exist here.
         CompilationError: `compiled` is on, and the gradient would be another.
     """
-    place = choose_device(device)
+    found = choose_device(device)
     identity = ModelIdentity(f"{family}, random weights", "random")
     model = StableDiffusion.from_parts(
         Parts.of(random_pipeline(family)),
         identity,
-        device=place,
-        dtype=choose_dtype(dtype, place),
+        device=found,
+        dtype=choose_dtype(dtype, found),
         low_memory=low_memory,
     )
     if compiled:

@@ -12,7 +12,7 @@ import torch
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.errors import CaptionTooLongError, ModelLoadError, shown
 from nulltext.models.networks import first_line
-from nulltext.models.place import Place
+from nulltext.models.offload import Offload
 from nulltext.models.quiet import quiet
 from nulltext.models.word_list import TaughtWords
 from nulltext.text.words import Span, Tokens, check_text
@@ -26,14 +26,14 @@ class PromptEncoder:
     Attributes:
         network: ``CLIPTextModel``, or another of transformers' that reads tokens and returns states first.
         tokenizer: Its tokenizer.
-        place: Where it computes.
+        offload: Where it computes.
         model: What errors call the model.
         word_list: The words that the model was taught, if it has a list.
     """
 
     network: Any
     tokenizer: Any
-    place: Place
+    offload: Offload
     model: str
     word_list: TaughtWords | None = None
 
@@ -42,11 +42,11 @@ class PromptEncoder:
         cls,
         network: Any,  # noqa: ANN401  transformers carries no types
         tokenizer: Any,  # noqa: ANN401
-        place: Place,
+        offload: Offload,
         model: str,
         word_list: TaughtWords | None = None,
     ) -> "PromptEncoder":
-        """Takes over a network: puts it into its place, and freezes it.
+        """Takes over a network: puts it where it waits, and freezes it.
 
         Raises:
             ModelLoadError: Network and tokenizer are not made for each other, or the network does not work.
@@ -58,10 +58,10 @@ class PromptEncoder:
                 "two is another checkpoint's: fetch the tokenizer and the text encoder again, from the same place."
             )
         with quiet():
-            network.to(device=place.waiting, dtype=torch.float32)
+            network.to(device=offload.waiting, dtype=torch.float32)
         _check_reads(network, model)
         network.requires_grad_(requires_grad=False).eval()
-        return cls(network=network, tokenizer=tokenizer, place=place, model=model, word_list=word_list)
+        return cls(network=network, tokenizer=tokenizer, offload=offload, model=model, word_list=word_list)
 
     @property
     def length(self) -> int:
@@ -79,12 +79,12 @@ class PromptEncoder:
         for prompt in prompts:
             self.check_caption(prompt)
         cut = [self.tokenize(prompt).ids for prompt in prompts]
-        length, padding, device = self.length, self.tokenizer.pad_token_id, self.place.device
+        length, padding, device = self.length, self.tokenizer.pad_token_id, self.offload.device
         ids = torch.tensor([[*own, *[padding] * (length - len(own))] for own in cut], device=device)
         seen = torch.tensor([[1] * len(own) + [0] * (length - len(own)) for own in cut], device=device)
         # Most checkpoints attend to the padding as well; those that do not say so in their config.
         masked: bool = getattr(self.network.config, "use_attention_mask", False)
-        with torch.no_grad(), quiet(), self.place.holding(self.network):
+        with torch.no_grad(), quiet(), self.offload.in_use(self.network):
             return Conditioning(text=self.network(ids, attention_mask=seen if masked else None)[0].float())
 
     def null(self, size: tuple[int, int] | None = None) -> Conditioning:

@@ -11,7 +11,7 @@ from torch import nn
 
 @final
 @dataclass(frozen=True)
-class Place:
+class Offload:
     """Where a part computes.
 
     Attributes:
@@ -28,7 +28,7 @@ class Place:
         return torch.device("cpu") if self.low_memory else self.device
 
     @contextmanager
-    def holding(self, part: nn.Module, *, stays: bool = False) -> Generator[None]:
+    def in_use(self, part: nn.Module, *, stays: bool = False) -> Generator[None]:
         """A part on the device for as long as it is used, or for good where a gradient will come back through it."""
         if self.low_memory:
             part.to(self.device)
