@@ -1,6 +1,6 @@
 # Everything a person or the CI runs. A fresh machine needs Python >= 3.11 and make; the rest lands in .venv.
 #
-#   make demo     install, invert and edit four held-out pictures, write one contact sheet
+#   make demo     install, invert and edit four held-out images, write one contact sheet
 #   make web      install, open the app in a browser
 #   make test     install what is missing, run the tests
 #   make check    format, lint, types, layers
@@ -51,7 +51,7 @@ nginx: ## install nginx, for the tests of the server behind a proxy (Debian, as 
 	@for name in nginx /usr/sbin/nginx; do command -v $$name && exit; done; \
 	apt-get update -qq && apt-get install -y -qq nginx-light
 
-demo: install ## invert and edit held-out pictures; writes nulltext-demo/contact-sheet.png
+demo: install ## invert and edit held-out images; writes nulltext-demo/contact-sheet.png
 	$(BIN)/nulltext demo --force $(ARGS)
 
 web: install ## open the app at http://127.0.0.1:7860
@@ -82,7 +82,7 @@ format: install-dev ## rewrite the sources in the one format, and mend what can 
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: install ## make the pictures of docs/ again, by running the commands of its pages
+docs: install ## make the images of docs/ again, by running the commands of its pages
 	$(BIN)/python docs/build.py $(ARGS)
 
 build: install-dev ## build the wheel and the source archive into dist/

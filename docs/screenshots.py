@@ -1,4 +1,4 @@
-"""Makes the pictures of the app that the README shows: opens it in Chromium, and edits a sample.
+"""Makes the images of the app that the README shows: opens it in Chromium, and edits a sample.
 
 nulltext web &
 python docs/screenshots.py
@@ -19,24 +19,24 @@ OLD, NEW = "purple", "green"
 
 
 def shoot(page: Page, url: str, output: Path) -> None:
-    """Inverts the third sample, edits it, and takes the picture.
+    """Inverts the third sample, edits it, and takes the image.
 
     Args:
         page: A window.
         url: Where the app is.
-        output: Where the picture goes.
+        output: Where the image goes.
     """
     page.goto(url)
     page.locator("#samples button img").nth(2).click()
-    caption = page.locator("#caption textarea")
-    expect(caption).not_to_have_value("")
+    prompt = page.locator("#prompt textarea")
+    expect(prompt).not_to_have_value("")
     page.click("#invert")
     expect(page.locator("#below")).to_be_visible()
-    page.fill("#target textarea", caption.input_value().replace(OLD, NEW))
-    expect(page.locator("#lit mark")).to_be_visible()
+    page.fill("#target textarea", prompt.input_value().replace(OLD, NEW))
+    expect(page.locator("#highlight mark")).to_be_visible()
     page.click("#edit")
     expect(page.locator("#downloads a")).to_be_visible()
-    page.wait_for_timeout(1000)  # until the picture is drawn
+    page.wait_for_timeout(1000)  # until the image is drawn
     width, height = page.evaluate(
         "[innerWidth, scrollY + document.querySelector('#code').getBoundingClientRect().bottom]"
     )

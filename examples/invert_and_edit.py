@@ -1,9 +1,9 @@
-"""Invert a picture into the embedded model and edit it by changing its caption.
+"""Invert an image into the embedded model and edit it by changing its prompt.
 
     python examples/invert_and_edit.py --output edited.png
 
-The picture is rendered here, from a seed that the model was not trained on; put your own in its place with
-`nulltext.open_image("picture.png", model)`.
+The image is rendered here, from a seed that the model was not trained on; put your own in its place with
+`nulltext.open_image("image.png", model)`.
 """
 
 import argparse
@@ -22,11 +22,11 @@ def main() -> None:
     arguments = parser.parse_args()
 
     scene = Scene(things=(Thing(shape="ball", color="red"),), ground="grass", time="sunny")
-    picture = nulltext.to_image(render([scene]).pixels)
+    image = nulltext.to_image(render([scene]).pixels)
 
     model = nulltext.load()
-    photo = nulltext.open_image(picture, model)
-    inversion = nulltext.NullText(steps=arguments.steps)(model, photo, "a photo of a red ball on grass on a sunny day")
+    source = nulltext.open_image(image, model)
+    inversion = nulltext.NullText(steps=arguments.steps)(model, source, "a photo of a red ball on grass on a sunny day")
     edit = nulltext.PromptToPrompt()(model, inversion, "a photo of a blue ball on grass on a sunny day")
     edit.image.save(arguments.output)
 

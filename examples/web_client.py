@@ -1,7 +1,7 @@
-"""Edit a picture through a server that runs `nulltext web`.
+"""Edit an image through a server that runs `nulltext web`.
 
     nulltext web &
-    python examples/web_client.py picture.png "a photo of a red ball on grass" "a photo of a blue ball on grass"
+    python examples/web_client.py image.png "a photo of a red ball on grass" "a photo of a blue ball on grass"
 
 What the server can do stands at http://127.0.0.1:7860/api/docs.
 """
@@ -16,10 +16,10 @@ import httpx
 
 
 def main() -> None:
-    """Inverts the picture, edits it, and saves the result."""
+    """Inverts the image, edits it, and saves the result."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("picture", type=Path)
-    parser.add_argument("caption", help="what the picture shows")
+    parser.add_argument("image", type=Path)
+    parser.add_argument("prompt", help="what the image shows")
     parser.add_argument("target", help="what it shall show")
     parser.add_argument("--server", default="http://127.0.0.1:7860")
     parser.add_argument("--auth", metavar="NAME:PASSWORD", help="if the server asks for them")
@@ -31,16 +31,16 @@ def main() -> None:
 
     auth = None if arguments.auth is None else tuple(arguments.auth.split(":", 1))
     try:
-        picture = {"picture": (arguments.picture.name, arguments.picture.read_bytes())}
+        image = {"image": (arguments.image.name, arguments.image.read_bytes())}
         # The client keeps the cookie that says who we are.
         with httpx.Client(base_url=arguments.server, auth=auth, timeout=60) as client:
-            asked = {"caption": arguments.caption, "steps": str(arguments.steps)}
-            inversion = checked(client.post("/api/inversions", files=picture, data=asked)).json()["job"]
+            asked = {"prompt": arguments.prompt, "steps": str(arguments.steps)}
+            inversion = checked(client.post("/api/inversions", files=image, data=asked)).json()["job"]
             print(wait(client, inversion)["verdict"])
-            body = {"job": inversion, "caption": arguments.target}
+            body = {"job": inversion, "prompt": arguments.target}
             edit = checked(client.post("/api/edits", json=body)).json()["job"]
-            (number,) = wait(client, edit)["pictures"]
-            with arguments.output.open("xb") as file:  # never over a picture that is there
+            (number,) = wait(client, edit)["images"]
+            with arguments.output.open("xb") as file:  # never over an image that is there
                 file.write(checked(client.get(f"/api/files/{number}")).content)
     except (OSError, httpx.HTTPError) as error:
         sys.exit(f"{arguments.server}: {error}")
@@ -50,8 +50,8 @@ def main() -> None:
 def checked(response: httpx.Response) -> httpx.Response:
     """A good answer; ends with the server's sentence if it is none."""
     if response.is_error:
-        said = response.json()["detail"] if "json" in response.headers.get("content-type", "") else response.text
-        sys.exit(str(said))
+        detail = response.json()["detail"] if "json" in response.headers.get("content-type", "") else response.text
+        sys.exit(str(detail))
     return response
 
 

@@ -23,16 +23,16 @@ import nulltext
 
 CHECKED = [
     f"nulltext.{name}"
-    for name in ("diffusion", "text", "attention", "models", "pictures", "metrics", "inversion", "editing")
+    for name in ("diffusion", "text", "attention", "models", "images", "metrics", "inversion", "editing")
 ]
 """Where every test checks the types and shapes in the annotations."""
 
 with jaxtyping.install_import_hook(CHECKED, "beartype.beartype"):
     for public in nulltext.__all__:
         getattr(nulltext, public)  # loads everything while the hook is on
+    from nulltext.images import SourceImage, open_image
     from nulltext.models.base import Model
     from nulltext.models.loading import load
-    from nulltext.pictures import Photo, open_image
 
 
 def _each_greenlet_its_own(event: str, moved: tuple[object, object]) -> None:
@@ -94,7 +94,7 @@ def build_tokenizer(length: int = TEXT_LENGTH) -> CLIPTokenizer:
 def build_pipeline(
     prediction: str = "epsilon", *, scheduler: Any = None, width: int = 32, **unet: Any
 ) -> StableDiffusionPipeline:
-    """A Stable Diffusion of some 400 thousand random weights for pictures of 64 x 64, latents of 8 x 8."""
+    """A Stable Diffusion of some 400 thousand random weights for images of 64 x 64, latents of 8 x 8."""
     torch.manual_seed(0)
     tokenizer = build_tokenizer()
     tokens: dict[str, Any] = {
@@ -179,9 +179,9 @@ def pipeline_builder() -> Callable[..., StableDiffusionPipeline]:
 
 
 @pytest.fixture(scope="session")
-def photo(model: Model, picture: Image.Image) -> Photo:
-    """The picture, fitted to the tiny model."""
-    return open_image(picture, model)
+def source_image(model: Model, image: Image.Image) -> SourceImage:
+    """The image, fitted to the tiny model."""
+    return open_image(image, model)
 
 
 @pytest.fixture(scope="session", params=["epsilon", "v_prediction"])
@@ -216,7 +216,7 @@ def loaded_once(monkeypatch: pytest.MonkeyPatch, embedded: Model) -> None:
 
 
 @pytest.fixture(scope="session")
-def picture() -> Image.Image:
+def image() -> Image.Image:
     """96 wide and 80 high, smooth, every side different."""
     y, x = np.mgrid[0:80, 0:96]
     return Image.fromarray(np.stack([x * 255 // 95, y * 255 // 79, (x + y) * 255 // 174], -1).astype(np.uint8))

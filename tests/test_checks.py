@@ -27,12 +27,12 @@ OUT_OF_RANGE = {float: NEVER, int: (-1, 2**64, 10**5000)}
 """For functions, around which the tests have a checker of types that users have not."""
 
 ALLOWED = {
-    ("Scores", "vae_psnr", math.inf): "the PSNR of two pictures that are the same",
-    ("Scores", "psnr", math.inf): "the PSNR of two pictures that are the same",
+    ("Scores", "vae_psnr", math.inf): "the PSNR of two images that are the same",
+    ("Scores", "psnr", math.inf): "the PSNR of two images that are the same",
 }
 """What looks wrong and is right, and why."""
 
-TOLD = {
+EXPECTED = {
     "Progress": "what the core tells a callback: nobody gives it, and the loss of what diverges is not-a-number",
     "Inversion": "built below, from a real one",
     "Inverter": "abstract: what the methods have in common",
@@ -40,7 +40,7 @@ TOLD = {
 """Dataclasses left out of the walk, and why."""
 
 LEAST: dict[str, dict[str, Any]] = {
-    "Constants": {"learning_rate": 0.1, "decay": 0.0, "tolerance": 0.0, "tolerance_growth": 0.0}
+    "DescentSchedule": {"learning_rate": 0.1, "decay": 0.0, "tolerance": 0.0, "tolerance_growth": 0.0}
 }
 LEAST["Scores"] = {"vae_psnr": 1.0, "psnr": 1.0}
 LEAST["Blend"] = {"source": "cat"}
@@ -72,10 +72,10 @@ def bad_values(annotation, numbers):
         for each in inner:
             yield from bad_values(each, numbers)
     elif origin is tuple and inner[-1] is not Ellipsis:
-        for place, each in enumerate(inner):
+        for index, each in enumerate(inner):
             good = [1 for _ in inner]
             for bad in bad_values(each, numbers):
-                yield (*good[:place], bad, *good[place + 1 :])
+                yield (*good[:index], bad, *good[index + 1 :])
     elif origin is collections.abc.Mapping and inner[0] is str:
         yield from ({"cat": bad} for bad in bad_values(inner[1], numbers))
 
@@ -83,7 +83,7 @@ def bad_values(annotation, numbers):
 def settings():
     for name in nulltext.__all__:
         kind = getattr(nulltext, name)
-        if inspect.isclass(kind) and dataclasses.is_dataclass(kind) and name not in TOLD:
+        if inspect.isclass(kind) and dataclasses.is_dataclass(kind) and name not in EXPECTED:
             for field in dataclasses.fields(kind):
                 bad = list(bad_values(field.type, NO_NUMBER))
                 if bad:
@@ -102,7 +102,7 @@ def test_the_walk_finds_what_there_is():
         "FromNoise.seed",
         "FixedPoint.tolerance",
     } <= found
-    assert TOLD.keys() <= set(nulltext.__all__)
+    assert EXPECTED.keys() <= set(nulltext.__all__)
 
 
 @pytest.mark.parametrize(("kind", "field", "bad"), SETTINGS)
@@ -136,20 +136,18 @@ def test_the_walk_finds_functions():
     assert {"generate(guidance)", "generate(seed)", "generate(size)", "open_image(size)"} <= {
         param.id for param in FUNCTIONS
     }
-    assert {"reconstruct(guidance)", "invert_together(at_once)", "edit_together(at_once)"} <= {
-        param.id for param in FUNCTIONS
-    }
+    assert {"reconstruct(guidance)", "invert_many(at_once)", "edit_many(at_once)"} <= {param.id for param in FUNCTIONS}
 
 
 @pytest.mark.parametrize(("function", "parameter", "bad"), FUNCTIONS)
-def test_what_is_no_number_is_no_argument(function, parameter, bad, model, picture, inversion):
+def test_what_is_no_number_is_no_argument(function, parameter, bad, model, image, inversion):
     given = {
         "model": model,
-        "caption": "a cat",
-        "source": picture,
+        "prompt": "a cat",
+        "source": image,
         "inversion": inversion,
         "inverter": nulltext.DDIM(steps=1),
-        "pictures": [],
+        "images": [],
     }
     names = [each for each in inspect.signature(function).parameters if each in given]
     for value in bad:
@@ -158,17 +156,17 @@ def test_what_is_no_number_is_no_argument(function, parameter, bad, model, pictu
 
 
 @pytest.fixture(scope="module")
-def inversion(model, picture):
-    return nulltext.DDIM(steps=1)(model, nulltext.open_image(picture, model), "a cat")
+def inversion(model, image):
+    return nulltext.DDIM(steps=1)(model, nulltext.open_image(image, model), "a cat")
 
 
 @pytest.mark.parametrize("bad", NEVER)
-def test_no_tensor_with_such_a_number_is_taken(bad, inversion, picture, model):
-    photo = nulltext.open_image(picture, model)
-    pixels, pivot = photo.pixels.clone(), inversion.pivot.clone()
+def test_no_tensor_with_such_a_number_is_taken(bad, inversion, image, model):
+    source_image = nulltext.open_image(image, model)
+    pixels, pivot = source_image.pixels.clone(), inversion.pivot.clone()
     pixels[0, 0, 0, 0] = pivot[0, 0, 0, 0] = bad
     with pytest.raises(ImageError, match="not-a-number"):
-        dataclasses.replace(photo, pixels=pixels)
+        dataclasses.replace(source_image, pixels=pixels)
     with pytest.raises(DivergedError):
         nulltext.to_image(pixels)
     with pytest.raises(SettingError, match="pivot"):
@@ -177,7 +175,7 @@ def test_no_tensor_with_such_a_number_is_taken(bad, inversion, picture, model):
         dataclasses.replace(inversion, guidance=bad)
     with pytest.raises(DivergedError):
         inversion.frame.restore_mask(torch.full((1, 1, 64, 64), bad))
-    with pytest.raises(DivergedError, match="picture"):
+    with pytest.raises(DivergedError, match="image"):
         model.decode(torch.full((1, 4, 8, 8), bad))
 
 
@@ -222,4 +220,4 @@ def test_what_a_message_shows_is_short():
     assert shown("x" * 10**7) == f"'{'x' * 80}…' (10000000 characters)"
     assert shown(10**5000) == "a number of 16610 bits"
     assert shown("a\nb\udce9") == r"'a\nb\udce9'"
-    check_finite("picture", torch.zeros(2))
+    check_finite("image", torch.zeros(2))

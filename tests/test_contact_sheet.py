@@ -11,7 +11,7 @@ def counted(sheet: Image.Image) -> dict[object, int]:
     return {colour: count for count, colour in sheet.getcolors(1 << 24) or []}
 
 
-def test_every_picture_is_drawn_enlarged_in_its_column():
+def test_every_image_is_drawn_enlarged_in_its_column():
     blue = Image.new("RGB", (8, 8), (0, 0, 255))
     sheet = contact_sheet(["a", "b"], [[Cell(image=RED), Cell(image=blue)]], cell_size=64)
     counts = counted(sheet)
@@ -23,13 +23,13 @@ def test_every_picture_is_drawn_enlarged_in_its_column():
     assert (0, 0, 255) not in counted(left)
 
 
-def test_an_oblong_picture_keeps_its_aspect_ratio():
+def test_an_oblong_image_keeps_its_aspect_ratio():
     sheet = contact_sheet(["a"], [[Cell(image=Image.new("RGB", (20, 10), (255, 0, 0)))]], cell_size=60)
     counts = counted(sheet)
     assert counts[255, 0, 0] == 60 * 30
 
 
-def test_a_long_caption_is_wrapped_inside_its_column():
+def test_a_long_prompt_is_wrapped_inside_its_column():
     text = "a shiny striped purple mushroom on grass " * 3
     one = contact_sheet(["a", "b"], [[Cell(image=RED, text="short"), Cell(image=RED)]], cell_size=100)
     wrapped = contact_sheet(["a", "b"], [[Cell(image=RED, text=text), Cell(image=RED)]], cell_size=100)

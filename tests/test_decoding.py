@@ -136,7 +136,7 @@ def heic(**options: Any) -> bytes:
 
 
 Maker = Callable[[], bytes | Image.Image]
-PICTURES: list[tuple[str, Maker, object]] = [
+IMAGES: list[tuple[str, Maker, object]] = [
     # pixel formats
     ("RGB", lambda: encode(plain()), GREEN),
     ("clear RGBA", lambda: plain("RGBA", (255, 0, 0, 0)), (255, 255, 255)),
@@ -230,10 +230,10 @@ PICTURES: list[tuple[str, Maker, object]] = [
     ("cICP of sRGB", lambda: png((b"cICP", bytes([1, 13, 0, 1])), (b"gAMA", b"\0\1\x86\xa0")), GREEN),
     ("cICP of nothing known", lambda: png((b"cICP", bytes([99, 13, 0, 1]))), GREEN),
     ("cICP of PQ", lambda: png((b"cICP", bytes([9, 16, 0, 1]))), "high dynamic range"),
-    # what is only a part of a picture
+    # what is only a part of an image
     ("raw with a thumbnail", lambda: tiff(_254=1), "camera raw.*24 x 20.*JPEG or TIFF"),
     ("DNG", lambda: tiff(_50706=b"\1\4\0\0"), "camera raw.*JPEG or TIFF"),
-    ("TIFF of a whole picture", lambda: tiff(_254=0), GREEN),
+    ("TIFF of a whole image", lambda: tiff(_254=0), GREEN),
     ("page of several TIFF", lambda: tiff(_254=2), GREEN),
     ("CR2", lambda: b"II*\0\x10\0\0\0CR\2\0" + bytes(500), "camera raw.*JPEG or TIFF"),
     ("CR3", lambda: b"\0\0\0\x18ftypcrx " + bytes(500), "camera raw"),
@@ -244,8 +244,8 @@ PICTURES: list[tuple[str, Maker, object]] = [
     # HEIC, where there is something that reads it
     ("HEIC", heic, GREEN),
     ("HEIC in P3", lambda: heic(icc_profile=P3), GREEN_IN_SRGB),
-    ("cut HEIC", lambda: heic()[:300], "damaged|not a picture"),
-    # what is no picture
+    ("cut HEIC", lambda: heic()[:300], "damaged|not an image"),
+    # what is no image
     ("EPS", lambda: encode(plain(), "EPS"), "an EPS/PostScript file.*PNG or JPEG"),
     ("DOS EPS", lambda: b"\xc5\xd0\xd3\xc6" + bytes(99), "an EPS/PostScript file"),
     ("PDF", lambda: b"%PDF-1.7", "a PDF"),
@@ -261,18 +261,18 @@ PICTURES: list[tuple[str, Maker, object]] = [
     ("archive", lambda: b"PK\3\4" + bytes(99), "an archive"),
     ("page", lambda: b"<!DOCTYPE html><p>404", "a page of the web"),
     ("Git LFS", lambda: b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
-    ("TGA", lambda: encode(plain(), "TGA"), "not a picture"),
-    ("nothing", lambda: b"", "not a picture"),
-    ("text", lambda: b"hello", "not a picture"),
-    ("zeros", lambda: bytes(1000), "not a picture"),
-    ("start of a PNG", lambda: b"\x89PNG\r\n\x1a\n", "not a picture|damaged"),
+    ("TGA", lambda: encode(plain(), "TGA"), "not an image"),
+    ("nothing", lambda: b"", "not an image"),
+    ("text", lambda: b"hello", "not an image"),
+    ("zeros", lambda: bytes(1000), "not an image"),
+    ("start of a PNG", lambda: b"\x89PNG\r\n\x1a\n", "not an image|damaged"),
     ("bomb", lambda: vast(60_000), "at most"),
     ("below a bomb", lambda: vast(10_000), "truncated or damaged"),
     *(
         (
             f"{share:.0%} of a {kind}",
             lambda kind=kind, share=share: noise(kind)[: int(share * len(noise(kind)))],
-            "damaged|not a picture",
+            "damaged|not an image",
         )
         for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
         for share in (0.3, 0.6, 0.9)
@@ -282,8 +282,8 @@ PICTURES: list[tuple[str, Maker, object]] = [
 """A name, what makes the file, and the colour it shows or what the sentence says."""
 
 
-@pytest.mark.parametrize(("make", "wanted"), [each[1:] for each in PICTURES], ids=[each[0] for each in PICTURES])
-def test_a_picture_shows_its_colours_or_is_named(make, wanted, tmp_path):
+@pytest.mark.parametrize(("make", "wanted"), [each[1:] for each in IMAGES], ids=[each[0] for each in IMAGES])
+def test_an_image_shows_its_colours_or_is_named(make, wanted, tmp_path):
     made = make()
     sources = [made]
     if isinstance(made, bytes):
@@ -301,7 +301,7 @@ def test_a_picture_shows_its_colours_or_is_named(make, wanted, tmp_path):
             assert image.getpixel((12, 10)) == pytest.approx(wanted, abs=1)
 
 
-def test_a_phone_picture_is_named_with_what_opens_it_where_that_is_missing(monkeypatch):
+def test_a_phone_image_is_named_with_what_opens_it_where_that_is_missing(monkeypatch):
     monkeypatch.setattr(decoding, "FORMATS", tuple(name for name in decoding.FORMATS if name != "HEIF"))
     with pytest.raises(ImageDecodeError, match=r"HEIC.*pip install 'nulltext\[heic\]'.*JPEG"):
         decoding.read(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(500))
@@ -316,7 +316,7 @@ def test_a_thumbnail_opened_by_the_caller():
 
 
 def unguarded(source: str) -> list[int]:
-    """The lines on which a picture is opened with any of Pillow's formats, or by another library."""
+    """The lines on which an image is opened with any of Pillow's formats, or by another library."""
     lines: list[int] = []
     tree = ast.parse(source)
     called = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
@@ -347,11 +347,11 @@ def unguarded(source: str) -> list[int]:
         ("path.open(x)", False),
     ],
 )
-def test_what_opens_a_picture_with_any_format_is_found(line, found):
+def test_what_opens_an_image_with_any_format_is_found(line, found):
     assert bool(unguarded(line)) == found
 
 
-def test_every_picture_is_opened_with_a_list_of_formats():
+def test_every_image_is_opened_with_a_list_of_formats():
     files = sorted(Path(nulltext.__file__).parent.rglob("*.py"))
     assert len(files) > 100
     assert [(file.name, line) for file in files for line in unguarded(file.read_text(encoding="utf-8"))] == []

@@ -165,12 +165,12 @@ def listing(folder):
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("case", NO_FILES)
 def test_only_regular_files_are_written(tmp_path, case, overwrite):
-    make, said = NO_FILES[case]
+    make, expected = NO_FILES[case]
     make(tmp_path)
     before = listing(tmp_path)
-    with pytest.raises(OutputWriteError, match=said):
+    with pytest.raises(OutputWriteError, match=expected):
         check_output(tmp_path / "a", overwrite=overwrite, make_folder=True)
-    with pytest.raises(OutputWriteError, match=said):
+    with pytest.raises(OutputWriteError, match=expected):
         write_file(tmp_path / "a", b"new", overwrite=overwrite)
     assert listing(tmp_path) == before
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 import nulltext
-from nulltext import CaptionSwap, Inversion, NullText
+from nulltext import Inversion, NullText, PromptSwap
 from nulltext.models.random_weights import ARCHITECTURES, random_pipeline
 
 SIZES = {"sd15": ((512, 512), "epsilon"), "sd21": ((768, 768), "v_prediction")}
@@ -28,14 +28,14 @@ def test_a_full_size_architecture_goes_through_everything(family, tmp_path):
     assert (model.default_size, model.prediction) == (size, prediction)
     # A quarter of the family's area: the network is the same, and the test takes minutes rather than an hour.
     half = (size[0] // 2, size[1] // 2)
-    photo = nulltext.open_image(Image.effect_noise((300, 200), 60).convert("RGB"), model, size=half)
-    inversion = NullText(steps=2, inner_steps=1)(model, photo, "a red ball on grass")
+    source_image = nulltext.open_image(Image.effect_noise((300, 200), 60).convert("RGB"), model, size=half)
+    inversion = NullText(steps=2, inner_steps=1)(model, source_image, "a red ball on grass")
     assert inversion.pivot.shape == (3, 4, half[0] // 8, half[1] // 8)
     assert inversion.replay.nulls is not None
     assert inversion.replay.nulls.shape == (2, 77, ARCHITECTURES[family].unet["cross_attention_dim"])
     assert inversion.replay.nulls.isfinite().all()
     assert not torch.equal(inversion.replay.nulls[0], inversion.replay.nulls[1])
     path = inversion.save(tmp_path / "a.safetensors")
-    edit = CaptionSwap()(model, Inversion.load(path), "a blue ball on grass")
+    edit = PromptSwap()(model, Inversion.load(path), "a blue ball on grass")
     assert edit.image.size == (300, 200)
     assert edit.pixels.isfinite().all()

@@ -37,10 +37,10 @@ def test_importing_loads_nothing_heavy():
 def test_the_core_is_silent(folder, tmp_path):
     code = (
         "import sys, nulltext; from PIL import Image; model = nulltext.load(sys.argv[1], device='cpu');"
-        "photo = nulltext.open_image(Image.new('RGB', (50, 40), 'red'), model);"
-        "inversion = nulltext.NullText(steps=1, inner_steps=1)(model, photo, 'a red ball');"
+        "image = nulltext.open_image(Image.new('RGB', (50, 40), 'red'), model);"
+        "inversion = nulltext.NullText(steps=1, inner_steps=1)(model, image, 'a red ball');"
         "inversion.save(sys.argv[2] + '/a.safetensors');"
-        "nulltext.CaptionSwap()(model, nulltext.Inversion.load(sys.argv[2] + '/a.safetensors'), 'a cat').image"
+        "nulltext.PromptSwap()(model, nulltext.Inversion.load(sys.argv[2] + '/a.safetensors'), 'a cat').image"
     )
     result = subprocess.run(
         [sys.executable, "-c", code, folder("epsilon"), tmp_path],

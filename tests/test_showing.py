@@ -1,4 +1,4 @@
-"""What values look like: short reprs, pictures and tables in a notebook, and messages that do not echo everything."""
+"""What values look like: short reprs, images and tables in a notebook, and messages that do not echo everything."""
 
 import io
 from dataclasses import is_dataclass, replace
@@ -16,12 +16,12 @@ from nulltext.cli.sweep import read_axis
 from nulltext.editing.spelled import read_share, read_weights
 from nulltext.editing.table import EDITORS, MASKS
 from nulltext.errors import MOST as MOST_OF_A_MESSAGE
-from nulltext.errors import CaptionTooLongError, NulltextError, SettingError, WordNotFoundError, listed, shown
+from nulltext.errors import NulltextError, PromptTooLongError, SettingError, WordNotFoundError, listed, shown
+from nulltext.images import Frame
 from nulltext.inversion.table import INVERTERS
-from nulltext.models.base import embed_captions
+from nulltext.models.base import embed_prompts
 from nulltext.models.recommended import Recommended
 from nulltext.models.vq import VQAutoencoder
-from nulltext.pictures import Frame
 from nulltext.showing import MOST, brief, html_table
 from nulltext.text.words import Tokens
 from nulltext.web.limits import Limits
@@ -64,7 +64,7 @@ def instances(model, large, inversion, edit):
         inversion,
         replace(
             inversion,
-            caption=LONG,
+            prompt=LONG,
             settings={LONG: LONG},
             replay=nulltext.Replay(nulls=torch.zeros(20, 24, 32)),
         ),
@@ -75,7 +75,7 @@ def instances(model, large, inversion, edit):
         model.identity,
         inversion.scores,
         nulltext.Progress("sample", 1, 2, 0.5, 1, 2, torch.zeros(1, 4, 64, 64)),
-        nulltext.Constants(learning_rate=1e-2, decay=0.0, tolerance=1e-5, tolerance_growth=2e-5),
+        nulltext.DescentSchedule(learning_rate=1e-2, decay=0.0, tolerance=1e-5, tolerance_growth=2e-5),
         nulltext.FixedPoint(),
         nulltext.Change(cross_attention={"cat": 0.2}, reweight=settings, blend=masked),
         nulltext.PromptToPrompt(cross_attention={"cat": 0.2}, reweight=settings, blend=masked),
@@ -107,25 +107,25 @@ def test_every_public_value_has_a_short_repr(instances):
 def test_a_repr_says_what_and_how_large(large, inversion, edit, report):
     assert "pixels=float32[1, 3, 64, 64], frame=Frame(size=(300, 400)" in repr(large)
     assert f"surroundings=<{len(large.frame.surroundings)} bytes>" in repr(large.frame)
-    assert "caption='a cat on grass', pivot=float32[21, 4, 8, 8], replay=Replay(), guidance=1.0, method='DDIM'" in repr(
+    assert "prompt='a cat on grass', pivot=float32[21, 4, 8, 8], replay=Replay(), guidance=1.0, method='DDIM'" in repr(
         inversion
     )
     assert repr(inversion.schedule).startswith("Schedule(20 steps, t = ")
-    assert "captions=('a dog on grass', 'a red cat'), pixels=float32[2, 3, 64, 64]" in repr(edit)
+    assert "prompts=('a dog on grass', 'a red cat'), pixels=float32[2, 3, 64, 64]" in repr(edit)
     assert len(repr(report)) <= MOST
     assert brief(Frame.whole(2, 3)) == "Frame(size=(2, 3), fitted=(2, 3), part=(0, 0, 3, 2), content=(0, 0, 3, 2))"
 
 
 def opened(data):
-    picture = Image.open(io.BytesIO(data))
-    picture.load()
-    assert picture.format == "PNG"
-    return picture
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    assert image.format == "PNG"
+    return image
 
 
-def test_pictures_in_a_notebook(model, large, inversion, edit):
+def test_images_in_a_notebook(model, large, inversion, edit):
     assert opened(large._repr_png_()).size == (64, 64)
-    one = nulltext.CaptionSwap()(model, inversion, "a dog")
+    one = nulltext.PromptSwap()(model, inversion, "a dog")
     assert opened(one._repr_png_()).size == (400, 300)
     assert opened(one._repr_png_()).tobytes() == one.image.tobytes()
     several = opened(edit._repr_png_())
@@ -134,10 +134,10 @@ def test_pictures_in_a_notebook(model, large, inversion, edit):
 
 
 def test_tables_in_a_notebook(model, inversion, report):
-    html = replace(inversion, caption=NASTY)._repr_html_()
+    html = replace(inversion, prompt=NASTY)._repr_html_()
     assert '<img src="data:image/png;base64,' in html
     assert f"{inversion.scores.psnr:.2f} dB" in html
-    maps = nulltext.attention_maps(model, replace(inversion, caption=NASTY))
+    maps = nulltext.attention_maps(model, replace(inversion, prompt=NASTY))
     for each in (html, maps._repr_html_(), report._repr_html_()):
         assert "<b>" not in each
         assert "a &lt;b&gt;cat &amp; dog" in each
@@ -153,17 +153,17 @@ def test_tables_in_a_notebook(model, inversion, report):
         lambda model: model.embed([LONG]),
         lambda model: model.tokenize("a cat").find(LONG),
         lambda model: model.tokenize(LONG).find("dog"),
-        lambda model: embed_captions(model, ["", LONG]),
+        lambda model: embed_prompts(model, ["", LONG]),
         lambda _: nulltext.load(LONG),
         lambda _: nulltext.load(config=LONG),
         lambda model: nulltext.open_image(LONG, model),
         lambda _: nulltext.Inversion.load(LONG),
         lambda _: nulltext.PromptToPrompt(reweight={LONG: 99.0}),
-        lambda _: nulltext.Text2LIVE(screen_caption=LONG),
+        lambda _: nulltext.Text2LIVE(screen_prompt=LONG),
         lambda _: read_share(LONG),
         lambda _: read_weights([LONG]),
         lambda _: read_axis(LONG),
-        lambda _: EditRequest(caption="a", weights={LONG: 99.0}).check_alone(Limits()),
+        lambda _: EditRequest(prompt="a", weights={LONG: 99.0}).check_one(Limits()),
     ],
     ids=range(14),
 )
@@ -179,11 +179,11 @@ def test_what_is_too_long_is_shown_by_its_beginning(model):
     assert shown([1, 2]) == "[1, 2]"
     assert listed(["a", "b" * 81]) == f"a, {'b' * 80}…"
     assert listed(map(str, range(14))) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more"
-    with pytest.raises(WordNotFoundError, match=r"'ball ball .*…' \(100000 characters\) is not in the caption 'a cat'"):
+    with pytest.raises(WordNotFoundError, match=r"'ball ball .*…' \(100000 characters\) is not in the prompt 'a cat'"):
         model.tokenize("a cat").find(LONG)
-    with pytest.raises(CaptionTooLongError, match=r"begins 'ball .*…' \(100000 characters\)"):
+    with pytest.raises(PromptTooLongError, match=r"begins 'ball .*…' \(100000 characters\)"):
         model.embed([LONG])
-    with pytest.raises(CaptionTooLongError, match=r"do not fit: 'ball .*…' \(\d+ characters\)\. Leave out \d+ tokens"):
+    with pytest.raises(PromptTooLongError, match=r"do not fit: 'ball .*…' \(\d+ characters\)\. Leave out \d+ tokens"):
         model.embed([LONG[:9000]])
     text = str(SettingError("got " + LONG + "; expected less. Take less."))
     assert len(text) <= MOST_OF_A_MESSAGE

@@ -3,8 +3,8 @@
     import nulltext
 
     model = nulltext.load()
-    photo = nulltext.open_image("cat.jpg", model)
-    inversion = nulltext.DirectInversion()(model, photo, "a cat sitting next to a mirror")
+    image = nulltext.open_image("cat.jpg", model)
+    inversion = nulltext.DirectInversion()(model, image, "a cat sitting next to a mirror")
     edit = nulltext.PromptToPrompt()(model, inversion, "a tiger sitting next to a mirror")
     edit.image.save("tiger.png")
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from nulltext.editing.blend import Blend
     from nulltext.editing.change import Change
     from nulltext.editing.generate import generate, generate_inversion
+    from nulltext.editing.many import edit_many
     from nulltext.editing.maps import AttentionMaps, attention_maps
     from nulltext.editing.table import *
-    from nulltext.editing.together import edit_together
     from nulltext.errors import NulltextError
+    from nulltext.images import SourceImage, open_image, to_image
     from nulltext.inversion.base import Inversion, Scores
     from nulltext.inversion.invert import Inverter
+    from nulltext.inversion.many import invert_many
     from nulltext.inversion.reconstruct import reconstruct, replay
     from nulltext.inversion.replay import Replay
-    from nulltext.inversion.stopping import Constants
+    from nulltext.inversion.stopping import DescentSchedule
     from nulltext.inversion.table import *
-    from nulltext.inversion.together import invert_together
     from nulltext.metrics import psnr
     from nulltext.models.base import Model, ModelIdentity
     from nulltext.models.loading import load
-    from nulltext.pictures import Photo, open_image, to_image
     from nulltext.progress import OnProgress, Progress
 else:
     from nulltext.editing.table import EDITORS, MASKS
@@ -47,7 +47,7 @@ _HOMES = {
     "AttentionMaps": "nulltext.editing.maps",
     "Blend": "nulltext.editing.blend",
     "Change": "nulltext.editing.change",
-    "Constants": "nulltext.inversion.stopping",
+    "DescentSchedule": "nulltext.inversion.stopping",
     "Edit": "nulltext.editing.base",
     "Editor": "nulltext.editing.base",
     "FixedPoint": "nulltext.diffusion.fixed_point",
@@ -57,22 +57,22 @@ _HOMES = {
     "ModelIdentity": "nulltext.models.base",
     "NulltextError": "nulltext.errors",
     "OnProgress": "nulltext.progress",
-    "Photo": "nulltext.pictures",
+    "SourceImage": "nulltext.images",
     "Progress": "nulltext.progress",
     "Replay": "nulltext.inversion.replay",
     "Rule": "nulltext.diffusion.rule",
     "Scores": "nulltext.inversion.base",
     "attention_maps": "nulltext.editing.maps",
-    "edit_together": "nulltext.editing.together",
+    "edit_many": "nulltext.editing.many",
     "generate": "nulltext.editing.generate",
     "generate_inversion": "nulltext.editing.generate",
-    "invert_together": "nulltext.inversion.together",
+    "invert_many": "nulltext.inversion.many",
     "load": "nulltext.models.loading",
-    "open_image": "nulltext.pictures",
+    "open_image": "nulltext.images",
     "psnr": "nulltext.metrics",
     "reconstruct": "nulltext.inversion.reconstruct",
     "replay": "nulltext.inversion.reconstruct",
-    "to_image": "nulltext.pictures",
+    "to_image": "nulltext.images",
 }
 _METHODS = {row.class_name: row.module for table in (INVERTERS, EDITORS, MASKS) for row in table.values()}
 
@@ -80,7 +80,7 @@ __all__ = [
     "AttentionMaps",
     "Blend",
     "Change",
-    "Constants",
+    "DescentSchedule",
     "Edit",
     "Editor",
     "FixedPoint",
@@ -90,17 +90,17 @@ __all__ = [
     "ModelIdentity",
     "NulltextError",
     "OnProgress",
-    "Photo",
     "Progress",
     "Replay",
     "Rule",
     "Scores",
+    "SourceImage",
     "__version__",
     "attention_maps",
-    "edit_together",
+    "edit_many",
     "generate",
     "generate_inversion",
-    "invert_together",
+    "invert_many",
     "load",
     "open_image",
     "psnr",

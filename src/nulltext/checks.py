@@ -70,7 +70,7 @@ CountOrZero = Annotated[int, Range(least=0)]
 Seed = Annotated[int, Range(least=0)]
 """What torch seeds a generator with."""
 Guidance = Annotated[float, Range()]
-"""A weight w of classifier-free guidance."""
+"""A guidance scale w of classifier-free guidance."""
 Rate = Annotated[float, Range(above=0)]
 """A learning rate."""
 Share = Annotated[float, Range(least=0, most=1)]
@@ -152,7 +152,7 @@ def check_finite(
     error: type[NulltextError] = DivergedError,
     advice: str = "Load the model with dtype float32 or bfloat16, or take a lower guidance.",
 ) -> None:
-    """Makes sure that a tensor has neither infinities nor not-a-number, before it becomes a picture or a file.
+    """Makes sure that a tensor has neither infinities nor not-a-number, before it becomes an image or a file.
 
     Args:
         what: What the user calls it.

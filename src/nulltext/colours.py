@@ -1,6 +1,6 @@
-"""Pictures of any pixel format and colour space, as 8-bit sRGB.
+"""Images of any pixel format and colour space, as 8-bit sRGB.
 
-Cameras and phones write wide-gamut pictures (Adobe RGB, Display P3); read as sRGB they would come out pale. What says
+Cameras and phones write wide-gamut images (Adobe RGB, Display P3); read as sRGB they would come out pale. What says
 which colours are meant, in the order in which viewers take it: cICP (PNG), an ICC profile, sRGB, gAMA and cHRM (PNG).
 """
 
@@ -35,15 +35,15 @@ _D50 = np.array([0.9642, 1.0, 0.8249])
 _MOST = 3
 """X, Y or Z of a primary beyond which no colour space goes; that of white is about 1."""
 _GAMMAS = (0.1, 10)
-"""What a PNG can mean by gAMA; beyond, a picture would be black or white."""
+"""What a PNG can mean by gAMA; beyond, an image would be black or white."""
 
 
 def srgb(name: str, image: Image.Image, data: bytes | None = None) -> Image.Image:
-    """Any picture as 8-bit sRGB, what is transparent laid on white.
+    """Any image as 8-bit sRGB, what is transparent laid on white.
 
     Args:
         name: What to call it in an error.
-        image: A picture of any mode.
+        image: An image of any mode.
         data: The file it came from, if it did; what Pillow does not read of it is read here.
 
     Raises:
@@ -61,7 +61,7 @@ def srgb(name: str, image: Image.Image, data: bytes | None = None) -> Image.Imag
 
 
 def eight_bits(name: str, image: Image.Image) -> Image.Image:
-    """A picture whose wide pixels are scaled to a byte, which convert() would clip; others as they are.
+    """An image whose wide pixels are scaled to a byte, which convert() would clip; others as they are.
 
     Raises:
         ImageDecodeError: Its pixels are floating-point, or beyond 16 bits.
@@ -91,7 +91,7 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def _followed(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """A picture in the colours of sRGB; one whose profile is damaged or does not fit, as if it had none."""
+    """An image in the colours of sRGB; one whose profile is damaged or does not fit, as if it had none."""
     cms: Any = ImageCms  # a profile has no type there
     target = cms.createProfile("sRGB")
     if image.mode == "LAB":
@@ -112,7 +112,7 @@ def _followed(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _profile(name: str, image: Image.Image, data: bytes | None) -> bytes | None:
-    """The ICC profile of a picture, or one made of what else its file says."""
+    """The ICC profile of an image, or one made of what else its file says."""
     code = None if data is None else _cicp(data)
     if code is not None:
         return _coded_profile(name, *code)
@@ -150,7 +150,7 @@ def _cicp(data: bytes) -> tuple[int, int] | None:
 def _coded_profile(name: str, primaries: int, transfer: int) -> bytes | None:
     if transfer in {16, 18}:
         raise ImageDecodeError(
-            f"{name} is a picture of high dynamic range (PQ or HLG), which has no place in 8 bits. Export it as an "
+            f"{name} is an image of high dynamic range (PQ or HLG), which has no place in 8 bits. Export it as an "
             "ordinary PNG or JPEG."
         )
     curves: dict[int, Callable[[Array], Array]] = {4: lambda value: value**2.2, 8: lambda value: value}

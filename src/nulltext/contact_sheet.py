@@ -1,4 +1,4 @@
-"""Pictures side by side on one sheet, with words under them."""
+"""Images side by side on one sheet, with words under them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ LINE_HEIGHT = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One picture and what is written under it.
+    """One image and what is written under it.
 
     Attributes:
-        image: The picture, of any size; scaled to fill the cell as far as its aspect ratio allows.
+        image: The image, of any size; scaled to fill the cell as far as its aspect ratio allows.
         text: What is written under it; wrapped to the cell's width.
-        unlike: Another caption: the words of `text` that it does not have are written in colour.
+        unlike: Another prompt: the words of `text` that it does not have are written in colour.
     """
 
     image: Image.Image
@@ -32,10 +32,10 @@ def contact_sheet(headings: Sequence[str], rows: Sequence[Sequence[Cell]], *, ce
     Args:
         headings: What stands over each column.
         rows: The cells, one for each heading in every row.
-        cell_size: The longer side of a picture on the sheet, in pixels.
+        cell_size: The longer side of an image on the sheet, in pixels.
 
     Returns:
-        An RGB picture.
+        An RGB image.
 
     Raises:
         ValueError: No row, or a row with another number of cells than headings.
@@ -57,13 +57,13 @@ def contact_sheet(headings: Sequence[str], rows: Sequence[Sequence[Cell]], *, ce
     for column, heading in enumerate(headings):
         draw.text((GAP + step * column, GAP), heading, FAINT, font)
     for row, lines_of_row, height in zip(rows, texts, heights, strict=True):
-        picture_height = max(_scaled(cell.image, cell_size)[1] for cell in row)
+        image_height = max(_scaled(cell.image, cell_size)[1] for cell in row)
         for column, (cell, lines) in enumerate(zip(row, lines_of_row, strict=True)):
             left = GAP + step * column
             sheet.paste(
                 cell.image.convert("RGB").resize(_scaled(cell.image, cell_size), Image.Resampling.LANCZOS), (left, top)
             )
-            _write(draw, font, (left, top + picture_height + 4), lines, cell.unlike)
+            _write(draw, font, (left, top + image_height + 4), lines, cell.unlike)
         top += height + 2 * GAP
     return sheet
 

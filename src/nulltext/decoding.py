@@ -1,4 +1,4 @@
-"""Any picture file as upright 8-bit sRGB.
+"""Any image file as upright 8-bit sRGB.
 
 The formats of `FORMATS` are opened and no others, wherever a file comes from: Pillow knows many more, and hands some of
 them (EPS, WMF) to other programs, which what is in a file could then command.
@@ -32,16 +32,16 @@ FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF",
 """What is opened, by Pillow's names; pass it to every `Image.open`."""
 
 MAX_PIXELS = 178_956_970
-"""The largest picture that is opened, in pixels: where Pillow, too, takes a file for a decompression bomb."""
+"""The largest image that is opened, in pixels: where Pillow, too, takes a file for a decompression bomb."""
 
 
 def read(source: str | os.PathLike[str] | bytes | Image.Image) -> tuple[Image.Image, str]:
-    """An upright 8-bit RGB picture, and the digest of what it came from."""
+    """An upright 8-bit RGB image, and the digest of what it came from."""
     if isinstance(source, Image.Image):
-        name, data, image = "the picture", None, source
+        name, data, image = "the image", None, source
         _refuse_previews(name, image)
     elif isinstance(source, bytes):
-        name, data, image = "the picture", source, decode("the picture", source)
+        name, data, image = "the image", source, decode("the image", source)
     else:
         name, data = str(source), read_bytes(Path(source))
         image = decode(name, data)
@@ -54,7 +54,7 @@ def read(source: str | os.PathLike[str] | bytes | Image.Image) -> tuple[Image.Im
             digest = hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes() if data is None else data)
     except Exception as error:  # Pillow's readers raise OSError, SyntaxError, ValueError, struct.error, EOFError, ...
         raise ImageDecodeError(
-            f"{name} is truncated or damaged: {error}. Expected a whole picture; copy or export it again."
+            f"{name} is truncated or damaged: {error}. Expected a whole image; copy or export it again."
         ) from error
     return srgb(name, upright, data), digest.hexdigest()
 
@@ -63,23 +63,23 @@ def read_bytes(path: Path) -> bytes:
     """A file's bytes; an `ImageError` if there is none or it cannot be read."""
     try:
         if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would be read until somebody writes
-            raise ImageDecodeError(f"{path} is a device or a pipe; expected a picture file. Check the path.")
+            raise ImageDecodeError(f"{path} is a device or a pipe; expected an image file. Check the path.")
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise ImageNotFoundError(f"there is no file {path}; expected a picture. Check the path.") from error
+        raise ImageNotFoundError(f"there is no file {path}; expected an image. Check the path.") from error
     except OSError as error:
-        raise ImageDecodeError(f"cannot read {path}: {error.strerror}. Expected a picture file.") from error
+        raise ImageDecodeError(f"cannot read {path}: {error.strerror}. Expected an image file.") from error
 
 
 def header(data: bytes, formats: tuple[str, ...] | None = None) -> Image.Image:
-    """A picture of which the header is read; pixels are decoded later."""
+    """An image of which the header is read; pixels are decoded later."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is the bound here
         return Image.open(io.BytesIO(data), formats=FORMATS if formats is None else formats)
 
 
 def decode(name: str, data: bytes) -> Image.Image:
-    """A picture of a file's bytes, its header read; an `ImageError` that calls it `name` if it is none."""
+    """An image of a file's bytes, its header read; an `ImageError` that calls it `name` if it is none."""
     try:
         image = header(data)
     except Image.DecompressionBombError as error:
@@ -89,7 +89,7 @@ def decode(name: str, data: bytes) -> Image.Image:
         if kind is not None and not (kind == HEIC and "HEIF" in FORMATS):
             raise ImageDecodeError(f"{name} is {kind[0]}; expected JPEG, PNG, WebP or TIFF. {kind[1]}") from error
         raise ImageDecodeError(
-            f"{name} is not a picture that can be read ({len(data)} bytes); expected JPEG, PNG, WebP, TIFF, BMP, GIF "
+            f"{name} is not an image that can be read ({len(data)} bytes); expected JPEG, PNG, WebP, TIFF, BMP, GIF "
             f"or another common format. {EXPORT}"
         ) from error
     _refuse_previews(name, image, data)
@@ -97,7 +97,7 @@ def decode(name: str, data: bytes) -> Image.Image:
 
 
 _SUBFILE_TYPE, _DNG_VERSION = 254, 50706
-"""Tags of TIFF: whether a picture is a reduced version of another in the same file, and what only camera raw has."""
+"""Tags of TIFF: whether an image is a reduced version of another in the same file, and what only camera raw has."""
 
 
 def _refuse_previews(name: str, image: Image.Image, data: bytes = b"") -> None:
@@ -106,7 +106,7 @@ def _refuse_previews(name: str, image: Image.Image, data: bytes = b"") -> None:
     if tags.get(_SUBFILE_TYPE, 0) & 1 or _DNG_VERSION in tags or (tags and what_it_is(data)):
         raise ImageDecodeError(
             f"{name} is a camera raw file, or begins with a preview: only {image.width} x {image.height} pixels of it "
-            f"can be read; expected the whole picture. {DEVELOP}"
+            f"can be read; expected the whole image. {DEVELOP}"
         )
 
 

@@ -6,17 +6,17 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
     NulltextError
     ├── SettingError (ValueError)                     a setting or argument outside its range
     ├── MismatchError (ValueError)                    a file used with another model, schedule or guidance
-    ├── OutOfMemoryError (MemoryError)                one picture alone needs more memory than the device has free
+    ├── OutOfMemoryError (MemoryError)                one image alone needs more memory than the device has free
     ├── Cancelled (Exception)                         raised by a progress callback to stop the work
     ├── ImageError (ValueError)
     │   ├── ImageNotFoundError (FileNotFoundError)    no such file
-    │   ├── ImageDecodeError                          not a picture, truncated, or of an unknown pixel format
+    │   ├── ImageDecodeError                          not an image, truncated, or of an unknown pixel format
     │   └── ImageTooLargeError                        more pixels than is sane to decode
-    ├── CaptionError (ValueError)
-    │   ├── EmptyCaptionError
-    │   ├── CaptionTooLongError                       more tokens than the model reads
+    ├── PromptError (ValueError)
+    │   ├── EmptyPromptError
+    │   ├── PromptTooLongError                       more tokens than the model reads
     │   ├── UnknownWordError                          a word outside a model's own word list
-    │   └── WordNotFoundError                         a word to edit by that the caption does not have
+    │   └── WordNotFoundError                         a word to edit by that the prompt does not have
     ├── ModelError (Exception)
     │   ├── ModelNotFoundError (FileNotFoundError)    no such folder, file or hub id, or no network to fetch it
     │   ├── ModelLoadError (OSError)                  found, but damaged or incomplete
@@ -27,15 +27,15 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
     │   ├── SessionError                              a control that met no attention it wants, or misused it
     │   └── EmptyMaskError                            a local blend that would change nothing
     ├── InversionError (Exception)
-    │   ├── PicturesFailedError (RuntimeError)        some of many pictures; what was made of the others is in it
-    │   └── DivergedError (ArithmeticError)           not-a-number or infinity on the way to a picture
+    │   ├── ImagesFailedError (RuntimeError)        some of many images; what was made of the others is in it
+    │   └── DivergedError (ArithmeticError)           not-a-number or infinity on the way to an image
     ├── InversionFileError (ValueError)
     │   ├── InversionFileNotFoundError (FileNotFoundError)
     │   ├── DamagedFileError                          truncated, altered, or not a .safetensors at all
     │   ├── ForeignFileError                          a sound .safetensors which holds no inversion
     │   └── FileVersionError                          written in a format this package does not read
     ├── CaseError (ValueError)                        a set of cases, or an entry of one, that cannot be used
-    │   └── CaseNotFoundError (FileNotFoundError)     no such set, or a picture of it is missing
+    │   └── CaseNotFoundError (FileNotFoundError)     no such set, or an image of it is missing
     ├── ServerError (Exception)
     │   ├── JobNotFoundError (LookupError)            no such job, or another's
     │   ├── KeptFileNotFoundError (LookupError)       no such file on the server, or another's
@@ -102,7 +102,7 @@ class MismatchError(NulltextError, ValueError):
 
 
 class OutOfMemoryError(NulltextError, MemoryError):
-    """One picture alone needs more memory than the device has free."""
+    """One image alone needs more memory than the device has free."""
 
 
 class Cancelled(NulltextError):
@@ -110,39 +110,39 @@ class Cancelled(NulltextError):
 
 
 class ImageError(NulltextError, ValueError):
-    """A picture cannot be used."""
+    """An image cannot be used."""
 
 
 class ImageNotFoundError(ImageError, FileNotFoundError):
-    """There is no picture at that path."""
+    """There is no image at that path."""
 
 
 class ImageDecodeError(ImageError):
-    """The data is not a picture, is truncated, or has a pixel format that has no meaning as a photograph."""
+    """The data is not an image, is truncated, or has a pixel format that has no meaning as a photograph."""
 
 
 class ImageTooLargeError(ImageError):
-    """The picture has more pixels than is sane to decode (a decompression bomb, or nearly one)."""
+    """The image has more pixels than is sane to decode (a decompression bomb, or nearly one)."""
 
 
-class CaptionError(NulltextError, ValueError):
-    """A caption cannot be used."""
+class PromptError(NulltextError, ValueError):
+    """A prompt cannot be used."""
 
 
-class EmptyCaptionError(CaptionError):
-    """A caption without a word."""
+class EmptyPromptError(PromptError):
+    """A prompt without a word."""
 
 
-class CaptionTooLongError(CaptionError):
-    """A caption with more tokens than the model reads."""
+class PromptTooLongError(PromptError):
+    """A prompt with more tokens than the model reads."""
 
 
-class UnknownWordError(CaptionError):
-    """A caption with a word that the model was never taught."""
+class UnknownWordError(PromptError):
+    """A prompt with a word that the model was never taught."""
 
 
-class WordNotFoundError(CaptionError):
-    """A word to edit by that is not in the caption."""
+class WordNotFoundError(PromptError):
+    """A word to edit by that is not in the prompt."""
 
 
 class ModelError(NulltextError):
@@ -186,14 +186,14 @@ class InversionError(NulltextError):
 
 
 class DivergedError(InversionError, ArithmeticError):
-    """Numbers became infinite or not-a-number on the way: in an inversion, or in a picture."""
+    """Numbers became infinite or not-a-number on the way: in an inversion, or in an image."""
 
 
-class PicturesFailedError(InversionError, RuntimeError):
-    """Some of many pictures could not be inverted, or edited.
+class ImagesFailedError(InversionError, RuntimeError):
+    """Some of many images could not be inverted, or edited.
 
     Attributes:
-        errors: Why, by the picture's index.
+        errors: Why, by the image's index.
         results: What was made of the others, by their index.
     """
 
@@ -230,7 +230,7 @@ class CaseError(NulltextError, ValueError):
 
 
 class CaseNotFoundError(CaseError, FileNotFoundError):
-    """There is no such set of cases, or a picture that it names is missing."""
+    """There is no such set of cases, or an image that it names is missing."""
 
 
 class ServerError(NulltextError):

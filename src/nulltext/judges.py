@@ -1,6 +1,6 @@
-"""The judges: a small classifier, trained on renders, that says what a picture of one thing shows.
+"""The judges: a small classifier, trained on renders, that says what an image of one thing shows.
 
-Every figure on edits and generated pictures of the embedded model rests on it, so it ships beside the checkpoint.
+Every figure on edits and generated images of the embedded model rests on it, so it ships beside the checkpoint.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Block(nn.Module):
 
 
 class JudgesNetwork(nn.Module):
-    """A residual network on 128x128 pictures, 1.2 M parameters, with one linear head for every kind of word."""
+    """A residual network on 128x128 images, 1.2 M parameters, with one linear head for every kind of word."""
 
     def __init__(self) -> None:
         """Random weights."""
@@ -70,7 +70,7 @@ class JudgesNetwork(nn.Module):
 
 
 class Judges:
-    """What a picture shows, in the world's words."""
+    """What an image shows, in the world's words."""
 
     def __init__(self, network: nn.Module) -> None:
         """Wrap a trained `JudgesNetwork`."""
@@ -96,14 +96,14 @@ class Judges:
 
     @torch.no_grad()
     def read(self, pixels: Tensor, batch: int = 64) -> list[dict[str, str]]:
-        """Name what pictures of one thing show, from each picture and its mirror image, which no word tells apart.
+        """Name what images of one thing show, from each image and its mirror image, which no word tells apart.
 
         Args:
             pixels: [n, 3, height, width] in [-1, 1]; scaled to 128x128 where they are not.
-            batch: Pictures at a time.
+            batch: Images at a time.
 
         Returns:
-            For every picture a word for every kind in `HEADS`.
+            For every image a word for every kind in `HEADS`.
         """
         answers: list[dict[str, str]] = []
         fitted = pixels.float()
@@ -111,8 +111,8 @@ class Judges:
             fitted = functional.interpolate(fitted, size=(SIDE, SIDE), mode="bilinear", antialias=True)
         for start in range(0, len(fitted), batch):
             chunk = fitted[start : start + batch]
-            seen, mirrored = self.network(chunk), self.network(chunk.flip(-1))
-            best = {head: (seen[head] + mirrored[head]).argmax(1).tolist() for head in HEADS}
+            plain, mirrored = self.network(chunk), self.network(chunk.flip(-1))
+            best = {head: (plain[head] + mirrored[head]).argmax(1).tolist() for head in HEADS}
             answers += [{head: HEADS[head][best[head][i]] for head in HEADS} for i in range(len(chunk))]
         return answers
 

@@ -29,7 +29,7 @@ def processes(count: int, begin: Callable[..., None] | None = None, *args: objec
     """
     others = set(multiprocessing.active_children())
     with ExitStack() as stack:
-        with _ctrl_c_held():
+        with _ctrl_c_deferred():
             pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(count, _begin, (begin, *args)))
         stack.callback(_kill_later, [one for one in multiprocessing.active_children() if one not in others])
         yield pool
@@ -67,7 +67,7 @@ def _begin(begin: Callable[..., None] | None, *args: object) -> None:
 
 
 @contextmanager
-def _ctrl_c_held() -> Generator[None]:
+def _ctrl_c_deferred() -> Generator[None]:
     """Holds Ctrl-C back: here to the end of the block; for good in the processes started in it, which are stopped."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield

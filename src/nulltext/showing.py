@@ -1,4 +1,4 @@
-"""How values look: a short repr, and a picture or a table in a notebook."""
+"""How values look: a short repr, and an image or a table in a notebook."""
 
 import base64
 import html
@@ -28,23 +28,21 @@ def brief(self: Any) -> str:  # noqa: ANN401  any dataclass
 
 
 def png(image: "Image") -> bytes:
-    """A picture as a PNG file, for ``_repr_png_``."""
+    """An image as a PNG file, for ``_repr_png_``."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()
 
 
-def html_table(
-    rows: Sequence[Sequence[object]], *, headings: Sequence[str] = (), picture: "Image | None" = None
-) -> str:
+def html_table(rows: Sequence[Sequence[object]], *, headings: Sequence[str] = (), image: "Image | None" = None) -> str:
     """A table as HTML, for ``_repr_html_``; nothing in it is taken for HTML.
 
     Args:
         rows: What stands in the cells.
         headings: What stands over the columns, if anything.
-        picture: Shown above.
+        image: Shown above.
     """
-    lines = [] if picture is None else [f'<img src="data:image/png;base64,{base64.b64encode(png(picture)).decode()}">']
+    lines = [] if image is None else [f'<img src="data:image/png;base64,{base64.b64encode(png(image)).decode()}">']
     lines.append("<table>")
     if headings:
         lines.append(f"<tr>{''.join(f'<th>{html.escape(text)}</th>' for text in headings)}</tr>")

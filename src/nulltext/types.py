@@ -1,6 +1,6 @@
 """Names for tensors, with their shapes.
 
-Sizes: B pictures in a batch, C latent channels, H x W pixels, h x w latent cells, L tokens, D text width, T steps.
+Sizes: B images in a batch, C latent channels, H x W pixels, h x w latent cells, L tokens, D text width, T steps.
 """
 
 from jaxtyping import Float, UInt8
@@ -10,19 +10,19 @@ Latents = Float[Tensor, "batch channel row column"]
 """[B, C, h, w] latents, float32."""
 
 Times = Float[Tensor, "batch"]
-"""[B] the time that the network is told, one for each image of a batch, float32."""
+"""[B] the time given to the network, one for each image of a batch, float32."""
 
 Scales = Float[Tensor, "batch 1 1 1"]
 """[B, 1, 1, 1] a guidance scale for each image of a batch, float32."""
 
 Trajectory = Float[Tensor, "point channel row column"]
-"""[T+1, C, h, w] the latents that a picture passes, from z_T to z_0."""
+"""[T+1, C, h, w] the latents that an image passes, from z_T to z_0."""
 
 Pixels = Float[Tensor, "batch 3 height width"]
-"""[B, 3, H, W] pictures, RGB in [-1, 1], float32."""
+"""[B, 3, H, W] images, RGB in [-1, 1], float32."""
 
 OnePixels = Float[Tensor, "1 3 height width"]
-"""[1, 3, H, W] one picture, RGB in [-1, 1], float32."""
+"""[1, 3, H, W] one image, RGB in [-1, 1], float32."""
 
 Embeddings = Float[Tensor, "batch token feature"]
 """[B, L, D] text embeddings, float32."""
@@ -40,7 +40,7 @@ Nulls = Float[Tensor, "step token feature"]
 """[T, L, D] a null embedding for each step, in sampling order, float32."""
 
 Mask = Float[Tensor, "1 1 height width"]
-"""[1, 1, H, W] where a picture may change, 0 to 1, float32."""
+"""[1, 1, H, W] where an image may change, 0 to 1, float32."""
 
 Masks = Float[Tensor, "batch 1 height width"]
 """[B, 1, H, W] the same for several."""
@@ -51,5 +51,5 @@ Probs = Float[Tensor, "prompt head query key"]
 PromptProbs = Float[Tensor, "head query key"]
 """[heads, queries, keys] those of one prompt."""
 
-Picture = UInt8[Tensor, "height width 3"]
-"""[H, W, 3] one picture, RGB in 0..255."""
+ImageBytes = UInt8[Tensor, "height width 3"]
+"""[H, W, 3] one image, RGB in 0..255."""

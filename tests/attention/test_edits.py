@@ -37,9 +37,7 @@ def published_mapper(source: Tokens, target: Tokens) -> Tensor:
     mapper = torch.zeros(LENGTH, LENGTH)
     swapped = [
         (a, b)
-        for a, b, x, y in zip(
-            source.words(), target.words(), source.caption.split(), target.caption.split(), strict=True
-        )
+        for a, b, x, y in zip(source.words(), target.words(), source.prompt.split(), target.prompt.split(), strict=True)
         if x != y
     ]
     i = j = 0
@@ -165,7 +163,7 @@ def test_refine_equals_the_published_method(model: Model, source: str, target: s
     # Published: base[:, :, mapper] * alphas + own * (1 - alphas). In the paper: M_A(j), or M*_j where A(j) is nothing.
     alphas = torch.tensor([float(position != -1) for position in mapper])
     expected = before[0][:, :, mapper] * alphas + before[1] * (1 - alphas)
-    if len(theirs.ids) < len(ours.ids):  # behind a shorter caption the published method goes on with the source's words
+    if len(theirs.ids) < len(ours.ids):  # behind a shorter prompt the published method goes on with the source's words
         after, expected = after[..., : len(theirs.ids)], expected[..., : len(theirs.ids)]
     torch.testing.assert_close(after, expected)
 
@@ -179,7 +177,7 @@ def test_refine_equals_the_published_method(model: Model, source: str, target: s
         ("a b c d e f g h i j k l m n o p q r s t u v", "a cat"),  # the source has no padding
     ],
 )
-def test_padding_behind_a_shorter_caption_follows_padding(model: Model, source: str, target: str):
+def test_padding_behind_a_shorter_prompt_follows_padding(model: Model, source: str, target: str):
     ours, theirs = model.tokenize(source), model.tokenize(target)
     before = probs()
     after = Refine.of(ours, theirs, LENGTH)(before[0], before[1])
@@ -189,8 +187,8 @@ def test_padding_behind_a_shorter_caption_follows_padding(model: Model, source: 
     torch.testing.assert_close(after[..., own:], before[1][..., own:])
 
 
-def when(model: Model, captions: list[str], share: Any = 1.0, words=None, steps: int = 10) -> WordSteps:
-    tokens = [model.tokenize(caption) for caption in captions]
+def when(model: Model, prompts: list[str], share: Any = 1.0, words=None, steps: int = 10) -> WordSteps:
+    tokens = [model.tokenize(prompt) for prompt in prompts]
     return WordSteps.of(tokens, [{"": share, **(words or {})}] * len(tokens), steps=steps, length=LENGTH)
 
 
@@ -249,10 +247,10 @@ def test_of_overlapping_words_as_specific_the_later_counts(model: Model):
 
 
 def test_a_chain_follows_the_edit_before(model: Model):
-    captions = [model.tokenize(caption) for caption in ("a cat on grass", "a dog on grass", "a red dog on grass")]
-    pairs = pair_words(captions[0], captions[1])
+    prompts = [model.tokenize(prompt) for prompt in ("a cat on grass", "a dog on grass", "a red dog on grass")]
+    pairs = pair_words(prompts[0], prompts[1])
     assert pairs is not None
-    edits = (Replace.of(captions[0], captions[1], pairs, LENGTH), Refine.of(captions[1], captions[2], LENGTH))
+    edits = (Replace.of(prompts[0], prompts[1], pairs, LENGTH), Refine.of(prompts[1], prompts[2], LENGTH))
     schedule = when(model, ["a dog on grass", "a red dog on grass"])
     before = probs(3)
     after = made_of(Follow(edits, (0, 1), schedule), before, 0)

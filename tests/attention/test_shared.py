@@ -151,7 +151,7 @@ def processors(model: Model):
 
 
 @pytest.fixture(scope="module")
-def alone(model: Model) -> list[tuple[Sampling, Tensor]]:
+def single(model: Model) -> list[tuple[Sampling, Tensor]]:
     """What each image gives by itself."""
     return [(image, image(model)) for image in images(model)]
 
@@ -161,29 +161,29 @@ def close(found: object, expected: Tensor) -> None:
 
 
 @pytest.mark.parametrize("room", [1000, 12])
-def test_images_with_different_controls_share_batches(model: Model, alone, processors: None, room: int):
+def test_images_with_different_controls_share_batches(model: Model, single, processors: None, room: int):
     counting: Any = Counting(model, room)
-    together: Any = images(model)
-    results = dict(share(counting, together, len(together)))
-    for index, (_, expected) in enumerate(alone):
+    batched: Any = images(model)
+    results = dict(share(counting, batched, len(batched)))
+    for index, (_, expected) in enumerate(single):
         close(results[index], expected)
-    for image in together:
+    for image in batched:
         if image.steering is not None:
             image.steering.check()
 
-    record, watch = together[5].control, together[8].control
-    close(record.maps(), alone[5][0].control.maps())
-    close(together[9].control.controls[1].maps(), alone[9][0].control.controls[1].maps())
+    record, watch = batched[5].control, batched[8].control
+    close(record.maps(), single[5][0].control.maps())
+    close(batched[9].control.controls[1].maps(), single[9][0].control.controls[1].maps())
     # What it was shown is its own: a batch that was evaluated again showed it the same again.
-    own = alone[8][0].control.seen
+    own = single[8][0].control.seen
     assert len(watch.seen) == len(own) if room == 1000 else len(watch.seen) >= len(own)
     for seen in watch.seen:
         assert any(seen.shape == other.shape and torch.allclose(seen, other, rtol=0, atol=1e-4) for other in own)
 
 
-def test_controls_change_something(model: Model, alone):
+def test_controls_change_something(model: Model, single):
     """Or else the tests beside this one would show nothing."""
-    for image, result in alone:
+    for image, result in single:
         if not isinstance(image.control, Record | Watch | None):
             image.steering = None
             assert ((image(model) - result)[1:].abs().amax((1, 2, 3)) > 1e-3).all()
@@ -193,22 +193,22 @@ def test_batches_are_as_full_as_without_controls(model: Model):
     batches: list[list[int]] = []
     for plain in (False, True):
         counting: Any = Counting(model)
-        together: Any = images(model)
-        for image in together:
+        batched: Any = images(model)
+        for image in batched:
             image.steering = None if plain else image.steering
-        list(share(counting, together, len(together)))
+        list(share(counting, batched, len(batched)))
         batches.append(counting.batches)
     assert batches[0] == batches[1] == [4 + 6 + 2 + 4 + 4 + 1 + 4 + 6 + 2] * STEPS + [4 + 4] * STEPS
 
 
-def test_a_control_that_fails_stops_its_own_image_only(model: Model, alone, processors: None):
-    together: Any = images(model)
-    works: list[Callable[..., object]] = [*together, Sampling(model, SWAPPED, Failing()).caught]
+def test_a_control_that_fails_stops_its_own_image_only(model: Model, single, processors: None):
+    batched: Any = images(model)
+    works: list[Callable[..., object]] = [*batched, Sampling(model, SWAPPED, Failing()).caught]
     results = dict(share(model, works, len(works)))
-    assert isinstance(results[len(together)], ZeroDivisionError)
-    for index, (_, expected) in enumerate(alone):
+    assert isinstance(results[len(batched)], ZeroDivisionError)
+    for index, (_, expected) in enumerate(single):
         close(results[index], expected)
-    close(together[5].control.maps(), alone[5][0].control.maps())
+    close(batched[5].control.maps(), single[5][0].control.maps())
 
 
 def test_a_failure_that_nobody_catches_is_the_controls_own(model: Model, processors: None):

@@ -1,4 +1,4 @@
-"""A set in PIE-Bench's format made of rendered scenes: one picture after another of its ten kinds of edits.
+"""A set in PIE-Bench's format made of rendered scenes: one image after another of its ten kinds of edits.
 
 In a scene the content of a thing is its pattern, its pose how it stands to another, its material the finish, and the
 background is the ground.
@@ -18,12 +18,12 @@ import pytest
 
 from nulltext.bench.case import Case, Entry, Refused
 from nulltext.bench.cases.folder import read_folder
-from nulltext.bench.cases.pie import CATEGORIES, MAPPING, PICTURES, SIDE, PieSet, read_pie
+from nulltext.bench.cases.pie import CATEGORIES, IMAGES, MAPPING, SIDE, PieSet, read_pie
 from nulltext.bench.cases.run_length import Cells
 from nulltext.bench.cases.scenes import unchanged
 from nulltext.errors import SettingError
 from nulltext.files import check_output, write_file
-from nulltext.pictures import to_image
+from nulltext.images import to_image
 from nulltext.scenes.captions import caption, one_word_edits
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, MOST_THINGS, Scene, sample_scene
@@ -31,7 +31,7 @@ from nulltext.scenes.world import HELD_OUT_SEEDS, MOST_THINGS, Scene, sample_sce
 FIRST = 30_000
 """The first held-out seed, apart from those of the other measurements."""
 QUALITY = 80
-"""Of the pictures, as JPEG counts it."""
+"""Of the images, as JPEG counts it."""
 
 _WORDS: Mapping[str, tuple[str, ...]] = {
     "0": ("shape", "color", "pattern", "finish", "ground", "time"),
@@ -48,16 +48,16 @@ _LOCAL = ("shape", "color", "pattern", "finish")
 
 
 def write_pie_set(
-    folder: str | os.PathLike[str], *, pictures: int = 10, first: int = FIRST, overwrite: bool = False
+    folder: str | os.PathLike[str], *, images: int = 10, first: int = FIRST, overwrite: bool = False
 ) -> Path:
     """Writes a set in the format of PIE-Bench, the same one for the same seeds.
 
-    The nth picture is of the kind n modulo 10. Its mask is where the renderer draws the edited scene otherwise, but for
-    edits of style the whole picture, as there.
+    The nth image is of the kind n modulo 10. Its mask is where the renderer draws the edited scene otherwise, but for
+    edits of style the whole image, as there.
 
     Args:
         folder: Where to; it is made if need be.
-        pictures: How many.
+        images: How many.
         first: The held-out seed of the first.
         overwrite: Whether files already there may be replaced.
 
@@ -69,14 +69,14 @@ def write_pie_set(
         OutputExistsError: There are files and `overwrite` is off.
         OutputWriteError: The system refused.
     """
-    if pictures < 1 or not 0 <= first <= first + pictures <= len(HELD_OUT_SEEDS):
+    if images < 1 or not 0 <= first <= first + images <= len(HELD_OUT_SEEDS):
         raise SettingError(
-            f"got {pictures} pictures from seed {first}; expected at least one, and seeds from 0 to "
+            f"got {images} images from seed {first}; expected at least one, and seeds from 0 to "
             f"{len(HELD_OUT_SEEDS) - 1}."
         )
     mapping = check_output(Path(folder) / MAPPING, overwrite=overwrite, make_folder=True)
     entries: dict[str, dict[str, object]] = {}
-    for number in range(pictures):
+    for number in range(images):
         category = str(number % len(CATEGORIES))
         name = f"{category}{number:011d}"
         path = f"{category}_{CATEGORIES[category].replace(' ', '_')}/{name}.jpg"
@@ -85,8 +85,8 @@ def write_pie_set(
         whole = np.ones((SIDE, SIDE), dtype=bool)
         jpeg = io.BytesIO()
         to_image(old[None]).save(jpeg, "JPEG", quality=QUALITY)
-        (mapping.parent / PICTURES / path).parent.mkdir(parents=True, exist_ok=True)
-        write_file(mapping.parent / PICTURES / path, jpeg.getvalue(), overwrite=overwrite)
+        (mapping.parent / IMAGES / path).parent.mkdir(parents=True, exist_ok=True)
+        write_file(mapping.parent / IMAGES / path, jpeg.getvalue(), overwrite=overwrite)
         source, target, instruction = _marked(caption(before), caption(after))
         entries[name] = {
             "image_path": path,
@@ -121,7 +121,7 @@ def _edit(category: str, seed: int) -> tuple[Scene, Scene, str]:
 
 
 def _marked(source: str, target: str) -> tuple[str, str, str]:
-    """Both captions with square brackets around what the other lacks, and the change as an instruction."""
+    """Both prompts with square brackets around what the other lacks, and the change as an instruction."""
     ours, theirs = source.split(), target.split()
     marked: tuple[list[str], list[str]] = ([], [])
     orders: list[str] = []

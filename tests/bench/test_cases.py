@@ -1,4 +1,4 @@
-"""Cases of scenes, and of a folder of pictures."""
+"""Cases of scenes, and of a folder of images."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from PIL import Image
 from nulltext import open_image
 from nulltext.bench.case import Case
 from nulltext.bench.cases.scenes import EDITED as FIRST
-from nulltext.bench.cases.scenes import KINDS, LOCAL, ground_truth, scene_cases, scene_photo
+from nulltext.bench.cases.scenes import KINDS, LOCAL, ground_truth, scene_cases, scene_image
 from nulltext.errors import CaseError, CaseNotFoundError, SettingError
 from nulltext.judges import HEADS
 from nulltext.models.base import Model
@@ -29,9 +29,9 @@ def test_every_scene_is_edited_once_in_every_kind(of_scenes):
     assert [case.name for case in of_scenes] == [f"scene-{FIRST + n}-{kind}" for n in range(2) for kind in KINDS]
     assert [case.kind for case in of_scenes] == [*KINDS, *KINDS]
     assert [case.seed for case in of_scenes] == [FIRST] * 5 + [FIRST + 1] * 5
-    assert {len({id(case.picture) for case in of_scenes[start : start + 5]}) for start in (0, 5)} == {1}
+    assert {len({id(case.image) for case in of_scenes[start : start + 5]}) for start in (0, 5)} == {1}
     for case in of_scenes:
-        assert {image.size for image in (case.picture, case.truth, case.changed)} == {(96, 64)}
+        assert {image.size for image in (case.image, case.truth, case.changed)} == {(96, 64)}
         assert case.source != case.target
 
 
@@ -39,7 +39,7 @@ def test_the_mask_is_where_the_truth_differs(of_scenes):
     for case in of_scenes:
         changed = np.asarray(case.changed)
         assert set(np.unique(changed)) <= {0, 255}
-        difference = np.abs(np.asarray(case.picture, dtype=int) - np.asarray(case.truth, dtype=int)).max(-1)
+        difference = np.abs(np.asarray(case.image, dtype=int) - np.asarray(case.truth, dtype=int)).max(-1)
         assert difference[changed == 0].max(initial=0) <= 6  # 0.04 of a range of 2, and what 8 bits round off
         assert difference[changed == 255].max() > 6
 
@@ -64,10 +64,10 @@ def test_cases_are_the_edits_that_are_measured_elsewhere(model: Model):
     height, width = model.default_size
     edits = ground_truth(scene, FIRST + 3, height=height, width=width)
     cases = scene_cases(1, first=FIRST + 3, size=model.default_size)
-    photo, caption = scene_photo(scene, model)
+    source_image, caption = scene_image(scene, model)
     for case, edit in zip(cases, edits, strict=True):
-        assert (case.kind, case.source, case.target) == (edit.kind, caption, edit.caption)
-        assert open_image(case.picture, model).sha256 == photo.sha256
+        assert (case.kind, case.source, case.target) == (edit.kind, caption, edit.prompt)
+        assert open_image(case.image, model).sha256 == source_image.sha256
         assert np.array_equal(np.asarray(case.changed) == 0, edit.outside.numpy())
 
 
@@ -84,16 +84,16 @@ CAT, DOG = "a cat on a mat", "a dog on a mat"
 
 @pytest.fixture
 def pets(tmp_path):
-    """A folder of pictures of 40 x 30, and masks."""
+    """A folder of images of 40 x 30, and masks."""
     (tmp_path / "deep" / "er").mkdir(parents=True)
     for name in ("cat.png", "deep/er/cat.png", "größe.png", "edited.png"):
         Image.new("RGB", (40, 30), (90, 60, 30)).save(tmp_path / name)
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (30, 40)).save(tmp_path / "turned.jpg", exif=exif)  # 40 x 30 once it is upright
-    drawn = Image.new("RGBA", (40, 30))
-    drawn.paste((255, 255, 255, 255), (10, 5, 20, 15))
-    drawn.save(tmp_path / "mask.png")
+    mask = Image.new("RGBA", (40, 30))
+    mask.paste((255, 255, 255, 255), (10, 5, 20, 15))
+    mask.save(tmp_path / "mask.png")
     Image.new("L", (40, 30)).save(tmp_path / "black.png")
     Image.new("L", (30, 40), 255).save(tmp_path / "other.png")
     (tmp_path / "broken.png").write_bytes((tmp_path / "cat.png").read_bytes()[:60])
@@ -119,7 +119,7 @@ def test_csv(pets, folder_cases):
     assert (tom.name, tom.kind, tom.seed, tom.words) == ("tom", "pets", 7, {})
     assert (tom.source, tom.target) == ("a cat, on a mat", 'a "dog", on a mat')
     assert tom.blend == (("cat",), ("dog", "mat"))
-    assert tom.picture == pets / "cat.png"
+    assert tom.image == pets / "cat.png"
     assert tom.truth.getpixel((0, 0)) == (90, 60, 30)
     assert tom.changed.mode == "L"
     assert tom.changed.getbbox() == (10, 5, 20, 15)
@@ -147,14 +147,14 @@ def test_jsonl_says_the_same_as_csv(pets, folder_cases):
 def test_accents_composed_or_not(pets, folder_cases):
     write(pets, f"file,source,target\ngro\u0308ße.png,{CAT},{DOG}\n")
     (case,) = folder_cases(pets)
-    assert isinstance(case.picture, Path)
-    assert case.picture.is_file()
+    assert isinstance(case.image, Path)
+    assert case.image.is_file()
     assert case.name == "größe"
 
 
-def test_pictures_can_be_opened(pets, model: Model, folder_cases):
+def test_images_can_be_opened(pets, model: Model, folder_cases):
     write(pets, f"file,source,target\nturned.jpg,{CAT},{DOG}\n")
-    assert open_image(folder_cases(pets)[0].picture, model).frame.size == (30, 40)
+    assert open_image(folder_cases(pets)[0].image, model).frame.size == (30, 40)
 
 
 HEADER = "file,source,target"
@@ -162,7 +162,7 @@ GOOD = f"cat.png,{CAT},{DOG}"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("", "got no rows"),
         (HEADER, "got no rows"),
@@ -175,9 +175,9 @@ GOOD = f"cat.png,{CAT},{DOG}"
         (f"{HEADER}\ndeep,{CAT},{DOG}", r"line 2: there is no file 'deep'"),
         (f"{HEADER}\n\0,{CAT},{DOG}", r"line 2: there is no file"),
         (f"{HEADER}\n{'x' * 5000},{CAT},{DOG}", r"line 2: there is no file"),
-        (f"{HEADER}\nbroken.png,{CAT},{DOG}", r"line 2: .*broken.png is (truncated|not a picture)"),
+        (f"{HEADER}\nbroken.png,{CAT},{DOG}", r"line 2: .*broken.png is (truncated|not an image)"),
         (f"{HEADER}\ncat.png,{CAT}, ", r"line 2: got no target; expected the caption of the edit"),
-        (f"{HEADER}\n,{CAT},{DOG}", r"line 2: got no file; expected the path of a picture"),
+        (f"{HEADER}\n,{CAT},{DOG}", r"line 2: got no file; expected the path of an image"),
         (f"{HEADER}\n../cat.png,{CAT},{DOG}", r"line 2: got the file '../cat.png'; expected a path inside"),
         (f"{HEADER}\ndeep\\..\\..\\cat.png,{CAT},{DOG}", r"line 2: .*expected a path inside"),
         (f"{HEADER}\n/cat.png,{CAT},{DOG}", r"line 2: .*expected a path inside"),
@@ -193,7 +193,7 @@ GOOD = f"cat.png,{CAT},{DOG}"
         (f"{HEADER},mask\n{GOOD},nowhere.png", r"line 2: there is no file 'nowhere.png'"),
         (f"{HEADER},truth\n{GOOD},other.png", r"line 2: .*other.png is 30 x 40; expected the photograph's 40 x 30"),
         (f"{HEADER},truth\n{GOOD},../cat.png", r"line 2: .*expected a path inside"),
-        (f"{HEADER},blend_source\n{GOOD},dog", r"line 2: the word 'dog' is not in the caption 'a cat on a mat'"),
+        (f"{HEADER},blend_source\n{GOOD},dog", r"line 2: the word 'dog' is not in the prompt 'a cat on a mat'"),
         (f"{HEADER},blend_target\n{GOOD},dogs", r"line 2: the word 'dogs' is not .* Did you mean 'dog'"),
         (f"{HEADER},seed\n{GOOD},1.5", r"line 2: got seed '1.5'; expected a whole number"),
         (f"{HEADER},seed\n{GOOD},-1", r"line 2: got seed '-1'"),
@@ -203,9 +203,9 @@ GOOD = f"cat.png,{CAT},{DOG}"
         (f"{HEADER}\n{GOOD}".encode("utf-16"), r"line 1: got the byte 0xff"),
     ],
 )
-def test_what_is_wrong_with_a_csv_is_said_with_its_line(pets, text, said, folder_cases):
+def test_what_is_wrong_with_a_csv_is_said_with_its_line(pets, text, expected, folder_cases):
     write(pets, text)
-    with pytest.raises(CaseError, match=rf"captions.csv.*{said}"):
+    with pytest.raises(CaseError, match=rf"captions.csv.*{expected}"):
         folder_cases(pets)
 
 
@@ -213,7 +213,7 @@ ROW = {"file": "cat.png", "source": CAT, "target": DOG}
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
         ("{", r"line 2: got JSON that cannot be read"),
         ("[" * 100_000, r"line 2: got JSON that cannot be read"),
@@ -228,9 +228,9 @@ ROW = {"file": "cat.png", "source": CAT, "target": DOG}
         (json.dumps({**ROW, "prompt": "a"}), r"line 2: got the unknown 'prompt'"),
     ],
 )
-def test_what_is_wrong_with_a_jsonl_is_said_with_its_line(pets, line, said, folder_cases):
+def test_what_is_wrong_with_a_jsonl_is_said_with_its_line(pets, line, expected, folder_cases):
     write(pets, f"{json.dumps({**ROW, 'name': 'first'})}\n{line}\n", "captions.jsonl")
-    with pytest.raises(CaseError, match=rf"captions.jsonl, {said}"):
+    with pytest.raises(CaseError, match=rf"captions.jsonl, {expected}"):
         folder_cases(pets)
 
 

@@ -6,27 +6,27 @@ import torch
 from nulltext import DDIM, NullText, reconstruct
 from nulltext.bench.cost import measured
 from nulltext.errors import Cancelled
-from nulltext.inversion.stopping import Constants
+from nulltext.inversion.stopping import DescentSchedule
 from nulltext.metrics import Missing
 
-CAPTION = "a red ball on grass"
-NEVER_DONE = Constants(learning_rate=1e-2, decay=0.0, tolerance=0.0, tolerance_growth=0.0)
+PROMPT = "a red ball on grass"
+NEVER_DONE = DescentSchedule(learning_rate=1e-2, decay=0.0, tolerance=0.0, tolerance_growth=0.0)
 
 
 def hooks(model):
     return [
         hook
         for layer in model.denoiser.modules()
-        for held in (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks)
-        for hook in held.values()
+        for hooks in (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks)
+        for hook in hooks.values()
     ]
 
 
-def test_null_text_inversion_is_counted_exactly(model, photo):
+def test_null_text_inversion_is_counted_exactly(model, source_image):
     steps, inner = 3, 4
-    method = NullText(steps=steps, inner_steps=inner, constants=NEVER_DONE)
-    inversion, cost = measured(model, lambda: method(model, photo, CAPTION))
-    # Each step: one on the way up; then one for the caption, one an inner step, and one to go on with.
+    method = NullText(steps=steps, inner_steps=inner, descent=NEVER_DONE)
+    inversion, cost = measured(model, lambda: method(model, source_image, PROMPT))
+    # Each step: one on the way up; then one for the prompt, one an inner step, and one to go on with.
     assert cost.forwards == steps * (1 + 1 + inner + 1)
     assert cost.backwards == steps * inner
     assert inversion.method == "NullText"
@@ -34,12 +34,12 @@ def test_null_text_inversion_is_counted_exactly(model, photo):
     assert not hooks(model)
 
 
-def test_each_sample_of_a_batch_counts(model, photo):
-    inversion, cost = measured(model, lambda: DDIM(steps=2, guidance=1.0)(model, photo, CAPTION))
-    alone = cost.forwards
+def test_each_sample_of_a_batch_counts(model, source_image):
+    inversion, cost = measured(model, lambda: DDIM(steps=2, guidance=1.0)(model, source_image, PROMPT))
+    single = cost.forwards
     _, cost = measured(model, lambda: reconstruct(model, inversion))
-    assert (alone, cost.forwards) == (2 + 2, 2)
-    guided = NullText(steps=2, inner_steps=1)(model, photo, CAPTION)
+    assert (single, cost.forwards) == (2 + 2, 2)
+    guided = NullText(steps=2, inner_steps=1)(model, source_image, PROMPT)
     _, cost = measured(model, lambda: reconstruct(model, guided))
     assert (cost.forwards, cost.backwards) == (2 * 2, 0)
 
@@ -61,12 +61,12 @@ def test_only_gradients_that_flow_are_counted(model):
     assert not late._backward_hooks, "what comes afterwards is no business of the count"
 
 
-def test_work_that_raises_leaves_no_hook(model, photo):
+def test_work_that_raises_leaves_no_hook(model, source_image):
     def stop(_event):
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        measured(model, lambda: NullText(steps=2, inner_steps=1)(model, photo, CAPTION, stop))
+        measured(model, lambda: NullText(steps=2, inner_steps=1)(model, source_image, PROMPT, stop))
     assert not hooks(model)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from nulltext import DDIM, CaptionSwap, Progress
+from nulltext import DDIM, Progress, PromptSwap
 from nulltext.bench.candidate import Outcome
-from nulltext.bench.cases.scenes import KINDS, ground_truth, scene_cases, scene_photo
+from nulltext.bench.cases.scenes import KINDS, ground_truth, scene_cases, scene_image
 from nulltext.bench.cost import Cost
 from nulltext.bench.editing import edit_all
 from nulltext.bench.measures import measures_of
@@ -23,10 +23,10 @@ from nulltext.bench.workers import each
 from nulltext.editing.blend import Blend
 from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import SettingError
+from nulltext.images import open_image
 from nulltext.judges import words_of
 from nulltext.metrics import structural_similarity
 from nulltext.models.base import Model
-from nulltext.pictures import open_image
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
 
 
@@ -48,12 +48,12 @@ def test_every_kind_changes_one_word_and_only_where_the_truth_does(scene, edits)
         ((head, word),) = edit.words.items()
         assert head in KINDS[edit.kind]
         assert word == words_of(edit.after)[head]
-        assert word in edit.caption or head in ("pattern", "finish", "time")
+        assert word in edit.prompt or head in ("pattern", "finish", "time")
     color = edits[0]
     assert 0.3 < color.outside.float().mean() < 1
 
 
-def test_the_truth_is_the_same_picture_where_nothing_changes(scene, edits):
+def test_the_truth_is_the_same_image_where_nothing_changes(scene, edits):
     from nulltext.scenes.renderer import render
 
     before = render([scene], height=128, width=128).pixels
@@ -71,10 +71,10 @@ def test_a_blend_is_what_a_user_would_name(edits):
     assert by_kind["shape"] == ((old,), (edits[1].after.things[0].shape,))
 
 
-def test_the_figures_of_one_picture(embedded: Model, tmp_path):
+def test_the_figures_of_one_image(embedded: Model, tmp_path):
     report = STUDY(embedded, Setting(folder=tmp_path, limit=1, steps=3, inner_steps=1))
     record = report.record()
-    assert record["pictures"] == 1
+    assert record["images"] == 1
     assert record["four_edits_cost"] > 0
     tables = record["tables"]
     assert list(tables) == ["overall", "local", *KINDS]
@@ -88,10 +88,10 @@ def test_the_figures_of_one_picture(embedded: Model, tmp_path):
     assert again == record  # goes on where it was: also what is timed is not made again
 
 
-def test_the_true_picture_itself_would_be_a_success(embedded: Model):
+def test_the_true_image_itself_would_be_a_success(embedded: Model):
     """What the judges say of the answers: the upper end of every figure."""
     measures = measures_of((*TRUTH, "success"))
-    inversion = DDIM(steps=1)(embedded, *scene_photo(sample_scene(HELD_OUT_SEEDS[5], things=1), embedded))
+    inversion = DDIM(steps=1)(embedded, *scene_image(sample_scene(HELD_OUT_SEEDS[5], things=1), embedded))
     measured: list[dict[str, Any]] = [
         {name: measure(truth_of(embedded, case, inversion)) for name, measure in measures.items()}
         for case in scene_cases(1, first=5, size=embedded.default_size)
@@ -107,10 +107,10 @@ def truth_of(model: Model, case: Any, inversion) -> Outcome:
     cost = Cost(forwards=1, backwards=0, seconds=0.1, peak_bytes=0)
     return Outcome(
         case=case,
-        photo=open_image(case.picture, model),
+        image=open_image(case.image, model),
         inversion=inversion,
         inverted=cost,
-        drawn=truth.pixels,
+        output=truth.pixels,
         edited=True,
         truth=truth.pixels,
         changed=changed,
@@ -118,18 +118,18 @@ def truth_of(model: Model, case: Any, inversion) -> Outcome:
 
 
 def test_edits_drawn_together_are_what_each_is_alone(embedded: Model, scene, edits):
-    inversion = DDIM(steps=3)(embedded, *scene_photo(scene, embedded))
-    editors = (CaptionSwap(), PromptToPrompt(), PromptToPrompt(blend=Blend(*edits[1].blend)), PromptToPrompt())
-    asked = [(editor, inversion, edits[1].caption) for editor in editors]
-    asked[3] = (editors[3], inversion, edits[4].caption)
+    inversion = DDIM(steps=3)(embedded, *scene_image(scene, embedded))
+    editors = (PromptSwap(), PromptToPrompt(), PromptToPrompt(blend=Blend(*edits[1].blend)), PromptToPrompt())
+    asked = [(editor, inversion, edits[1].prompt) for editor in editors]
+    asked[3] = (editors[3], inversion, edits[4].prompt)
     calls: list[int] = []
-    together = edit_all(embedded, [*asked, asked[1]], on_progress=lambda event: calls.append(event.step))
+    batched = edit_all(embedded, [*asked, asked[1]], on_progress=lambda event: calls.append(event.step))
     assert len(calls) == 2 * 3, "one batch by Prompt-to-Prompt and one plain, of three steps each"
-    assert torch.equal(together[1], together[4])
-    for (editor, _, prompt), pixels in zip(asked, together, strict=False):
-        alone = editor(embedded, inversion, prompt).pixels
-        torch.testing.assert_close(pixels, alone, rtol=0, atol=2e-3)
-    differences = [(together[i] - together[j]).abs().max() for i, j in itertools.combinations(range(4), 2)]
+    assert torch.equal(batched[1], batched[4])
+    for (editor, _, prompt), pixels in zip(asked, batched, strict=False):
+        single = editor(embedded, inversion, prompt).pixels
+        torch.testing.assert_close(pixels, single, rtol=0, atol=2e-3)
+    differences = [(batched[i] - batched[j]).abs().max() for i, j in itertools.combinations(range(4), 2)]
     assert min(differences) > 0.01
 
 
@@ -138,14 +138,16 @@ def blend_alone(model: Model, setting: Setting):
 
 
 def test_several_workers_find_the_same_figures(embedded: Model, tmp_path):
-    told: list[Progress] = []
+    events: list[Progress] = []
     study = replace(STUDY, candidates=blend_alone, cases=partial(scenes, count=2), facts={})
     asked: Any = {"steps": 2, "inner_steps": 1}
-    alone = study(embedded, Setting(folder=tmp_path / "alone", **asked)).tables()
-    shared = study(embedded, Setting(folder=tmp_path / "shared", **asked, workers=2, on_progress=told.append)).tables()
-    assert [(event.phase, event.step, event.total) for event in told] == [("measure", n, 2) for n in range(3)]
-    assert alone.keys() == shared.keys() == {"overall", "local", *KINDS}
-    for kind, table in alone.items():
+    single = study(embedded, Setting(folder=tmp_path / "alone", **asked)).tables()
+    shared = study(
+        embedded, Setting(folder=tmp_path / "shared", **asked, workers=2, on_progress=events.append)
+    ).tables()
+    assert [(event.phase, event.step, event.total) for event in events] == [("measure", n, 2) for n in range(3)]
+    assert single.keys() == shared.keys() == {"overall", "local", *KINDS}
+    for kind, table in single.items():
         ours, theirs = table["p2p_blend"], shared[kind]["p2p_blend"]
         assert theirs["psnr_truth"].mean == pytest.approx(ours["psnr_truth"].mean, abs=0.01)
         assert theirs["success"] == ours["success"]
@@ -158,7 +160,7 @@ def test_workers_share_out_a_cpu_only(embedded: Any):
 
 
 def test_structural_similarity(scene, embedded: Model):
-    pixels = scene_photo(scene, embedded)[0].pixels
+    pixels = scene_image(scene, embedded)[0].pixels
     noisy = (pixels + 0.3 * torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0))).clamp(-1, 1)
     assert structural_similarity(pixels, pixels) == 1
     assert 0 < structural_similarity(pixels, noisy) < 0.8

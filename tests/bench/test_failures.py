@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from pyarrow import parquet
 
-from nulltext import DDIM, CaptionSwap
+from nulltext import DDIM, PromptSwap
 from nulltext.bench.candidate import Candidate, Outcome, always
 from nulltext.bench.case import Case, Refused
 from nulltext.bench.run import run
@@ -25,9 +25,9 @@ KNOWN = {"kind": "", "changed": None, "blend": None, "truth": None, "words": {},
 
 
 def case(name: str, shade: int = 0, **changes: object) -> Case:
-    picture = Image.new("RGB", (64, 64), (shade, 90, 30))
+    image = Image.new("RGB", (64, 64), (shade, 90, 30))
     where = f"captions.csv, line {shade + 2}"
-    given = {"name": name, "picture": picture, "source": "a cat", "target": "a dog", "where": where}
+    given = {"name": name, "image": image, "source": "a cat", "target": "a dog", "where": where}
     return Case(**{**KNOWN, **given, **changes})
 
 
@@ -39,29 +39,29 @@ def none_for_bad(case: Case) -> DDIM:
 
 @dataclass(frozen=True, kw_only=True)
 class Breaking(Inverter):
-    """DDIM inversion that fails on red pictures."""
+    """DDIM inversion that fails on red images."""
 
     error: type[Exception]
     steps: int = 1
 
     def solve(self, problem):
-        if problem.z0.mean() > 0.0165:  # latents of red; those of the other pictures here are below 0.0152
+        if problem.z0.mean() > 0.0165:  # latents of red; those of the other images here are below 0.0152
             raise self.error("broke on red.")
         return DDIM(steps=self.steps).solve(problem)
 
 
 @dataclass(frozen=True)
 class Choosy:
-    """An editor that fails on captions of pigs, alone or beside others."""
+    """An editor that fails on prompts of pigs, alone or beside others."""
 
-    def __call__(self, model, inversion, captions, on_progress=silent):
-        if any("pig" in caption for caption in captions):
+    def __call__(self, model, inversion, prompts, on_progress=silent):
+        if any("pig" in prompt for prompt in prompts):
             raise EmptyMaskError("nothing of a pig is here.")
-        return CaptionSwap(guidance=2.0)(model, inversion, captions, on_progress)
+        return PromptSwap(guidance=2.0)(model, inversion, prompts, on_progress)
 
 
 def kept_psnr(outcome: Outcome) -> float:
-    return psnr(outcome.drawn, outcome.photo.pixels)
+    return psnr(outcome.output, outcome.image.pixels)
 
 
 def broken_measure(outcome: Outcome, *, error: type[BaseException]) -> float:
@@ -71,48 +71,46 @@ def broken_measure(outcome: Outcome, *, error: type[BaseException]) -> float:
 
 
 def swap(inverter: Any) -> Candidate:
-    return Candidate(name="swap", inverter=always(inverter), editor=always(CaptionSwap(guidance=2.0)))
+    return Candidate(name="swap", inverter=always(inverter), editor=always(PromptSwap(guidance=2.0)))
 
 
 GOOD = swap(DDIM(steps=1))
 Row = Mapping[str, Any]
 
 
-def told(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
+def outcomes(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
     return {(row["case"], row["method"]): row["reason"] for row in rows if row["status"] == "failed"}
 
 
 BAD_CASES: dict[str, tuple[Callable[[Path], Case | Refused], str]] = {
-    "a caption too long": (lambda _: case("bad", 1, source="a cat " * 40), "line 3: .*These words do not fit"),
-    "a new caption too long": (lambda _: case("bad", 1, target="a dog " * 40), "line 3: .*These words do not fit"),
-    "an empty caption": (lambda _: case("bad", 1, target=" "), "line 3: .*at least one word"),
+    "a prompt too long": (lambda _: case("bad", 1, source="a cat " * 40), "line 3: .*These words do not fit"),
+    "a new prompt too long": (lambda _: case("bad", 1, target="a dog " * 40), "line 3: .*These words do not fit"),
+    "an empty prompt": (lambda _: case("bad", 1, target=" "), "line 3: .*at least one word"),
     "a word that is not there": (
         lambda _: case("bad", 1, blend=(("cat",), ("pig",))),
-        "line 3: the word 'pig' is not in the caption 'a dog'",
+        "line 3: the word 'pig' is not in the prompt 'a dog'",
     ),
     "refused before": (
-        lambda _: Refused(
-            name="bad", where="captions.csv, line 3", error=CaseError("captions.csv, line 3: no picture")
-        ),
-        "^captions.csv, line 3: no picture$",
+        lambda _: Refused(name="bad", where="captions.csv, line 3", error=CaseError("captions.csv, line 3: no image")),
+        "^captions.csv, line 3: no image$",
     ),
-    "a file that is gone": (lambda folder: case("bad", 1, picture=folder / "gone.png"), "line 3: .*gone.png"),
-    "a file that is none": (lambda folder: case("bad", 1, picture=text(folder)), "line 3: .*text.png is not a picture"),
+    "a file that is gone": (lambda folder: case("bad", 1, image=folder / "gone.png"), "line 3: .*gone.png"),
+    "a file that is none": (lambda folder: case("bad", 1, image=text(folder)), "line 3: .*text.png is not an image"),
 }
 
 
 def text(folder: Path) -> Path:
-    (folder / "text.png").write_text("no picture")
+    (folder / "text.png").write_text("no image")
     return folder / "text.png"
 
 
-@pytest.mark.parametrize(("bad", "said"), BAD_CASES.values(), ids=BAD_CASES)
-def test_a_case_that_cannot_be_used_is_a_row_and_the_others_go_on(model, tmp_path, bad, said):
+@pytest.mark.parametrize(("bad", "expected"), BAD_CASES.values(), ids=BAD_CASES)
+def test_a_case_that_cannot_be_used_is_a_row_and_the_others_go_on(model, tmp_path, bad, expected):
     entries = [bad(tmp_path), case("good", 9)]
     rows = run(model, entries, [GOOD], {"psnr": kept_psnr}, tmp_path, samples=0)
     assert [(row["case"], row["status"]) for row in rows] == [("bad", "failed"), ("good", "measured")]
     assert rows[0]["psnr"] is None
-    assert re.search(said, str(rows[0]["reason"]))
+    assert re.search(expected, str(rows[0]["reason"]))
     assert rows[0].keys() == rows[1].keys()
     assert parquet.read_table(tmp_path / "rows.parquet").to_pylist() == rows
 
@@ -131,12 +129,12 @@ BREAKS: dict[str, tuple[Candidate, Mapping[str, Callable[..., float]], str]] = {
 }
 
 
-@pytest.mark.parametrize(("candidate", "measures", "said"), BREAKS.values(), ids=BREAKS)
-def test_what_fails_on_one_picture_is_a_row_and_the_others_go_on(model, tmp_path, candidate, measures, said):
+@pytest.mark.parametrize(("candidate", "measures", "expected"), BREAKS.values(), ids=BREAKS)
+def test_what_fails_on_one_image_is_a_row_and_the_others_go_on(model, tmp_path, candidate, measures, expected):
     rows = run(model, [case("bad", 255), case("good", 9)], [candidate], measures, tmp_path, samples=0)
-    assert list(told(rows)) == [("bad", "swap")]
-    assert said in told(rows)["bad", "swap"]
-    assert told(rows)["bad", "swap"].startswith("captions.csv, line 257: ")
+    assert list(outcomes(rows)) == [("bad", "swap")]
+    assert expected in outcomes(rows)["bad", "swap"]
+    assert outcomes(rows)["bad", "swap"].startswith("captions.csv, line 257: ")
 
 
 def test_of_methods_that_share_a_batch_those_that_work_have_their_rows(model, tmp_path):
@@ -144,7 +142,7 @@ def test_of_methods_that_share_a_batch_those_that_work_have_their_rows(model, tm
     methods = [swap(Breaking(error=DivergedError)), GOOD, again]
     cases = [case("bad", 255), case("good", 9)]
     rows = run(model, cases, [replace(each, name=f"{n}") for n, each in enumerate(methods)], {}, tmp_path, at_once=3)
-    assert list(told(rows)) == [("bad", "0")]
+    assert list(outcomes(rows)) == [("bad", "0")]
 
 
 @pytest.mark.slow  # two processes that load everything
@@ -154,7 +152,7 @@ def test_the_same_with_several_workers(model, tmp_path):
         model, cases, [swap(DDIM(steps=1))], {"x": partial(broken_measure, error=MemoryError)}, tmp_path, workers=2
     )
     assert [row["status"] for row in rows] == ["measured", "failed", "measured"]
-    assert "memory" in told(rows)["bad", "swap"]
+    assert "memory" in outcomes(rows)["bad", "swap"]
 
 
 def test_of_edits_drawn_side_by_side_those_that_can_be_drawn_are(model, tmp_path):
@@ -162,7 +160,7 @@ def test_of_edits_drawn_side_by_side_those_that_can_be_drawn_are(model, tmp_path
     choosy: Any = Choosy()
     cases = [one, replace(one, name="pig", target="a pig"), replace(one, name="two", target="a ball")]
     rows = run(model, cases, [replace(GOOD, editor=always(choosy))], {}, tmp_path)
-    assert told(rows) == {("pig", "swap"): "captions.csv, line 2: nothing of a pig is here."}
+    assert outcomes(rows) == {("pig", "swap"): "captions.csv, line 2: nothing of a pig is here."}
 
 
 def test_what_failed_is_tried_again_and_the_rest_is_kept(model, tmp_path):
@@ -171,7 +169,7 @@ def test_what_failed_is_tried_again_and_the_rest_is_kept(model, tmp_path):
     run(model, cases, [GOOD], failing, tmp_path, samples=0)
     (path,) = (tmp_path / "rows").iterdir()
     when = path.stat().st_mtime_ns
-    assert told(run(model, cases, [GOOD], failing, tmp_path, samples=0))
+    assert outcomes(run(model, cases, [GOOD], failing, tmp_path, samples=0))
     assert path.stat().st_mtime_ns == when
     assert [kept.name for kept in (tmp_path / "rows").iterdir()] == [path.name]
 
@@ -185,19 +183,19 @@ def test_nothing_that_could_be_measured_is_an_error(model, tmp_path):
 
 
 @pytest.mark.parametrize("error", [Cancelled, OutputWriteError, KeyboardInterrupt])
-def test_what_is_not_of_one_picture_ends_the_run(model, tmp_path, error):
+def test_what_is_not_of_one_image_ends_the_run(model, tmp_path, error):
     with pytest.raises(error):
         run(model, [case("bad"), case("last", 9)], [GOOD], {"x": partial(broken_measure, error=error)}, tmp_path)
 
 
-def test_captions_are_checked_before_the_first_picture_is_inverted(model, tmp_path):
-    seen: list[object] = []
+def test_prompts_are_checked_before_the_first_image_is_inverted(model, tmp_path):
+    names: list[object] = []
     long = case("bad", 1, source="a cat " * 40)
 
     def inverter(of: Case) -> DDIM:
-        seen.append(of.name)
+        names.append(of.name)
         return DDIM(steps=1)
 
     with pytest.raises(CaseError):
         run(model, [long], [replace(GOOD, inverter=inverter)], {}, tmp_path)
-    assert seen == []
+    assert names == []

@@ -33,7 +33,7 @@ def test_the_script_for_a_gpu_runs_at_small_size():
     found = json.loads(json.dumps(found))
     for dtype in ("bfloat16", "float32"):
         null_text, fast = found[dtype]["null_text"], found[dtype]["direct"]
-        # 2 to invert; at each step one for the caption, one forward and one backward, one to land
+        # 2 to invert; at each step one for the prompt, one forward and one backward, one to land
         noise = 2 if dtype == "bfloat16" else 0
         assert (null_text["forwards"], null_text["backwards"]) == (2 + 2 * 3 + noise, 2)
         assert (fast["forwards"], fast["backwards"]) == (3, 0)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from transformers import CLIPConfig, CLIPModel, ViTConfig, ViTModel
 
-from nulltext import DDIM, CaptionSwap
+from nulltext import DDIM, PromptSwap
 from nulltext.bench import keys
 from nulltext.bench.candidate import Candidate, always
 from nulltext.bench.case import IN_KEY, Case
@@ -54,8 +54,8 @@ class Setup:
 
     def missing(self, folder: Path) -> int:
         """How many rows the same run would make."""
-        (photograph,) = planned(self.model, [self.case], [self.candidate], self.measures, folder, shown=frozenset())
-        return len(photograph.missing)
+        (image,) = planned(self.model, [self.case], [self.candidate], self.measures, folder, shown=frozenset())
+        return len(image.missing)
 
 
 def plain(color: tuple[int, ...] | int, mode: str = "RGB") -> Image.Image:
@@ -101,7 +101,7 @@ def setup(model, kept, networks, monkeypatch) -> Setup:
         case=Case(
             name="one",
             kind="color",
-            picture=kept / "photo.png",
+            image=kept / "photo.png",
             source="a red ball",
             target="a blue ball",
             changed=plain(255, "L"),
@@ -111,7 +111,7 @@ def setup(model, kept, networks, monkeypatch) -> Setup:
             seed=1,
             where="captions.csv, line 2",
         ),
-        candidate=Candidate(name="swap", inverter=always(DDIM(steps=1)), editor=always(CaptionSwap(guidance=2.0))),
+        candidate=Candidate(name="swap", inverter=always(DDIM(steps=1)), editor=always(PromptSwap(guidance=2.0))),
         measures={name: partial(figure, asks=made(networks, name, 0)) for name in networks},
     )
     if not (kept / "run").exists():
@@ -123,7 +123,7 @@ def setup(model, kept, networks, monkeypatch) -> Setup:
 CASE = {
     "name": "two",
     "kind": "shape",
-    "picture": plain((0, 0, 9)),
+    "image": plain((0, 0, 9)),
     "source": "a red cat",
     "target": "a blue cat",
     "changed": plain(128, "L"),
@@ -136,8 +136,8 @@ CASE = {
 CANDIDATE = {
     "name": "other",
     "inverter": always(DDIM(steps=2)),
-    "editor": always(CaptionSwap(guidance=2.5)),
-    "caption": lambda _case: "a cat",
+    "editor": always(PromptSwap(guidance=2.5)),
+    "prompt": lambda _case: "a cat",
     "guidance": 3.0,
     "inverts": False,
 }
@@ -186,7 +186,7 @@ def other_version(library: str, _setup: Setup, _kept: Path, _networks, monkeypat
 CHANGES: dict[str, Callable[..., None]] = {
     **{f"case: {name}": partial(changed_case, name) for name in CASE},
     **{f"candidate: {name}": partial(changed_candidate, name) for name in CANDIDATE},
-    "file: the picture": partial(changed_file, "photo.png"),
+    "file: the image": partial(changed_file, "photo.png"),
     "file: weights of LPIPS": partial(changed_file, "lpips.pth"),
     "weights: CLIP": partial(changed_network, "clip"),
     "weights: DINO": partial(changed_network, "dino"),
@@ -213,7 +213,7 @@ def test_a_row_is_made_again_when_what_it_depends_on_has_changed(setup, kept, ne
 def test_a_row_is_not_made_again_when_nothing_has_changed(setup, kept, networks):
     before = {path: path.stat().st_mtime_ns for path in (kept / "run" / "rows").iterdir()}
     shutil.copy(kept / "photo.png", kept / "moved.png")
-    setup.case = replace(setup.case, picture=kept / "moved.png", where="captions.csv, line 9")
+    setup.case = replace(setup.case, image=kept / "moved.png", where="captions.csv, line 9")
     setup.measures = {name: partial(figure, asks=made(networks, name, 0)) for name in networks}
     row = setup.run(kept / "run")
     assert {path: path.stat().st_mtime_ns for path in (kept / "run" / "rows").iterdir()} == before
@@ -229,7 +229,7 @@ def test_figures_of_another_truth_or_mask_are_not_reported(setup, kept):
     mask.paste(255, (0, 0, 32, 64))
     rows = [replace(setup, case=case).run(kept / "run") for case in (other, replace(other, changed=mask))]
     assert rows[0]["psnr_truth"] != first["psnr_truth"]
-    assert rows[0]["outside_truth"] is None  # nothing is outside of a mask that is the whole picture
+    assert rows[0]["outside_truth"] is None  # nothing is outside of a mask that is the whole image
     assert rows[1]["outside_truth"] is not None
     assert setup.run(kept / "run") == first
 
@@ -240,8 +240,8 @@ def test_every_field_is_part_of_the_key():
     assert [own.name for own in fields(Case) if not own.metadata.get(IN_KEY, True)] == ["where"]
     longer = make_dataclass("Longer", [("new", int)], bases=(), frozen=True)
     assert digest(longer(1)) != digest(longer(2))
-    told = make_dataclass("Told", [("new", int, field(metadata={IN_KEY: False}))])
-    assert digest(told(1)) == digest(told(2))
+    record = make_dataclass("Told", [("new", int, field(metadata={IN_KEY: False}))])
+    assert digest(record(1)) == digest(record(2))
 
 
 @pytest.mark.parametrize(
@@ -297,12 +297,12 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.fixture(scope="module")
 def two_rows(model, tmp_path_factory) -> tuple[Callable[[], list[Row]], Path]:
-    """A run of two photographs, with pictures to look at, and its folder."""
+    """A run of two photographs, with images to look at, and its folder."""
     folder = tmp_path_factory.mktemp("two")
-    swap = Candidate(name="swap", inverter=always(DDIM(steps=1)), editor=always(CaptionSwap(guidance=2.0)))
+    swap = Candidate(name="swap", inverter=always(DDIM(steps=1)), editor=always(PromptSwap(guidance=2.0)))
     known = {"kind": "", "changed": None, "blend": None, "truth": None, "words": {}, "seed": 0}
     cases = [
-        Case(name=name, picture=plain(color), source="a cat", target="a dog", **known)
+        Case(name=name, image=plain(color), source="a cat", target="a dog", **known)
         for name, color in (("one", (250, 0, 0)), ("two", (0, 0, 250)))
     ]
     again = partial(run, model, cases, [swap], {"lpips": figure}, folder)
@@ -323,7 +323,7 @@ def test_a_damaged_row_is_made_again(two_rows, damage):
     assert other.stat().st_mtime_ns == untouched
 
 
-@pytest.mark.parametrize(("part", "names"), [("rows", None), ("pictures", ("one.swap.png", "two.swap.png"))])
+@pytest.mark.parametrize(("part", "names"), [("rows", None), ("images", ("one.swap.png", "two.swap.png"))])
 def test_two_files_that_were_swapped_are_made_again(two_rows, part, names):
     again, folder = two_rows
     one, two = sorted((folder / part).iterdir()) if names is None else [folder / part / name for name in names]
@@ -331,7 +331,7 @@ def test_two_files_that_were_swapped_are_made_again(two_rows, part, names):
     one.write_bytes(second)
     two.write_bytes(first)
     assert [row["case"] for row in again()] == ["one", "two"]
-    if part == "pictures":  # rows have seconds, which are never the same
+    if part == "images":  # rows have seconds, which are never the same
         assert (one.read_bytes(), two.read_bytes()) == (first, second)
     else:
         assert b'"case": "one"' in one.read_bytes()
@@ -339,9 +339,9 @@ def test_two_files_that_were_swapped_are_made_again(two_rows, part, names):
 
 
 @pytest.mark.parametrize("name", ["one.source.png", "two.swap.png"])
-def test_a_damaged_picture_to_look_at_is_made_again(two_rows, name):
+def test_a_damaged_image_to_look_at_is_made_again(two_rows, name):
     again, folder = two_rows
-    path = folder / "pictures" / name
+    path = folder / "images" / name
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     again()

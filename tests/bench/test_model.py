@@ -53,7 +53,7 @@ def test_the_judges_are_small_and_come_back_from_their_file(tmp_path: Path) -> N
     assert Judges.load(tmp_path / "judges.safetensors").read(pixels) == judges.read(pixels)
 
 
-def test_clip_tells_the_captions_of_different_scenes_apart() -> None:
+def test_clip_tells_the_prompts_of_different_scenes_apart() -> None:
     clip = Clip.load()
     scenes = [sample_scene(HELD_OUT_SEEDS[60_000 + n]) for n in range(32)]
     likeness = clip.images(render(scenes).pixels) @ clip.texts([caption(scene) for scene in scenes]).T
@@ -61,13 +61,13 @@ def test_clip_tells_the_captions_of_different_scenes_apart() -> None:
     assert right >= 30 / len(scenes)  # chance is 1
 
 
-def test_clip_picks_captions_by_the_picture() -> None:
+def test_clip_picks_prompts_by_the_image() -> None:
     clip = Clip.load()
     scenes = [sample_scene(HELD_OUT_SEEDS[60_000 + n]) for n in range(12)]  # of several things as well
-    pictures = render(scenes).pixels
-    seen = sum(near_miss_picked(clip, scene, pictures[n][None], n) for n, scene in enumerate(scenes))
+    images = render(scenes).pixels
+    picked = sum(near_miss_picked(clip, scene, images[n][None], n) for n, scene in enumerate(scenes))
     blind = sum(near_miss_picked(clip, scene, torch.zeros(1, 3, 128, 128), n) for n, scene in enumerate(scenes))
-    assert seen >= 10
+    assert picked >= 10
     assert blind <= 2
 
 

@@ -51,7 +51,7 @@ def test_any_mask_comes_back(encode_runs):
 
 
 @pytest.mark.parametrize(
-    ("runs", "said"),
+    ("runs", "expected"),
     [
         ([1, 2, 3], "got 3 numbers, the last run without a length; expected pairs"),
         ([4, 3], r"got a run of 3 from 4; expected runs inside of 2 x 3 = 6 cells"),
@@ -60,8 +60,8 @@ def test_any_mask_comes_back(encode_runs):
         ([1, -1], "got a run of -1 from 1"),
     ],
 )
-def test_runs_that_are_none(runs, said):
-    with pytest.raises(CaseError, match=said):
+def test_runs_that_are_none(runs, expected):
+    with pytest.raises(CaseError, match=expected):
         decode_runs(runs, height=2, width=3)
 
 
@@ -84,13 +84,13 @@ def test_the_shipped_set(shipped):
     assert shipped.remarks == ()
     color = shipped.cases[6]
     assert color.name == "600000000006"
-    assert color.picture == SHIPPED / "annotation_images" / "6_change_color" / "600000000006.jpg"
+    assert color.image == SHIPPED / "annotation_images" / "6_change_color" / "600000000006.jpg"
     assert color.source == "a photo of a checkered blue tree on grass at night"
     assert color.target == "a photo of a checkered purple tree on grass at night"
     assert color.blend == (("tree",), ("tree",))
     assert [number for number, case in enumerate(shipped.cases) if case.blend] == [0, 1, 4, 6, 7]
     for case in shipped.cases:
-        assert Image.open(case.picture).copy().size == case.changed.size == (SIDE, SIDE)
+        assert Image.open(case.image).copy().size == case.changed.size == (SIDE, SIDE)
         assert (case.truth, case.words) == (None, {})
         mask = np.asarray(case.changed)
         assert set(np.unique(mask)) <= {0, 255}
@@ -104,27 +104,27 @@ def test_the_shipped_set_is_small():
 
 
 def test_the_set_can_be_made_again(tmp_path, write_pie_set, load_pie):
-    mapping = write_pie_set(tmp_path / "made", pictures=2)
+    mapping = write_pie_set(tmp_path / "made", images=2)
     made, shipped = (json.loads(file.read_text()) for file in (mapping, SHIPPED / "mapping_file.json"))
     assert list(made) == list(shipped)[:2]
     for name, entry in made.items():
-        drawn, kept = (entry.pop("mask"), shipped[name].pop("mask"))
+        mask, kept = (entry.pop("mask"), shipped[name].pop("mask"))
         assert entry == shipped[name]
-        masks = [decode_runs(runs, height=SIDE, width=SIDE) for runs in (drawn, kept)]
+        masks = [decode_runs(runs, height=SIDE, width=SIDE) for runs in (mask, kept)]
         assert (masks[0] != masks[1]).mean() < 1e-3  # a pixel at the threshold may fall otherwise on another processor
-        pictures = [
+        images = [
             np.asarray(Image.open(folder / "annotation_images" / entry["image_path"]), dtype=float)
             for folder in (tmp_path / "made", SHIPPED)
         ]
-        assert np.abs(pictures[0] - pictures[1]).mean() < 1
+        assert np.abs(images[0] - images[1]).mean() < 1
     assert [case.name for case in load_pie(tmp_path / "made").cases] == list(made)
     with pytest.raises(OutputExistsError):
-        write_pie_set(tmp_path / "made", pictures=1)
+        write_pie_set(tmp_path / "made", images=1)
 
 
-def test_a_set_of_no_pictures_is_refused(tmp_path, write_pie_set):
-    with pytest.raises(SettingError, match="got 0 pictures"):
-        write_pie_set(tmp_path, pictures=0)
+def test_a_set_of_no_images_is_refused(tmp_path, write_pie_set):
+    with pytest.raises(SettingError, match="got 0 images"):
+        write_pie_set(tmp_path, images=0)
 
 
 # ----------------------------------------------------------------------------------------------------------- the format
@@ -141,8 +141,8 @@ ENTRY = {
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """A folder with pictures and no mapping file."""
+def images(tmp_path_factory):
+    """A folder with images and no mapping file."""
     folder = tmp_path_factory.mktemp("pie")
     (folder / "annotation_images" / "1_change_object_80").mkdir(parents=True)
     for name, side in (("1", SIDE), ("small", 64)):
@@ -159,8 +159,8 @@ def given(folder: Path, *entries: dict[str, object], **changes: object) -> Path:
     return folder
 
 
-def test_an_entry(pictures, load_pie):
-    (case,) = load_pie(given(pictures)).cases
+def test_an_entry(images, load_pie):
+    (case,) = load_pie(given(images)).cases
     assert (case.name, case.kind, case.seed) == ("100", "change object", 1234)
     assert (case.source, case.target) == ("a cat on a mat", "a dog on a mat")
     assert case.blend == (("cat",), ("dog",))
@@ -168,25 +168,25 @@ def test_an_entry(pictures, load_pie):
     assert np.argwhere(mask).tolist() == [[1, 4], [1, 5], [1, 6]]
 
 
-def test_the_border_is_one_pixel_wide(pictures, load_pie):
-    mask = np.asarray(load_pie(given(pictures, mask=[])).cases[0].changed)
+def test_the_border_is_one_pixel_wide(images, load_pie):
+    mask = np.asarray(load_pie(given(images, mask=[])).cases[0].changed)
     assert (mask == 255).sum() == 4 * (SIDE - 1)
     assert not mask[1:-1, 1:-1].any()
 
 
-def test_masks_of_the_whole_picture_are_named(pictures, load_pie, encode_runs):
+def test_masks_of_the_whole_image_are_named(images, load_pie, encode_runs):
     inner = np.zeros((SIDE, SIDE), dtype=bool)
     inner[1:-1, 1:-1] = True
     almost = inner.copy()
     almost[100, 100] = False
     masks = [[0, SIDE * SIDE], encode_runs(inner), encode_runs(almost), [0, 5]]
-    loaded = load_pie(given(pictures, *({**ENTRY, "mask": mask} for mask in masks)))
+    loaded = load_pie(given(images, *({**ENTRY, "mask": mask} for mask in masks)))
     assert loaded.whole == ("100", "101")
     assert len(loaded.cases) == 4
 
 
-def test_the_categories_by_name(pictures, load_pie):
-    loaded = load_pie(given(pictures, *({**ENTRY, "editing_type_id": number} for number in CATEGORIES)))
+def test_the_categories_by_name(images, load_pie):
+    loaded = load_pie(given(images, *({**ENTRY, "editing_type_id": number} for number in CATEGORIES)))
     assert [case.kind for case in loaded.cases] == [
         "random",
         "change object",
@@ -217,12 +217,12 @@ def test_brackets_are_taken_out_wherever_they_stand(prompt, caption):
     assert plain_caption(prompt) == caption
 
 
-def test_without_blended_words_the_edit_is_not_local(pictures, load_pie):
-    assert load_pie(given(pictures, blended_word="")).cases[0].blend is None
+def test_without_blended_words_the_edit_is_not_local(images, load_pie):
+    assert load_pie(given(images, blended_word="")).cases[0].blend is None
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({"mask": [1, 2, 3]}, "mask: got 3 numbers, the last run without a length"),
         ({"mask": [SIDE * SIDE - 1, 2]}, "mask: got a run of 2 from 262143"),
@@ -239,25 +239,25 @@ def test_without_blended_words_the_edit_is_not_local(pictures, load_pie):
         ({"editing_type_id": 1}, "editing_type_id: got 1; expected text"),
         ({"blended_word": "cat"}, "blended_word: got 'cat'; expected two words"),
         ({"blended_word": "cat dog mat"}, "blended_word: got 'cat dog mat'; expected two words"),
-        ({"blended_word": "dog dog"}, "blended_word: the word 'dog' is not in the caption 'a cat on a mat'"),
-        ({"blended_word": "cat cat"}, "blended_word: the word 'cat' is not in the caption 'a dog on a mat'"),
+        ({"blended_word": "dog dog"}, "blended_word: the word 'dog' is not in the prompt 'a cat on a mat'"),
+        ({"blended_word": "cat cat"}, "blended_word: the word 'cat' is not in the prompt 'a dog on a mat'"),
         ({"image_path": "1_change_object_80/2.png"}, "there is no file '1_change_object_80/2.png'"),
         ({"image_path": "../mapping_file.json"}, "expected a path inside"),
         ({"image_path": "1_change_object_80/torn.png"}, "torn.png is"),
         ({"image_path": "1_change_object_80/small.png"}, "small.png is 512 x 64; expected 512 x 512"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_entry(pictures, changes, said, load_pie):
+def test_what_is_wrong_is_said_with_its_entry(images, changes, expected, load_pie):
     good, bad = ENTRY, {field: value for field, value in {**ENTRY, **changes}.items() if value is not ...}
-    with pytest.raises(CaseError, match=rf"mapping_file.json, entry '101': .*{said}"):
-        load_pie(given(pictures, good, bad))
-    entries = read_pie(pictures).entries  # the others can be measured nevertheless
+    with pytest.raises(CaseError, match=rf"mapping_file.json, entry '101': .*{expected}"):
+        load_pie(given(images, good, bad))
+    entries = read_pie(images).entries  # the others can be measured nevertheless
     assert [type(entry) for entry in entries] == [Case, Refused]
-    assert (entries[1].name, entries[1].where) == ("101", f"{pictures / 'mapping_file.json'}, entry '101'")
+    assert (entries[1].name, entries[1].where) == ("101", f"{images / 'mapping_file.json'}, entry '101'")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("{", "mapping_file.json: got JSON that cannot be read: .*line 1 column 2"),
         ("[]", "mapping_file.json: got no entries"),
@@ -268,22 +268,22 @@ def test_what_is_wrong_is_said_with_its_entry(pictures, changes, said, load_pie)
         (json.dumps({"a": ENTRY, "A": ENTRY}), "entry 'A': the name 'A' is taken, see .*entry 'a'"),
     ],
 )
-def test_a_broken_mapping_file(pictures, text, said, load_pie):
-    (pictures / "mapping_file.json").write_text(text)
-    with pytest.raises(CaseError, match=said):
-        load_pie(pictures)
+def test_a_broken_mapping_file(images, text, expected, load_pie):
+    (images / "mapping_file.json").write_text(text)
+    with pytest.raises(CaseError, match=expected):
+        load_pie(images)
 
 
-def test_missing_files_are_files_not_found(pictures, tmp_path, load_pie):
+def test_missing_files_are_files_not_found(images, tmp_path, load_pie):
     with pytest.raises(
         CaseNotFoundError, match=r"mapping_file.json; expected a folder with mapping_file.json and annota"
     ):
         load_pie(tmp_path)
     with pytest.raises(FileNotFoundError, match="entry '100'"):
-        load_pie(given(pictures, image_path="nowhere.png"))
+        load_pie(given(images, image_path="nowhere.png"))
 
 
-def test_read_leniently_entries_are_taken_as_the_authors_do_and_remarked_on(pictures, load_pie):
+def test_read_leniently_entries_are_taken_as_the_authors_do_and_remarked_on(images, load_pie):
     entries = (
         {**ENTRY, "mask": [SIDE * SIDE - SIDE - 2, 10**9, 10**9, 1]},
         {**ENTRY, "blended_word": "dog dog"},
@@ -291,16 +291,16 @@ def test_read_leniently_entries_are_taken_as_the_authors_do_and_remarked_on(pict
         {**ENTRY, "blended_word": "lion lion"},
         ENTRY,
     )
-    loaded = load_pie(given(pictures, *entries), lenient=True)
+    loaded = load_pie(given(images, *entries), lenient=True)
     assert [case.blend for case in loaded.cases[1:]] == [((), ("dog",)), (("cat",), ()), None, (("cat",), ("dog",))]
     assert np.argwhere(np.asarray(loaded.cases[0].changed)[1:-1, 1:-1]).tolist() == [[SIDE - 3, SIDE - 3]]
     assert [remark.split("entry ")[1][:5] for remark in loaded.remarks] == ["'100'", "'101'", "'102'", "'103'", "'103'"]
     assert "went beyond its end and was cut off" in loaded.remarks[0]
-    assert "'lion' is not in the caption" in loaded.remarks[2]
-    assert load_pie(given(pictures), lenient=True).remarks == ()
+    assert "'lion' is not in the prompt" in loaded.remarks[2]
+    assert load_pie(given(images), lenient=True).remarks == ()
     for mask in ([1, 2, 3], [-1, 2]):
         with pytest.raises(CaseError, match="entry '100': mask"):
-            load_pie(given(pictures, mask=mask), lenient=True)
+            load_pie(given(images, mask=mask), lenient=True)
 
 
 # --------------------------------------------------------------------------------------------------------- the protocol
@@ -309,7 +309,7 @@ def test_read_leniently_entries_are_taken_as_the_authors_do_and_remarked_on(pict
 def test_the_protocol_is_the_published_one(shipped):
     inverter = published_inverter()
     assert (inverter.steps, inverter.inner_steps, inverter.guidance) == (50, 10, 7.5)
-    assert inverter.constants == PUBLISHED
+    assert inverter.descent == PUBLISHED
     direct = published_direct()
     assert (direct.steps, direct.guidance, direct.fixed_point) == (50, 7.5, None)
     shape = published_editor(shipped.cases[1])
@@ -321,11 +321,11 @@ def test_the_protocol_is_the_published_one(shipped):
     assert (added.blend, added.reweight, added.kind, added.self_attention) == (None, {}, "refine", 0.6)
 
 
-def test_the_preset_edits_the_shipped_pictures(shipped, embedded):
+def test_the_preset_edits_the_shipped_images(shipped, embedded):
     """The words that it blends by and weights are found in the captions by a model's own tokenizer."""
     inverter = replace(published_inverter(), steps=2, inner_steps=1)
     for case in (shipped.cases[6], shipped.cases[2]):
-        inversion = inverter(embedded, open_image(case.picture, embedded), case.source)
+        inversion = inverter(embedded, open_image(case.image, embedded), case.source)
         edit = published_editor(case)(embedded, inversion, case.target)
         assert edit.kinds == ("refine",)
         assert edit.image.size == (SIDE, SIDE)

@@ -14,8 +14,8 @@ def test_null_text_comes_back_under_guidance_and_plain_ddim_does_not(tmp_path) -
     setting = Setting(folder=tmp_path, limit=4, workers=2, guidance=7.5)
     record = STUDY(load("scenes", device="cpu"), setting).record()
     scenes, photographs = record["tables"]["scenes"], record["tables"]["photographs"]
-    assert scenes["null-text inversion"]["below_bound"]["mean"] <= 0.5
-    assert scenes["plain DDIM inversion"]["below_bound"]["mean"] >= 3
-    assert photographs["null-text inversion"]["below_bound"]["mean"] <= 1
+    assert scenes["null-text inversion"]["gap_to_vae"]["mean"] <= 0.5
+    assert scenes["plain DDIM inversion"]["gap_to_vae"]["mean"] >= 3
+    assert photographs["null-text inversion"]["gap_to_vae"]["mean"] <= 1
     assert math.isfinite(record["invert_seconds"])
     assert {table["null-text inversion"]["psnr_source"]["count"] for table in (scenes, photographs)} == {4}

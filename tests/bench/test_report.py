@@ -63,29 +63,29 @@ def test_markdown(report):
     assert "| n | 1 to 2 | 0 |" in text
     assert "- run with: T 50, N 10" in text
     assert "- asked: Clip(0) of a folder" in text
-    assert "2 pictures, 2 edits; scenes (r) in torch.float32 on cpu; nulltext 1, torch 2" in text
+    assert "2 images, 2 edits; scenes (r) in torch.float32 on cpu; nulltext 1, torch 2" in text
 
 
 def test_the_same_numbers_as_json(report):
     record = report.record()
     ours = record["tables"]["overall"]["ours"]["psnr"]
     assert (ours["mean"], ours["std"], ours["count"]) == (22.0, 2.0, 2)
-    assert (record["pictures"], record["edits"]) == (2, 2)
+    assert (record["images"], record["edits"]) == (2, 2)
     assert (record["command"], record["options"]) == ("nulltext bench ours", "T 50, N 10")
     assert (record["asked"], record["failed"]) == ("Clip(0) of a folder", {})
     assert record["missing"] == {"lpips": ["no weights."]}
 
 
 def test_html_stands_alone_and_escapes_what_is_the_users(report, tmp_path):
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     for name, stamp in (("source", "one r"), ("ours", "0"), ("<theirs>", "0")):
-        write_sample(tmp_path / "pictures" / f"one.{name}.png", Image.new("RGB", (8, 8)), stamp)
+        write_sample(tmp_path / "images" / f"one.{name}.png", Image.new("RGB", (8, 8)), stamp)
     page = report.html(tmp_path)
     assert "a &lt;b&gt; cat" in page
     assert "&lt;theirs&gt;" in page
     assert "<theirs>" not in page
     assert page.count("data:image/jpeg;base64,") == 3
-    write_sample(tmp_path / "pictures" / "one.ours.png", Image.new("RGB", (8, 8)), "of another row")
+    write_sample(tmp_path / "images" / "one.ours.png", Image.new("RGB", (8, 8)), "of another row")
     assert "data:image" not in report.html(tmp_path)
     links: list[str] = []
 
@@ -116,7 +116,7 @@ def test_what_failed_is_told_and_not_counted(report, tmp_path):
     assert report.failures() == {"two": "captions.csv, line 3: no <file>."}
     text, page = report.markdown(), report.html(tmp_path)
     assert "| ours | 20.00 ± 0.00 | missing |" in text
-    assert "1 pictures, 1 edits" in text
+    assert "1 images, 1 edits" in text
     assert "- 1 of 2 edits could not be measured by every method (1 rows failed)" in text
     assert "- two: captions.csv, line 3: no <file>." in text
     assert "1 of 2 edits could not be measured" in page

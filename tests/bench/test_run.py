@@ -15,7 +15,7 @@ from PIL import Image
 from pyarrow import parquet
 
 import nulltext
-from nulltext import DDIM, CaptionSwap, PromptToPrompt
+from nulltext import DDIM, PromptSwap, PromptToPrompt
 from nulltext.bench.candidate import Candidate, always
 from nulltext.bench.case import Case
 from nulltext.bench.measures import measures_of
@@ -26,26 +26,26 @@ from nulltext.errors import OutputWriteError
 from nulltext.metrics import psnr
 
 CANDIDATES = (
-    Candidate(name="swap", inverter=always(DDIM(steps=2)), editor=always(CaptionSwap(guidance=2.0))),
+    Candidate(name="swap", inverter=always(DDIM(steps=2)), editor=always(PromptSwap(guidance=2.0))),
     Candidate(name="p2p", inverter=always(DDIM(steps=2)), editor=always(PromptToPrompt(guidance=2.0)), inverts=False),
     Candidate(name="again", inverter=always(DDIM(steps=2)), editor=None, guidance=3.0),
 )
 MEASURES = measures_of((*SOURCE, *TRUTH))
 
 
-def case(name: str, picture: Image.Image, target: str = "a dog on grass", **known: object) -> Case:
+def case(name: str, image: Image.Image, target: str = "a dog on grass", **known: object) -> Case:
     empty = {"kind": "", "changed": None, "blend": None, "truth": None, "words": {}, "seed": 3}
-    return Case(name=name, picture=picture, source="a cat on grass", target=target, **{**empty, **known})
+    return Case(name=name, image=image, source="a cat on grass", target=target, **{**empty, **known})
 
 
 @pytest.fixture
-def cases(picture: Image.Image) -> list[Case]:
-    other = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    left = Image.new("L", picture.size)
-    left.paste(255, (0, 0, picture.width // 2, picture.height))
+def cases(image: Image.Image) -> list[Case]:
+    other = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    left = Image.new("L", image.size)
+    left.paste(255, (0, 0, image.width // 2, image.height))
     return [
-        case("first", picture, kind="thing", truth=other, changed=left),
-        case("second", picture, "a red cat on grass", kind="colour"),
+        case("first", image, kind="thing", truth=other, changed=left),
+        case("second", image, "a red cat on grass", kind="colour"),
         case("third", other),
     ]
 
@@ -69,12 +69,12 @@ def test_a_row_for_every_case_and_method(model, cases, tmp_path):
 
 def test_the_figures_are_those_of_the_methods(model, cases, tmp_path):
     rows = {(row["case"], row["method"]): row for row in run(model, cases, CANDIDATES, MEASURES, tmp_path)}
-    photo = nulltext.open_image(cases[2].picture, model)
-    inversion = DDIM(steps=2)(model, photo, "a cat on grass")
+    source_image = nulltext.open_image(cases[2].image, model)
+    inversion = DDIM(steps=2)(model, source_image, "a cat on grass")
     edit = PromptToPrompt(guidance=2.0)(model, inversion, "a dog on grass")
-    assert rows["third", "p2p"]["psnr_source"] == pytest.approx(psnr(edit.pixels, photo.pixels), abs=1e-4)
+    assert rows["third", "p2p"]["psnr_source"] == pytest.approx(psnr(edit.pixels, source_image.pixels), abs=1e-4)
     again = nulltext.reconstruct(model, inversion, 3.0)
-    assert rows["third", "again"]["psnr_source"] == pytest.approx(psnr(again, photo.pixels), abs=1e-4)
+    assert rows["third", "again"]["psnr_source"] == pytest.approx(psnr(again, source_image.pixels), abs=1e-4)
 
 
 def test_what_could_not_be_measured_says_why(model, cases, tmp_path):
@@ -89,35 +89,35 @@ def test_costs_are_a_methods_own(model, cases, tmp_path):
     swap, p2p, again = rows
     assert swap["invert_forwards"] == again["invert_forwards"] == 4  # to noise and back
     assert p2p["invert_forwards"] == 0
-    assert swap["edit_forwards"] == p2p["edit_forwards"] == 8  # two steps of two pictures, each with both captions
+    assert swap["edit_forwards"] == p2p["edit_forwards"] == 8  # two steps of two images, each with both prompts
     assert again["edit_forwards"] == 4
     assert swap["seconds"] == pytest.approx(swap["invert_seconds"] + swap["edit_seconds"])
     assert p2p["seconds"] == p2p["edit_seconds"]
 
 
-def test_one_picture_is_inverted_once(model, cases, tmp_path, monkeypatch):
+def test_one_image_is_inverted_once(model, cases, tmp_path, monkeypatch):
     calls: list[str] = []
     invert = DDIM.__call__
 
-    def counting(self, model, photo, caption, on_progress):
-        calls.append(caption)
-        return invert(self, model, photo, caption, on_progress)
+    def counting(self, model, source_image, prompt, on_progress):
+        calls.append(prompt)
+        return invert(self, model, source_image, prompt, on_progress)
 
     monkeypatch.setattr(DDIM, "__call__", counting)
     run(model, cases, CANDIDATES, {}, tmp_path)
-    assert len(calls) == 2  # `first` and `second` share a picture
+    assert len(calls) == 2  # `first` and `second` share an image
     run(model, cases, CANDIDATES, {}, tmp_path)
     run(model, cases, CANDIDATES, {}, tmp_path, workers=2)
     assert len(calls) == 2  # nothing is done twice
-    run(model, [*cases, case("fourth", cases[0].picture)], CANDIDATES, {}, tmp_path)
+    run(model, [*cases, case("fourth", cases[0].image)], CANDIDATES, {}, tmp_path)
     assert len(calls) == 3  # a longer run keeps what it shares
     run(model, cases, [replace(CANDIDATES[0], inverter=always(DDIM(steps=3)))], {}, tmp_path)
     assert len(calls) == 5  # another one shares nothing
 
 
-def test_pictures_to_look_at(model, cases, tmp_path):
+def test_images_to_look_at(model, cases, tmp_path):
     run(model, cases, CANDIDATES, {}, tmp_path, samples=1)
-    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "images").iterdir()) == [
         "first.again.png",
         "first.p2p.png",
         "first.source.png",
@@ -136,7 +136,7 @@ import sys
 from pathlib import Path
 
 import nulltext
-from nulltext import DDIM, CaptionSwap
+from nulltext import DDIM, PromptSwap
 from nulltext.bench.cases.scenes import scene_cases
 from nulltext.bench.measures import measures_of
 from nulltext.bench.candidate import Candidate, always
@@ -144,7 +144,7 @@ from nulltext.bench.run import run
 from nulltext.bench.table import SOURCE
 
 cases = scene_cases(4)[::5]
-swap = Candidate(name="swap", inverter=always(DDIM(steps=4)), editor=always(CaptionSwap(guidance=2.0)))
+swap = Candidate(name="swap", inverter=always(DDIM(steps=4)), editor=always(PromptSwap(guidance=2.0)))
 model, measures = nulltext.load(), measures_of(SOURCE)
 for folder in sys.argv[1:]:
     run(model, cases, [swap], measures, Path(folder))
@@ -152,7 +152,7 @@ for folder in sys.argv[1:]:
 
 
 def test_a_killed_run_goes_on(tmp_path):
-    """kill -9 in the middle; the same script then makes the same Parquet, and repeats one picture's work at most."""
+    """kill -9 in the middle; the same script then makes the same Parquet, and repeats one image's work at most."""
     command = [sys.executable, "-c", SCRIPT]
     rows = tmp_path / "killed" / "rows"
     running = subprocess.Popen([*command, tmp_path / "killed"])

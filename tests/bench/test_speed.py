@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import nulltext
 from nulltext import NullText
-from nulltext.bench.cases.scenes import held_out_scenes, scene_photo
+from nulltext.bench.cases.scenes import held_out_scenes, scene_image
 from nulltext.bench.speed.arithmetic import flops
 from nulltext.bench.speed.figures import plot
 from nulltext.bench.speed.speed import growth, measure_speed
@@ -33,14 +33,14 @@ def scenes(embedded):
 
 def test_the_transcription_ends_where_null_text_inversion_does(scenes):
     """The same answer, in the time that the published code takes: what parity means."""
-    photo, caption = scene_photo(held_out_scenes(1)[0], scenes)
+    source_image, prompt = scene_image(held_out_scenes(1)[0], scenes)
     settings = {"steps": 5, "inner_steps": 3, "guidance": 7.5}
-    drawn = Transcription.of(scenes, **settings)(photo, caption)
+    output = Transcription.of(scenes, **settings)(source_image, prompt)
     method = NullText(**settings)
-    inversion = method(scenes, photo, caption)
+    inversion = method(scenes, source_image, prompt)
     ended = nulltext.reconstruct(scenes, inversion)
-    torch.testing.assert_close(scenes.decode(drawn), ended, rtol=0, atol=1e-3)
-    assert nulltext.psnr(scenes.decode(drawn), photo.pixels) == pytest.approx(inversion.scores.psnr, abs=0.05)
+    torch.testing.assert_close(scenes.decode(output), ended, rtol=0, atol=1e-3)
+    assert nulltext.psnr(scenes.decode(output), source_image.pixels) == pytest.approx(inversion.scores.psnr, abs=0.05)
 
 
 def test_the_transcription_leaves_the_model_alone_and_works_as_published(model):
@@ -65,7 +65,7 @@ def test_every_figure_is_there_and_can_be_written(scenes):
     assert set(record["ways"]) == {
         "transcription", "null-text", "direct inversion", "null-text, batches of 2", "direct inversion, batches of 2"
     }  # fmt: skip
-    # 3 to invert, 3 for the caption, 3 forwards and 3 backwards, and of the last step 2 or, ours, 1
+    # 3 to invert, 3 for the prompt, 3 forwards and 3 backwards, and of the last step 2 or, ours, 1
     assert record["ways"]["transcription"]["evaluations"] == 3 + 3 + 6 + 2 * 3
     assert record["ways"]["null-text"]["evaluations"] == 3 + 3 + 6 + 3
     assert [(event.step, event.total) for event in events] == [(done, 5) for done in range(6)]
@@ -97,7 +97,7 @@ def test_the_front_is_what_nothing_is_better_than():
     assert front(points) == [(50.0, 2.0), (200.0, 3.0)]
 
 
-def test_every_method_compared_inverts(model, photo):
+def test_every_method_compared_inverts(model, source_image):
     for name, inverter in inverters(3, 1, 3.0).items():
-        inversion = inverter(model, photo, "a red ball on grass")
+        inversion = inverter(model, source_image, "a red ball on grass")
         assert inversion.pivot.isfinite().all(), name

@@ -19,7 +19,7 @@ def test_means_by_method():
     assert ours.mean == pytest.approx(23.0)
     assert ours.std == pytest.approx(np.std([20, 22, 27]))
     assert (ours.count, ours.missing) == (3, 0)
-    assert (ours.low, ours.high) == (21.0, 27.0)  # two pictures: their means, of 21 and 27, are the ends
+    assert (ours.low, ours.high) == (21.0, 27.0)  # two images: their means, of 21 and 27, are the ends
     theirs = table["theirs"]["psnr"]
     assert (theirs.count, theirs.missing) == (0, 1)
     assert math.isnan(theirs.mean)
@@ -42,11 +42,11 @@ def test_the_interval_is_the_normal_one_where_that_holds():
 
 def test_values_that_belong_together_are_drawn_together():
     values = np.random.default_rng(1).normal(size=50)
-    alone, together = bootstrap([[value] for value in values]), bootstrap([[value] * 10 for value in values])
-    assert together == pytest.approx(alone)
+    single, batched = bootstrap([[value] for value in values]), bootstrap([[value] * 10 for value in values])
+    assert batched == pytest.approx(single)
     apart = bootstrap([[value] for value in np.repeat(values, 10)])
-    assert apart[1] - apart[0] < 0.5 * (alone[1] - alone[0])
+    assert apart[1] - apart[0] < 0.5 * (single[1] - single[0])
 
 
-def test_one_picture_says_nothing_of_others():
+def test_one_image_says_nothing_of_others():
     assert bootstrap([[1.0, 2.0]]) == (-math.inf, math.inf)

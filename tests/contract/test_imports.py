@@ -66,13 +66,13 @@ def test_the_mathematics_knows_torch_alone(graph):
 
 
 def test_every_contract_about_a_library_is_of_the_whole_package_but_its_rooms():
-    said = {
+    found = {
         library: {allowed.split(".")[1] for allowed in contract["ignore_imports"] if allowed.endswith(f"-> {library}")}
         for contract in CONTRACTS
         if contract["type"] == "forbidden" and contract["source_modules"] == ["nulltext"]
         for library in contract["forbidden_modules"]
     }
-    assert said == ROOMS
+    assert found == ROOMS
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from nulltext.models.base import ModelIdentity
 from nulltext.models.parts import Parts
 from nulltext.models.stable_diffusion import StableDiffusion
 
-CAPTIONS = ["a red ball on grass", "a dog"]
+PROMPTS = ["a red ball on grass", "a dog"]
 
 
 @pytest.fixture
@@ -23,18 +23,18 @@ def pipeline(any_model, folder):
 
 def test_embeds_alike(any_model, pipeline):
     cond, null = pipeline.encode_prompt(
-        CAPTIONS, "cpu", num_images_per_prompt=1, do_classifier_free_guidance=True, negative_prompt=["", ""]
+        PROMPTS, "cpu", num_images_per_prompt=1, do_classifier_free_guidance=True, negative_prompt=["", ""]
     )
-    torch.testing.assert_close(any_model.embed(CAPTIONS).text, cond)
+    torch.testing.assert_close(any_model.embed(PROMPTS).text, cond)
     torch.testing.assert_close(any_model.null().text, null[:1])
 
 
 @pytest.mark.parametrize("size", [None, (48, 80)])
 def test_generates_alike(any_model, pipeline, size):
-    ours = nulltext.generate(any_model, CAPTIONS, steps=4, seed=5, size=size)
+    ours = nulltext.generate(any_model, PROMPTS, steps=4, seed=5, size=size)
     height, width = size or (64, 64)
     theirs = pipeline(
-        CAPTIONS,
+        PROMPTS,
         num_inference_steps=4,
         guidance_scale=7.5,
         height=height,

@@ -28,7 +28,7 @@ def test_the_equation():
     torch.testing.assert_close(guide(null, cond, 1.0), cond)
 
 
-def test_one_pass_for_both_halves_and_each_caption_its_own():
+def test_one_pass_for_both_halves_and_each_prompt_its_own():
     echo: Any = Echo()
     cond = Conditioning(text=torch.tensor([1.0, 2.0])[:, None, None].expand(2, 3, 4))
     out = Guided(echo, cond, 2.0).predict(torch.zeros(2, 1, 2, 2), 5.0, NULL)

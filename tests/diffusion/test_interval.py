@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from nulltext import CaptionSwap, DirectInversion, NullText, PromptToPrompt, Rule, open_image
+from nulltext import DirectInversion, NullText, PromptSwap, PromptToPrompt, Rule, open_image
 from nulltext.bench.cost import measured
 from nulltext.cli.app import app
 from nulltext.diffusion.guidance import guide
@@ -19,12 +19,12 @@ from nulltext.spelling.records import read, record
 
 PROMPT, TARGET = "a red ball on grass", "a dog on grass"
 MIDDLE = Rule(name="interval", settings={"start": 0.25, "end": 0.75})
-EDITORS = pytest.mark.parametrize("editor", [CaptionSwap(), PromptToPrompt()], ids=["caption-swap", "prompt-to-prompt"])
+EDITORS = pytest.mark.parametrize("editor", [PromptSwap(), PromptToPrompt()], ids=["prompt-swap", "prompt-to-prompt"])
 
 
 @pytest.fixture(scope="module")
-def inversion(model, photo):
-    return DirectInversion(steps=4, guidance=4.0)(model, photo, PROMPT)
+def inversion(model, source_image):
+    return DirectInversion(steps=4, guidance=4.0)(model, source_image, PROMPT)
 
 
 def test_it_guides_within_the_interval_alone():
@@ -51,8 +51,8 @@ def test_an_interval_of_all_steps_is_plain_guidance(model, inversion, editor):
 @EDITORS
 def test_an_interval_of_no_steps_is_guidance_at_1(model, inversion, editor):
     none = replace(editor, rule=Rule(name="interval", settings={"end": 0.0}))
-    alone = replace(editor, guidance=1.0)(model, inversion, TARGET)
-    assert torch.equal(none(model, inversion, TARGET).pixels, alone.pixels)
+    single = replace(editor, guidance=1.0)(model, inversion, TARGET)
+    assert torch.equal(none(model, inversion, TARGET).pixels, single.pixels)
 
 
 @EDITORS
@@ -78,27 +78,27 @@ def test_it_is_spelled_as_options_and_in_records(editor):
     assert read(type(editor), record(middle)) == middle
 
 
-def test_the_command_line_takes_it(embedded, picture, loaded_once, tmp_path, monkeypatch):
+def test_the_command_line_takes_it(embedded, image, loaded_once, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    source = DirectInversion(steps=2)(embedded, open_image(picture, embedded), "a red ball")
+    source = DirectInversion(steps=2)(embedded, open_image(image, embedded), "a red ball")
     source.save("a.safetensors")
-    edit = ("edit", "a.safetensors", "a blue ball", "--editor", "caption-swap", "-o", "b.png")
+    edit = ("edit", "a.safetensors", "a blue ball", "--editor", "prompt-swap", "-o", "b.png")
     edit += ("--guidance-rule", "interval", "--guidance-setting")
     result = CliRunner().invoke(app, (*edit, "start=0.5"))
     assert result.exit_code == 0, result.output
-    late = CaptionSwap(rule=Rule(name="interval", settings={"start": 0.5}))(embedded, source, "a blue ball")
+    late = PromptSwap(rule=Rule(name="interval", settings={"start": 0.5}))(embedded, source, "a blue ball")
     assert Image.open("b.png").tobytes() == late.image.tobytes()
     refused = CliRunner().invoke(app, (*edit, "begin=0.5", "--force"))
     assert refused.exit_code == 2
     assert "got 'begin', which is no setting of IntervalGuidance; expected start, end" in refused.output
 
 
-def test_with_embeddings_of_another_guidance_the_source_has_to_be_held(model, photo):
-    nulled = NullText(steps=2, inner_steps=1)(model, photo, PROMPT)
+def test_with_embeddings_of_another_guidance_the_source_has_to_be_held(model, source_image):
+    nulled = NullText(steps=2, inner_steps=1)(model, source_image, PROMPT)
     with pytest.raises(MismatchError, match="'interval'"):
-        CaptionSwap(rule=MIDDLE)(model, nulled, TARGET)
-    held = PromptToPrompt(rule=MIDDLE, hold_source=True)(model, nulled, TARGET)
-    torch.testing.assert_close(held.source, model.decode(nulled.pivot[-1:]), rtol=0, atol=1e-5)
+        PromptSwap(rule=MIDDLE)(model, nulled, TARGET)
+    corrected = PromptToPrompt(rule=MIDDLE, correct_source=True)(model, nulled, TARGET)
+    torch.testing.assert_close(corrected.source, model.decode(nulled.pivot[-1:]), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_a_step_and_its_inverse_cancel_when_the_noise_is_the_same(prediction):
     torch.testing.assert_close(renoise(clean, output(interval.clean), interval, prediction), noisy)
 
 
-def test_v_tells_the_picture_even_at_pure_noise():
+def test_v_tells_the_image_even_at_pure_noise():
     x0, eps = split(latents(1), latents(2), NoiseLevel(0.0, 1.0), "v_prediction")
     torch.testing.assert_close(x0, -latents(2))
     torch.testing.assert_close(eps, latents(1))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nulltext import DDIM, CaptionSwap, NullText, PromptToPrompt, Rule
+from nulltext import DDIM, NullText, PromptSwap, PromptToPrompt, Rule
 from nulltext.diffusion.guidance import ClassifierFree, GuidanceRule
 from nulltext.diffusion.rule import CLASSIFIER_FREE
 from nulltext.diffusion.table import GUIDANCE
@@ -40,7 +40,7 @@ def test_a_rule_or_a_setting_that_there_is_not(settings, named):
         Rule(**settings)
 
 
-@pytest.mark.parametrize("editor", [CaptionSwap, PromptToPrompt])
+@pytest.mark.parametrize("editor", [PromptSwap, PromptToPrompt])
 def test_editors_take_one(editor):
     assert editor().rule == CLASSIFIER_FREE
     assert type(CLASSIFIER_FREE.at(2.0)) is ClassifierFree
@@ -50,12 +50,12 @@ def test_editors_take_one(editor):
     assert record(editor())["rule"] == {"name": "classifier-free", "settings": {}}
 
 
-def test_embeddings_that_lead_the_source_back_bind_the_rule(model, photo):
+def test_embeddings_that_lead_the_source_back_bind_the_rule(model, source_image):
     other = Rule()
     object.__setattr__(other, "name", "another")
-    nulled = NullText(steps=1, inner_steps=1)(model, photo, "a red ball")
+    nulled = NullText(steps=1, inner_steps=1)(model, source_image, "a red ball")
     with pytest.raises(MismatchError, match="'another'; the embeddings of this inversion were made for 'classifier"):
         replay(model, nulled, rule=other)
     match.check_rule(nulled.replay, CLASSIFIER_FREE)
     match.check_rule(Replay(nulls=nulled.replay.nulls, corrected="source"), other)
-    match.check_rule(DDIM(steps=1)(model, photo, "a red ball").replay, other)
+    match.check_rule(DDIM(steps=1)(model, source_image, "a red ball").replay, other)

@@ -73,7 +73,7 @@ def test_other_errors_pass():
         work(1, 1)(Broken(1))
 
 
-def test_pictures_at_different_times_share_a_batch():
+def test_images_at_different_times_share_a_batch():
     small: Any = Small(8)
     list(share(small, [work(1, 2, t=7.0), work(2, 2, t=3.5)], 2))
     assert small.batches == [(2, False, [7.0, 3.5]), (2, True, [7.0, 3.5]), (2, True, [7.0, 3.5])]
@@ -157,19 +157,19 @@ def test_want_of_memory_for_one_alone_is_raised_where_it_asked():
 
 @pytest.mark.parametrize("outside", [True, False])
 def test_each_method_has_a_gradient_mode_of_its_own(outside):
-    seen = []
+    enabled = []
 
     def method(denoiser):
         with torch.set_grad_enabled(not outside):
             work(1, 2)(denoiser)
-            seen.append(torch.is_grad_enabled())
+            enabled.append(torch.is_grad_enabled())
             work(1, 1)(denoiser)
-        seen.append(torch.is_grad_enabled())
+        enabled.append(torch.is_grad_enabled())
 
     with torch.set_grad_enabled(outside):
         for _ in share(with_room(8), [method, work(1, 3), method], 3):
             assert torch.is_grad_enabled() == outside
-    assert seen.count(outside) == seen.count(not outside) == 2
+    assert enabled.count(outside) == enabled.count(not outside) == 2
 
 
 def test_a_share_counts_what_it_asked():

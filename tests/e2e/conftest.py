@@ -75,18 +75,18 @@ def tiny(folder: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def photo(tmp_path_factory: pytest.TempPathFactory, picture: Image.Image) -> Path:
-    """A picture file, 96 wide and 80 high."""
+def image_file(tmp_path_factory: pytest.TempPathFactory, image: Image.Image) -> Path:
+    """An image file, 96 wide and 80 high."""
     path = tmp_path_factory.mktemp("photo") / "photo.png"
-    picture.save(path)
+    image.save(path)
     return path
 
 
 @pytest.fixture(scope="session")
-def inverted(tmp_path_factory: pytest.TempPathFactory, photo: Path, tiny: Path) -> Path:
+def inverted(tmp_path_factory: pytest.TempPathFactory, image_file: Path, tiny: Path) -> Path:
     """An inversion file of the photo by the tiny pipeline."""
     path = tmp_path_factory.mktemp("inverted") / "photo.safetensors"
-    args = ["invert", photo, "a red ball", "-o", path, "--model", tiny, "--method", "null-text"]
+    args = ["invert", image_file, "a red ball", "-o", path, "--model", tiny, "--method", "null-text"]
     args += ["--steps", 2, "--inner-steps", 1]
     result = CliRunner().invoke(app, [str(arg) for arg in args])
     assert result.exit_code == 0, result.output

@@ -29,7 +29,7 @@ LONG = "x" * 300
 class Kit:
     """What the cases are made of, and a folder of their own."""
 
-    photo: Path
+    image: Path
     inverted: Path
     tiny: Path
     other: Path
@@ -37,16 +37,16 @@ class Kit:
 
 
 @pytest.fixture
-def kit(photo: Path, inverted: Path, tiny: Path, folder: Callable[[str], Path], tmp_path: Path) -> Kit:
-    return Kit(photo, inverted, tiny, folder("v_prediction"), tmp_path)
+def kit(image_file: Path, inverted: Path, tiny: Path, folder: Callable[[str], Path], tmp_path: Path) -> Kit:
+    return Kit(image_file, inverted, tiny, folder("v_prediction"), tmp_path)
 
 
-def invert(kit: Kit, picture: Path, caption: str = "a red ball", model: Path | None = None) -> Sequence[object]:
-    return ("invert", picture, caption, "--model", model or kit.tiny, *QUICK)
+def invert(kit: Kit, image: Path, prompt: str = "a red ball", model: Path | None = None) -> Sequence[object]:
+    return ("invert", image, prompt, "--model", model or kit.tiny, *QUICK)
 
 
-def edit(kit: Kit, file: Path, caption: str = "a cat", *more: object) -> Sequence[object]:
-    return ("edit", file, caption, "--model", kit.tiny, *more)
+def edit(kit: Kit, file: Path, prompt: str = "a cat", *more: object) -> Sequence[object]:
+    return ("edit", file, prompt, "--model", kit.tiny, *more)
 
 
 def changed_file(kit: Kit, change: Callable[[bytes], bytes], source: Path) -> Path:
@@ -83,8 +83,8 @@ def teach_words(folder: Path) -> None:
     (folder / "words.txt").write_text("a\nred\nblue\nball\ncat\non\ngrass\n")
 
 
-def generate(kit: Kit, caption: str, *more: object) -> Sequence[object]:
-    return ("generate", caption, "--model", kit.tiny, "--steps", 1, *more)
+def generate(kit: Kit, prompt: str, *more: object) -> Sequence[object]:
+    return ("generate", prompt, "--model", kit.tiny, "--steps", 1, *more)
 
 
 def there(name: str) -> str:
@@ -95,24 +95,24 @@ def there(name: str) -> str:
 
 
 CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
-    "a pipe for a picture": (lambda kit: invert(kit, pipe(kit)), ["pipe.png", "a device or a pipe"]),
+    "a pipe for an image": (lambda kit: invert(kit, pipe(kit)), ["pipe.png", "a device or a pipe"]),
     "a pipe for a mask": (lambda kit: edit(kit, kit.inverted, "a cat", "--mask", pipe(kit)), ["a device or a pipe"]),
-    "no such picture": (lambda kit: invert(kit, kit.folder / "nowhere.png"), ["nowhere.png", "no file"]),
-    "not a picture": (
-        lambda kit: invert(kit, changed_file(kit, lambda _: b"hello", kit.photo)),
-        ["changed.png", "not a picture"],
+    "no such image": (lambda kit: invert(kit, kit.folder / "nowhere.png"), ["nowhere.png", "no file"]),
+    "not an image": (
+        lambda kit: invert(kit, changed_file(kit, lambda _: b"hello", kit.image)),
+        ["changed.png", "not an image"],
     ),
-    "truncated picture": (
-        lambda kit: invert(kit, changed_file(kit, lambda data: data[: len(data) // 2], kit.photo)),
+    "truncated image": (
+        lambda kit: invert(kit, changed_file(kit, lambda data: data[: len(data) // 2], kit.image)),
         ["changed.png", "truncated"],
     ),
-    "a folder for a picture": (lambda kit: invert(kit, kit.folder), ["picture"]),
-    "empty caption": (lambda kit: invert(kit, kit.photo, "  "), ["caption"]),
-    "empty new caption": (lambda kit: edit(kit, kit.inverted, ""), ["caption"]),
-    "caption too long": (lambda kit: invert(kit, kit.photo, "a red ball on grass " * 12), ["token", "grass"]),
-    "new caption too long": (lambda kit: edit(kit, kit.inverted, "a red ball on grass " * 12), ["token"]),
+    "a folder for an image": (lambda kit: invert(kit, kit.folder), ["image"]),
+    "empty prompt": (lambda kit: invert(kit, kit.image, "  "), ["prompt"]),
+    "empty new prompt": (lambda kit: edit(kit, kit.inverted, ""), ["prompt"]),
+    "prompt too long": (lambda kit: invert(kit, kit.image, "a red ball on grass " * 12), ["token", "grass"]),
+    "new prompt too long": (lambda kit: edit(kit, kit.inverted, "a red ball on grass " * 12), ["token"]),
     "unknown word": (
-        lambda kit: invert(kit, kit.photo, "a bleu ball", changed_model(kit, "taught", teach_words)),
+        lambda kit: invert(kit, kit.image, "a bleu ball", changed_model(kit, "taught", teach_words)),
         ["bleu", "blue", "words.txt"],
     ),
     "wrong model for a file": (
@@ -135,19 +135,19 @@ CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
     "foreign inversion file": (lambda kit: edit(kit, foreign(kit)), ["foreign.safetensors", "no inversion"]),
     "show of a foreign file": (lambda kit: ("show", foreign(kit)), ["no inversion"]),
     "unsupported pipeline class": (
-        lambda kit: invert(kit, kit.photo, model=changed_model(kit, "xl", rename_pipeline)),
+        lambda kit: invert(kit, kit.image, model=changed_model(kit, "xl", rename_pipeline)),
         ["StableDiffusionXLPipeline", "StableDiffusionPipeline"],
     ),
     "incomplete model": (
         lambda kit: invert(
-            kit, kit.photo, model=changed_model(kit, "part", lambda folder: shutil.rmtree(folder / "unet"))
+            kit, kit.image, model=changed_model(kit, "part", lambda folder: shutil.rmtree(folder / "unet"))
         ),
         ["lacks unet"],
     ),
-    "no such model": (lambda kit: invert(kit, kit.photo, model=kit.folder / "no-model"), ["no-model"]),
+    "no such model": (lambda kit: invert(kit, kit.image, model=kit.folder / "no-model"), ["no-model"]),
     **{
         f"device {name!r}": (
-            lambda kit, name=name: (*invert(kit, kit.photo), "--device", name),
+            lambda kit, name=name: (*invert(kit, kit.image), "--device", name),
             ["cannot compute", "cpu"],
         )
         for name in (
@@ -165,19 +165,19 @@ CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
     },
     "a file whose model may be anywhere": (lambda kit: ("edit", kit.inverted, "a cat"), ["--model"]),
     "options of another method": (
-        lambda kit: ("invert", kit.photo, "a cat", "--model", kit.tiny, "--method", "ddim", "--inner-steps", 3),
+        lambda kit: ("invert", kit.image, "a cat", "--model", kit.tiny, "--method", "ddim", "--inner-steps", 3),
         ["--inner-steps"],
     ),
     "too many steps": (
-        lambda kit: ("invert", kit.photo, "a cat", "--model", kit.tiny, "--steps", 100_000),
+        lambda kit: ("invert", kit.image, "a cat", "--model", kit.tiny, "--steps", 100_000),
         ["steps"],
     ),
     "output in no folder": (
-        lambda kit: (*invert(kit, kit.photo), "-o", kit.folder / "no" / "x.safetensors"),
+        lambda kit: (*invert(kit, kit.image), "-o", kit.folder / "no" / "x.safetensors"),
         ["no folder"],
     ),
-    "output that is no inversion file": (lambda kit: (*invert(kit, kit.photo), "-o", "x.png"), [".safetensors"]),
-    "output of no picture format": (lambda kit: edit(kit, kit.inverted, "a cat", "-o", "x.doc"), ["x.doc", ".png"]),
+    "output that is no inversion file": (lambda kit: (*invert(kit, kit.image), "-o", "x.png"), [".safetensors"]),
+    "output of no image format": (lambda kit: edit(kit, kit.inverted, "a cat", "-o", "x.doc"), ["x.doc", ".png"]),
     "output of a format without colours": (
         lambda kit: ("generate", "a cat", "--model", kit.tiny, "-o", "x.xbm"),
         ["x.xbm", ".png"],
@@ -187,22 +187,22 @@ CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
         ["x.png", "two results"],
     ),
     "output in a folder that is a file": (
-        lambda kit: edit(kit, kit.inverted, "a cat", "-o", kit.photo / "deep" / "x.png"),
+        lambda kit: edit(kit, kit.inverted, "a cat", "-o", kit.image / "deep" / "x.png"),
         ["photo.png is a file", "expected a folder"],
     ),
     "output of a name too long": (lambda kit: edit(kit, kit.inverted, "a cat", "-o", LONG + ".png"), ["too long"]),
     "inversion of a name too long": (
-        lambda kit: (*invert(kit, kit.photo), "-o", LONG + ".safetensors"),
+        lambda kit: (*invert(kit, kit.image), "-o", LONG + ".safetensors"),
         ["too long"],
     ),
     "a name too long to read": (lambda _: ("show", LONG), ["too long"]),
-    "a model of a name too long": (lambda kit: invert(kit, kit.photo, model=Path(LONG)), ["no model"]),
+    "a model of a name too long": (lambda kit: invert(kit, kit.image, model=Path(LONG)), ["no model"]),
     "a model whose name looks like markup": (
-        lambda kit: invert(kit, kit.photo, model=Path("models/[/v2]/x")),
+        lambda kit: invert(kit, kit.image, model=Path("models/[/v2]/x")),
         ["models/[/v2]/x"],
     ),
     "a guidance that only ddim has": (
-        lambda kit: (*invert(kit, kit.photo), "--guidance", 1),
+        lambda kit: (*invert(kit, kit.image), "--guidance", 1),
         ["guidance=1", "--method ddim"],
     ),
     "one file for two edits": (
@@ -220,8 +220,8 @@ CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
         ]
     },
     **{
-        f"caption {name}": (lambda kit, caption=caption: generate(kit, caption), words)
-        for name, caption, words in [
+        f"prompt {name}": (lambda kit, prompt=prompt: generate(kit, prompt), words)
+        for name, prompt, words in [
             ("of punctuation", "?!", ["?!", "at least one word"]),
             ("of an underscore", "_", ["at least one word"]),
             ("of an emoji", "🦄", ["at least one word"]),
@@ -238,7 +238,7 @@ CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
     "an emoji on the embedded model": (lambda _: ("generate", "🦄"), ["at least one word"]),
     "an emoji beside words on the embedded model": (lambda _: ("generate", "a red 🦄"), ["'🦄'", "words.txt"]),
     "an emoji that a model was not taught": (
-        lambda kit: invert(kit, kit.photo, "a red ball ♥", changed_model(kit, "taught", teach_words)),
+        lambda kit: invert(kit, kit.image, "a red ball ♥", changed_model(kit, "taught", teach_words)),
         ["'♥'", "words.txt"],
     ),
     **{
@@ -248,9 +248,9 @@ CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
             ("with two dashes", lambda _: ("show", "--dash.safetensors"), ["./--dash.safetensors"]),
             ("with a dash, there", lambda _: ("show", there("-file")), ["./-file"]),
             ("not UTF-8", lambda kit: invert(kit, Path("caf\udce9.png")), ["caf", "not UTF-8"]),
-            ("not UTF-8 to write", lambda kit: (*invert(kit, kit.photo), "-o", "\udce9.safetensors"), ["not UTF-8"]),
+            ("not UTF-8 to write", lambda kit: (*invert(kit, kit.image), "-o", "\udce9.safetensors"), ["not UTF-8"]),
             ("not UTF-8 after --", lambda _: ("show", "--", "caf\udce9"), ["not UTF-8"]),
-            ("of a model not UTF-8", lambda kit: invert(kit, kit.photo, model=Path("\udce9")), ["not UTF-8"]),
+            ("of a model not UTF-8", lambda kit: invert(kit, kit.image, model=Path("\udce9")), ["not UTF-8"]),
             ("with a NUL", lambda _: ("show", "a\0b"), ["NUL"]),
             ("without end", lambda _: ("show", "x" * 10**7), ["10000000 characters"]),
         ]
@@ -260,8 +260,8 @@ CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
         for name, folder, words in [
             ("the root", lambda _: "/", ["/", "Give it a name"]),
             ("the system's own", lambda _: "/proc", ["/proc"]),
-            ("a folder with other things", lambda kit: kit.photo.parent, ["photo.png", "new folder"]),
-            ("a file", lambda kit: kit.photo, ["is a file"]),
+            ("a folder with other things", lambda kit: kit.image.parent, ["photo.png", "new folder"]),
+            ("a file", lambda kit: kit.image, ["is a file"]),
         ]
     },
     "training with its work in the root": (lambda _: ("train", "new", "--work", "/"), ["work: /"]),
@@ -298,7 +298,7 @@ def test_bad_input(case, json_, kit, run, here):
 
 @pytest.mark.parametrize("command", ["invert", "edit", "generate", "demo", "bench reconstruction", "bench model"])
 def test_a_config_is_for_checkpoint_files(command, kit, run, here):
-    data = {"invert": (kit.photo, "a cat"), "edit": (kit.inverted, "a cat"), "generate": ("a cat",)}.get(command, ())
+    data = {"invert": (kit.image, "a cat"), "edit": (kit.inverted, "a cat"), "generate": ("a cat",)}.get(command, ())
     result = run(*command.split(), *data, "--model", kit.tiny, "--config", kit.tiny)
     assert result.exit_code == 2, result.output
     assert "only a checkpoint file" in result.stderr
@@ -411,17 +411,17 @@ def test_seeds_that_are_none(seed, run, tiny):
 
 
 def test_a_name_with_a_dash_works_after_two(kit, run, run_json, here):
-    shutil.copy(kit.photo, here / "-dash.png")
+    shutil.copy(kit.image, here / "-dash.png")
     result = run("invert", "--model", kit.tiny, "--steps", 1, "--", "-dash.png", "a cat")
     assert result.exit_code == 0, result.output
     assert "nulltext edit ./-dash.safetensors" in result.stdout
-    assert run_json("show", "./-dash.safetensors")["caption"] == "a cat"
+    assert run_json("show", "./-dash.safetensors")["prompt"] == "a cat"
 
 
-def test_a_caption_may_have_lines_and_emoji(kit, run_json):
-    caption = "a cat\nbeside a 🦄"
-    made = run_json("generate", caption, "--model", kit.tiny, "--steps", 1)
-    assert made["caption"] == caption
+def test_a_prompt_may_have_lines_and_emoji(kit, run_json):
+    prompt = "a cat\nbeside a 🦄"
+    made = run_json("generate", prompt, "--model", kit.tiny, "--steps", 1)
+    assert made["prompt"] == prompt
 
 
 def test_debug_shows_where(kit, run):
@@ -431,13 +431,13 @@ def test_debug_shows_where(kit, run):
 
 
 def test_an_unforeseen_error_is_a_sentence_too(kit, run, monkeypatch):
-    import nulltext.pictures
+    import nulltext.images
 
     def fail(*_args: object, **_settings: object) -> None:
         raise RuntimeError("out of luck")
 
     monkeypatch.setitem(vars(nulltext), "open_image", fail)
-    result = run(*invert(kit, kit.photo))
+    result = run(*invert(kit, kit.image))
     assert result.exit_code == 1
     assert "RuntimeError: out of luck" in result.stderr
     assert "--debug" in result.stderr
@@ -460,7 +460,7 @@ for arguments in json.loads(sys.argv[1]):
 
 def test_a_full_disk_leaves_nothing_behind(kit, here, environment):
     """No file may grow past 500 bytes: the same refusal, in the same place, as a disk with no more room."""
-    commands = [list(map(str, args)) for args in (invert(kit, kit.photo), edit(kit, kit.inverted))]
+    commands = [list(map(str, args)) for args in (invert(kit, kit.image), edit(kit, kit.inverted))]
     result = subprocess.run(
         [sys.executable, "-c", IN_ONE_PROCESS, json.dumps(commands)],
         capture_output=True,
@@ -470,7 +470,7 @@ def test_a_full_disk_leaves_nothing_behind(kit, here, environment):
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)),
     )
     assert result.returncode == 0, result.stderr
-    assert [said.count("could not write") for said in result.stderr.split("\f")] == [1, 1, 0]
+    assert [report.count("could not write") for report in result.stderr.split("\f")] == [1, 1, 0]
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
     assert list(here.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The figures of the README, measured on a picture or two in a few steps."""
+"""The figures of the README, measured on an image or two in a few steps."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ def test_bench_reconstruction_has_every_figure_also_as_a_table(run_json, run):
         for figures in record["tables"][kind].values():
             assert figures["psnr_source"]["count"] == 1
             gap = figures["bound"]["mean"] - figures["psnr_source"]["mean"]
-            assert figures["below_bound"]["mean"] == pytest.approx(gap)
+            assert figures["gap_to_vae"]["mean"] == pytest.approx(gap)
     assert record["invert_seconds"] > 0
     result = run("bench", "reconstruction", "--limit", 1, *QUICK)  # goes on where it was: nothing is left to do
     assert result.exit_code == 0, result.output
@@ -27,13 +27,13 @@ def test_bench_reconstruction_has_every_figure_also_as_a_table(run_json, run):
         assert word in result.stdout
 
 
-def test_bench_reconstruction_says_which_picture_it_is_at(embedded, tmp_path):
+def test_bench_reconstruction_says_which_image_it_is_at(embedded, tmp_path):
     events: list[Progress] = []
     reconstruction.STUDY(
         embedded, Setting(folder=tmp_path, limit=1, steps=1, inner_steps=1, guidance=7.5, on_progress=events.append)
     )
-    numbers = [event.picture for event in events if event.picture is not None]
-    assert {event.pictures for event in events} == {None, 2}  # at last one alone, for its time
+    numbers = [event.image for event in events if event.image is not None]
+    assert {event.images for event in events} == {None, 2}  # at last one alone, for its time
     assert numbers == sorted(numbers)
     assert set(numbers) == {1, 2}
 
@@ -56,7 +56,7 @@ def test_bench_model_has_every_figure_also_as_a_table(run_json, run, measured_on
 def test_bench_edits_has_every_method_and_kind_also_as_a_table(run_json, run):
     asked = ("bench", "edits", "--limit", 1, *QUICK, "--guidance", 4)
     record = run_json(*asked)
-    assert (record["pictures"], record["edits"]) == (1, 5)
+    assert (record["images"], record["edits"]) == (1, 5)
     assert "w 4" in record["options"]
     assert record["four_edits_cost"] > 0
     for kind in ("overall", "local", "color", "shape", "surface", "ground", "time"):
@@ -66,7 +66,7 @@ def test_bench_edits_has_every_method_and_kind_also_as_a_table(run_json, run):
             assert figures["success"].keys() == {"mean", "std", "low", "high", "count", "missing"}
     result = run(*asked)
     assert result.exit_code == 0, result.output
-    for word in ("1 held-out scenes", "p2p_blend", "surface", "success", "outside", "the edit, dB", "four captions"):
+    for word in ("1 held-out scenes", "p2p_blend", "surface", "success", "outside", "the edit, dB", "four prompts"):
         assert word in result.stdout
 
 
@@ -79,7 +79,7 @@ def test_bench_settings_tries_every_setting_at_the_models_guidance(run_json, run
     asked = ("bench", "settings", "--limit", 1, "--steps", 1, "--inner-steps", 1)
     asked += ("--guidance", own, "--guidance", own + 1)
     record = run_json(*asked)
-    assert record["pictures"] == 1
+    assert record["images"] == 1
     editors = ("plain", "p2p", "p2p_blend")
     tried = ("cross 0.8, self 0.4", "cross 0.8, self 1", "blend over 0.3", "blend over 0.5")
     names = [f"{name} at w={own:g}" for name in (*editors, *tried)] + [f"{name} at w={own + 1:g}" for name in editors]

@@ -11,38 +11,38 @@ from PIL import Image, JpegImagePlugin
 from safetensors.torch import load_file, save_file
 
 from nulltext import Inversion
-from nulltext.cli.outputs import edit_paths, picture_path, slug, write_picture
+from nulltext.cli.outputs import edit_paths, image_path, slug, write_image
 from nulltext.errors import OutputWriteError
 
 QUICK = ("--method", "null-text", "--steps", 2, "--inner-steps", 1)
 
 
-def test_invert_writes_a_file_and_says_what_to_do_next(run, here, photo, tiny):
-    result = run("invert", photo, "a red ball", "--model", tiny, *QUICK)
+def test_invert_writes_a_file_and_says_what_to_do_next(run, here, image_file, tiny):
+    result = run("invert", image_file, "a red ball", "--model", tiny, *QUICK)
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in here.iterdir()) == ["photo.safetensors"]
     assert "PSNR" in result.stdout
     assert "Next: nulltext edit photo.safetensors" in result.stdout
-    assert Inversion.load("photo.safetensors").caption == "a red ball"
+    assert Inversion.load("photo.safetensors").prompt == "a red ball"
 
 
-def test_invert_json(run_json, photo, tiny):
-    record = run_json("invert", photo, "a red ball", "--model", tiny, *QUICK, "-o", "out.safetensors")
+def test_invert_json(run_json, image_file, tiny):
+    record = run_json("invert", image_file, "a red ball", "--model", tiny, *QUICK, "-o", "out.safetensors")
     inversion = Inversion.load(record["file"])
     assert record["psnr"] == pytest.approx(inversion.scores.psnr)
-    assert record["gap_db"] == pytest.approx(inversion.scores.vae_psnr - inversion.scores.psnr)
+    assert record["gap_to_vae"] == pytest.approx(inversion.scores.vae_psnr - inversion.scores.psnr)
     assert record["settings"]["steps"] == len(inversion.schedule) == 2
     assert record["seconds"] > 0
     assert (record["device"], record["dtype"]) == ("cpu", "float32")
 
 
-def test_invert_by_ddim_needs_no_guidance(run_json, photo, tiny):
-    record = run_json("invert", photo, "a red ball", "--model", tiny, "--method", "ddim", "--steps", 2)
+def test_invert_by_ddim_needs_no_guidance(run_json, image_file, tiny):
+    record = run_json("invert", image_file, "a red ball", "--model", tiny, "--method", "ddim", "--steps", 2)
     assert record["guidance"] == 1
     assert Inversion.load(record["file"]).replay.nulls is None
 
 
-def test_the_models_own_guidance_is_taken_where_none_is_given(run_json, here, photo, tiny):
+def test_the_models_own_guidance_is_taken_where_none_is_given(run_json, here, image_file, tiny):
     recommending = shutil.copytree(tiny, here / "model")
     weights = recommending / "unet" / "diffusion_pytorch_model.safetensors"
     save_file(load_file(weights), weights, metadata={"format": "pt", "recommended_guidance": "4.0"})
@@ -54,17 +54,17 @@ def test_the_models_own_guidance_is_taken_where_none_is_given(run_json, here, ph
         (recommending, ("--guidance", 3), 3),
         (recommending, ("--method", "ddim"), 1),
     ):
-        record = run_json("invert", photo, "a red ball", "--model", model, "--steps", 1, *args, "--force")
+        record = run_json("invert", image_file, "a red ball", "--model", model, "--steps", 1, *args, "--force")
         assert record["guidance"] == guidance
     assert run_json("generate", "a red ball", "--model", recommending, "--steps", 1)["guidance"] == 4
 
 
-def test_invert_with_the_constants_of_the_paper(run_json, photo, tiny):
-    record = run_json("invert", photo, "a red ball", "--model", tiny, *QUICK, "--preset", "paper")
-    assert record["settings"]["constants"]["decay"] == 0
+def test_invert_with_the_constants_of_the_paper(run_json, image_file, tiny):
+    record = run_json("invert", image_file, "a red ball", "--model", tiny, *QUICK, "--preset", "paper")
+    assert record["settings"]["descent"]["decay"] == 0
 
 
-def test_edit_writes_one_picture_a_caption_of_the_photographs_size(run, here, inverted, tiny):
+def test_edit_writes_one_image_a_prompt_of_the_images_size(run, here, inverted, tiny):
     result = run("edit", inverted, "a blue ball", "a cat", "--model", tiny)
     assert result.exit_code == 0, result.output
     paths = [Path(line) for line in result.stdout.splitlines()]
@@ -76,8 +76,8 @@ def test_edit_into_one_file_and_the_reconstruction_into_another(run_json, here, 
     record = run_json(
         "edit", inverted, "a cat", "--model", tiny, "-o", "cat.jpg", "--reconstruction", "deep/er/check.png"
     )
-    assert record["edits"] == [{"caption": "a cat", "path": "cat.jpg", "kind": "refine"}]
-    assert record["source_caption"] == "a red ball"
+    assert record["edits"] == [{"prompt": "a cat", "path": "cat.jpg", "kind": "refine"}]
+    assert record["source_prompt"] == "a red ball"
     with Image.open("cat.jpg") as jpeg:
         assert isinstance(jpeg, JpegImagePlugin.JpegImageFile)
         assert max(jpeg.quantization[0]) <= 15  # quality 95; at Pillow's 75 it is 61
@@ -86,16 +86,16 @@ def test_edit_into_one_file_and_the_reconstruction_into_another(run_json, here, 
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG", ".webp", ".tif", ".tiff", ".bmp"])
-def test_every_format_that_is_taken_can_be_written(suffix, here, picture):
+def test_every_format_that_is_taken_can_be_written(suffix, here, image):
     path = here / "deep" / f"a{suffix}"
-    write_picture(picture_path(path), picture, force=False)
+    write_image(image_path(path), image, force=False)
     written = Image.open(path).convert("RGB")
-    assert np.abs(np.asarray(written).astype(int) - np.asarray(picture)).mean() < 2
+    assert np.abs(np.asarray(written).astype(int) - np.asarray(image)).mean() < 2
 
 
-def test_a_picture_too_large_for_its_format(here):
+def test_an_image_too_large_for_its_format(here):
     with pytest.raises(OutputWriteError, match=r"20000 x 1, as WEBP.*Take \.png"):
-        write_picture(here / "a.webp", Image.new("RGB", (20_000, 1)), force=False)
+        write_image(here / "a.webp", Image.new("RGB", (20_000, 1)), force=False)
     assert list(here.iterdir()) == []
 
 
@@ -104,9 +104,9 @@ def test_edit_into_a_folder(run, here, inverted, tiny):
     assert sorted(path.name for path in (here / "edits").iterdir()) == ["a-cat.png", "a-dog.png"]
 
 
-def test_a_folder_named_scenes_is_not_the_embedded_model(run, run_json, here, inverted, photo, tiny):
+def test_a_folder_named_scenes_is_not_the_embedded_model(run, run_json, here, inverted, image_file, tiny):
     shutil.copytree(tiny, "scenes")
-    record = run_json("invert", photo, "a cat", "--model", "./scenes", *QUICK)
+    record = run_json("invert", image_file, "a cat", "--model", "./scenes", *QUICK)
     assert record["model"] == "./scenes"
     refused = run("edit", record["file"], "a dog")
     assert refused.exit_code == 2
@@ -123,19 +123,19 @@ def test_show(run, run_json, inverted):
     assert "dB" in text
     record = run_json("show", inverted, "--image", "source.png")
     inversion = Inversion.load(inverted)
-    assert record["caption"] == inversion.caption
+    assert record["prompt"] == inversion.prompt
     assert record["psnr"] == pytest.approx(inversion.scores.psnr)
     assert (record["width"], record["height"]) == (96, 80)
     assert (record["fitted_width"], record["fitted_height"]) == (64, 64)
     assert Image.open("source.png").copy().size == (96, 80)
 
 
-def test_a_v_model_and_a_padded_photo_in_bfloat16_under_names_with_spaces_and_accents(
-    run, run_json, here, picture, folder
+def test_a_v_model_and_a_padded_image_in_bfloat16_under_names_with_spaces_and_accents(
+    run, run_json, here, image, folder
 ):
     model = shutil.copytree(folder("v_prediction"), here / "mon modèle v")
     (here / "été 2026").mkdir()
-    picture.save("été 2026/ein süßer Hund.png")
+    image.save("été 2026/ein süßer Hund.png")
     settings = ("--model", model, "--dtype", "bfloat16", "--device", "cpu")
     args = ("invert", "été 2026/ein süßer Hund.png", "a dog on grass", *settings, "--fit", "pad", *QUICK)
     record = run_json(*args)
@@ -144,12 +144,12 @@ def test_a_v_model_and_a_padded_photo_in_bfloat16_under_names_with_spaces_and_ac
     edited = run_json("edit", record["file"], "a cat on grass", *settings, "-o", "sorties d'été/")
     (written,) = (Path(each["path"]) for each in edited["edits"])
     assert written == Path("sorties d'été/a-cat-on-grass.png")
-    assert Image.open(written).copy().size == picture.size
+    assert Image.open(written).copy().size == image.size
     shown = run_json("show", record["file"], "--image", "quelle.png")
-    assert (shown["caption"], shown["model"]) == ("a dog on grass", "mon modèle v")
+    assert (shown["prompt"], shown["model"]) == ("a dog on grass", "mon modèle v")
     assert (shown["fitted_width"], shown["fitted_height"]) == (64, 64)
     source = np.asarray(Image.open("quelle.png")).astype(int)
-    assert np.abs(source - np.asarray(picture)).max() <= 6  # all of it, nothing cropped: scaled down and up again
+    assert np.abs(source - np.asarray(image)).max() <= 6  # all of it, nothing cropped: scaled down and up again
 
 
 def test_generate_is_repeatable_and_takes_a_size(run_json, tiny):
@@ -161,11 +161,11 @@ def test_generate_is_repeatable_and_takes_a_size(run_json, tiny):
 
 
 @pytest.mark.parametrize("command", ["invert", "edit", "generate", "show"])
-def test_nothing_is_overwritten_without_force(command, run, here, photo, inverted, tiny):
+def test_nothing_is_overwritten_without_force(command, run, here, image_file, inverted, tiny):
     target = here / ("out.safetensors" if command == "invert" else "out.png")
     target.write_text("precious")
     args = {
-        "invert": (photo, "a cat", "--model", tiny, *QUICK, "-o", target),
+        "invert": (image_file, "a cat", "--model", tiny, *QUICK, "-o", target),
         "edit": (inverted, "a cat", "--model", tiny, "-o", target),
         "generate": ("a cat", "--model", tiny, "--steps", 2, "-o", target),
         "show": (inverted, "--image", target),
@@ -192,11 +192,11 @@ def test_version(run):
 
 def test_slugs():
     assert slug("A café, at night!") == "a-café-at-night"
-    assert slug("?!") == "picture"
+    assert slug("?!") == "image"
     assert len(slug("word " * 40)) <= 60
 
 
-def test_captions_that_make_the_same_name_do_not_collide():
+def test_prompts_that_make_the_same_name_do_not_collide():
     paths = edit_paths(["a cat", "a cat!", "A cat"], None, "photo")
     assert len(set(paths)) == 3
 
@@ -208,17 +208,17 @@ def test_json_has_no_infinity(capsys):
     assert json.loads(capsys.readouterr().out) == {"psnr": None, "nested": [{"loss": None}], "text": "∅"}
 
 
-def test_a_direct_inversion_in_low_memory(run_json, photo, tiny, here):
-    record = run_json("invert", photo, "a red ball", "--model", tiny, "--steps", 3, "--low-memory")
+def test_a_direct_inversion_in_low_memory(run_json, image_file, tiny, here):
+    record = run_json("invert", image_file, "a red ball", "--model", tiny, "--steps", 3, "--low-memory")
     assert record["psnr"] == record["vae_psnr"]
     assert record["settings"]["fixed_point"] == {"iterations": 1, "tolerance": 0.0}
     edited = run_json("edit", record["file"], "a blue ball", "--model", tiny, "--low-memory")
     assert Path(edited["edits"][0]["path"]).is_file()
 
 
-def test_a_compiled_inversion(run_json, photo, tiny, here, monkeypatch):
+def test_a_compiled_inversion(run_json, image_file, tiny, here, monkeypatch):
     compiled = []
     monkeypatch.setattr(torch, "compile", lambda forward, **_: compiled.append(forward) or forward)
-    record = run_json("invert", photo, "a red ball", "--model", tiny, "--steps", 3, "--compiled")
+    record = run_json("invert", image_file, "a red ball", "--model", tiny, "--steps", 3, "--compiled")
     assert len(compiled) == 1
     assert record["psnr"] == record["vae_psnr"]

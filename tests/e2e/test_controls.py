@@ -22,9 +22,9 @@ from nulltext.models.weights import recommended_in
 
 
 @pytest.fixture(scope="module")
-def cat(tmp_path_factory, photo, tiny):
+def cat(tmp_path_factory, image_file, tiny):
     path = tmp_path_factory.mktemp("cat") / "photo.safetensors"
-    arguments = ["invert", str(photo), "a red cat", "--model", str(tiny), "--steps", "3", "-o", str(path)]
+    arguments = ["invert", str(image_file), "a red cat", "--model", str(tiny), "--steps", "3", "-o", str(path)]
     assert CliRunner().invoke(app, arguments).exit_code == 0
     return path
 
@@ -37,16 +37,16 @@ def inverted(here, cat):
 
 @pytest.fixture
 def editors(monkeypatch):
-    """The settings that reach the sampler, of every picture drawn while the test runs."""
-    seen = []
+    """The settings that reach the sampler, of every image drawn while the test runs."""
+    used = []
     each = PromptToPrompt.each
 
     def spy(editor, model, inversion, changes, *rest):
-        seen.extend(change for _, change in changes)
+        used.extend(change for _, change in changes)
         return each(editor, model, inversion, changes, *rest)
 
     monkeypatch.setattr(PromptToPrompt, "each", spy)
-    return seen
+    return used
 
 
 OPTIONS = (
@@ -65,8 +65,8 @@ SETTINGS = PromptToPrompt(
 """What `OPTIONS` say; all of it is other than the defaults."""
 
 
-def test_every_option_at_once(run_json, here, inverted, tiny, picture, editors):
-    Image.new("L", picture.size, 255).save("mask.png")
+def test_every_option_at_once(run_json, here, inverted, tiny, image, editors):
+    Image.new("L", image.size, 255).save("mask.png")
     record = run_json(
         *("edit", inverted, "a red dog", "a big red dog", "--model", tiny, "-o", "out", "--maps", "--chain"),
         *("--guidance", "7.5", "--reconstruction", "check.png", *OPTIONS),
@@ -75,7 +75,7 @@ def test_every_option_at_once(run_json, here, inverted, tiny, picture, editors):
     assert [edit["kind"] for edit in record["edits"]] == ["refine", "refine"]
     assert record["masks"] == ["out/a-red-dog-mask.png", "out/a-big-red-dog-mask.png"]
     assert record["maps"] == "out/photo-maps.png"
-    assert Image.open(record["masks"][0]).copy().size == picture.size
+    assert Image.open(record["masks"][0]).copy().size == image.size
     assert Image.open(record["masks"][0]).copy().mode == "L"
     assert Image.open(record["maps"]).copy().width > 4 * 160
     assert {path.name for path in Path("out").iterdir()} == {
@@ -83,8 +83,8 @@ def test_every_option_at_once(run_json, here, inverted, tiny, picture, editors):
     }  # fmt: skip
 
 
-def test_every_option_reaches_every_point_of_a_sweep(run_json, here, inverted, tiny, picture, editors):
-    Image.new("L", picture.size, 255).save("mask.png")
+def test_every_option_reaches_every_point_of_a_sweep(run_json, here, inverted, tiny, image, editors):
+    Image.new("L", image.size, 255).save("mask.png")
     run_json("sweep", inverted, "a red dog", "--model", tiny, "--over", "self=0,1", *OPTIONS)
     assert editors == [replace(SETTINGS, self_attention=share) for share in (0.0, 1.0)]
 
@@ -102,8 +102,8 @@ def test_masks_and_maps_are_written_only_when_asked_for(run_json, here, inverted
     assert {path.name for path in here.iterdir()} == {inverted, "dog.png"}
 
 
-def test_a_drawn_mask_and_words_to_keep_out_bound_the_change(run, here, inverted, tiny, picture):
-    half = Image.new("L", picture.size)
+def test_a_drawn_mask_and_words_to_keep_out_bound_the_change(run, here, inverted, tiny, image):
+    half = Image.new("L", image.size)
     half.paste(255, (0, 0, 48, 80))
     half.save("half.png")
     common = ("edit", inverted, "a red dog", "--model", tiny, "--maps", "--blend-start", "0")
@@ -112,13 +112,13 @@ def test_a_drawn_mask_and_words_to_keep_out_bound_the_change(run, here, inverted
     assert (
         run(*common, "--keep-out", "cat", "--threshold", "0.98", "--mask", "half.png", "-o", "both.png").exit_code == 0
     )
-    drawn, kept, both = (
+    by_mask, kept, both = (
         np.asarray(Image.open(f"{name}-mask.png")).astype(float) / 255 for name in ("drawn", "kept", "both")
     )
-    assert drawn[:, 24].min() == 1
-    assert drawn[:, 72].max() == 0
+    assert by_mask[:, 24].min() == 1
+    assert by_mask[:, 72].max() == 0
     assert 0 < kept.mean() < 1
-    np.testing.assert_array_equal(both, np.minimum(drawn, kept))
+    np.testing.assert_array_equal(both, np.minimum(by_mask, kept))
 
 
 def test_it_says_which_kind_it_took_and_prints_only_paths(run, inverted, tiny):
@@ -137,9 +137,9 @@ def test_what_is_left_to_the_model_is_said_with_its_reason(run, run_json, here, 
     given = (name, inverted, "a red dog", *over, "--model", recommending)
     assert run(*given).stderr.splitlines()[-2:] == LEFT
     (recommending / FILE).write_text('{"self_attention": 0.6}')
-    said = run_json(*given, "--blend", "cat:dog", "--force")["left_to_the_model"]
-    assert said["--self"] == "0.6, recommended by the model 'mine'"
-    assert said["--threshold"] == "0.3, published for Stable Diffusion"
+    left_to_the_model = run_json(*given, "--blend", "cat:dog", "--force")["left_to_the_model"]
+    assert left_to_the_model["--self"] == "0.6, recommended by the model 'mine'"
+    assert left_to_the_model["--threshold"] == "0.3, published for Stable Diffusion"
     assert "--self" not in run_json(*given, "--self", "0.1", "--force")["left_to_the_model"]
 
 
@@ -148,24 +148,24 @@ def test_an_edit_records_the_settings_that_were_in_force(run_json, inverted, tin
     assert run_json(*given)["settings"] == [{"cross": 0.8, "self": 0.4, "threshold": None}]
     one = run_json(*given, "--cross", "dog=0.1", "--blend", "cat:dog", "--self", "0.2-0.3")["settings"]
     assert one == [{"cross": {"": 0.8, "dog": 0.1}, "self": [0.2, 0.3], "threshold": 0.3}]
-    assert run_json(*given, "--editor", "caption-swap")["settings"] == [{"guidance": 7.5}]
+    assert run_json(*given, "--editor", "prompt-swap")["settings"] == [{"guidance": 7.5}]
 
 
 def test_the_help_says_what_is_in_force_and_why(run):
     """The figures there are those of the embedded model, and the published ones."""
     embedded_ones, published = recommended_in(embedded.FOLDER), Recommended()
-    said = " ".join(run("edit", "--editor", "prompt-to-prompt", "--help").stdout.replace("│", " ").split())
+    left_to_the_model = " ".join(run("edit", "--editor", "prompt-to-prompt", "--help").stdout.replace("│", " ").split())
     for name in ("cross_attention", "self_attention", "threshold"):
         scenes, other = getattr(embedded_ones, name), getattr(published, name)
         assert (
             f"the model recommends: {scenes:g} the embedded one; others, unless they say so themselves, {other:g} as "
             "published for Stable Diffusion"
-        ) in said
+        ) in left_to_the_model
 
 
 def test_show_says_what_edits_begin_with(run, run_json, inverted):
-    told = run_json("show", inverted)["edits_begin_with"]
-    assert told["--self"].startswith("0.4, published for Stable Diffusion, unless '")
+    settings = run_json("show", inverted)["edits_begin_with"]
+    assert settings["--self"].startswith("0.4, published for Stable Diffusion, unless '")
     assert "0.4, published for Stable Diffusion" in " ".join(run("show", inverted).stdout.split())
     assert begin_with(ModelIdentity("scenes", weights.digest(weights.files(embedded.FOLDER), embedded.FOLDER))) == {
         "--cross": "0.8, recommended by the model 'scenes'",
@@ -174,9 +174,9 @@ def test_show_says_what_edits_begin_with(run, run_json, inverted):
     }
 
 
-def test_caption_swap_leaves_attention_alone(run_json, inverted, tiny):
-    record = run_json("edit", inverted, "a red dog", "--model", tiny, "--editor", "caption-swap")
-    assert record["edits"][0]["kind"] == record["editor"] == "caption-swap"
+def test_prompt_swap_leaves_attention_alone(run_json, inverted, tiny):
+    record = run_json("edit", inverted, "a red dog", "--model", tiny, "--editor", "prompt-swap")
+    assert record["edits"][0]["kind"] == record["editor"] == "prompt-swap"
 
 
 @pytest.mark.parametrize(
@@ -196,19 +196,19 @@ def test_caption_swap_leaves_attention_alone(run_json, inverted, tiny):
     ids=lambda options: options[0],
 )
 def test_an_editor_takes_no_options_of_another(run, here, inverted, tiny, options):
-    refused = run("edit", inverted, "a red dog", "--model", tiny, "--editor", "caption-swap", *options)
+    refused = run("edit", inverted, "a red dog", "--model", tiny, "--editor", "prompt-swap", *options)
     assert refused.exit_code == 2
     assert (
-        f"{options[0]} with --editor caption-swap, which does not have it; it is an option of prompt-to-prompt"
+        f"{options[0]} with --editor prompt-swap, which does not have it; it is an option of prompt-to-prompt"
         in refused.stderr
     )
     assert [path.name for path in here.iterdir()] == [inverted]
 
 
-def test_in_a_chain_each_caption_is_matched_with_the_one_before(run_json, inverted, tiny):
-    captions = ("a big red dog", "a big blue dog", "a blue dog")
-    apart = run_json("edit", inverted, *captions, "--model", tiny, "-o", "apart")
-    chained = run_json("edit", inverted, *captions, "--model", tiny, "--chain", "-o", "chained")
+def test_in_a_chain_each_prompt_is_matched_with_the_one_before(run_json, inverted, tiny):
+    prompts = ("a big red dog", "a big blue dog", "a blue dog")
+    apart = run_json("edit", inverted, *prompts, "--model", tiny, "-o", "apart")
+    chained = run_json("edit", inverted, *prompts, "--model", tiny, "--chain", "-o", "chained")
     assert [edit["kind"] for edit in apart["edits"]] == ["refine", "refine", "replace"]
     assert [edit["kind"] for edit in chained["edits"]] == ["refine", "replace", "refine"]
 
@@ -216,13 +216,13 @@ def test_in_a_chain_each_caption_is_matched_with_the_one_before(run_json, invert
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--weight", "tiger=2"], "'tiger' is not in the caption 'a red dog'"),
+        (["--weight", "tiger=2"], "'tiger' is not in the prompt 'a red dog'"),
         (["--weight", "dog=twice"], "expected a word and a factor"),
         (["--weight", "2"], "expected a word and a factor"),
         (["--weight", "dog=11"], "from -4 to 10"),
         (["--cross", "most"], "expected a share of the steps"),
         (["--self", "0.8-0.2"], "start <= end"),
-        (["--blend", "tiger:dog"], "'tiger' is not in the caption 'a red cat'"),
+        (["--blend", "tiger:dog"], "'tiger' is not in the prompt 'a red cat'"),
         (["--threshold", "0.4"], "needs words, a mask, or both"),
         (["--mask", "none.png"], "there is no file none.png"),
         (["--kind", "replace"], "words"),
@@ -230,15 +230,15 @@ def test_in_a_chain_each_caption_is_matched_with_the_one_before(run_json, invert
     ],
 )
 def test_options_that_make_no_sense(run, here, inverted, tiny, options, message):
-    caption = "a dog" if options[0] == "--kind" else "a red dog"
-    result = run("edit", inverted, caption, "--model", tiny, *options)
+    prompt = "a dog" if options[0] == "--kind" else "a red dog"
+    result = run("edit", inverted, prompt, "--model", tiny, *options)
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
     assert [path.name for path in here.iterdir()] == [inverted]
 
 
-def test_an_empty_mask_is_said(run, inverted, tiny, picture):
-    Image.new("L", picture.size).save("black.png")
+def test_an_empty_mask_is_said(run, inverted, tiny, image):
+    Image.new("L", image.size).save("black.png")
     result = run("edit", inverted, "a red dog", "--model", tiny, "--mask", "black.png")
     assert result.exit_code == 2
     assert "nothing white in it" in result.stderr
@@ -267,7 +267,7 @@ def test_blends():
     assert read_places("cat") == {"source": ["cat"], "target": []}
 
 
-def test_a_sweep_is_one_picture_of_a_grid(run_json, run, here, inverted, tiny):
+def test_a_sweep_is_one_image_of_a_grid(run_json, run, here, inverted, tiny):
     options = ("--model", tiny, "--over", "self=0,0.5,1", "--over", "weight:dog=1,3", "--batch", 4)
     record = run_json("sweep", inverted, "a red dog", *options)
     assert record["path"] == "photo-a-red-dog-sweep.png"
@@ -283,16 +283,16 @@ def test_a_sweep_is_one_picture_of_a_grid(run_json, run, here, inverted, tiny):
     assert "--force" in again.stderr
 
 
-def test_a_sweep_cell_is_the_edit_of_these_settings(any_model, picture):
+def test_a_sweep_cell_is_the_edit_of_these_settings(any_model, image):
     from nulltext import DDIM, open_image
 
-    inversion = DDIM(steps=3)(any_model, open_image(picture, any_model), "a red cat")
+    inversion = DDIM(steps=3)(any_model, open_image(image, any_model), "a red cat")
     editors = [vary(PromptToPrompt(), {"cross": 0.3, "self": share}) for share in (0.0, 1.0)]
-    together = PromptToPrompt().each(any_model, inversion, [("a red dog", each) for each in editors])
+    batched = PromptToPrompt().each(any_model, inversion, [("a red dog", each) for each in editors])
     for index, editor in enumerate(editors):
-        alone = editor(any_model, inversion, "a red dog")
-        torch.testing.assert_close(together.pixels[index : index + 1], alone.pixels, rtol=1e-3, atol=1e-3)
-    assert (together.pixels[0] - together.pixels[1]).abs().max() > 1e-3
+        single = editor(any_model, inversion, "a red dog")
+        torch.testing.assert_close(batched.pixels[index : index + 1], single.pixels, rtol=1e-3, atol=1e-3)
+    assert (batched.pixels[0] - batched.pixels[1]).abs().max() > 1e-3
 
 
 def test_a_share_of_all_words_leaves_those_of_single_words():
@@ -323,15 +323,15 @@ def test_a_weight_that_can_act_nowhere_in_a_sweep_is_an_error(run, here, inverte
 @pytest.fixture
 def cells(monkeypatch):
     """The cells of the contact sheets drawn while the test runs, row by row."""
-    seen = []
-    draw_sheet = contact_sheet.contact_sheet
+    used = []
+    render_sheet = contact_sheet.contact_sheet
 
     def spy(headings, rows, **settings):
-        seen.extend(rows)
-        return draw_sheet(headings, rows, **settings)
+        used.extend(rows)
+        return render_sheet(headings, rows, **settings)
 
     monkeypatch.setattr(contact_sheet, "contact_sheet", spy)
-    return seen
+    return used
 
 
 @pytest.mark.parametrize("batch", [1, 8])
@@ -349,8 +349,8 @@ def test_points_with_an_empty_mask_are_blank_and_the_others_drawn(run, run_json,
         assert row[1].image.getextrema() == ((255, 255),) * 3
         assert min(low for low, _ in row[2].image.getextrema()) < 255
     run("edit", inverted, "a red dog", "--model", tiny, "--keep-out", "cat", "--threshold", "0.98", "--self", "1")
-    alone = np.asarray(Image.open("photo-a-red-dog.png"), dtype=float)
-    np.testing.assert_allclose(np.asarray(cells[1][2].image, dtype=float), alone, atol=1)
+    single = np.asarray(Image.open("photo-a-red-dog.png"), dtype=float)
+    np.testing.assert_allclose(np.asarray(cells[1][2].image, dtype=float), single, atol=1)
 
 
 def test_a_sweep_says_its_kind_and_which_masks_are_empty(run, inverted, tiny):
@@ -391,7 +391,7 @@ def test_sweeps_that_make_no_sense(run, here, inverted, tiny, over, message):
     assert [path.name for path in here.iterdir()] == [inverted]
 
 
-def test_a_generated_picture_can_be_edited(run, run_json, here, tiny):
+def test_a_generated_image_can_be_edited(run, run_json, here, tiny):
     record = run_json(
         "generate", "a red cat", "--model", tiny, "--steps", 3, "-o", "cat.png", "--save", "to/cat.safetensors"
     )

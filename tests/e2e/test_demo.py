@@ -11,39 +11,39 @@ from nulltext.scenes.world import HELD_OUT_SEEDS, Scene, sample_scene
 QUICK = ("--steps", 2, "--inner-steps", 1)
 
 
-def test_demo_writes_an_inversion_file_for_each_picture_and_one_contact_sheet(run_json, here):
-    record = run_json("demo", "--pictures", 2, *QUICK)
+def test_demo_writes_an_inversion_file_for_each_image_and_one_contact_sheet(run_json, here):
+    record = run_json("demo", "--images", 2, *QUICK)
     written = sorted(path.name for path in (here / "nulltext-demo").iterdir())
-    assert written == ["contact-sheet.png", "picture-1.safetensors", "picture-2.safetensors"]
+    assert written == ["contact-sheet.png", "image-1.safetensors", "image-2.safetensors"]
     sheet = Image.open(record["contact_sheet"]).copy()
     assert sheet.width > 7 * 256
     assert sheet.height > 2 * 256
-    for picture in record["pictures"]:
-        inversion = Inversion.load(picture["file"])
-        assert inversion.caption == picture["caption"]
-        assert inversion.scores.vae_psnr == pytest.approx(picture["vae_db"], abs=1e-3)
+    for image in record["images"]:
+        inversion = Inversion.load(image["file"])
+        assert inversion.prompt == image["prompt"]
+        assert inversion.scores.vae_psnr == pytest.approx(image["vae_db"], abs=1e-3)
         assert inversion.guidance == load().guidance
-        assert len(set(picture["edits"]) | {picture["caption"]}) == 3
+        assert len(set(image["edits"]) | {image["prompt"]}) == 3
 
 
 def test_at_the_models_own_guidance_one_inversion_is_enough(run_json):
-    own = run_json("demo", "--pictures", 1, *QUICK, "--guidance", load().guidance)["pictures"][0]
+    own = run_json("demo", "--images", 1, *QUICK, "--guidance", load().guidance)["images"][0]
     assert Inversion.load(own["file"]).scores.psnr == pytest.approx(own["nulltext_db"], abs=1e-3)
 
 
 def test_demo_prints_a_table_and_does_not_overwrite(run, here):
-    first = run("demo", "--pictures", 1, *QUICK)
+    first = run("demo", "--images", 1, *QUICK)
     assert first.exit_code == 0, first.output
     for word in ("round trip", "DDIM", "null-text", "seconds", "contact-sheet.png"):
         assert word in first.stdout
-    second = run("demo", "--pictures", 1, *QUICK)
+    second = run("demo", "--images", 1, *QUICK)
     assert second.exit_code == 2
     assert "--force" in second.stderr
 
 
-def test_any_seed_has_pictures(run_json):
-    record = run_json("demo", "--pictures", 1, "--steps", 1, "--inner-steps", 1, "--seed", 2**63 - 1)
-    assert len(record["pictures"]) == 1
+def test_any_seed_has_images(run_json):
+    record = run_json("demo", "--images", 1, "--steps", 1, "--inner-steps", 1, "--seed", 2**63 - 1)
+    assert len(record["images"]) == 1
 
 
 def attributes(scene: Scene) -> dict[str, object]:

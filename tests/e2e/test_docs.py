@@ -15,7 +15,7 @@ WORDS_ALONE = ("checkpoints.md",)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_picture_of_a_page_is_there(page: Path):
+def test_every_image_of_a_page_is_there(page: Path):
     text = page.read_text(encoding="utf-8")
     shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
     assert len(shown) == text.count("![")
@@ -27,7 +27,7 @@ def test_every_picture_of_a_page_is_there(page: Path):
             Image.open(DOCS / name).load()
 
 
-def test_the_commands_of_the_pages_make_their_pictures(here: Path, loaded_once, monkeypatch, capsys):
+def test_the_commands_of_the_pages_make_their_images(here: Path, loaded_once, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["build.py", "--steps", "2", "--output", str(here)])
     runpy.run_path(str(DOCS / "build.py"), run_name="__main__")
     written = [Path(line) for line in capsys.readouterr().out.splitlines()]

@@ -17,7 +17,7 @@ from nulltext.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-OWN_PHOTO = "own_photo_stable_diffusion.py"
+OWN_IMAGE = "own_photo_stable_diffusion.py"
 COMMANDS = [line.split("  #")[0].strip() for line in README.splitlines() if line.startswith("nulltext ")]
 
 
@@ -38,27 +38,27 @@ def test_invert_and_edit(here, example, capsys):
     assert Image.open("blue.png").copy().size == (128, 128)
 
 
-def test_own_photo_stable_diffusion(here, picture, tiny, example):
-    picture.save("cat.png")
-    captions = ("a cat", "a dog", "a red cat")
+def test_own_image_stable_diffusion(here, image, tiny, example):
+    image.save("cat.png")
+    prompts = ("a cat", "a dog", "a red cat")
     for _ in range(2):  # the second time from the file kept by the first
-        example(OWN_PHOTO, "cat.png", *captions, "--model", tiny, "--device", "cpu", "--steps", 2)
+        example(OWN_IMAGE, "cat.png", *prompts, "--model", tiny, "--device", "cpu", "--steps", 2)
     written = ["cat-a-dog.png", "cat-a-red-cat.png", "cat.png", "cat.safetensors"]
     assert sorted(path.name for path in here.iterdir()) == written
     assert Image.open("cat-a-red-cat.png").copy().size == (96, 80)
 
 
-@pytest.mark.parametrize("other", ["picture", "caption"])
-def test_own_photo_stable_diffusion_keeps_to_the_picture_and_caption_it_inverted(
-    other, here, picture, inverted, tiny, example, capsys
+@pytest.mark.parametrize("other", ["image", "prompt"])
+def test_own_image_stable_diffusion_keeps_to_the_image_and_prompt_it_inverted(
+    other, here, image, inverted, tiny, example, capsys
 ):
-    (picture.rotate(90) if other == "picture" else picture).save("cat.png")
+    (image.rotate(90) if other == "image" else image).save("cat.png")
     shutil.copy(inverted, "cat.safetensors")
-    captions = ["a red ball" if other == "picture" else "a cat", "a blue ball"]
+    prompts = ["a red ball" if other == "image" else "a cat", "a blue ball"]
     with pytest.raises(SystemExit) as ended:
-        example(OWN_PHOTO, "cat.png", *captions, "--model", tiny, "--device", "cpu")
+        example(OWN_IMAGE, "cat.png", *prompts, "--model", tiny, "--device", "cpu")
     assert ended.value.code == 2
-    assert "cat.safetensors is of another picture or caption" in capsys.readouterr().err
+    assert "cat.safetensors is of another image or prompt" in capsys.readouterr().err
     assert len(list(here.iterdir())) == 2
 
 
@@ -69,7 +69,7 @@ def quickly(line: str) -> list[str]:
 
 
 def test_the_first_lines_of_the_readme_run_in_an_empty_folder(here, run):
-    """The command that makes the picture, then the six lines, as they stand but for the steps."""
+    """The command that makes the image, then the six lines, as they stand but for the steps."""
     before, code = re.findall(r"```(?:python)?\n(.*?)```", README.split("## Six lines of Python")[1], re.DOTALL)[:2]
     result = run(*quickly(before))
     assert result.exit_code == 0, result.output
@@ -84,7 +84,7 @@ def test_every_command_of_the_readme_is_one(line, run):
 
 
 def test_the_first_commands_of_the_readme_work_in_order(here, run):
-    """From an empty folder: the first of them makes the picture."""
+    """From an empty folder: the first of them makes the image."""
     for line in COMMANDS[:7]:
         result = run(*quickly(line))
         assert result.exit_code == 0, result.output

@@ -15,7 +15,7 @@ from PIL import EpsImagePlugin, Image
 from typer.testing import Result
 
 import nulltext
-from nulltext import pictures
+from nulltext import images
 from nulltext.bench.case import Entry, Refused
 from nulltext.bench.cases.folder import read_folder
 from nulltext.bench.cases.pie import read_pie
@@ -54,7 +54,7 @@ class Kit:
     run: Callable[..., Result]
     tiny: Path
     inverted: Path
-    photo: Path
+    image: Path
     model: nulltext.Model
 
     def command(self, *args: object) -> None:
@@ -64,8 +64,8 @@ class Kit:
 
 
 @pytest.fixture
-def kit(run, tiny, inverted, photo, model) -> Kit:
-    return Kit(run, tiny, inverted, photo, model)
+def kit(run, tiny, inverted, image_file, model) -> Kit:
+    return Kit(run, tiny, inverted, image_file, model)
 
 
 def refuse(entries: Sequence[Entry]) -> None:
@@ -76,7 +76,7 @@ def refuse(entries: Sequence[Entry]) -> None:
 
 
 def of_a_folder(kit: Kit, file: Path, column: str) -> None:
-    shutil.copy(kit.photo, "photo.png")
+    shutil.copy(kit.image, "photo.png")
     source = file.name if column == "file" else "photo.png"
     more = ("", "") if column == "file" else (f",{column}", f",{file.name}")
     Path("cases.csv").write_text(f"{HEADER}{more[0]}\n{source},{ROW}{more[1]}\n")
@@ -94,7 +94,7 @@ def of_pie(file: Path) -> None:
 
 def with_surroundings(kit: Kit, file: Path) -> None:
     frame = nulltext.Inversion.load(kit.inverted).frame
-    pictures.Frame.read(frame.record(), file.read_bytes())
+    images.Frame.read(frame.record(), file.read_bytes())
 
 
 def over_http(file: Path) -> None:
@@ -108,15 +108,15 @@ WAYS: dict[str, Callable[[Kit, Path], object]] = {
     "edit --mask": lambda kit, file: kit.command("edit", kit.inverted, "a cat", "--mask", file, "--model", kit.tiny),
     "open_image": lambda kit, file: nulltext.open_image(file, kit.model),
     "open_image of bytes": lambda kit, file: nulltext.open_image(file.read_bytes(), kit.model),
-    "open_mask": lambda _, file: pictures.open_mask(file),
+    "open_mask": lambda _, file: images.open_mask(file),
     "a blend's mask": lambda kit, file: nulltext.PromptToPrompt(blend=nulltext.Blend(mask=file))(
         kit.model, nulltext.Inversion.load(kit.inverted), "a blue ball"
     ),
-    "a folder's picture": lambda kit, file: of_a_folder(kit, file, "file"),
+    "a folder's image": lambda kit, file: of_a_folder(kit, file, "file"),
     "a folder's mask": lambda kit, file: of_a_folder(kit, file, "mask"),
     "a folder's truth": lambda kit, file: of_a_folder(kit, file, "truth"),
     "PIE-Bench": lambda _, file: of_pie(file),
-    "the page": lambda _, file: Limits().check_picture(file.read_bytes()),
+    "the page": lambda _, file: Limits().check_image(file.read_bytes()),
     "a mask over HTTP": lambda _, file: over_http(file),
 }
 

@@ -57,7 +57,7 @@ def outputs(command: Any = None, name: str = "") -> Iterator[tuple[str, str]]:
             yield name, next((spelt for spelt in parameter.opts if spelt.startswith("--")), parameter.metavar)
 
 
-INPUTS = {"file", "picture", "mask", "data", "clip", "folder"}
+INPUTS = {"file", "source", "mask", "data", "clip", "folder"}
 """Paths that are read; `folder` is where the app keeps its own files."""
 
 
@@ -82,28 +82,28 @@ def test_a_name_with_the_wrong_suffix(command, option, run, here):
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "link to a device"])
 def test_force_is_for_files_alone(kind, run, here, tmp_path, inverted):
-    name, place = here / "x.png", tmp_path / "node.png"
+    name, node = here / "x.png", tmp_path / "node.png"
     if kind == "pipe":
         os.mkfifo(name)
     elif os.geteuid():
         pytest.skip("only root makes devices")
     else:
-        os.mknod(place if "link" in kind else name, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+        os.mknod(node if "link" in kind else name, stat.S_IFCHR | 0o600, os.makedev(1, 3))
     if "link" in kind:
-        name.symlink_to(place)
+        name.symlink_to(node)
     before = name.lstat()
     result = run("show", inverted, "--image", name, "--force")
     assert result.exit_code == 2, result.output
     assert f"is a {kind.removeprefix('link to a ')}" in result.stderr
     assert name.lstat().st_ino == before.st_ino
-    assert not place.is_file()
+    assert not node.is_file()
 
 
 def test_force_through_a_link_writes_what_it_names(run, here, inverted):
-    target = here / "pictures" / "y.png"
+    target = here / "images" / "y.png"
     target.parent.mkdir()
     target.write_bytes(b"old")
-    (here / "x.png").symlink_to(Path("pictures") / "y.png")
+    (here / "x.png").symlink_to(Path("images") / "y.png")
     assert run("show", inverted, "--image", "x.png").exit_code == 2
     assert run("show", inverted, "--image", "x.png", "--force").exit_code == 0
     assert (here / "x.png").is_symlink()

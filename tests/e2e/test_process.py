@@ -49,8 +49,8 @@ for command in sys.argv[1:]:
     subprocess.run([sys.executable, "-c", code, *commands], check=True, env=environment)
 
 
-def test_json_is_all_there_is_on_stdout(here, photo, tiny, program, environment):
-    args = ["invert", str(photo), "a red ball", "--model", str(tiny), "--steps", "2", "--json"]
+def test_json_is_all_there_is_on_stdout(here, image_file, tiny, program, environment):
+    args = ["invert", str(image_file), "a red ball", "--model", str(tiny), "--steps", "2", "--json"]
     result = subprocess.run([*program, *args], check=True, capture_output=True, text=True, env=environment)
     assert json.loads(result.stdout)["file"] == "photo.safetensors"
     assert "Warning" not in result.stderr
@@ -59,12 +59,12 @@ def test_json_is_all_there_is_on_stdout(here, photo, tiny, program, environment)
 def test_measuring_says_nothing_but_its_figures(here, program, environment):
     args = ["bench", "model", "--limit", "1", "--steps", "1", "--json"]
     result = subprocess.run([*program, *args], check=True, capture_output=True, text=True, env=environment)
-    assert json.loads(result.stdout)["pictures"] == 1
+    assert json.loads(result.stdout)["images"] == 1
     assert result.stderr == ""
 
 
-def test_ctrl_c_leaves_nothing_behind(here, photo, tiny, program, environment):
-    args = ["invert", str(photo), "a red ball", "--model", str(tiny), "--steps", "90"]
+def test_ctrl_c_leaves_nothing_behind(here, image_file, tiny, program, environment):
+    args = ["invert", str(image_file), "a red ball", "--model", str(tiny), "--steps", "90"]
     args += ["--method", "null-text", "--inner-steps", "1000000"]
     terminal, stderr = os.openpty()  # on which the command shows how far it is
     # A shell starts background jobs with Ctrl-C ignored, and the tests may be one: a terminal's default is meant here.

@@ -1,4 +1,4 @@
-"""The studies behind the paper's claims, on a picture or two in a few steps."""
+"""The studies behind the paper's claims, on an image or two in a few steps."""
 
 import json
 import math
@@ -43,7 +43,7 @@ QUICK = ("--limit", 1, "--steps", 2)
 )
 def test_a_study_has_every_figure(run, run_json, here: Path, study, methods):
     record = run_json("bench", *study, *QUICK)
-    assert (record["pictures"], record["edits"]) == (1, 1)
+    assert (record["images"], record["edits"]) == (1, 1)
     table = record["tables"]["overall"]
     assert list(table) == methods
     for figures in table.values():
@@ -66,7 +66,7 @@ def test_a_study_has_every_figure(run, run_json, here: Path, study, methods):
 def test_the_ablation_by_budget(run_json, here: Path):
     record = run_json("bench", "ablation", *QUICK, "--budget", 1, "--budget", 2)
     table = record["tables"]["overall"]
-    names = ("null-text", "null-text, random caption", "global null-text", "null-text, random pivot")
+    names = ("null-text", "null-text, random prompt", "global null-text", "null-text, random pivot")
     names += ("null-text, no pivot", "textual inversion", "textual inversion, pivot")
     assert list(table) == ["DDIM inversion", *(f"{name}, {n} iterations" for n in (2, 4) for name in names)]
     for name in names:
@@ -84,10 +84,10 @@ def test_pie_bench(run_json):
     assert table["null-text + P2P"]["structure_distance"]["mean"] is None  # no DINO on this machine: no number
     assert "structure_distance" in record["missing"]
     assert "masks of 2" in record["remarks"][0]
-    for told in ("Clip(", "of the scenes model", "Lpips(squeeze"):
-        assert told in record["asked"]
-    for told in ("T 2", "N 1", "w 7.5", "limit 2", "lenient True"):
-        assert told in record["options"]
+    for part in ("Clip(", "of the scenes model", "Lpips(squeeze"):
+        assert part in record["asked"]
+    for part in ("T 2", "N 1", "w 7.5", "limit 2", "lenient True"):
+        assert part in record["options"]
 
 
 def pie_set(folder: Path, **prompts: str) -> Path:
@@ -99,7 +99,7 @@ def pie_set(folder: Path, **prompts: str) -> Path:
     return folder
 
 
-def test_pie_bench_needs_a_model_for_real_captions_and_says_so_before_anything_is_read(run, here: Path):
+def test_pie_bench_needs_a_model_for_real_prompts_and_says_so_before_anything_is_read(run, here: Path):
     shutil.rmtree(pie_set(here / "real", original_prompt="a [rusty] bicycle") / "annotation_images")
     result = run("bench", "pie", "--data", "real", "--clip", "nowhere")
     assert result.exit_code == 2
@@ -108,22 +108,22 @@ def test_pie_bench_needs_a_model_for_real_captions_and_says_so_before_anything_i
     assert not (here / "nulltext-bench").exists()
 
 
-def test_an_entry_of_pie_bench_with_a_caption_too_long_is_told_before_anything_is_inverted(run, here: Path):
+def test_an_entry_of_pie_bench_with_a_prompt_too_long_is_told_before_anything_is_inverted(run, here: Path):
     pie_set(here / "set", original_prompt="a photo of a red ball on grass " * 20, blended_word="")
     result = run("bench", "pie", "--data", "set", "--limit", 1)
     assert result.exit_code == 2
     (reason,) = {row["reason"] for row in parquet.read_table("nulltext-bench/pie/rows.parquet").to_pylist()}
-    assert "mapping_file.json, entry '000000000000': the caption has" in reason
+    assert "mapping_file.json, entry '000000000000': the prompt has" in reason
     assert "do not fit" in reason
 
 
-def test_pictures_of_ones_own(run_json, here: Path, picture):
+def test_images_of_ones_own(run_json, here: Path, image):
     (here / "mine").mkdir()
-    picture.save(here / "mine" / "cat.png")
-    captions = "file,source,target\ncat.png,a photo of a red ball on grass,a photo of a blue ball on grass\n"
-    (here / "mine" / "captions.csv").write_text(captions)
+    image.save(here / "mine" / "cat.png")
+    prompts = "file,source,target\ncat.png,a photo of a red ball on grass,a photo of a blue ball on grass\n"
+    (here / "mine" / "captions.csv").write_text(prompts)
     record = run_json("bench", "seeds", "--data", "mine", "--steps", 2, "--inner-steps", 1)
-    assert record["pictures"] == 1
+    assert record["images"] == 1
     assert record["tables"]["overall"]["null-text"]["psnr_truth"]["missing"] == 1
 
 
@@ -132,14 +132,14 @@ BAD_ROWS = (
     ("cat.png,a photo of a red zebra on grass,a photo of a blue ball on grass", "zebra"),
     ("cat.png,a photo of a red ball on grass," + "a red ball " * 40, "do not fit"),
     ("gone.png,a photo of a red ball on grass,a photo of a blue ball on grass", "there is no file 'gone.png'"),
-    ("text.png,a photo of a red ball on grass,a photo of a blue ball on grass", "text.png is not a picture"),
+    ("text.png,a photo of a red ball on grass,a photo of a blue ball on grass", "text.png is not an image"),
 )
 
 
-def bad_folder(here: Path, picture, *good: str) -> Path:
+def bad_folder(here: Path, image, *good: str) -> Path:
     (here / "mine").mkdir()
-    picture.save(here / "mine" / "cat.png")
-    (here / "mine" / "text.png").write_text("no picture")
+    image.save(here / "mine" / "cat.png")
+    (here / "mine" / "text.png").write_text("no image")
     rows = [row for row, _ in BAD_ROWS] + list(good)
     named = [f"{row},row{number}" for number, row in enumerate(rows)]
     (here / "mine" / "captions.csv").write_text("\n".join(["file,source,target,name", *named]))
@@ -147,31 +147,31 @@ def bad_folder(here: Path, picture, *good: str) -> Path:
 
 
 @pytest.mark.parametrize("study", OVER_DATA)
-def test_where_nothing_can_be_measured_the_reasons_are_there(run, here: Path, picture, study):
-    file = bad_folder(here, picture)
+def test_where_nothing_can_be_measured_the_reasons_are_there(run, here: Path, image, study):
+    file = bad_folder(here, image)
     result = run("bench", study, "--data", "mine")
     assert result.exit_code == 2
     assert "none of the 4 entries could be measured" in " ".join(result.output.split())
     rows = parquet.read_table(here / "nulltext-bench" / study / "rows.parquet").to_pylist()
-    for number, (_, said) in enumerate(BAD_ROWS):
+    for number, (_, expected) in enumerate(BAD_ROWS):
         reasons = {row["reason"] for row in rows if f"{file.name}, line {number + 2}" in row["where"]}
         assert len(reasons) == 1
         assert f"{file.name}, line {number + 2}" in (reason := reasons.pop())
-        assert said in reason
+        assert expected in reason
 
 
-def test_bad_rows_are_rows_and_the_good_ones_are_measured(run, here: Path, picture):
-    bad_folder(here, picture, "cat.png,a photo of a red ball on grass,a photo of a blue ball on grass")
+def test_bad_rows_are_rows_and_the_good_ones_are_measured(run, here: Path, image):
+    bad_folder(here, image, "cat.png,a photo of a red ball on grass,a photo of a blue ball on grass")
     result = run("bench", "guidance", "--data", "mine", "--steps", 1)
     assert result.exit_code == SOME_FAILED
     assert "4 of 5 edits could not be measured" in result.stderr
     for number in range(2, 6):
         assert f"captions.csv, line {number}" in result.stderr
-    assert "1 pictures, 1 edits" in (here / "nulltext-bench" / "guidance" / "report.md").read_text()
+    assert "1 images, 1 edits" in (here / "nulltext-bench" / "guidance" / "report.md").read_text()
 
 
 COMMANDS: dict[str, list[str]] = {
-    "seeds": ["--data", "my pictures/a 'b' $c", "--limit", "3", "--guidance", "2.5", "--clip", "a clip"],
+    "seeds": ["--data", "my images/a 'b' $c", "--limit", "3", "--guidance", "2.5", "--clip", "a clip"],
     "guidance": ["--workers", "2", "--output", "-x; y", "--model", "a model", "--device", "cpu"],
     "methods": ["--dtype", "bfloat16", "--config", "c*nfig", "--json"],
     "compare": ["--iterations", "7", "--inner-steps", "3", "--debug"],
@@ -199,7 +199,7 @@ def test_the_command_in_a_report_is_the_command_that_was_run(study, given):
 
 
 @pytest.mark.parametrize("study", OVER_DATA)
-def test_a_folder_without_captions(run, here: Path, study):
+def test_a_folder_without_prompts(run, here: Path, study):
     (here / "empty").mkdir()
     result = run("bench", study, "--data", "empty")
     assert result.exit_code == 2
@@ -209,11 +209,11 @@ def test_a_folder_without_captions(run, here: Path, study):
 
 def test_methods_of_inversion(run_json, here: Path):
     record = run_json("bench", "methods", *QUICK, "--inner-steps", 1, "--guidance", 3)
-    assert (record["pictures"], record["edits"]) == (1, 5)
+    assert (record["images"], record["edits"]) == (1, 5)
     table = record["tables"]["overall"]
-    assert {"null-text", "direct inversion", "caption's embedding"} <= table.keys()
+    assert {"null-text", "direct inversion", "prompt's embedding"} <= table.keys()
     assert table["null-text, N=1"]["evaluations"] == table["null-text"]["evaluations"]
-    assert table["caption's embedding"]["evaluations"]["mean"] < table["null-text"]["evaluations"]["mean"]
+    assert table["prompt's embedding"]["evaluations"]["mean"] < table["null-text"]["evaluations"]["mean"]
     assert all(math.isfinite(figures["psnr_truth"]["mean"]) for figures in table.values())
     assert "w=1" in record["remarks"][0]
     assert "<svg" in (here / "nulltext-bench" / "methods" / "report.html").read_text()

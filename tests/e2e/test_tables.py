@@ -13,9 +13,9 @@ from starlette.testclient import TestClient
 from nulltext import Inversion, open_image
 from nulltext.bench.cost import measured
 from nulltext.editing.table import EDITORS
+from nulltext.images import to_image
 from nulltext.inversion.table import INVERTERS
 from nulltext.models.loading import EMBEDDED
-from nulltext.pictures import to_image
 from nulltext.scenes.captions import caption
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
@@ -26,11 +26,11 @@ from nulltext.tables import word_of
 from nulltext.web.server import build
 from nulltext.web.workshop import Workshop
 
-SMALL = {"steps": 4, "inner_steps": 1, "closing_steps": 1, "iterations": 1, "cutouts": 2, "views": 2, "width": 8}
+SMALL = {"steps": 4, "inner_steps": 1, "sequential_steps": 1, "iterations": 1, "cutouts": 2, "views": 2, "width": 8}
 """The least that each setting can be, of those that cost time."""
 OF_THE_IMAGE = {"sdedit", "from-noise", "vqgan-clip", "text2live"}
 """Editors that take the image of an inversion, or its size, alone: how it was inverted makes no difference."""
-WAYS = list(itertools.zip_longest(INVERTERS, EDITORS, fillvalue="caption-swap"))
+WAYS = list(itertools.zip_longest(INVERTERS, EDITORS, fillvalue="prompt-swap"))
 """Pairs in which every row of both tables is once."""
 
 
@@ -61,9 +61,9 @@ def target(source):
 @pytest.fixture(scope="module")
 def inverted(embedded, source):
     """The image inverted by every method, once, and what that cost."""
-    photo = open_image(source[0], embedded)
+    image_file = open_image(source[0], embedded)
     ways = {word: small(INVERTERS, word) for word in INVERTERS}
-    return {word: measured(embedded, partial(way, embedded, photo, source[1])) for word, way in ways.items()}
+    return {word: measured(embedded, partial(way, embedded, image_file, source[1])) for word, way in ways.items()}
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +105,14 @@ def test_every_pair_in_python(edited, inversions, editor):
 
 @pytest.mark.parametrize(("inverter", "editor"), WAYS)
 def test_every_row_on_the_command_line(run_json, inversions, edited, source, target, inverter, editor):
-    path, said = source
+    path, message = source
     method, way = small(INVERTERS, inverter), small(EDITORS, editor)
-    made = run_json("invert", path, said, "--method", inverter, *argv(method), "-o", "a.safetensors")
+    made = run_json("invert", path, message, "--method", inverter, *argv(method), "-o", "a.safetensors")
     assert made["method"] == inversions[inverter].method
     assert made["settings"] == json.loads(json.dumps(dict(inversions[inverter].settings)))
     assert (Inversion.load("a.safetensors").pivot == inversions[inverter].pivot).all()
-    drawn = run_json("edit", "a.safetensors", target, "--editor", editor, *argv(way), "-o", "b.png")
-    assert drawn["editor"] == editor
+    output = run_json("edit", "a.safetensors", target, "--editor", editor, *argv(way), "-o", "b.png")
+    assert output["editor"] == editor
     assert difference(Image.open("b.png"), expected(edited, inverter, editor)) <= 1
 
 
@@ -149,25 +149,25 @@ def done(client, answer):
 
 @pytest.mark.parametrize(("inverter", "editor"), WAYS)
 def test_every_row_through_the_api(client, inversions, edited, source, target, inverter, editor, tmp_path):
-    path, said = source
+    path, message = source
     given = record(small(INVERTERS, inverter))
-    form = {"caption": said, "method": inverter, "steps": given.pop("steps")}
+    form = {"prompt": message, "method": inverter, "steps": given.pop("steps")}
     guidance = given.pop("guidance")
     form |= {} if guidance is None else {"guidance": guidance}
     form["settings"] = json.dumps(given)
-    upload = {"picture": ("a.png", path.read_bytes())}
+    upload = {"image": ("a.png", path.read_bytes())}
     number, made = done(client, client.post("/api/inversions", files=upload, data=form))
     assert made["method"] == inverter
     kept = tmp_path / "a.safetensors"
     kept.write_bytes(client.get(f"/api/files/{made['inversion']}").content)
     assert (Inversion.load(kept).pivot == inversions[inverter].pivot).all()
-    asked = {"job": number, "caption": target, "editor": editor, "settings": record(small(EDITORS, editor))}
+    asked = {"job": number, "prompt": target, "editor": editor, "settings": record(small(EDITORS, editor))}
     asked["settings"] = {name: at for name, at in asked["settings"].items() if name not in {"chain", "maps"}}
-    _, drawn = done(client, client.post("/api/edits", json=asked))
-    assert drawn["editor"] == editor
-    (tmp_path / "b.png").write_bytes(client.get(f"/api/files/{drawn['pictures'][0]}").content)
+    _, output = done(client, client.post("/api/edits", json=asked))
+    assert output["editor"] == editor
+    (tmp_path / "b.png").write_bytes(client.get(f"/api/files/{output['images'][0]}").content)
     assert difference(Image.open(tmp_path / "b.png"), expected(edited, inverter, editor)) <= 1
-    opened = client.post("/api/inversions", files={"picture": ("a.safetensors", kept.read_bytes())})
+    opened = client.post("/api/inversions", files={"image": ("a.safetensors", kept.read_bytes())})
     assert done(client, opened)[1]["method"] == inverter
 
 

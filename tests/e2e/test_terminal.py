@@ -19,10 +19,10 @@ from nulltext.cli.terminal import printable
 from nulltext.progress import Progress, numbered
 
 
-def steps(pictures: int = 1) -> None:
+def steps(images: int = 1) -> None:
     with terminal.progress() as on_progress:
-        for picture in range(1, pictures + 1):
-            tell = numbered(on_progress, picture, pictures) if pictures > 1 else on_progress
+        for image in range(1, images + 1):
+            tell = numbered(on_progress, image, images) if images > 1 else on_progress
             tell(Progress("sample", 1, 2))
             for step in range(1, 4):
                 tell(Progress("optimise", step, 3, 0.25))
@@ -31,18 +31,18 @@ def steps(pictures: int = 1) -> None:
 def test_a_terminal_gets_a_bar_a_phase(monkeypatch):
     written = io.StringIO()
     monkeypatch.setattr(terminal, "_stderr", lambda: Console(file=written, force_terminal=True, width=120))
-    steps(pictures=2)
-    for word in ("picture 1 of 2: null-text optimisation", "3/3", "loss 2.5e-01", "picture 2 of 2: sampling"):
+    steps(images=2)
+    for word in ("image 1 of 2: null-text optimisation", "3/3", "loss 2.5e-01", "image 2 of 2: sampling"):
         assert word in written.getvalue()
 
 
-def test_a_bar_a_picture_where_the_phase_is_the_same(monkeypatch):
+def test_a_bar_an_image_where_the_phase_is_the_same(monkeypatch):
     written = io.StringIO()
     monkeypatch.setattr(terminal, "_stderr", lambda: Console(file=written, force_terminal=True, width=120))
     with terminal.progress() as on_progress:
-        for picture in (1, 2):
-            numbered(on_progress, picture, 2)(Progress("sample", 1, 1))
-    assert "picture 2 of 2: sampling" in written.getvalue()
+        for image in (1, 2):
+            numbered(on_progress, image, 2)(Progress("sample", 1, 1))
+    assert "image 2 of 2: sampling" in written.getvalue()
 
 
 @pytest.mark.parametrize(("every", "lines"), [(60.0, 0), (0.0, 4)])
@@ -76,7 +76,7 @@ def hostile(tmp_path, inverted):
     text = HOSTILE.replace("\ud83d", "")
     changed = replace(
         inversion,
-        caption=text,
+        prompt=text,
         model=ModelIdentity(text, text),
         method="Another",
         settings={text: text, "of": {text: 1.0}},
@@ -115,7 +115,7 @@ def test_no_strangers_text_commands_the_terminal(case, run, hostile):
 def test_json_escapes_it_and_is_exact(run, hostile):
     result = run("show", hostile, "--json")
     assert not OBEYED & set(result.stdout)
-    assert json.loads(result.stdout)["caption"] == HOSTILE.replace("\ud83d", "")
+    assert json.loads(result.stdout)["prompt"] == HOSTILE.replace("\ud83d", "")
 
 
 def test_nor_does_it_in_a_stack_trace(capsys):
@@ -147,7 +147,7 @@ def test_a_bar_fits(width, shown, monkeypatch):
     lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written.getvalue()).replace("\r", "\n").splitlines()
     *_, line = (line.rstrip() for line in lines if line.strip())
     assert len(line) <= width
-    for word in ("picture 117 of 200", *shown):
+    for word in ("image 117 of 200", *shown):
         assert word in line
 
 

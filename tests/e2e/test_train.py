@@ -1,4 +1,4 @@
-"""`nulltext train`: the whole recipe from the command line, on a handful of pictures and no time."""
+"""`nulltext train`: the whole recipe from the command line, on a handful of images and no time."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import pytest
 
 from nulltext.training.checkpoint import read_stamp
 
-TINY = ("--pictures", 128, "--hours", 0.0001, "--limit", 1, "--work", "work")
+TINY = ("--images", 128, "--hours", 0.0001, "--limit", 1, "--work", "work")
 
 
 def test_train_writes_a_measured_checkpoint_and_does_not_overwrite_it(run, run_json, here):
@@ -20,7 +20,7 @@ def test_train_writes_a_measured_checkpoint_and_does_not_overwrite_it(run, run_j
     assert figures["vae_psnr_scenes"] < 20, "measured the embedded model"
     stamped: Any = read_stamp(here / "scenes")
     assert stamped["scores"] == figures
-    assert stamped["recipe"]["pictures"] == 128
+    assert stamped["recipe"]["images"] == 128
     assert {path.name for path in here.iterdir()} == {"scenes", "work"}
     again = run("train", "scenes", *TINY)
     assert again.exit_code == 2
@@ -68,12 +68,12 @@ def test_ctrl_c_leaves_nothing_half_written(here, program, environment):
     inherited = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         process = subprocess.Popen(
-            [*program, "train", "model", "--pictures", "128", "--hours", "100", "--work", "work"],
+            [*program, "train", "model", "--images", "128", "--hours", "100", "--work", "work"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True,
         )  # fmt: skip
     finally:
         signal.signal(signal.SIGINT, inherited)
-    while not (here / "work" / "pictures" / "scenes-128-00000.safetensors").exists():
+    while not (here / "work" / "images" / "scenes-128-00000.safetensors").exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all that were started there

@@ -77,9 +77,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def held_out(tmp_path_factory) -> tuple[Path, str]:
-    """A picture no model was trained on, wider than it is high, and its caption."""
+    """An image no model was trained on, wider than it is high, and its prompt."""
     scene = sample_scene(HELD_OUT_SEEDS[77_123], things=1)
-    path = tmp_path_factory.mktemp("pictures") / "mine.png"
+    path = tmp_path_factory.mktemp("images") / "mine.png"
     nulltext.to_image(render([scene], height=150, width=200).pixels).save(path)
     return path, caption(scene)
 
@@ -105,28 +105,28 @@ def elsewhere(asked: str, url: str) -> bool:
     return not asked.startswith((f"{url}/", f"blob:{url}/", "data:"))
 
 
-def open_picture(page: Page, path: Path, said: str) -> None:
+def open_upload(page: Page, path: Path, prompt: str) -> None:
     page.set_input_files("#upload input[type=file]", path)
     page.wait_for_selector("#preview img")
-    page.fill("#caption textarea", said)
+    page.fill("#prompt textarea", prompt)
 
 
 def invert(page: Page) -> list[str]:
     """Clicks, waits, and returns all that was told on the way."""
-    told: list[str] = []
+    messages: list[str] = []
     page.click("#invert")
     while page.locator("#below").is_hidden():
-        told.append(page.inner_text("#progress"))
+        messages.append(page.inner_text("#progress"))
         assert "expected" not in page.inner_text("#message"), page.inner_text("#message")
         page.wait_for_timeout(100)
-    return list(dict.fromkeys(told))
+    return list(dict.fromkeys(messages))
 
 
-def edit(page: Page, said: str | None = None) -> tuple[Image.Image, float]:
-    """Clicks, waits for a new picture, downloads it; and the seconds from the click."""
-    if said is not None:
-        page.fill("#target textarea", said)
-        expect(page.locator("#lit mark")).to_be_visible()
+def edit(page: Page, prompt: str | None = None) -> tuple[Image.Image, float]:
+    """Clicks, waits for a new image, downloads it; and the seconds from the click."""
+    if prompt is not None:
+        page.fill("#target textarea", prompt)
+        expect(page.locator("#highlight mark")).to_be_visible()
     link = page.locator("#downloads a").first
     before = link.get_attribute("href") if link.count() else ""
     start = time.monotonic()
@@ -141,11 +141,11 @@ def edit(page: Page, said: str | None = None) -> tuple[Image.Image, float]:
 
 
 def paint(page: Page) -> None:
-    """Over the left half of the picture."""
+    """Over the left half of the image."""
     page.click("#paint-part > button")
     canvas = page.locator("#paint canvas").first
     expect(canvas).to_be_visible()
-    page.wait_for_timeout(1500)  # until the picture is drawn into it
+    page.wait_for_timeout(1500)  # until the image is drawn into it
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     assert box is not None
@@ -159,7 +159,7 @@ def paint(page: Page) -> None:
 
 
 def apart(one: Image.Image, other: Image.Image) -> np.ndarray:
-    """Where two pictures differ, by the largest difference of a column's pixels."""
+    """Where two images differ, by the largest difference of a column's pixels."""
     return np.abs(np.asarray(one, dtype=int) - np.asarray(other, dtype=int)).max(axis=(0, 2))
 
 
@@ -167,21 +167,21 @@ def apart(one: Image.Image, other: Image.Image) -> np.ndarray:
 @needs_browser
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 def test_a_whole_visit(server, browser, held_out, size, tmp_path):
-    path, said = held_out
+    path, prompt = held_out
     with visit(browser, server, size) as page:
-        open_picture(page, path, said.replace("night", "nihgt"))
+        open_upload(page, path, prompt.replace("night", "nihgt"))
         expect(page.locator("#checked mark")).to_have_text("nihgt")
-        page.fill("#caption textarea", said)
+        page.fill("#prompt textarea", prompt)
         expect(page.locator("#checked mark")).to_have_count(0)
-        told = invert(page)
+        messages = invert(page)
         if size == WIDE:  # the second visit finds it in the cache
-            steps = [int(step) for one in told for step in re.findall(r"step (\d+) of 50", one)]
+            steps = [int(step) for one in messages for step in re.findall(r"step (\d+) of 50", one)]
             assert len(set(steps)) > 2
             assert steps == sorted(steps)
         expect(page.locator("#verdict")).to_contain_text("Very good")
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
 
-        other = said.replace("night", "sunset")
+        other = prompt.replace("night", "sunset")
         edited, seconds = edit(page, other)
         assert edited.size == (200, 150)
         assert seconds <= 8
@@ -195,12 +195,12 @@ def test_a_whole_visit(server, browser, held_out, size, tmp_path):
             page.click("#verdict a")
         kept = tmp_path / "mine.safetensors"
         download.value.save_as(kept)
-        assert nulltext.Inversion.load(kept).caption == said
+        assert nulltext.Inversion.load(kept).prompt == prompt
         page.click("#upload button[aria-label*=Clear], #upload button[aria-label*=emove]")
         expect(page.locator("#below")).to_be_hidden()
         page.set_input_files("#upload input[type=file]", kept)
         expect(page.locator("#below")).to_be_visible()
-        expect(page.locator("#caption textarea")).to_have_value(said)
+        expect(page.locator("#prompt textarea")).to_have_value(prompt)
 
 
 @pytest.mark.alone
@@ -238,7 +238,7 @@ def test_a_script_that_got_into_the_page_does_not_run(server, browser):
 
 
 BAD = {
-    "text.png": b"no picture at all",
+    "text.png": b"no image at all",
     "script.svg": b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
     "wide.png": Image.new("L", (30_000, 1)),
     "bomb.png": Image.new("L", (10_000, 9_000)),
@@ -260,16 +260,16 @@ def test_bad_files_get_a_sentence_each(server, browser, held_out, tmp_path):
             assert "Traceback" not in page.content()
             page.click("#upload button[aria-label*=Clear], #upload button[aria-label*=emove]")
             expect(alert).to_have_count(0)
-        open_picture(page, *held_out)  # the server lives
+        open_upload(page, *held_out)  # the server lives
         invert(page)
 
 
 @pytest.mark.alone
 @needs_browser
 def test_cancelling_is_at_once(server, browser, held_out):
-    path, said = held_out
+    path, prompt = held_out
     with visit(browser, server, WIDE) as page:
-        open_picture(page, path, said)
+        open_upload(page, path, prompt)
         page.get_by_role("button", name="Model and settings").click()
         page.get_by_label("null-text, as in the paper").check()
         page.click("#invert")
@@ -285,11 +285,11 @@ def test_cancelling_is_at_once(server, browser, held_out):
 
 @needs_browser
 def test_earlier_edits_variants_and_a_chain(server, browser, held_out):
-    path, said = held_out
+    path, prompt = held_out
     with visit(browser, server, WIDE) as page:
-        open_picture(page, path, said)
+        open_upload(page, path, prompt)
         invert(page)
-        first, second = said.replace("night", "sunset"), said.replace("grass", "snow").replace("night", "sunset")
+        first, second = prompt.replace("night", "sunset"), prompt.replace("grass", "snow").replace("night", "sunset")
         edit(page, first)
         page.get_by_label("Go on from the edit that is shown").check()
         edit(page, second)
@@ -299,9 +299,9 @@ def test_earlier_edits_variants_and_a_chain(server, browser, held_out):
         page.locator("#vary input").click()
         page.get_by_role("option", name="four, by how much of the layout is kept").click()
         edit(page)
-        pictures = page.locator("#edits .grid-wrap button img")
-        expect(pictures).to_have_count(6)
-        pictures.nth(0).click()
+        images = page.locator("#edits .grid-wrap button img")
+        expect(images).to_have_count(6)
+        images.nth(0).click()
         expect(page.locator("#target textarea")).to_have_value(first)
         page.click("#look")
         expect(page.locator("#maps img").first).to_be_visible()
@@ -310,18 +310,18 @@ def test_earlier_edits_variants_and_a_chain(server, browser, held_out):
 
 @needs_browser
 def test_two_people_at_once(server, browser, held_out, tmp_path):
-    path, said = held_out
+    path, prompt = held_out
     ball = tmp_path / "ball.png"
     nulltext.to_image(render([BALL]).pixels).save(ball)
     with visit(browser, server, WIDE) as one, visit(browser, server, WIDE) as other:
-        open_picture(one, path, said)
-        open_picture(other, ball, RED)
+        open_upload(one, path, prompt)
+        open_upload(other, ball, RED)
         one.click("#invert")
         other.click("#invert")
         for page in (one, other):
             expect(page.locator("#below")).to_be_visible()
             expect(page.locator("#verdict")).to_contain_text("Very good")
-        assert one.input_value("#target textarea") == said
+        assert one.input_value("#target textarea") == prompt
         assert other.input_value("#target textarea") == RED
         edited, _ = edit(other, BLUE)
         assert edited.size == (128, 128)
@@ -351,12 +351,12 @@ def test_a_program_of_ones_own(server, here, environment):
 
 @pytest.mark.alone
 def test_told_to_stop_it_ends_soon_and_cleanly_and_starts_again_with_what_it_had(tmp_path):
-    folder, picture = tmp_path / "kept", BytesIO()
-    nulltext.to_image(render([BALL]).pixels).save(picture, "PNG")
+    folder, image = tmp_path / "kept", BytesIO()
+    nulltext.to_image(render([BALL]).pixels).save(image, "PNG")
 
     def ask(client: httpx.Client, **settings: str) -> str:
-        files = {"picture": ("ball.png", picture.getvalue())}
-        response = client.post("/api/inversions", files=files, data={"caption": RED, "steps": "8", **settings})
+        files = {"image": ("ball.png", image.getvalue())}
+        response = client.post("/api/inversions", files=files, data={"prompt": RED, "steps": "8", **settings})
         assert response.status_code == 202, response.text
         return response.json()["job"]
 

@@ -52,7 +52,7 @@ def test_the_demo_runs_from_the_wheel_in_an_empty_environment_with_no_network(wh
     subprocess.run([*pip, *shlex.split(os.environ.get("PIP_ARGS", "")), wheel], check=True)
     hidden = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "HF_"))}
     result = subprocess.run(
-        [venv / "bin/nulltext", "demo", "--pictures", "1", "--steps", "4", "--inner-steps", "1", "--json"],
+        [venv / "bin/nulltext", "demo", "--images", "1", "--steps", "4", "--inner-steps", "1", "--json"],
         check=False,
         capture_output=True,
         text=True,
@@ -62,4 +62,4 @@ def test_the_demo_runs_from_the_wheel_in_an_empty_environment_with_no_network(wh
     assert result.returncode == 0, result.stderr
     record = json.loads(result.stdout)
     assert (elsewhere / record["contact_sheet"]).is_file()
-    assert (elsewhere / record["pictures"][0]["file"]).is_file()
+    assert (elsewhere / record["images"][0]["file"]).is_file()

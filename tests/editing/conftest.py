@@ -18,7 +18,7 @@ def any_model(request: pytest.FixtureRequest, folder: Callable[[str], Path]) -> 
 
 @pytest.fixture(scope="session")
 def clip(tokenizer_builder) -> Clip:
-    """A tiny CLIP of random weights, for pictures of 32 x 32 in patches of 8."""
+    """A tiny CLIP of random weights, for images of 32 x 32 in patches of 8."""
     torch.manual_seed(1)
     tokenizer = tokenizer_builder(24)
     layers = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}

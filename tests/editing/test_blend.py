@@ -1,6 +1,7 @@
 """Local blend against the published method, on maps made by hand."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -16,10 +17,10 @@ from nulltext.editing.blend import Blend
 from nulltext.editing.blending import Blender
 from nulltext.editing.masks import drawn_mask
 from nulltext.errors import EmptyMaskError, WordNotFoundError
+from nulltext.images import Frame
 from nulltext.models.base import Model
-from nulltext.pictures import Frame
 
-CAPTIONS = ("a cat on grass", "a dog on grass", "a red dog on grass")
+PROMPTS = ("a cat on grass", "a dog on grass", "a red dog on grass")
 SIDE, LATENT, LENGTH, STEPS = 16, 64, 24, 50
 FRAME = Frame(size=(512, 512), fitted=(512, 512), part=(0, 0, 512, 512), content=(0, 0, 512, 512))
 
@@ -41,20 +42,24 @@ def record_of(maps: Tensor) -> Record:
 
 def maps_of(model: Model, spots: Sequence[dict[str, Tensor]]) -> Tensor:
     maps = torch.rand(len(spots), LENGTH, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 0.01
-    for prompt, words in enumerate(spots):
+    for row, words in enumerate(spots):
         for word, where in words.items():
-            maps[prompt, model.tokenize(CAPTIONS[prompt]).find(word)[0]] = where
+            maps[row, model.tokenize(PROMPTS[row]).find(word)[0]] = where
     return maps
 
 
+def drawn(mask: Any, _: str) -> Tensor:
+    return drawn_mask(mask, FRAME, (LATENT, LATENT))
+
+
 def blender(model: Model, blend: Blend, maps: Tensor, *, bases: Sequence[int] = (0, 0)) -> Blender:
-    captions = [model.tokenize(caption) for caption in CAPTIONS[: len(maps)]]
+    prompts = [model.tokenize(prompt) for prompt in PROMPTS[: len(maps)]]
     return Blender(
         [in_force(blend, model)] * (len(maps) - 1),
-        captions,
+        prompts,
         bases=bases[: len(maps) - 1],
         steps=STEPS,
-        find_mask=lambda mask, _: drawn_mask(mask, FRAME, (LATENT, LATENT)),
+        find_mask=drawn,
         latent_size=(LATENT, LATENT),
         record=record_of(maps),
     )
@@ -98,9 +103,9 @@ def x() -> Tensor:
 
 @pytest.mark.parametrize("keep_out", [(), "grass"])
 def test_it_is_the_published_blend(model: Model, maps: Tensor, x: Tensor, keep_out):
-    tokens = [model.tokenize(caption) for caption in CAPTIONS]
+    tokens = [model.tokenize(prompt) for prompt in PROMPTS]
     changing = [tokens[0].find("cat")[0], tokens[1].find("dog")[0], tokens[2].find("dog")[0]]
-    kept = [caption.find("grass")[0] for caption in tokens] if keep_out else None
+    kept = [prompt.find("grass")[0] for prompt in tokens] if keep_out else None
     blended = blender(model, Blend("cat", "dog", keep_out=keep_out), maps)(STEPS - 1, x)
     torch.testing.assert_close(blended, published(maps, changing, kept, x))
     assert 0.02 < (blended != x).float().mean() < 0.98
@@ -125,14 +130,14 @@ def test_a_drawn_mask_is_intersected(model: Model, maps: Tensor, x: Tensor):
     left.paste(255, (0, 0, 160, 512))
     words = blender(model, Blend("cat", "dog"), maps)
     both = blender(model, Blend("cat", "dog", mask=left), maps)
-    drawn = blender(model, Blend(mask=left), maps)
-    for one in (words, both, drawn):
+    masked = blender(model, Blend(mask=left), maps)
+    for one in (words, both, masked):
         one(STEPS - 1, x)
-    assert torch.equal(both.masks, words.masks * drawn.masks)
-    assert drawn.masks[..., :20].all()
-    assert not drawn.masks[..., 20:].any()
+    assert torch.equal(both.masks, words.masks * masked.masks)
+    assert masked.masks[..., :20].all()
+    assert not masked.masks[..., 20:].any()
     # Outside the mask it is the source to the last bit.
-    assert torch.equal(drawn(STEPS - 1, x)[1:, :, :, 20:], x[:1, :, :, 20:].expand(2, -1, -1, -1))
+    assert torch.equal(masked(STEPS - 1, x)[1:, :, :, 20:], x[:1, :, :, 20:].expand(2, -1, -1, -1))
 
 
 def test_an_edit_of_an_edit_blends_with_that_one(model: Model, maps: Tensor, x: Tensor):
@@ -144,13 +149,13 @@ def test_an_edit_of_an_edit_blends_with_that_one(model: Model, maps: Tensor, x: 
 
 
 @pytest.mark.parametrize("bases", [(0, 0), (0, 1)])
-def test_the_decoded_picture_is_the_source_beyond_half_a_cell(model: Model, maps: Tensor, x: Tensor, bases):
+def test_the_decoded_image_is_the_source_beyond_half_a_cell(model: Model, maps: Tensor, x: Tensor, bases):
     left = Image.new("L", (512, 512))
     left.paste(255, (0, 0, 160, 512))  # 20 of the 64 columns of cells, 8 pixels each
-    drawn = blender(model, Blend(mask=left), maps, bases=bases)
-    drawn(STEPS - 1, x)
+    masked = blender(model, Blend(mask=left), maps, bases=bases)
+    masked(STEPS - 1, x)
     pixels = torch.rand(3, 3, 512, 512, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    finished = drawn.finish(pixels)
+    finished = masked.finish(pixels)
     assert torch.equal(finished[0], pixels[0])
     torch.testing.assert_close(finished[1:, :, :, :160], pixels[1:, :, :, :160])
     assert torch.equal(finished[1:, :, :, 164:], pixels[:1, :, :, 164:].expand(2, -1, -1, -1))
@@ -179,26 +184,26 @@ def test_a_black_mask_is_refused_before_anything_is_drawn(model: Model, maps: Te
 
 def test_words_kept_out_that_cover_everything(model: Model, maps: Tensor, x: Tensor):
     everywhere = maps.clone()
-    for prompt, caption in enumerate(CAPTIONS):
-        everywhere[prompt, model.tokenize(caption).find("grass")] = 1.0
+    for row, prompt in enumerate(PROMPTS):
+        everywhere[row, model.tokenize(prompt).find("grass")] = 1.0
     with pytest.raises(EmptyMaskError, match="the places of grass, which are kept out, cover all of it"):
         blender(model, Blend(keep_out="grass"), everywhere)(STEPS - 1, x)
 
 
 def test_a_word_that_nothing_looks_at_is_nowhere(model: Model, maps: Tensor, x: Tensor):
     ignored = maps.clone()
-    for prompt, word in ((0, "cat"), (1, "dog"), (2, "dog")):
-        ignored[prompt, model.tokenize(CAPTIONS[prompt]).find(word)] = 0.0
+    for row, word in ((0, "cat"), (1, "dog"), (2, "dog")):
+        ignored[row, model.tokenize(PROMPTS[row]).find(word)] = 0.0
     with pytest.raises(EmptyMaskError, match=r"the map of cat, dog reaches 0\.00"):
         blender(model, Blend("cat", "dog"), ignored)(STEPS - 1, x)
 
 
-def test_a_target_word_of_no_caption_is_named(model: Model, maps: Tensor):
-    with pytest.raises(WordNotFoundError, match="'hta' is not in the caption"):
+def test_a_target_word_of_no_prompt_is_named(model: Model, maps: Tensor):
+    with pytest.raises(WordNotFoundError, match="'hta' is not in the prompt"):
         blender(model, Blend("cat", ("dog", "hta")), maps)
 
 
-def test_each_caption_needs_one_of_the_words(model: Model, maps: Tensor):
+def test_each_prompt_needs_one_of_the_words(model: Model, maps: Tensor):
     blender(model, Blend("cat", ("dog", "red")), maps)
-    with pytest.raises(WordNotFoundError, match="'red' is not in the caption 'a dog on grass'"):
+    with pytest.raises(WordNotFoundError, match="'red' is not in the prompt 'a dog on grass'"):
         blender(model, Blend("cat", "red"), maps)

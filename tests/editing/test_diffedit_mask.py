@@ -2,27 +2,28 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from nulltext import DDIM, Blend, CaptionSwap, DiffEditMask, DirectInversion, PromptToPrompt, edit_together
-from nulltext.bench.cases.scenes import ground_truth, scene_photo
+from nulltext import DDIM, Blend, DiffEditMask, DirectInversion, PromptSwap, PromptToPrompt, edit_many
+from nulltext.bench.cases.scenes import ground_truth, scene_image
 from nulltext.diffusion.levels import split
 from nulltext.editing.table import EDITORS
 from nulltext.errors import DivergedError, EmptyMaskError, SettingError
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
 from nulltext.spelling.options import argv, assemble
 
-CAPTION, TARGET = "a cat on grass", "a red dog on grass"
+PROMPT, TARGET = "a cat on grass", "a red dog on grass"
 LOOSE = DiffEditMask(samples=3, threshold=0.3)
 """For a network of random weights, whose differences are everywhere about the same."""
 
 
 @pytest.fixture(scope="module")
-def inversion(any_model, photo):
-    return DDIM(steps=4)(any_model, photo, CAPTION)
+def inversion(any_model, source_image):
+    return DDIM(steps=4)(any_model, source_image, PROMPT)
 
 
 def published(model, inversion, settings):
@@ -32,7 +33,7 @@ def published(model, inversion, settings):
     for noise in noises:
         x = interval.noisy.alpha * inversion.pivot[-1:] + interval.noisy.sigma * noise
         with torch.no_grad():
-            outputs = [model.predict(x, interval.t, model.embed([prompt])) for prompt in (CAPTION, TARGET)]
+            outputs = [model.predict(x, interval.t, model.embed([prompt])) for prompt in (PROMPT, TARGET)]
         source, target = (split(x, output, interval.noisy, model.prediction)[1] for output in outputs)
         differences.append((target - source).abs().mean(1))
     mean = torch.cat(differences).mean(0)
@@ -67,7 +68,7 @@ def test_all_noisings_are_one_batch_which_is_halved_where_memory_is_short(any_mo
 
 
 def test_prompts_that_say_the_same_have_no_mask(any_model, inversion):
-    for prompt in (CAPTION, "A cat  on grass"):
+    for prompt in (PROMPT, "A cat  on grass"):
         with pytest.raises(EmptyMaskError, match=r"sees no difference from the source prompt 'a cat on grass'.*Change"):
             LOOSE(any_model, inversion, prompt)
     with pytest.raises(EmptyMaskError, match=r"the highest difference .* of 3 times the mean.*threshold of 0\.99"):
@@ -83,14 +84,14 @@ def test_noise_that_is_no_number_makes_no_mask(any_model, inversion):
 def test_each_prompt_of_a_blend_has_its_own_and_beside_others_the_same(any_model, inversion):
     editor = PromptToPrompt(blend=Blend(mask=LOOSE))
     targets = [TARGET, "a blue ball"]
-    edit = editor(any_model, inversion, targets)
+    edit: Any = editor(any_model, inversion, targets)
     for mask, target in zip(edit.masks, targets, strict=True):
         cells = F.interpolate(mask[None], size=(8, 8))
         assert torch.equal(cells, LOOSE(any_model, inversion, target))
     assert not torch.equal(edit.masks[0], edit.masks[1])
-    jobs = [(editor, inversion, TARGET), (CaptionSwap(), inversion, TARGET), (editor, inversion, targets[1])]
-    together = dict(edit_together(any_model, jobs))
-    assert torch.equal(torch.cat([together[0].masks, together[2].masks]), edit.masks)
+    jobs = [(editor, inversion, TARGET), (PromptSwap(), inversion, TARGET), (editor, inversion, targets[1])]
+    batched: dict[int, Any] = dict(edit_many(any_model, jobs))
+    assert torch.equal(torch.cat([batched[0].masks, batched[2].masks]), edit.masks)
     plain = PromptToPrompt()(any_model, inversion, targets)
     assert not torch.equal(plain.pixels, edit.pixels)
 
@@ -99,10 +100,10 @@ def test_it_finds_what_changes_better_than_chance(embedded):
     found, chance = [], []
     for seed in (10_000, 10_001):
         scene = sample_scene(HELD_OUT_SEEDS[seed], things=1)
-        photo, prompt = scene_photo(scene, embedded, size=(128, 128))
-        inversion = DirectInversion(steps=2, fixed_point=None)(embedded, photo, prompt)
+        source_image, prompt = scene_image(scene, embedded, size=(128, 128))
+        inversion = DirectInversion(steps=2, fixed_point=None)(embedded, source_image, prompt)
         edit = ground_truth(scene, seed, height=128, width=128)[0]
-        mask = DiffEditMask()(embedded, inversion, edit.caption)[0, 0]
+        mask = DiffEditMask()(embedded, inversion, edit.prompt)[0, 0]
         changed = F.interpolate((~edit.outside)[None, None].float(), size=mask.shape, mode="area")[0, 0]
         found.append(float((mask * changed).sum() / mask.sum()))
         chance.append(float(changed.mean()))
@@ -122,6 +123,7 @@ def test_a_word_on_the_command_line(any_model, inversion):
 
 
 def test_settings_out_of_range(any_model, inversion):
+    settings: Any
     for settings in ({"samples": 0}, {"strength": 0.0}, {"ratio": 0.0}, {"threshold": 1.0}, {"seed": -1}):
         with pytest.raises(SettingError, match=next(iter(settings))):
             DiffEditMask(**settings)

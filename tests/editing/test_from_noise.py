@@ -5,17 +5,17 @@ import torch
 
 from nulltext import DDIM, generate, open_image
 from nulltext.editing.methods.from_noise import FromNoise
-from nulltext.errors import EmptyCaptionError
+from nulltext.errors import EmptyPromptError
 
 
 @pytest.fixture(scope="module")
-def inversion(any_model, picture):
+def inversion(any_model, image):
     """Of another size than the model's own."""
-    return DDIM(steps=3)(any_model, open_image(picture, any_model, size=(48, 72)), "a red ball on grass")
+    return DDIM(steps=3)(any_model, open_image(image, any_model, size=(48, 72)), "a red ball on grass")
 
 
 @pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
-def test_is_generation_of_the_photographs_size(any_model, inversion):
+def test_is_generation_of_the_images_size(any_model, inversion):
     edit = FromNoise(seed=7)(any_model, inversion, "a dog")
     assert edit.pixels.shape == (1, 3, 48, 72)
     assert torch.equal(edit.pixels, generate(any_model, "a dog", steps=3, seed=7, size=(48, 72)))
@@ -23,10 +23,10 @@ def test_is_generation_of_the_photographs_size(any_model, inversion):
 
 
 def test_several_in_one_batch_are_what_each_is_alone(any_model, inversion):
-    together = FromNoise()(any_model, inversion, ["a cat", "a dog"])
-    for i, caption in enumerate(["a cat", "a dog"]):
-        alone = FromNoise()(any_model, inversion, caption)
-        torch.testing.assert_close(together.pixels[i : i + 1], alone.pixels, rtol=1e-3, atol=1e-3)
+    batched = FromNoise()(any_model, inversion, ["a cat", "a dog"])
+    for i, prompt in enumerate(["a cat", "a dog"]):
+        single = FromNoise()(any_model, inversion, prompt)
+        torch.testing.assert_close(batched.pixels[i : i + 1], single.pixels, rtol=1e-3, atol=1e-3)
 
 
 def test_seed_and_guidance_matter(any_model, inversion):
@@ -36,6 +36,6 @@ def test_seed_and_guidance_matter(any_model, inversion):
     assert not torch.allclose(first, guidance)
 
 
-def test_no_caption(any_model, inversion):
-    with pytest.raises(EmptyCaptionError):
+def test_no_prompt(any_model, inversion):
+    with pytest.raises(EmptyPromptError):
         FromNoise()(any_model, inversion, [])

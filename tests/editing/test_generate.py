@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from nulltext import generate
-from nulltext.errors import EmptyCaptionError, SettingError
+from nulltext.errors import EmptyPromptError, SettingError
 
 
 def test_one_and_several(model):
@@ -10,14 +10,14 @@ def test_one_and_several(model):
     assert generate(model, ["a cat", "a dog"], steps=2).shape == (2, 3, 64, 64)
 
 
-def test_a_picture_depends_on_its_own_seed_alone(model):
-    alone = generate(model, "a dog", steps=3, seed=8)
+def test_an_image_depends_on_its_own_seed_alone(model):
+    single = generate(model, "a dog", steps=3, seed=8)
     beside = generate(model, ["a cat", "a dog"], steps=3, seed=7)
     stated = generate(model, ["a dog", "a cat"], steps=3, seed=[8, 1])
-    torch.testing.assert_close(beside[1:], alone, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(stated[:1], alone, rtol=1e-3, atol=1e-3)
-    assert torch.equal(alone, generate(model, "a dog", steps=3, seed=8))
-    assert not torch.allclose(alone, generate(model, "a dog", steps=3, seed=9))
+    torch.testing.assert_close(beside[1:], single, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(stated[:1], single, rtol=1e-3, atol=1e-3)
+    assert torch.equal(single, generate(model, "a dog", steps=3, seed=8))
+    assert not torch.allclose(single, generate(model, "a dog", steps=3, seed=9))
 
 
 def test_leaves_the_global_generator_alone(model):
@@ -32,9 +32,9 @@ def test_sizes(model, size, made):
 
 
 def test_bad_input(model):
-    with pytest.raises(EmptyCaptionError):
+    with pytest.raises(EmptyPromptError):
         generate(model, "")
-    with pytest.raises(SettingError, match="3 seeds for 2 captions"):
+    with pytest.raises(SettingError, match="3 seeds for 2 prompts"):
         generate(model, ["a cat", "a dog"], seed=[1, 2, 3])
     with pytest.raises(SettingError, match="steps=0"):
         generate(model, "a cat", steps=0)
@@ -43,13 +43,13 @@ def test_bad_input(model):
 
 
 @pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
-def test_a_generated_picture_is_edited_like_a_photograph(any_model, tmp_path):
+def test_a_generated_image_is_edited_like_an_image(any_model, tmp_path):
     from nulltext import Inversion, PromptToPrompt, generate_inversion, reconstruct
 
-    drawn = generate_inversion(any_model, "a red cat", steps=4, guidance=5.0, seed=3, size=(64, 40))
+    inversion = generate_inversion(any_model, "a red cat", steps=4, guidance=5.0, seed=3, size=(64, 40))
     plain = generate(any_model, "a red cat", steps=4, guidance=5.0, seed=3, size=(64, 40))
-    torch.testing.assert_close(reconstruct(any_model, drawn), plain, rtol=0, atol=2e-4)
-    drawn.save(tmp_path / "cat.safetensors")
+    torch.testing.assert_close(reconstruct(any_model, inversion), plain, rtol=0, atol=2e-4)
+    inversion.save(tmp_path / "cat.safetensors")
     again = Inversion.load(tmp_path / "cat.safetensors")
     assert (again.method, again.settings["seed"], again.frame.size) == ("generate", 3, (64, 40))
     edit = PromptToPrompt()(any_model, again, "a red dog")

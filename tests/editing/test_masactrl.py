@@ -1,27 +1,28 @@
 """MasaCtrl: what it looks at, when, and that edits do not see each other."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from nulltext import DDIM, CaptionSwap, DirectInversion, MasaCtrl, NullText, PromptToPrompt, edit_together
+from nulltext import DDIM, DirectInversion, MasaCtrl, NullText, PromptSwap, PromptToPrompt, edit_many
 from nulltext.attention.control import Attention
 from nulltext.attention.sites import Site, attention_modules, self_attention_layers
-from nulltext.errors import EmptyCaptionError, MismatchError, SessionError, SettingError
+from nulltext.errors import EmptyPromptError, MismatchError, SessionError, SettingError
 
-CAPTION, TARGET = "a cat on grass", "a red dog on grass"
-
-
-@pytest.fixture(scope="module")
-def inversion(any_model, photo):
-    return DirectInversion(steps=4, guidance=4.0)(any_model, photo, CAPTION)
+PROMPT, TARGET = "a cat on grass", "a red dog on grass"
 
 
 @pytest.fixture(scope="module")
-def ddim(any_model, photo):
-    return DDIM(steps=4)(any_model, photo, CAPTION)
+def inversion(any_model, source_image):
+    return DirectInversion(steps=4, guidance=4.0)(any_model, source_image, PROMPT)
+
+
+@pytest.fixture(scope="module")
+def ddim(any_model, source_image):
+    return DDIM(steps=4)(any_model, source_image, PROMPT)
 
 
 def attention(*, branches):
@@ -34,7 +35,8 @@ def attention(*, branches):
 
 @pytest.mark.parametrize("branches", [1, 2])
 def test_with_the_sources_latents_self_attention_gives_what_it_gives_the_source(any_model, branches):
-    control, before = MasaCtrl().control(any_model, 50), attention(branches=branches)
+    control: Any = MasaCtrl().control(any_model, 50)
+    before = attention(branches=branches)
     site = Site(self_attention_layers(any_model.denoiser)[-1], "self", 4, 4)
     assert control.wants(site, 4)
     plain, seen = before.output(), control(before, site, 4).output()
@@ -62,14 +64,14 @@ def test_shares_are_the_published_numbers_on_50_steps_and_16_layers(any_model, p
 
 @pytest.mark.parametrize("settings", [{"start": 1.0}, {"start_layer": 1.0}])
 def test_where_nothing_is_left_to_look_at_it_is_plain_sampling(any_model, inversion, settings):
-    edit, plain = MasaCtrl(**settings)(any_model, inversion, TARGET), CaptionSwap()(any_model, inversion, TARGET)
+    edit, plain = MasaCtrl(**settings)(any_model, inversion, TARGET), PromptSwap()(any_model, inversion, TARGET)
     assert torch.equal(edit.pixels, plain.pixels)
     assert torch.equal(edit.source, plain.source)
 
 
 @pytest.mark.parametrize(("any_model", "guidance"), [("epsilon", 4.0), ("v_prediction", 1.0)], indirect=["any_model"])
 def test_it_looks_at_the_source(any_model, inversion, guidance):
-    plain = CaptionSwap(guidance=guidance)(any_model, inversion, TARGET).pixels
+    plain = PromptSwap(guidance=guidance)(any_model, inversion, TARGET).pixels
     late = MasaCtrl(guidance=guidance, start=0.75)(any_model, inversion, TARGET).pixels
     early = MasaCtrl(guidance=guidance, start=0.0, start_layer=0.0)(any_model, inversion, TARGET).pixels
     assert 0 < (late - plain).abs().max() < (early - plain).abs().max()
@@ -77,23 +79,23 @@ def test_it_looks_at_the_source(any_model, inversion, guidance):
 
 def test_two_edits_in_one_batch_do_not_see_each_other(any_model, inversion):
     editor, seen = MasaCtrl(start=0.0, start_layer=0.0), {}
-    for other in ("a blue ball", CAPTION):
+    for other in ("a blue ball", PROMPT):
         seen[other] = editor(any_model, inversion, [TARGET, other])
     first, second = seen.values()
     assert torch.equal(first.pixels[0], second.pixels[0])
     assert not torch.equal(first.pixels[1], second.pixels[1])
-    alone = editor(any_model, inversion, TARGET)
-    torch.testing.assert_close(first.pixels[:1], alone.pixels, rtol=1e-3, atol=1e-3)
+    single = editor(any_model, inversion, TARGET)
+    torch.testing.assert_close(first.pixels[:1], single.pixels, rtol=1e-3, atol=1e-3)
 
 
 def test_the_source_is_held_for_inversions_that_do_not_correct_it(any_model, ddim):
     exact = any_model.decode(ddim.pivot[-1:])
-    held, drifting = (MasaCtrl(hold_source=on, guidance=7.5)(any_model, ddim, TARGET) for on in (True, False))
-    torch.testing.assert_close(held.source, exact, rtol=0, atol=1e-5)
+    corrected, drifting = (MasaCtrl(correct_source=on, guidance=7.5)(any_model, ddim, TARGET) for on in (True, False))
+    torch.testing.assert_close(corrected.source, exact, rtol=0, atol=1e-5)
     assert (drifting.source - exact).abs().max() > 1e-3
-    assert not torch.equal(held.pixels, drifting.pixels)
+    assert not torch.equal(corrected.pixels, drifting.pixels)
     assert ddim.replay.corrected == "nobody"
-    assert held.settings == (MasaCtrl(guidance=7.5),)
+    assert corrected.settings == (MasaCtrl(guidance=7.5),)
 
 
 def test_it_shares_batches_with_prompt_to_prompt(any_model, inversion, ddim):
@@ -102,25 +104,25 @@ def test_it_shares_batches_with_prompt_to_prompt(any_model, inversion, ddim):
         (PromptToPrompt(), inversion, "a dog on grass"),
         (MasaCtrl(start=0.5, guidance=3.0), ddim, TARGET),
     ]
-    alone, rows = [editor(any_model, *job) for editor, *job in jobs], []
+    single, rows = [editor(any_model, *job) for editor, *job in jobs], []
     handle = any_model.denoiser.register_forward_hook(lambda _, __, output: rows.append(len(output.sample)))
     before = [module.processor for module in attention_modules(any_model.denoiser).values()]
-    together = dict(edit_together(any_model, jobs))
+    batched = dict(edit_many(any_model, jobs))
     handle.remove()
     assert rows == [6 + 4 + 4] * 4
-    for index, edit in together.items():
-        torch.testing.assert_close(edit.pixels, alone[index].pixels, rtol=0, atol=1e-4)
-        assert edit.settings == alone[index].settings
+    for index, edit in batched.items():
+        torch.testing.assert_close(edit.pixels, single[index].pixels, rtol=0, atol=1e-4)
+        assert edit.settings == single[index].settings
     after = [module.processor for module in attention_modules(any_model.denoiser).values()]
     assert all(one is other for one, other in zip(before, after, strict=True))
 
 
-def test_what_is_wrong_is_said(any_model, inversion, photo, pipeline_builder):
+def test_what_is_wrong_is_said(any_model, inversion, source_image, pipeline_builder):
     with pytest.raises(SettingError, match="start_layer"):
         MasaCtrl(start_layer=1.5)
-    with pytest.raises(EmptyCaptionError, match="got no prompt"):
+    with pytest.raises(EmptyPromptError, match="got no prompt"):
         MasaCtrl()(any_model, inversion, [])
-    nulled = NullText(steps=2, inner_steps=1)(any_model, photo, CAPTION)
+    nulled = NullText(steps=2, inner_steps=1)(any_model, source_image, PROMPT)
     with pytest.raises(MismatchError, match="guidance"):
         MasaCtrl(guidance=3.0)(any_model, nulled, TARGET)
     blind = pipeline_builder(

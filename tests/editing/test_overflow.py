@@ -1,4 +1,4 @@
-"""A network whose numbers overflow makes an error of whatever draws with it, and never a picture."""
+"""A network whose numbers overflow makes an error of whatever draws with it, and never an image."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 import nulltext
 from nulltext.errors import DivergedError
 
-DRAWING = {
+EDITING = {
     "generate": lambda model, *_: nulltext.generate(model, "a cat", steps=2),
     "generate_inversion": lambda model, *_: nulltext.generate_inversion(model, "a cat", steps=2),
     "reconstruct": lambda model, inversion, _: nulltext.reconstruct(model, inversion),
@@ -16,22 +16,22 @@ DRAWING = {
     **{
         type(editor).__name__: lambda model, inversion, _, editor=editor: editor(model, inversion, ["a cat"])
         for editor in (
-            nulltext.CaptionSwap(guidance=2.0),
+            nulltext.PromptSwap(guidance=2.0),
             nulltext.FromNoise(),
             nulltext.PromptToPrompt(guidance=2.0),
             nulltext.SDEdit(),
         )
     },
     **{
-        type(method).__name__: lambda model, _, photo, method=method: method(model, photo, "a cat")
+        type(method).__name__: lambda model, _, source_image, method=method: method(model, source_image, "a cat")
         for method in (nulltext.DDIM(steps=2), nulltext.DirectInversion(steps=2), nulltext.NullText(steps=2))
     },
 }
 
 
 @pytest.fixture(scope="module")
-def inverted(model, photo):
-    return nulltext.DDIM(steps=2)(model, photo, "a cat")
+def inverted(model, source_image):
+    return nulltext.DDIM(steps=2)(model, source_image, "a cat")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def overflowing(folder):
     return model
 
 
-@pytest.mark.parametrize("draw", DRAWING.values(), ids=DRAWING)
-def test_overflow_is_no_picture(draw, overflowing, inverted, photo):
+@pytest.mark.parametrize("edit", EDITING.values(), ids=EDITING)
+def test_overflow_is_no_image(edit, overflowing, inverted, source_image):
     with pytest.raises(DivergedError, match=r"not-a-number in torch.float16 .*expected finite numbers.*float32"):
-        draw(overflowing, inverted, photo)
+        edit(overflowing, inverted, source_image)

@@ -1,4 +1,4 @@
-"""Prompt-to-Prompt on inverted pictures."""
+"""Prompt-to-Prompt on inverted images."""
 
 import re
 from collections import Counter
@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 
 import nulltext
-from nulltext import DDIM, Blend, CaptionSwap, NullText, Progress, PromptToPrompt, attention_maps, reconstruct
+from nulltext import DDIM, Blend, NullText, Progress, PromptSwap, PromptToPrompt, attention_maps, reconstruct
 from nulltext.attention.sites import attention_modules
-from nulltext.bench.cases.scenes import scene_photo
+from nulltext.bench.cases.scenes import scene_image
 from nulltext.errors import (
     Cancelled,
-    EmptyCaptionError,
     EmptyMaskError,
+    EmptyPromptError,
     ImageError,
     ImageNotFoundError,
     SettingError,
@@ -26,12 +26,12 @@ from nulltext.models.parts import Parts
 from nulltext.models.stable_diffusion import StableDiffusion
 from nulltext.scenes.world import Scene, Thing
 
-CAPTION = "a cat on grass"
+PROMPT = "a cat on grass"
 
 
 @pytest.fixture(scope="module")
-def inversion(any_model, photo):
-    return NullText(steps=5, inner_steps=2)(any_model, photo, CAPTION)
+def inversion(any_model, source_image):
+    return NullText(steps=5, inner_steps=2)(any_model, source_image, PROMPT)
 
 
 def processors(model: Model) -> list[object]:
@@ -39,7 +39,7 @@ def processors(model: Model) -> list[object]:
 
 
 LEFT = Image.fromarray(np.repeat(np.array([[255] * 48 + [0] * 48], np.uint8), 80, axis=0))
-"""A drawn mask of the picture's size, its left half white."""
+"""A drawn mask of the image's size, its left half white."""
 
 
 @pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
@@ -65,10 +65,10 @@ LEFT = Image.fromarray(np.repeat(np.array([[255] * 48 + [0] * 48], np.uint8), 80
     ],
     ids=str,
 )
-def test_the_same_caption_is_the_reconstruction(any_model, inversion, control, count):
-    edit = control(any_model, inversion, [CAPTION] * count)
+def test_the_same_prompt_is_the_reconstruction(any_model, inversion, control, count):
+    edit = control(any_model, inversion, [PROMPT] * count)
     plain = reconstruct(any_model, inversion)
-    # To 1e-4 of a picture's range, which is 2: random weights amplify the rounding of another attention kernel.
+    # To 1e-4 of an image's range, which is 2: random weights amplify the rounding of another attention kernel.
     torch.testing.assert_close(edit.pixels, plain.expand(count, -1, -1, -1), rtol=0, atol=2e-4)
     torch.testing.assert_close(edit.source, plain, rtol=0, atol=2e-4)
 
@@ -76,21 +76,21 @@ def test_the_same_caption_is_the_reconstruction(any_model, inversion, control, c
 @pytest.mark.parametrize(
     "control", [PromptToPrompt(), PromptToPrompt(kind="refine", blend=Blend("ball", "ball"))], ids=str
 )
-def test_on_the_embedded_model_the_same_caption_is_the_reconstruction(control, embedded):
+def test_on_the_embedded_model_the_same_prompt_is_the_reconstruction(control, embedded):
     scene = Scene(things=(Thing(shape="ball", color="red"),), ground="grass", time="sunny")
-    inversion = NullText(steps=4, inner_steps=2)(embedded, *scene_photo(scene, embedded))
-    edit = control(embedded, inversion, inversion.caption)
+    inversion = NullText(steps=4, inner_steps=2)(embedded, *scene_image(scene, embedded))
+    edit = control(embedded, inversion, inversion.prompt)
     torch.testing.assert_close(edit.pixels, reconstruct(embedded, inversion), rtol=0, atol=1e-4)
 
 
 def test_without_any_control_it_is_the_plain_swap(any_model, inversion):
     edit = PromptToPrompt(cross_attention=0.0, self_attention=0.0)(any_model, inversion, "a dog on grass")
-    torch.testing.assert_close(edit.pixels, CaptionSwap()(any_model, inversion, "a dog on grass").pixels)
+    torch.testing.assert_close(edit.pixels, PromptSwap()(any_model, inversion, "a dog on grass").pixels)
 
 
 @pytest.mark.parametrize("settings", [{"self_attention": 0.0}, {"cross_attention": 0.0}])
 def test_either_attention_changes_the_plain_swap(any_model, inversion, settings):
-    plain = CaptionSwap()(any_model, inversion, "a dog on grass")
+    plain = PromptSwap()(any_model, inversion, "a dog on grass")
     edit = PromptToPrompt(**settings)(any_model, inversion, "a dog on grass")
     assert (edit.pixels - plain.pixels).abs().max() > 1e-3
     assert (edit.pixels - edit.source).abs().max() > 1e-3
@@ -98,12 +98,12 @@ def test_either_attention_changes_the_plain_swap(any_model, inversion, settings)
 
 @pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
 def test_several_in_one_batch_are_what_each_is_alone(any_model, inversion):
-    captions = ["a dog on grass", "a red cat on grass", "a tiger on grass"]
-    together = PromptToPrompt()(any_model, inversion, captions)
-    assert together.kinds == ("replace", "refine", "replace")
-    for i, caption in enumerate(captions):
-        alone = PromptToPrompt()(any_model, inversion, caption)
-        torch.testing.assert_close(together.pixels[i : i + 1], alone.pixels, rtol=1e-3, atol=1e-3)
+    prompts = ["a dog on grass", "a red cat on grass", "a tiger on grass"]
+    batched = PromptToPrompt()(any_model, inversion, prompts)
+    assert batched.kinds == ("replace", "refine", "replace")
+    for i, prompt in enumerate(prompts):
+        single = PromptToPrompt()(any_model, inversion, prompt)
+        torch.testing.assert_close(batched.pixels[i : i + 1], single.pixels, rtol=1e-3, atol=1e-3)
 
 
 def test_the_kind_may_be_forced(any_model, inversion):
@@ -112,7 +112,7 @@ def test_the_kind_may_be_forced(any_model, inversion):
         PromptToPrompt(kind="replace")(any_model, inversion, "a red cat on grass")
 
 
-def test_a_heavier_word_changes_the_picture(any_model, inversion):
+def test_a_heavier_word_changes_the_image(any_model, inversion):
     light, heavy = (
         PromptToPrompt(reweight={"dog": factor})(any_model, inversion, "a dog on grass").pixels
         for factor in (1.0, 10.0)
@@ -137,9 +137,9 @@ def test_maps_are_those_before_words_are_weighted(any_model, inversion, weight):
 
 
 def test_a_chain_edits_the_edit_before(any_model, inversion):
-    captions = ["a dog on grass", "a red dog on grass"]
-    chained = PromptToPrompt(chain=True)(any_model, inversion, captions)
-    apart = PromptToPrompt()(any_model, inversion, captions)
+    prompts = ["a dog on grass", "a red dog on grass"]
+    chained = PromptToPrompt(chain=True)(any_model, inversion, prompts)
+    apart = PromptToPrompt()(any_model, inversion, prompts)
     torch.testing.assert_close(chained.pixels[0], apart.pixels[0], rtol=1e-3, atol=1e-3)
     assert (chained.pixels[1] - apart.pixels[1]).abs().max() > 1e-4
     # The first link repeated: nothing is left to change in the second.
@@ -149,31 +149,31 @@ def test_a_chain_edits_the_edit_before(any_model, inversion):
     torch.testing.assert_close(again.pixels[1], again.pixels[0], rtol=1e-3, atol=1e-3)
 
 
-def test_a_mask_comes_back_over_the_photograph(any_model, inversion, picture):
-    left = Image.new("L", picture.size)
-    left.paste(255, (0, 0, picture.width // 2, picture.height))
+def test_a_mask_comes_back_over_the_image(any_model, inversion, image):
+    left = Image.new("L", image.size)
+    left.paste(255, (0, 0, image.width // 2, image.height))
     control = PromptToPrompt(blend=Blend(mask=left, start=0.0), cross_attention=0.0, self_attention=0.0)
     edit = control(any_model, inversion, "a dog on grass")
     assert edit.masks is not None
     assert edit.masks.shape == (1, 1, 64, 64)
-    assert edit.mask_images[0].size == picture.size
+    assert edit.mask_images[0].size == image.size
     kept = np.asarray(edit.mask_images[0])
-    assert kept[:, picture.width // 6 : picture.width // 3].min() == 255
-    assert kept[:, 2 * picture.width // 3 :].max() == 0
-    assert CaptionSwap()(any_model, inversion, "a dog on grass").mask_images == []
+    assert kept[:, image.width // 6 : image.width // 3].min() == 255
+    assert kept[:, 2 * image.width // 3 :].max() == 0
+    assert PromptSwap()(any_model, inversion, "a dog on grass").mask_images == []
 
 
-def test_an_empty_mask_is_an_error_with_the_maximum(any_model, inversion, picture):
-    black = Image.new("L", picture.size)
-    told: list[Progress] = []
+def test_an_empty_mask_is_an_error_with_the_maximum(any_model, inversion, image):
+    black = Image.new("L", image.size)
+    events: list[Progress] = []
     with pytest.raises(EmptyMaskError, match="nothing white in it at 8 x 8"):
-        PromptToPrompt(blend=Blend("cat", mask=black))(any_model, inversion, "a dog on grass", told.append)
-    assert told == [], "drew before it complained"
+        PromptToPrompt(blend=Blend("cat", mask=black))(any_model, inversion, "a dog on grass", events.append)
+    assert events == [], "drew before it complained"
     with pytest.raises(EmptyMaskError, match=r"the map of cat, dog reaches 0\.\d\d of its maximum"):
         PromptToPrompt(blend=Blend("cat", "dog", keep_out=("cat", "dog")))(any_model, inversion, "a dog on grass")
 
 
-def test_a_mask_must_fit_the_photograph(any_model, inversion, tmp_path):
+def test_a_mask_must_fit_the_image(any_model, inversion, tmp_path):
     with pytest.raises(ImageError, match="expected the photograph's 96 x 80"):
         PromptToPrompt(blend=Blend(mask=Image.new("L", (50, 50))))(any_model, inversion, "a dog on grass")
     with pytest.raises(ImageNotFoundError):
@@ -193,7 +193,7 @@ def test_a_mask_must_fit_the_photograph(any_model, inversion, tmp_path):
 )
 def test_a_word_that_is_not_there_is_named(any_model, inversion, control):
     before = processors(any_model)
-    with pytest.raises(WordNotFoundError, match="'tiger' is not in the caption"):
+    with pytest.raises(WordNotFoundError, match="'tiger' is not in the prompt"):
         control(any_model, inversion, "a dog on grass")
     assert all(a is b for a, b in zip(processors(any_model), before, strict=True))
 
@@ -242,14 +242,14 @@ def test_stopping_in_the_middle_leaves_the_model_as_it_was(any_model, inversion,
     assert all(a is b for a, b in zip(processors(any_model), before, strict=True))
 
 
-def test_no_caption(any_model, inversion):
-    with pytest.raises(EmptyCaptionError):
+def test_no_prompt(any_model, inversion):
+    with pytest.raises(EmptyPromptError):
         PromptToPrompt()(any_model, inversion, [])
 
 
-def test_pictures_that_are_not_square(any_model, picture):
-    wide = nulltext.open_image(picture, any_model, size=(40, 72))
-    inversion = DDIM(steps=3)(any_model, wide, CAPTION)
+def test_images_that_are_not_square(any_model, image):
+    wide = nulltext.open_image(image, any_model, size=(40, 72))
+    inversion = DDIM(steps=3)(any_model, wide, PROMPT)
     edit = PromptToPrompt(blend=Blend("cat", "dog", threshold=0.1), maps=True)(any_model, inversion, "a dog on grass")
     assert edit.pixels.shape == (1, 3, 40, 72)
     assert edit.maps is not None
@@ -257,7 +257,7 @@ def test_pictures_that_are_not_square(any_model, picture):
 
 
 @pytest.mark.parametrize("size", [(256, 256), (160, 288)])
-def test_a_denoiser_laid_out_like_sdxls(pipeline_builder, picture, size):
+def test_a_denoiser_laid_out_like_sdxls(pipeline_builder, image, size):
     pipeline = pipeline_builder(
         sample_size=32,
         block_out_channels=(32, 32, 64),
@@ -270,8 +270,8 @@ def test_a_denoiser_laid_out_like_sdxls(pipeline_builder, picture, size):
     model = StableDiffusion.from_parts(
         Parts.of(pipeline), ModelIdentity("tiny", "x"), device=torch.device("cpu"), dtype=torch.float32
     )
-    inversion = NullText(steps=2, inner_steps=1)(model, nulltext.open_image(picture, model, size=size), CAPTION)
-    same = PromptToPrompt(maps=True)(model, inversion, CAPTION)
+    inversion = NullText(steps=2, inner_steps=1)(model, nulltext.open_image(image, model, size=size), PROMPT)
+    same = PromptToPrompt(maps=True)(model, inversion, PROMPT)
     torch.testing.assert_close(same.pixels, reconstruct(model, inversion), rtol=0, atol=2e-4)
     edit = PromptToPrompt(blend=Blend("cat", "dog", threshold=0.1), maps=True)(model, inversion, "a dog on grass")
     assert edit.pixels.shape == (1, 3, *size)
@@ -302,9 +302,9 @@ def test_maps_are_shares_and_can_be_looked_at(any_model, inversion):
 
 
 @pytest.mark.parametrize("chain", [False, True])
-def test_another_captions_weight_leaves_the_reconstruction(any_model, inversion, chain):
+def test_another_prompts_weight_leaves_the_reconstruction(any_model, inversion, chain):
     control = PromptToPrompt(reweight={"dog": 4.0}, chain=chain)
-    edit = control(any_model, inversion, [CAPTION, "a dog on grass"])
+    edit = control(any_model, inversion, [PROMPT, "a dog on grass"])
     plain = reconstruct(any_model, inversion)
     torch.testing.assert_close(edit.pixels[:1], plain, rtol=0, atol=2e-4)
     assert (edit.pixels[1:] - plain).abs().max() > 1e-3
@@ -330,11 +330,11 @@ def test_sites_that_no_control_wants_keep_the_fused_kernel(
         return kernel(query, key, *rest, **named)
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", counting)
-    CaptionSwap()(any_model, inversion, "a dog on grass")
+    PromptSwap()(any_model, inversion, "a dog on grass")
     expected = fused.copy()
     fused.clear()
     control(any_model, inversion, "a dog on grass")
-    # Of a batch of 4, two pictures with and without caption, the captioned half loses the kernel in the steps that a
+    # Of a batch of 4, two images with and without prompt, the conditional half loses the kernel in the steps that a
     # control wants. What the text encoder and the autoencoder do stays as it is.
     for (kind, tokens), steps in controlled_steps.items():
         lost = expected[4, kind, tokens] * steps // len(inversion.schedule)
@@ -345,23 +345,23 @@ def test_sites_that_no_control_wants_keep_the_fused_kernel(
 
 
 @pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
-def test_a_source_that_is_held_is_exact(any_model, photo):
+def test_a_source_that_is_held_is_exact(any_model, source_image):
     """Also where the inversion drifts: the source ends on the pivot, and edits follow it there."""
-    drifting = DDIM(steps=5)(any_model, photo, CAPTION)
-    held = PromptToPrompt(guidance=5.0, hold_source=True)(any_model, drifting, ["a dog on grass", CAPTION])
-    let_go = PromptToPrompt(guidance=5.0)(any_model, drifting, ["a dog on grass", CAPTION])
+    drifting = DDIM(steps=5)(any_model, source_image, PROMPT)
+    corrected = PromptToPrompt(guidance=5.0, correct_source=True)(any_model, drifting, ["a dog on grass", PROMPT])
+    let_go = PromptToPrompt(guidance=5.0)(any_model, drifting, ["a dog on grass", PROMPT])
     exact = any_model.decode(drifting.pivot[-1:])
-    torch.testing.assert_close(held.source, exact, rtol=0, atol=1e-5)
+    torch.testing.assert_close(corrected.source, exact, rtol=0, atol=1e-5)
     assert not torch.allclose(let_go.source, exact, rtol=0, atol=1e-2)
-    assert not torch.allclose(held.pixels, let_go.pixels, rtol=0, atol=1e-4)
+    assert not torch.allclose(corrected.pixels, let_go.pixels, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
-def test_what_is_kept_of_a_held_source_is_exact(any_model, photo):
+def test_what_is_kept_of_a_held_source_is_exact(any_model, source_image):
     """A blend keeps the pivot itself."""
-    drifting = DDIM(steps=5)(any_model, photo, CAPTION)
+    drifting = DDIM(steps=5)(any_model, source_image, PROMPT)
     blend = Blend(mask=LEFT, start=0.0)
-    edit = PromptToPrompt(guidance=5.0, hold_source=True, blend=blend)(any_model, drifting, "a dog on grass")
+    edit = PromptToPrompt(guidance=5.0, correct_source=True, blend=blend)(any_model, drifting, "a dog on grass")
     exact = any_model.decode(drifting.pivot[-1:])
     assert (edit.masks[..., 40:] == 0).all()
     torch.testing.assert_close(edit.pixels[..., 48:], exact[..., 48:], rtol=0, atol=1e-4)  # beyond where it fades

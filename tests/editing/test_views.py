@@ -11,29 +11,29 @@ def seeded():
 
 
 def ramps():
-    """Two pictures of 32 x 48: how far to the right, and how far down."""
+    """Two images of 32 x 48: how far to the right, and how far down."""
     x, y = torch.linspace(-1, 1, 48).expand(32, 48), torch.linspace(-1, 1, 32)[:, None].expand(32, 48)
     return torch.stack([x, y])[:, None].expand(2, 3, 32, 48)
 
 
-def test_without_any_change_views_are_the_picture():
+def test_without_any_change_views_are_the_image():
     torch.testing.assert_close(Views()(ramps()[:1], 2, SIZE, seeded()), ramps()[[0, 0]], rtol=0, atol=1e-5)
 
 
 def test_crops_show_their_share_and_lie_inside():
     across, down = Views(smallest=0.5)(ramps(), 64, SIZE, seeded())[:, 0].chunk(2)
-    for seen, axis in ((across, -1), (down, -2)):
-        low, high = seen.amin((1, 2)), seen.amax((1, 2))
+    for view, axis in ((across, -1), (down, -2)):
+        low, high = view.amin((1, 2)), view.amax((1, 2))
         share = (high - low) / 2
         assert 0.45 < share.min() < 0.6
         assert 0.85 < share.max() <= 1
         assert (low < -0.8).any()
         assert (high > 0.8).any()
-        assert (seen.diff(dim=axis) > 0).all()  # neither turned nor mirrored
+        assert (view.diff(dim=axis) > 0).all()  # neither turned nor mirrored
 
 
 def test_tilted_corners_are_where_they_were_drawn():
-    """Every corner of a view lies within `tilt` of the picture's, and the views differ."""
+    """Every corner of a view lies within `tilt` of the image's, and the views differ."""
     across, down = Views(tilt=0.2)(ramps(), 64, SIZE, seeded())[:, 0].chunk(2)
     for y in (0, -1):
         for x in (0, -1):
@@ -42,12 +42,12 @@ def test_tilted_corners_are_where_they_were_drawn():
             assert (off.abs() > 0.05).any(1).all()
 
 
-def test_the_same_draws_for_every_picture():
-    pictures = ramps()
-    views = Views(smallest=0.6, tilt=0.2, jitter=0.1, noise=0.1)(pictures[[0, 0]], 8, SIZE, seeded())
+def test_the_same_draws_for_every_image():
+    images = ramps()
+    views = Views(smallest=0.6, tilt=0.2, jitter=0.1, noise=0.1)(images[[0, 0]], 8, SIZE, seeded())
     assert torch.equal(views[:8], views[8:])
     assert not torch.equal(views[0], views[1])
-    assert torch.equal(views[:8], Views(smallest=0.6, tilt=0.2, jitter=0.1, noise=0.1)(pictures[:1], 8, SIZE, seeded()))
+    assert torch.equal(views[:8], Views(smallest=0.6, tilt=0.2, jitter=0.1, noise=0.1)(images[:1], 8, SIZE, seeded()))
 
 
 def test_colours_and_noise_stay_within_their_bounds():
@@ -59,15 +59,15 @@ def test_colours_and_noise_stay_within_their_bounds():
     assert noise.min() < 0.05
 
 
-def test_large_pictures_are_smoothed_before_they_are_made_small():
+def test_large_images_are_smoothed_before_they_are_made_small():
     lines = torch.ones(1, 3, 160, 160)
     lines[..., ::2] = -1  # one pixel wide: grey from afar
     assert Views()(lines, 1, (32, 32), seeded()).abs().max() < 0.1
 
 
-def test_gradients_reach_the_picture():
-    picture = ramps()[:1].clone().requires_grad_()
+def test_gradients_reach_the_image():
+    image = ramps()[:1].clone().requires_grad_()
     F.mse_loss(
-        Views(smallest=0.6, tilt=0.2, jitter=0.1, noise=0.1)(picture, 4, (16, 16), seeded()), torch.ones(4, 3, 16, 16)
+        Views(smallest=0.6, tilt=0.2, jitter=0.1, noise=0.1)(image, 4, (16, 16), seeded()), torch.ones(4, 3, 16, 16)
     ).backward()
-    assert (picture.grad != 0).float().mean() > 0.8
+    assert (image.grad != 0).float().mean() > 0.8

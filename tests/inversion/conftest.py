@@ -18,9 +18,9 @@ def any_model(request: pytest.FixtureRequest, folder: Callable[[str], Path]) -> 
 
 
 class Plain:
-    """A tiny model's parts, a picture and a caption, in as many words as the papers use."""
+    """A tiny model's parts, an image and a prompt, in as many words as the papers use."""
 
-    def __init__(self, model, pixels, caption, steps):
+    def __init__(self, model, pixels, prompt, steps):
         self.unet, self.v, self.steps = model.denoiser, model.prediction == "v_prediction", steps
         self.stride = 1000 // steps
         self.times = [1 + self.stride * i for i in reversed(range(steps))]  # t = T ... 1
@@ -35,7 +35,7 @@ class Plain:
                         return_tensors="pt",
                     ).input_ids
                 )[0]
-                for text in (caption, "")
+                for text in (prompt, "")
             )
             self.z0 = (
                 model.autoencoder.network.encode(pixels).latent_dist.mode()
@@ -43,7 +43,7 @@ class Plain:
             )
 
     def level(self, t):
-        """Square roots of what of the variance is picture and what is noise; before the first step as at time 0."""
+        """Square roots of what of the variance is image and what is noise; before the first step as at time 0."""
         alpha = self.alphas[max(t, 0)]
         return alpha.sqrt(), (1 - alpha).sqrt()
 

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from nulltext import (
     DDIM,
-    CaptionSwap,
     EditFriendly,
     Inversion,
+    PromptSwap,
     PromptToPrompt,
     Replay,
     generate_inversion,
@@ -24,9 +24,9 @@ from nulltext.cli.app import app
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import denoise
 from nulltext.errors import SettingError
+from nulltext.images import to_image
 from nulltext.inversion.noise import draw_noise
 from nulltext.inversion.reconstruct import replay, source_and_targets
-from nulltext.pictures import to_image
 from nulltext.scenes.captions import caption
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
@@ -35,8 +35,8 @@ PROMPT, TARGET = "a red ball on grass", "a dog on grass"
 
 
 @pytest.fixture(scope="module")
-def inversion(any_model, photo):
-    return EditFriendly(steps=5, guidance=3.5, skip=0.0)(any_model, photo, PROMPT)
+def inversion(any_model, source_image):
+    return EditFriendly(steps=5, guidance=3.5, skip=0.0)(any_model, source_image, PROMPT)
 
 
 def noises(model, inversion, *, eta=1.0):
@@ -86,8 +86,8 @@ def test_the_noises_are_larger_than_a_samplers_and_neighbours_are_opposed(embedd
     """Fig. 4 and section 3.2: the signature of noises that are friendly to edits."""
     scene = sample_scene(HELD_OUT_SEEDS[50_014])
     size, prompt = (64, 64), caption(scene)
-    photo = open_image(to_image(render([scene], height=64, width=64).pixels), embedded)
-    friendly = EditFriendly(steps=12, source_guidance=1.0)(embedded, photo, prompt)
+    source_image = open_image(to_image(render([scene], height=64, width=64).pixels), embedded)
+    friendly = EditFriendly(steps=12, source_guidance=1.0)(embedded, source_image, prompt)
     z = noises(embedded, friendly)[:-1]
     assert z.var().item() > 1.2
     assert correlation(z) < -0.1
@@ -105,8 +105,10 @@ def test_the_noises_are_larger_than_a_samplers_and_neighbours_are_opposed(embedd
     assert correlation(own) == pytest.approx(0.0, abs=0.05)
 
 
-def test_without_noise_and_along_a_ddim_pivot_it_is_direct_inversion_with_the_offset_given_to_all(any_model, photo):
-    plain, w = DDIM(steps=3)(any_model, photo, PROMPT), 3.0
+def test_without_noise_and_along_a_ddim_pivot_it_is_direct_inversion_with_the_offset_given_to_all(
+    any_model, source_image
+):
+    plain, w = DDIM(steps=3)(any_model, source_image, PROMPT), 3.0
     both = Replay(corrected="all", eta=0.0, source_guidance=w)
     edited = replay(any_model, replace(plain, replay=both), [TARGET], guidance=w)
     guided = Guided(any_model, source_and_targets(any_model, plain, [TARGET]), w)
@@ -118,31 +120,31 @@ def test_without_noise_and_along_a_ddim_pivot_it_is_direct_inversion_with_the_of
     torch.testing.assert_close(edited, x, rtol=0, atol=1e-5)
 
 
-def test_the_seed_decides(any_model, photo, inversion):
+def test_the_seed_decides(any_model, source_image, inversion):
     seeded = (EditFriendly(steps=5, guidance=3.5, skip=0.0, seed=seed) for seed in (0, 1))
-    again, other = (one(any_model, photo, PROMPT) for one in seeded)
+    again, other = (one(any_model, source_image, PROMPT) for one in seeded)
     assert torch.equal(again.pivot, inversion.pivot)
     assert not torch.equal(other.pivot[:-1], inversion.pivot[:-1])
     assert torch.equal(other.pivot[-1], inversion.pivot[-1])
-    edits = [CaptionSwap()(any_model, one, TARGET).pixels for one in (again, inversion, other)]
+    edits = [PromptSwap()(any_model, one, TARGET).pixels for one in (again, inversion, other)]
     assert torch.equal(edits[0], edits[1])
     assert (edits[2] - edits[0]).abs().max() > 1e-2
 
 
-def test_it_evaluates_nothing_and_edits_only_the_steps_that_are_not_skipped(model, photo):
+def test_it_evaluates_nothing_and_edits_only_the_steps_that_are_not_skipped(model, source_image):
     friendly = EditFriendly(steps=5, guidance=2.0, skip=0.4)
-    inverted, cost = measured(model, partial(friendly, model, photo, PROMPT))
+    inverted, cost = measured(model, partial(friendly, model, source_image, PROMPT))
     assert (cost.forwards, cost.backwards) == (0, 0)
-    edit, cost = measured(model, lambda: CaptionSwap()(model, inverted, TARGET))
+    edit, cost = measured(model, lambda: PromptSwap()(model, inverted, TARGET))
     assert cost.forwards == 3 * 4
-    more = CaptionSwap()(model, replace(inverted, replay=replace(inverted.replay, skip=0.8)), TARGET)
+    more = PromptSwap()(model, replace(inverted, replay=replace(inverted.replay, skip=0.8)), TARGET)
     far, near = ((each.pixels - each.source).square().mean() for each in (edit, more))
     assert near < far, "what skips more keeps more of the image"
 
 
-@pytest.mark.parametrize("editor", [CaptionSwap(), PromptToPrompt(maps=True)], ids=["caption-swap", "prompt-to-prompt"])
-def test_it_comes_back_from_the_file_and_is_edited_from_it(any_model, photo, tmp_path, editor):
-    friendly = EditFriendly(steps=4, guidance=3.0, skip=0.25, seed=3)(any_model, photo, PROMPT)
+@pytest.mark.parametrize("editor", [PromptSwap(), PromptToPrompt(maps=True)], ids=["prompt-swap", "prompt-to-prompt"])
+def test_it_comes_back_from_the_file_and_is_edited_from_it(any_model, source_image, tmp_path, editor):
+    friendly = EditFriendly(steps=4, guidance=3.0, skip=0.25, seed=3)(any_model, source_image, PROMPT)
     back = Inversion.load(friendly.save(tmp_path / "a.safetensors"))
     assert torch.equal(back.pivot, friendly.pivot)
     assert back.replay.record() == {"corrected": "all", "eta": 1.0, "source_guidance": 3.5, "skip": 0.25}
@@ -153,18 +155,18 @@ def test_it_comes_back_from_the_file_and_is_edited_from_it(any_model, photo, tmp
     assert (here.pixels[1] - here.source[0]).abs().max() > 1e-2
 
 
-def test_a_file_that_skips_other_steps_than_its_settings_say(any_model, photo, tmp_path):
-    friendly = EditFriendly(steps=2, skip=0.5)(any_model, photo, PROMPT)
+def test_a_file_that_skips_other_steps_than_its_settings_say(any_model, source_image, tmp_path):
+    friendly = EditFriendly(steps=2, skip=0.5)(any_model, source_image, PROMPT)
     with pytest.raises(SettingError, match="skip"):
         replace(friendly, replay=replace(friendly.replay, skip=0.0)).save(tmp_path / "a.safetensors")
-    plain = DDIM(steps=2)(any_model, photo, PROMPT)
+    plain = DDIM(steps=2)(any_model, source_image, PROMPT)
     with pytest.raises(SettingError, match="skip"):
         replace(plain, replay=Replay(skip=0.5)).save(tmp_path / "b.safetensors")
 
 
-def test_the_command_line_inverts_and_edits_by_it(loaded_once, picture, tmp_path, monkeypatch):
+def test_the_command_line_inverts_and_edits_by_it(loaded_once, image, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    picture.save("a.png")
+    image.save("a.png")
     own = ("--method", "edit-friendly", "--steps", "4", "--skip", "0.5", "--source-guidance", "2", "--seed", "7")
     for command in (
         ("invert", "a.png", "a red ball", *own),

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 
 import nulltext
-from nulltext import DDIM, CaptionSwap, Inversion, NullText, Replay, open_image
+from nulltext import DDIM, Inversion, NullText, PromptSwap, Replay, open_image
 from nulltext.errors import (
     DamagedFileError,
     FileVersionError,
@@ -32,12 +32,12 @@ from nulltext.inversion.base import Scores
 from nulltext.inversion.file import FORMAT_VERSION, digest
 from nulltext.inversion.table import INVERTERS
 
-CAPTION = "a red ball on grass, “naïve”"
+PROMPT = "a red ball on grass, “naïve”"
 
 
 @pytest.fixture(scope="module")
-def inversion(model, photo):
-    return NullText(steps=3, inner_steps=1)(model, photo, CAPTION)
+def inversion(model, source_image):
+    return NullText(steps=3, inner_steps=1)(model, source_image, PROMPT)
 
 
 @pytest.fixture
@@ -96,8 +96,8 @@ def test_comes_back_as_it_was(inversion, path):
         assert same, field.name
 
 
-def test_without_null_embeddings(model, photo, tmp_path):
-    path = DDIM(steps=2)(model, photo, CAPTION).save(tmp_path / "d.safetensors")
+def test_without_null_embeddings(model, source_image, tmp_path):
+    path = DDIM(steps=2)(model, source_image, PROMPT).save(tmp_path / "d.safetensors")
     assert Inversion.load(path).replay.nulls is None
     assert "replay.nulls" not in load_file(path)
 
@@ -112,18 +112,18 @@ def test_with_a_conditional_embedding(inversion, tmp_path, with_nulls):
     assert (back.replay.nulls is not None) == with_nulls
 
 
-def test_an_edit_from_the_file_has_the_photographs_size_and_surroundings(model, path, picture):
-    edit = CaptionSwap()(model, Inversion.load(path), "a cat")
-    assert edit.image.size == edit.reconstruction.size == picture.size
+def test_an_edit_from_the_file_has_the_images_size_and_surroundings(model, path, image):
+    edit = PromptSwap()(model, Inversion.load(path), "a cat")
+    assert edit.image.size == edit.reconstruction.size == image.size
     left = np.asarray(edit.image)[:, :8]  # 96 x 80 cropped to 80 x 80 leaves 8 on either side
-    assert np.array_equal(left, np.asarray(picture)[:, :8])
+    assert np.array_equal(left, np.asarray(image)[:, :8])
 
 
 def test_the_record_can_be_read_without_the_package(path):
     with safe_open(path, framework="np") as file:
         record = file.metadata()
     assert record["format"] == "nulltext.inversion"
-    assert json.loads(record["prompt"]) == CAPTION
+    assert json.loads(record["prompt"]) == PROMPT
     assert json.loads(record["method"]) == "NullText"
     assert json.loads(record["settings"])["inner_steps"] == 1
     assert {"sha256", "schedule", "model", "frame", "scores", "version", "guidance", "replay"} <= record.keys()
@@ -151,7 +151,7 @@ def test_no_such_file(tmp_path):
 def test_truncated(path, kept):
     data = path.read_bytes()
     path.write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
-    with pytest.raises(DamagedFileError, match="invert the picture again"):
+    with pytest.raises(DamagedFileError, match="invert the image again"):
         Inversion.load(path)
 
 
@@ -261,7 +261,7 @@ ALTERED = {
     "guidance is nan": lambda f: f.r.update(guidance=float("nan")),
     "guidance is inf": lambda f: f.r.update(guidance=float("inf")),
     "guidance is 1000": lambda f: f.r.update(guidance=10**400),
-    "setting is nan": lambda f: f.r["settings"]["constants"].update(decay=float("nan")),
+    "setting is nan": lambda f: f.r["settings"]["descent"].update(decay=float("nan")),
     "setting is 1000": lambda f: f.r["settings"].update(inner_steps=10**30),
     "setting is 'xxx": lambda f: f.r["settings"].update(solver="x" * 20_000),
     "settings have 1": lambda f: f.r["settings"].update(list=[0] * 1000),
@@ -298,7 +298,7 @@ ALTERED = {
     "schedule's time is -1": lambda f: f.r["schedule"][2].update(t=-1),
     "schedule's time is '1'": lambda f: f.r["schedule"][2].update(t="1"),
     "schedule's time is 10000": lambda f: f.r["schedule"][0].update(t=10**12),
-    "not from noise to picture": lambda f: f.r["schedule"].reverse(),
+    "not from noise to image": lambda f: f.r["schedule"].reverse(),
     "from time 1 to 1": lambda f: [step.update(t=1) for step in f.r["schedule"]],
     "towards noise": lambda f: f.r["schedule"][0].update(noisy=level(0.9), clean=level(0.5)),
     "alpha is 2": lambda f: f.r["schedule"][0]["noisy"].update(alpha=2.0),
@@ -329,11 +329,11 @@ ALTERED = {
     "a smaller one and none": lambda f: f.t.pop("surroundings"),
     "surroundings are L 96 x 80": lambda f: f.t.update(surroundings=png((96, 80), "L")),
     "surroundings are RGB 9 x 9": lambda f: f.t.update(surroundings=png((9, 9))),
-    "surroundings are .* no whole picture: image file is truncated": lambda f: f.t.update(
+    "surroundings are .* no whole image: image file is truncated": lambda f: f.t.update(
         surroundings=png((96, 80), kept=0.8)
     ),
-    "surroundings are .* no whole picture.*broken data": lambda f: f.t.update(surroundings=spoilt_png((96, 80))),
-    "surroundings are .* no whole picture: cannot identify": lambda f: f.t.update(
+    "surroundings are .* no whole image.*broken data": lambda f: f.t.update(surroundings=spoilt_png((96, 80))),
+    "surroundings are .* no whole image: cannot identify": lambda f: f.t.update(
         surroundings=f.t["image"].flatten().clone()
     ),
 }
@@ -344,9 +344,9 @@ def test_an_altered_file(path, named):
     rewrite(path, ALTERED[named])
     with pytest.raises(DamagedFileError, match="no sound inversion file") as error:
         Inversion.load(path)
-    said = str(error.value).replace(str(path), "")  # in which pytest writes the name of the test
-    assert re.search(named, said), said
-    assert len(said) < 1000
+    message = str(error.value).replace(str(path), "")  # in which pytest writes the name of the test
+    assert re.search(named, message), message
+    assert len(message) < 1000
 
 
 def test_a_header_that_says_a_thing_twice(path):
@@ -361,7 +361,7 @@ def test_nothing_but_the_digest_is_rewritten(path):
     Inversion.load(path)
 
 
-def test_every_method_is_known(model, photo):
+def test_every_method_is_known(model, source_image):
     methods = {
         name
         for name in nulltext.__all__
@@ -371,14 +371,16 @@ def test_every_method_is_known(model, photo):
     for entry in INVERTERS.values():
         inverter = entry.load()
         few = {"steps": 1} | ({"inner_steps": 1} if "inner_steps" in inverter.__dataclass_fields__ else {})
-        assert inverter(**few)(model, photo, "a cat").replay.form == inverter.replays, "it does not say what it has"
+        assert inverter(**few)(model, source_image, "a cat").replay.form == inverter.replays, (
+            "it does not say what it has"
+        )
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"caption": " "}, "prompt"),
-        ({"caption": "\udcff"}, "half a character"),
+        ({"prompt": " "}, "prompt"),
+        ({"prompt": "\udcff"}, "half a character"),
         ({"guidance": 20.0}, "guidance 7.5"),
         ({"settings": {"steps": 3, "guidance": 7.5, "of": object()}}, "not JSON serializable"),
         ({"settings": {"steps": 3, "guidance": 7.5, "of": float("nan")}}, "JSON"),
@@ -396,7 +398,7 @@ def test_a_name_that_is_no_inversion_files(inversion, tmp_path):
         inversion.save(tmp_path / "a.png")
 
 
-def test_equal_pictures_have_an_infinite_score(inversion, tmp_path):
+def test_equal_images_have_an_infinite_score(inversion, tmp_path):
     equal = dataclasses.replace(inversion, scores=Scores(vae_psnr=math.inf, psnr=30.0))
     path = equal.save(tmp_path / "a.safetensors")
     with safe_open(path, framework="pt") as file:
@@ -419,7 +421,7 @@ def test_embeddings_of_a_size_that_the_model_does_not_read(model, inversion, nam
         other.check(model)
 
 
-def test_a_padded_photograph(model, tmp_path):
-    photo = open_image(Image.new("RGB", (60, 20), "red"), model, fit="pad")
-    path = DDIM(steps=1)(model, photo, "a red ball").save(tmp_path / "p.safetensors")
-    assert CaptionSwap()(model, Inversion.load(path), "a cat").image.size == (60, 20)
+def test_a_padded_image(model, tmp_path):
+    source_image = open_image(Image.new("RGB", (60, 20), "red"), model, fit="pad")
+    path = DDIM(steps=1)(model, source_image, "a red ball").save(tmp_path / "p.safetensors")
+    assert PromptSwap()(model, Inversion.load(path), "a cat").image.size == (60, 20)

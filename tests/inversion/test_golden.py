@@ -13,9 +13,9 @@ import torch
 from safetensors import safe_open
 
 from nulltext import Inversion, Replay, reconstruct
+from nulltext.images import to_pixels
 from nulltext.inversion import file
 from nulltext.metrics import psnr
-from nulltext.pictures import to_pixels
 
 GOLDEN = Path(__file__).with_name("golden")
 FILES = sorted(path.name for path in GOLDEN.glob("*.safetensors"))
@@ -33,15 +33,15 @@ def test_there_are_files_of_every_version():
 @pytest.mark.parametrize("name", FILES)
 def test_it_is_drawn_as_well_as_it_says(name, scenes):
     inversion = Inversion.load(GOLDEN / name)
-    drawn = reconstruct(scenes, inversion)
-    assert psnr(drawn, to_pixels(inversion.picture)) == pytest.approx(inversion.scores.psnr, abs=0.1)
+    output = reconstruct(scenes, inversion)
+    assert psnr(output, to_pixels(inversion.image)) == pytest.approx(inversion.scores.psnr, abs=0.1)
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if "before" not in name and "direct" in name])
 def test_what_it_says_depends_on_how_it_is_read(name, scenes):
     inversion = Inversion.load(GOLDEN / name)
-    drawn = reconstruct(scenes, replace(inversion, replay=Replay()))
-    assert psnr(drawn, to_pixels(inversion.picture)) < inversion.scores.psnr - 1
+    output = reconstruct(scenes, replace(inversion, replay=Replay()))
+    assert psnr(output, to_pixels(inversion.image)) < inversion.scores.psnr - 1
 
 
 def entries(record, of=""):

@@ -8,14 +8,14 @@ from torch.nn import functional as F
 from nulltext import DDIM, NullText, Progress, load
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
-from nulltext.errors import Cancelled, EmptyCaptionError, SettingError
-from nulltext.inversion.stopping import PAPER, PUBLISHED, Constants
+from nulltext.errors import Cancelled, EmptyPromptError, SettingError
+from nulltext.inversion.stopping import PAPER, PUBLISHED, DescentSchedule
 from nulltext.models.recommended import Recommended
 
-CAPTION = "a red ball on grass"
+PROMPT = "a red ball on grass"
 
 
-def algorithm_1(model, pixels, caption, *, steps, inner_steps, w, rates, stops):
+def algorithm_1(model, pixels, prompt, *, steps, inner_steps, w, rates, stops):
     """Algorithm 1 of arXiv 2211.09794, step by step: the network called directly, DDIM from its formula."""
     unet = model.denoiser
 
@@ -42,7 +42,7 @@ def algorithm_1(model, pixels, caption, *, steps, inner_steps, w, rates, stops):
     def level(t):
         return a[t] if t >= 0 else a[0]
 
-    cond, null = embed(caption), embed("")
+    cond, null = embed(prompt), embed("")
     with torch.no_grad():
         z = (
             model.autoencoder.network.encode(pixels).latent_dist.mode()
@@ -84,53 +84,53 @@ def algorithm_1(model, pixels, caption, *, steps, inner_steps, w, rates, stops):
     ],
     ids=["published", "paper"],
 )
-def test_follows_algorithm_1(any_model, photo, method, rates, stops):
+def test_follows_algorithm_1(any_model, source_image, method, rates, stops):
     expected_pivot, expected_nulls, _ = algorithm_1(
-        any_model, photo.pixels, CAPTION, steps=5, inner_steps=4, w=7.5, rates=rates, stops=stops
+        any_model, source_image.pixels, PROMPT, steps=5, inner_steps=4, w=7.5, rates=rates, stops=stops
     )
-    inversion = method(steps=5, inner_steps=4)(any_model, photo, CAPTION)
+    inversion = method(steps=5, inner_steps=4)(any_model, source_image, PROMPT)
     torch.testing.assert_close(inversion.pivot, expected_pivot, rtol=0, atol=1e-4)
     torch.testing.assert_close(inversion.replay.nulls, expected_nulls, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("w", "constants"),
+    ("w", "descent"),
     [
         (1.1, PUBLISHED),
         (1.1, PAPER),
-        (7.5, Constants(learning_rate=1e-2, decay=1e-2, tolerance=1.7e-4, tolerance_growth=5.8e-4)),
+        (7.5, DescentSchedule(learning_rate=1e-2, decay=1e-2, tolerance=1.7e-4, tolerance_growth=5.8e-4)),
     ],
     ids=["published", "paper", "two steps in their middle"],
 )
-def test_stops_where_algorithm_1_stops(folder, photo, w, constants):
+def test_stops_where_algorithm_1_stops(folder, source_image, w, descent):
     model = load(folder("v_prediction"), device="cpu")  # whose losses come down to the tolerances
     expected_pivot, expected_nulls, taken = algorithm_1(
         model,
-        photo.pixels,
-        CAPTION,
+        source_image.pixels,
+        PROMPT,
         steps=10,
         inner_steps=5,
         w=w,
-        rates=lambda i: constants.learning_rate * (1 - constants.decay * i),
-        stops=lambda i: constants.tolerance + constants.tolerance_growth * i,
+        rates=lambda i: descent.learning_rate * (1 - descent.decay * i),
+        stops=lambda i: descent.tolerance + descent.tolerance_growth * i,
     )
     assert 10 < taken < 50
-    inversion = NullText(steps=10, inner_steps=5, guidance=w, constants=constants)(model, photo, CAPTION)
+    inversion = NullText(steps=10, inner_steps=5, guidance=w, descent=descent)(model, source_image, PROMPT)
     torch.testing.assert_close(inversion.pivot, expected_pivot, rtol=0, atol=1e-4)
     torch.testing.assert_close(inversion.replay.nulls, expected_nulls, rtol=0, atol=1e-4)
 
 
 def test_the_default_is_the_published_preset(model):
-    assert NullText() == NullText.published() == NullText(steps=50, inner_steps=10, constants=PUBLISHED)
+    assert NullText() == NullText.published() == NullText(steps=50, inner_steps=10, descent=PUBLISHED)
     assert model.guidance == 7.5
-    assert dataclasses.asdict(NullText.paper())["constants"] == {
+    assert dataclasses.asdict(NullText.paper())["descent"] == {
         "learning_rate": 1e-2, "decay": 0.0, "tolerance": 1e-5, "tolerance_growth": 0.0
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("any_model", ["epsilon", "v_prediction"], indirect=True)
-def test_ends_nearer_to_the_picture_than_ddim_under_guidance(any_model, photo):
-    guided = Guided(any_model, any_model.embed([CAPTION]), 7.5)
+def test_ends_nearer_to_the_image_than_ddim_under_guidance(any_model, source_image):
+    guided = Guided(any_model, any_model.embed([PROMPT]), 7.5)
 
     def error(inversion):
         own = inversion.replay.nulls
@@ -139,27 +139,27 @@ def test_ends_nearer_to_the_picture_than_ddim_under_guidance(any_model, photo):
         z0 = sample(guided, inversion.schedule, inversion.pivot[:1], nulls)
         return F.mse_loss(z0, inversion.pivot[-1:]).item()
 
-    nulled = NullText(steps=5)(any_model, photo, CAPTION)
-    plain = DDIM(steps=5)(any_model, photo, CAPTION)
+    nulled = NullText(steps=5)(any_model, source_image, PROMPT)
+    plain = DDIM(steps=5)(any_model, source_image, PROMPT)
     assert torch.equal(nulled.pivot, plain.pivot)
     assert error(nulled) < 0.5 * error(plain)
 
 
-def test_stops_at_once_at_any_loss_below_the_tolerance(model, photo):
+def test_stops_at_once_at_any_loss_below_the_tolerance(model, source_image):
     at_once = dataclasses.replace(PUBLISHED, tolerance=1e9)
     events: list[Progress] = []
-    early: Any = NullText(steps=3, inner_steps=10, constants=at_once)(model, photo, CAPTION, events.append)
+    early: Any = NullText(steps=3, inner_steps=10, descent=at_once)(model, source_image, PROMPT, events.append)
     assert [event.step for event in events if event.phase == "optimise"] == [1, 2, 3]
     assert all(event.loss is not None for event in events if event.phase == "optimise")
-    once = NullText(steps=3, inner_steps=1)(model, photo, CAPTION)
+    once = NullText(steps=3, inner_steps=1)(model, source_image, PROMPT)
     torch.testing.assert_close(early.replay.nulls, once.replay.nulls, rtol=0, atol=0)
-    longer: Any = NullText(steps=3, inner_steps=2)(model, photo, CAPTION).replay.nulls
+    longer: Any = NullText(steps=3, inner_steps=2)(model, source_image, PROMPT).replay.nulls
     assert not torch.equal(longer, early.replay.nulls)
 
 
-def test_tells_its_progress_in_order(model, photo):
+def test_tells_its_progress_in_order(model, source_image):
     events: list[Progress] = []
-    NullText(steps=2, inner_steps=1)(model, photo, CAPTION, events.append)
+    NullText(steps=2, inner_steps=1)(model, source_image, PROMPT, events.append)
     assert [(event.phase, event.step, event.total) for event in events] == [
         ("invert", 1, 2),
         ("invert", 2, 2),
@@ -168,32 +168,32 @@ def test_tells_its_progress_in_order(model, photo):
     ]
 
 
-def test_a_callback_that_raises_stops_it(model, photo):
+def test_a_callback_that_raises_stops_it(model, source_image):
     def stop(event):
         if event.phase == "optimise":
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        NullText(steps=2, inner_steps=1)(model, photo, CAPTION, stop)
+        NullText(steps=2, inner_steps=1)(model, source_image, PROMPT, stop)
 
 
-def test_leaves_the_weights_alone(model, photo):
+def test_leaves_the_weights_alone(model, source_image):
     before = {name: weight.clone() for name, weight in model.denoiser.named_parameters()}
-    NullText(steps=2, inner_steps=2)(model, photo, CAPTION)
+    NullText(steps=2, inner_steps=2)(model, source_image, PROMPT)
     for name, weight in model.denoiser.named_parameters():
         assert weight.grad is None
         assert torch.equal(weight, before[name])
 
 
-def test_is_repeatable(model, photo):
-    first, second = (NullText(steps=2, inner_steps=2)(model, photo, CAPTION) for _ in range(2))
+def test_is_repeatable(model, source_image):
+    first, second = (NullText(steps=2, inner_steps=2)(model, source_image, PROMPT) for _ in range(2))
     torch.testing.assert_close(first.replay.nulls, second.replay.nulls, rtol=0, atol=0)
 
 
-def test_works_inside_no_grad(model, photo):
+def test_works_inside_no_grad(model, source_image):
     with torch.no_grad():
-        inside = NullText(steps=2, inner_steps=2)(model, photo, CAPTION)
-    outside = NullText(steps=2, inner_steps=2)(model, photo, CAPTION)
+        inside = NullText(steps=2, inner_steps=2)(model, source_image, PROMPT)
+    outside = NullText(steps=2, inner_steps=2)(model, source_image, PROMPT)
     torch.testing.assert_close(inside.replay.nulls, outside.replay.nulls, rtol=0, atol=0)
 
 
@@ -207,20 +207,20 @@ def test_settings_out_of_range():
     assert NullText.paper(steps=101).steps == 101
 
 
-def test_an_empty_caption(model, photo):
-    with pytest.raises(EmptyCaptionError):
-        NullText()(model, photo, "  ")
+def test_an_empty_prompt(model, source_image):
+    with pytest.raises(EmptyPromptError):
+        NullText()(model, source_image, "  ")
 
 
-def test_the_guidance_is_the_models_own_unless_it_is_given(model, photo):
+def test_the_guidance_is_the_models_own_unless_it_is_given(model, source_image):
     other = dataclasses.replace(model, recommended=Recommended(guidance=3.0))
     for method, w in ((NullText(steps=1, inner_steps=1), 3.0), (NullText(steps=1, inner_steps=1, guidance=5.0), 5.0)):
-        inversion = method(other, photo, CAPTION)
+        inversion = method(other, source_image, PROMPT)
         assert inversion.guidance == inversion.settings["guidance"] == w
 
 
-def test_a_step_costs_its_inner_steps_and_two_evaluations(model, photo):
+def test_a_step_costs_its_inner_steps_and_two_evaluations(model, source_image):
     from nulltext.bench.cost import measured
 
-    _, cost = measured(model, lambda: NullText(steps=5, inner_steps=2, guidance=3.0)(model, photo, CAPTION))
+    _, cost = measured(model, lambda: NullText(steps=5, inner_steps=2, guidance=3.0)(model, source_image, PROMPT))
     assert (cost.forwards, cost.backwards) == (5 + 5 * (1 + 2 + 1), 10)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from nulltext import DDIM, CaptionSwap, Inversion, Inverter, PromptToPrompt, Replay, generate_inversion, reconstruct
+from nulltext import DDIM, Inversion, Inverter, PromptSwap, PromptToPrompt, Replay, generate_inversion, reconstruct
 from nulltext.bench.cost import measured
 from nulltext.diffusion.levels import combine
 from nulltext.errors import MismatchError, SettingError
@@ -13,7 +13,7 @@ from nulltext.inversion.problem import Solution
 from nulltext.inversion.reconstruct import replay
 from nulltext.inversion.replay import ReplayForm
 
-CAPTION, TARGET = "a red ball on grass", "a dog on grass"
+PROMPT, TARGET = "a red ball on grass", "a dog on grass"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,20 +32,20 @@ class IndependentNoise(Inverter):
 
 
 @pytest.fixture(scope="module")
-def independent(any_model, photo):
-    return IndependentNoise(steps=4, guidance=3.0)(any_model, photo, CAPTION)
+def independent(any_model, source_image):
+    return IndependentNoise(steps=4, guidance=3.0)(any_model, source_image, PROMPT)
 
 
 def test_independent_noise_is_sampled_again_exactly(any_model, independent):
     """The seam of edit-friendly inversion: where the source is off, steps that leave room for noise get it back."""
     rows = []
     model, pivot = any_model, independent.pivot
-    latents = replay(model, independent, [CAPTION, TARGET], guidance=1.0, after=lambda _, x: rows.append(x) or x)
+    latents = replay(model, independent, [PROMPT, TARGET], guidance=1.0, after=lambda _, x: rows.append(x) or x)
     for i, x in enumerate(rows, start=1):
         assert torch.equal(x[:1], pivot[i : i + 1])
         torch.testing.assert_close(x[1:2], pivot[i : i + 1], rtol=0, atol=1e-5)
     assert (latents[2:] - pivot[-1:]).abs().max() > 1e-2
-    edit = CaptionSwap()(model, independent, [CAPTION, TARGET])
+    edit = PromptSwap()(model, independent, [PROMPT, TARGET])
     torch.testing.assert_close(edit.source, reconstruct(model, independent), rtol=0, atol=1e-4)
     # Not so where nothing is corrected.
     drifting = replay(model, replace(independent, replay=Replay()), guidance=1.0)
@@ -53,14 +53,14 @@ def test_independent_noise_is_sampled_again_exactly(any_model, independent):
 
 
 def test_a_trajectory_of_the_models_own_leaves_nothing_to_correct(any_model):
-    generated = generate_inversion(any_model, CAPTION, steps=3)
-    plain = CaptionSwap()(any_model, generated, TARGET)
+    generated = generate_inversion(any_model, PROMPT, steps=3)
+    plain = PromptSwap()(any_model, generated, TARGET)
     corrected = replace(generated, replay=Replay(corrected="all"))
-    torch.testing.assert_close(CaptionSwap()(any_model, corrected, TARGET).pixels, plain.pixels, rtol=0, atol=2e-4)
+    torch.testing.assert_close(PromptSwap()(any_model, corrected, TARGET).pixels, plain.pixels, rtol=0, atol=2e-4)
 
 
-def test_the_source_may_have_a_guidance_of_its_own(any_model, photo):
-    plain = DDIM(steps=3)(any_model, photo, CAPTION)
+def test_the_source_may_have_a_guidance_of_its_own(any_model, source_image):
+    plain = DDIM(steps=3)(any_model, source_image, PROMPT)
     apart = replace(plain, replay=Replay(source_guidance=1.0), guidance=5.0)
     source, edit = replay(any_model, apart, [TARGET])
     torch.testing.assert_close(source, replay(any_model, plain, guidance=1.0)[0], rtol=0, atol=2e-4)
@@ -68,21 +68,21 @@ def test_the_source_may_have_a_guidance_of_its_own(any_model, photo):
     assert torch.equal(reconstruct(any_model, apart), reconstruct(any_model, plain, 1.0))
 
 
-def test_embeddings_of_the_source_bind_the_edits_guidance_unless_the_source_has_its_own(any_model, photo):
-    plain = DDIM(steps=1)(any_model, photo, CAPTION)
-    cond = any_model.embed([CAPTION]).text[0]
+def test_embeddings_of_the_source_bind_the_edits_guidance_unless_the_source_has_its_own(any_model, source_image):
+    plain = DDIM(steps=1)(any_model, source_image, PROMPT)
+    cond = any_model.embed([PROMPT]).text[0]
     with pytest.raises(MismatchError, match="made for 1"):
         replace(plain, replay=Replay(cond=cond)).check(any_model, 4.0)
     assert replace(plain, replay=Replay(cond=cond, source_guidance=1.0)).check(any_model, 4.0) == 4.0
 
 
 @pytest.mark.parametrize("corrected", ["source", "all"])
-def test_a_corrected_source_costs_no_evaluation(model, photo, corrected):
-    inversion = replace(DDIM(steps=2)(model, photo, CAPTION), replay=Replay(corrected=corrected))
+def test_a_corrected_source_costs_no_evaluation(model, source_image, corrected):
+    inversion = replace(DDIM(steps=2)(model, source_image, PROMPT), replay=Replay(corrected=corrected))
     image, cost = measured(model, lambda: reconstruct(model, inversion, 4.0))
     assert cost.forwards == 0
     torch.testing.assert_close(image, model.decode(inversion.pivot[-1:]), rtol=0, atol=1e-6)
-    _, cost = measured(model, lambda: IndependentNoise(steps=3)(model, photo, CAPTION))
+    _, cost = measured(model, lambda: IndependentNoise(steps=3)(model, source_image, PROMPT))
     assert cost.forwards == 0
 
 
@@ -100,8 +100,8 @@ class Hearing:
         return attention
 
 
-def test_skipped_steps_are_not_taken_and_the_others_keep_their_numbers(model, photo):
-    whole = IndependentNoise(steps=4, guidance=3.0)(model, photo, CAPTION)
+def test_skipped_steps_are_not_taken_and_the_others_keep_their_numbers(model, source_image):
+    whole = IndependentNoise(steps=4, guidance=3.0)(model, source_image, PROMPT)
     skipping = replace(whole, replay=replace(whole.replay, skip=0.5))
     control, events, done = Hearing(), [], []
 
@@ -123,16 +123,18 @@ def test_skipped_steps_are_not_taken_and_the_others_keep_their_numbers(model, ph
 def test_which_rows_are_corrected():
     pivot, x = torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2)
     assert Replay().after(pivot, 0, x) is x
-    held = Replay(corrected="source").after(pivot, 0, x)
-    assert torch.equal(held, torch.cat([pivot[1:2], x[1:]]))
+    corrected = Replay(corrected="source").after(pivot, 0, x)
+    assert torch.equal(corrected, torch.cat([pivot[1:2], x[1:]]))
     friendly = Replay(corrected="all").after(pivot, 1, x)
     assert torch.equal(friendly[:1], pivot[2:])
     torch.testing.assert_close(friendly[1:] - x[1:], (pivot[2:] - x[:1]).expand(2, -1, -1, -1))
 
 
 def test_holding_the_source_leaves_edits_that_are_corrected_as_they_are(any_model, independent):
-    plain, held = (PromptToPrompt(hold_source=hold)(any_model, independent, TARGET).pixels for hold in (False, True))
-    assert torch.equal(plain, held)
+    plain, corrected = (
+        PromptToPrompt(correct_source=correct)(any_model, independent, TARGET).pixels for correct in (False, True)
+    )
+    assert torch.equal(plain, corrected)
 
 
 def test_it_comes_back_from_the_file(independent, tmp_path):

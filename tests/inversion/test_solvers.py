@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from nulltext import Constants, NullText
+from nulltext import DescentSchedule, NullText
 from nulltext.inversion.solvers import LBFGS, SOLVERS
 
 
@@ -59,12 +59,12 @@ def test_does_not_change_where_it_started():
     assert torch.equal(x, torch.ones(1, 2, 3))
 
 
-def test_null_text_by_lbfgs_comes_nearer_in_as_many_iterations(model, photo):
-    constants = Constants(learning_rate=1e-2, decay=0.0, tolerance=0.0, tolerance_growth=0.0)
+def test_null_text_by_lbfgs_comes_nearer_in_as_many_iterations(model, source_image):
+    descent = DescentSchedule(learning_rate=1e-2, decay=0.0, tolerance=0.0, tolerance_growth=0.0)
     last = {}
     for solver in SOLVERS:
         events = []
-        method = NullText(steps=4, inner_steps=8, guidance=3.0, constants=constants, solver=solver)
-        method(model, photo, "a red ball on grass", events.append)
+        method = NullText(steps=4, inner_steps=8, guidance=3.0, descent=descent, solver=solver)
+        method(model, source_image, "a red ball on grass", events.append)
         last[solver] = sum(event.loss for event in events if event.phase == "optimise")
     assert last["lbfgs"] < last["adam"]

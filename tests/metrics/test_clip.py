@@ -12,13 +12,13 @@ LEFT = torch.tensor([[True, True, False, False]] * 4)
 
 
 class Colors:
-    """A space that is known by heart: a picture's vector is its mean colour, a word's is the colour that it names."""
+    """A space that is known by heart: an image's vector is its mean colour, a word's is the colour that it names."""
 
     def images(self, pixels):
         return functional.normalize((pixels.mean((2, 3)) + 1) / 2, dim=-1)
 
-    def texts(self, captions):
-        return functional.normalize(torch.tensor([WORDS[caption] for caption in captions]), dim=-1)
+    def texts(self, prompts):
+        return functional.normalize(torch.tensor([WORDS[prompt] for prompt in prompts]), dim=-1)
 
 
 def flat(word):
@@ -47,11 +47,11 @@ def test_a_direction_followed_left_alone_and_turned_round():
 
 def test_without_a_direction_it_is_missing():
     same = clip_directional_similarity(flat("red"), flat("red"), "red", "green", clip=Colors())
-    said = clip_directional_similarity(flat("red"), flat("green"), "red", "red", clip=Colors())
+    got = clip_directional_similarity(flat("red"), flat("green"), "red", "red", clip=Colors())
     assert isinstance(same, Missing)
-    assert "pictures" in same.reason
-    assert isinstance(said, Missing)
-    assert "captions" in said.reason
+    assert "images" in same.reason
+    assert isinstance(got, Missing)
+    assert "prompts" in got.reason
 
 
 def test_only_pixels_that_count_are_seen():
@@ -81,17 +81,17 @@ def clip():
 
 def test_agrees_with_transformers(clip):
     torch.manual_seed(0)
-    pictures = torch.rand(2, 3, clip.side, clip.side) * 2 - 1
-    captions = ["a photo of a red ball on grass on a sunny day", "a photo of a blue cube on wood at night"]
-    tokens = clip.tokenizer(captions, padding="longest", return_tensors="pt").input_ids
+    images = torch.rand(2, 3, clip.side, clip.side) * 2 - 1
+    prompts = ["a photo of a red ball on grass on a sunny day", "a photo of a blue cube on wood at night"]
+    tokens = clip.tokenizer(prompts, padding="longest", return_tensors="pt").input_ids
     with torch.no_grad():
-        answer = clip.model(input_ids=tokens, pixel_values=normalized(pictures))
-    seen, said = answer.image_embeds, answer.text_embeds
-    a, b = pictures[:1], pictures[1:]
+        answer = clip.model(input_ids=tokens, pixel_values=normalized(images))
+    image_embeds, got = answer.image_embeds, answer.text_embeds
+    a, b = images[:1], images[1:]
     for i in range(2):
         cosine = (answer.logits_per_image[0, i] / clip.model.logit_scale.exp()).item()
-        assert clip_text_similarity(a, captions[i], clip=clip) == pytest.approx(cosine, abs=1e-5)
-    assert clip_image_similarity(a, b, clip=clip) == pytest.approx((seen[0] @ seen[1]).item(), abs=1e-5)
-    direction = functional.cosine_similarity(seen[1] - seen[0], said[1] - said[0], dim=0).item()
-    assert clip_directional_similarity(a, b, captions[0], captions[1], clip=clip) == pytest.approx(direction, abs=1e-4)
-    assert isinstance(clip_directional_similarity(a, b, captions[0], captions[0], clip=clip), Missing)
+        assert clip_text_similarity(a, prompts[i], clip=clip) == pytest.approx(cosine, abs=1e-5)
+    assert clip_image_similarity(a, b, clip=clip) == pytest.approx((image_embeds[0] @ image_embeds[1]).item(), abs=1e-5)
+    direction = functional.cosine_similarity(image_embeds[1] - image_embeds[0], got[1] - got[0], dim=0).item()
+    assert clip_directional_similarity(a, b, prompts[0], prompts[1], clip=clip) == pytest.approx(direction, abs=1e-4)
+    assert isinstance(clip_directional_similarity(a, b, prompts[0], prompts[0], clip=clip), Missing)

@@ -54,8 +54,8 @@ def test_follows_the_paper(pair, hub):
     torch.save(squeeze.state_dict(), hub / models.SqueezeNet1_1_Weights.DEFAULT.url.rsplit("/", 1)[-1])
     linear = torch.load(Path(lpip.__file__).parent / "lpips_models" / "squeeze.pth", map_location="cpu")
 
-    def features(picture):
-        x = picture - torch.tensor([-0.030, -0.088, -0.188])[:, None, None]
+    def features(image):
+        x = image - torch.tensor([-0.030, -0.088, -0.188])[:, None, None]
         x = x / torch.tensor([0.458, 0.448, 0.450])[:, None, None]
         taken = []
         for i, layer in enumerate(squeeze.features):

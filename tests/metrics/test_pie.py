@@ -24,8 +24,8 @@ def mask():
     return counted
 
 
-def times_mask(picture, mask):
-    array = picture[0].permute(1, 2, 0).numpy().astype(np.float32) / 255
+def times_mask(image, mask):
+    array = image[0].permute(1, 2, 0).numpy().astype(np.float32) / 255
     array = array * mask[:, :, None].numpy().astype(np.float32)
     return torch.tensor(array).permute(2, 0, 1)[None]
 
@@ -38,7 +38,7 @@ def ours(pair) -> tuple[torch.Tensor, torch.Tensor]:
 def test_psnr_and_mse(pair, mask):
     image = pytest.importorskip("torchmetrics.functional.image")
     regression = pytest.importorskip("torchmetrics.functional.regression")
-    a, b = (times_mask(picture, mask) for picture in pair)
+    a, b = (times_mask(image, mask) for image in pair)
     expected = image.peak_signal_noise_ratio(a, b, data_range=1.0).item()
     assert pie.psnr(*ours(pair), mask) == pytest.approx(expected, abs=1e-4)
     assert pie.mse(*ours(pair), mask) == pytest.approx(regression.mean_squared_error(a, b).item(), rel=1e-4)
@@ -51,20 +51,20 @@ def test_psnr_and_mse(pair, mask):
 
 def test_ssim(pair, mask):
     image = pytest.importorskip("torchmetrics.functional.image")
-    a, b = (times_mask(picture, mask) for picture in pair)
+    a, b = (times_mask(image, mask) for image in pair)
     _, each = image.structural_similarity_index_measure(a, b, data_range=1.0, return_full_image=True)
     assert pie.ssim(*ours(pair), mask) == pytest.approx(each[..., 5:-5, 5:-5].mean().item(), abs=1e-5)
 
 
 class Brightness:
-    """A space of one axis and a half: bright pictures and "light" point one way, "dark" the other."""
+    """A space of one axis and a half: bright images and "light" point one way, "dark" the other."""
 
     def images(self, pixels):
         bright = (pixels.mean((1, 2, 3)) + 1) / 2
         return torch.stack([bright, (1 - bright**2).sqrt()], dim=1)
 
-    def texts(self, captions):
-        return torch.tensor([[1.0, 0.0] if caption == "light" else [-1.0, 0.0] for caption in captions])
+    def texts(self, prompts):
+        return torch.tensor([[1.0, 0.0] if prompt == "light" else [-1.0, 0.0] for prompt in prompts])
 
 
 def test_clip_similarity_is_a_hundred_times_the_cosine_and_never_negative(mask):

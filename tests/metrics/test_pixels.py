@@ -33,7 +33,7 @@ def test_mse_is_of_values_from_0_to_1():
     assert mse(black, black + 0.2) == pytest.approx(0.01)
 
 
-def test_equal_pictures(pair):
+def test_equal_images(pair):
     a, _ = pair
     assert psnr(a, a) == math.inf
     assert mse(a, a) == 0
@@ -65,7 +65,7 @@ def test_a_mask_of_every_pixel_is_no_mask_and_one_of_none_is_missing(metric, pai
     assert isinstance(metric(a, b, ~every), Missing)
 
 
-def test_structural_similarity_of_flat_pictures():
+def test_structural_similarity_of_flat_images():
     """Without variance SSIM is its comparison of means alone, (2 x y + 0.01²) / (x² + y² + 0.01²)."""
     flat = {value: torch.full((1, 3, 16, 16), 2 * value - 1) for value in (0.0, 0.5, 1.0)}
     assert structural_similarity(flat[0.5], flat[1.0]) == pytest.approx((1 + 1e-4) / (1.25 + 1e-4))
@@ -74,7 +74,7 @@ def test_structural_similarity_of_flat_pictures():
 
 def test_structural_similarity_agrees_with_torchmetrics(pair):
     functional = pytest.importorskip("torchmetrics.functional.image")
-    a, b = ((picture + 1) / 2 for picture in pair)
+    a, b = ((image + 1) / 2 for image in pair)
     _, each = functional.structural_similarity_index_measure(a, b, data_range=1.0, return_full_image=True)
     inner = each[0, :, 5:-5, 5:-5]
     assert structural_similarity(*pair) == pytest.approx(inner.mean().item(), abs=1e-5)

@@ -16,9 +16,9 @@ def folder(tmp_path_factory):
             patch_size=32, initializer_range=0.5,
         )
     )  # fmt: skip
-    place = tmp_path_factory.mktemp("vit")
-    vit.save_pretrained(place)
-    return place
+    path = tmp_path_factory.mktemp("vit")
+    vit.save_pretrained(path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +37,12 @@ def pair():
 def by_the_paper(vit, a, b, *, peak):
     """Head by head and token by token: keys from the last layer's own input."""
 
-    def similarities(picture):
-        seen = functional.interpolate((picture + 1) / 2 * peak, (224, 224), mode="bilinear")
-        seen = (seen - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[
+    def similarities(image):
+        resized = functional.interpolate((image + 1) / 2 * peak, (224, 224), mode="bilinear")
+        resized = (resized - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[
             :, None, None
         ]
-        states = vit(pixel_values=seen, interpolate_pos_encoding=True, output_hidden_states=True).hidden_states
+        states = vit(pixel_values=resized, interpolate_pos_encoding=True, output_hidden_states=True).hidden_states
         last = vit.layers[-1]
         given = last.layernorm_before(states[-2])[0]
         heads = [
@@ -70,7 +70,7 @@ def test_as_published_with_pie_bench_the_pixels_go_to_255(dino, pair):
     assert expected != pytest.approx(structure_distance(*pair, dino=dino), rel=0.1)
 
 
-def test_the_same_picture_has_the_same_structure(dino, pair):
+def test_the_same_image_has_the_same_structure(dino, pair):
     a, b = pair
     assert structure_distance(a, a, dino=dino) == 0
     assert structure_distance(a, b, dino=dino) == pytest.approx(structure_distance(b, a, dino=dino))

@@ -13,12 +13,12 @@ def clip():
     return Clip.load()
 
 
-def test_gradients_reach_pictures_and_nothing_else(clip):
+def test_gradients_reach_images_and_nothing_else(clip):
     for of in (clip.images, clip.patches):
         pixels = torch.zeros(1, 3, 96, 96, requires_grad=True)
-        said = of(pixels)
-        torch.testing.assert_close(said.norm(dim=-1), torch.ones(said.shape[:-1]))
-        said[..., 0].sum().backward()
+        embeddings = of(pixels)
+        torch.testing.assert_close(embeddings.norm(dim=-1), torch.ones(embeddings.shape[:-1]))
+        embeddings[..., 0].sum().backward()
         assert (pixels.grad != 0).float().mean() > 0.9
         assert not of(pixels.detach()).requires_grad
     assert all(weight.grad is None and not weight.requires_grad for weight in clip.model.parameters())
@@ -33,7 +33,7 @@ def test_patches_are_those_of_the_last_layer_row_by_row(clip):
     assert (after - before).norm(dim=-1).argmax() == 56
 
 
-def test_of_a_long_caption_the_beginning_counts(clip):
+def test_of_a_long_prompt_the_beginning_counts(clip):
     (start,), (longer, longest) = clip.texts(["red " * 38]), clip.texts(["red " * 38 + "cube", "red " * 60])
     torch.testing.assert_close(longer, start)
     torch.testing.assert_close(longest, start)

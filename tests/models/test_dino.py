@@ -53,7 +53,7 @@ def test_the_shorter_side_is_224_and_the_longer_at_most_480(folder, size, patche
     assert keys.shape == (1, 1 + patches, 24)
 
 
-def test_a_picture_does_not_depend_on_its_batch(folder, pixels):
+def test_an_image_does_not_depend_on_its_batch(folder, pixels):
     dino = loaded(folder)
     torch.testing.assert_close(dino.keys(pixels)[1:], dino.keys(pixels[1:]), rtol=0, atol=1e-5)
 

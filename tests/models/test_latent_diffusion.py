@@ -10,9 +10,9 @@ from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBe
 from transformers import BertTokenizer
 
 import nulltext
-from nulltext.errors import CaptionTooLongError
+from nulltext.errors import PromptTooLongError
 
-CAPTION = "a red ball on grass"
+PROMPT = "a red ball on grass"
 LENGTH = 24
 
 
@@ -49,32 +49,32 @@ def build_pipeline(folder):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def spot(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ldm")
     build_pipeline(folder).save_pretrained(folder / "saved")
     return folder / "saved"
 
 
 @pytest.fixture(scope="module")
-def ldm(place):
-    return nulltext.load(place, device="cpu")
+def ldm(spot):
+    return nulltext.load(spot, device="cpu")
 
 
-def test_draws_what_the_pipeline_draws(ldm, place):
-    pipeline: Any = LDMTextToImagePipeline.from_pretrained(place)
+def test_draws_what_the_pipeline_draws(ldm, spot):
+    pipeline: Any = LDMTextToImagePipeline.from_pretrained(spot)
     pipeline.set_progress_bar_config(disable=True)
     # The pipeline pads every prompt to 77 tokens, whatever its text encoder reads.
-    told = pipeline.tokenizer
-    pipeline.tokenizer = lambda texts, **settings: told(texts, **{**settings, "max_length": LENGTH})
+    noted = pipeline.tokenizer
+    pipeline.tokenizer = lambda texts, **settings: noted(texts, **{**settings, "max_length": LENGTH})
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
-    theirs = pipeline(CAPTION, num_inference_steps=5, guidance_scale=6.0, latents=noise, output_type="pt").images
-    ours = nulltext.generate(ldm, CAPTION, steps=5, guidance=6.0, seed=3)
+    theirs = pipeline(PROMPT, num_inference_steps=5, guidance_scale=6.0, latents=noise, output_type="pt").images
+    ours = nulltext.generate(ldm, PROMPT, steps=5, guidance=6.0, seed=3)
     torch.testing.assert_close(ours / 2 + 0.5, theirs, rtol=0, atol=1e-4)
 
 
-def test_a_photograph_is_inverted_and_its_words_changed(ldm, picture, tmp_path):
-    photo = nulltext.open_image(picture, ldm)
-    inversion = nulltext.NullText(steps=4, inner_steps=2)(ldm, photo, CAPTION)
+def test_an_image_is_inverted_and_its_words_changed(ldm, image, tmp_path):
+    source_image = nulltext.open_image(image, ldm)
+    inversion = nulltext.NullText(steps=4, inner_steps=2)(ldm, source_image, PROMPT)
     back = nulltext.Inversion.load(inversion.save(tmp_path / "ball.safetensors"))
     edit = nulltext.PromptToPrompt(cross_attention=0.5)(ldm, back, "a blue ball on grass")
     torch.testing.assert_close(edit.source, nulltext.reconstruct(ldm, inversion), rtol=0, atol=1e-4)
@@ -86,12 +86,12 @@ def test_words_are_found_among_its_tokens(ldm):
     tokens = ldm.tokenize("A red cat")
     assert tokens.words() == [[1], [2], [3, 4, 5]]
     assert ldm.null().text.shape == (1, LENGTH, 32)
-    with pytest.raises(CaptionTooLongError, match="Leave out"):
+    with pytest.raises(PromptTooLongError, match="Leave out"):
         ldm.embed(["red " * LENGTH])
 
 
-def test_its_weights_are_known_by_their_content(ldm, place):
+def test_its_weights_are_known_by_their_content(ldm, spot):
     assert ldm.identity.revision.startswith("sha256:")
-    path = place / "bert" / "config.json"
+    path = spot / "bert" / "config.json"
     path.write_text(path.read_text() + "\n")
-    assert not nulltext.load(place, device="cpu").identity.same_weights(ldm.identity)
+    assert not nulltext.load(spot, device="cpu").identity.same_weights(ldm.identity)

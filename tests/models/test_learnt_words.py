@@ -6,9 +6,9 @@ import torch
 import nulltext
 from nulltext.editing.blend import Blend
 from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
-from nulltext.errors import CaptionTooLongError
+from nulltext.errors import PromptTooLongError
 
-CAPTIONS = [
+PROMPTS = [
     "a <toy>",
     "<toy>",
     "a <toy> on grass",
@@ -27,16 +27,16 @@ def learnt(pipeline_builder, tmp_path_factory):
     for word, count in (("<toy>", 3), ("<one>", 1)):
         vectors = torch.randn(count, 32, generator=generator)
         pipeline.load_textual_inversion({word: vectors if count > 1 else vectors[0]}, token=word)
-    place = tmp_path_factory.mktemp("learnt")
-    pipeline.save_pretrained(place)
-    return pipeline, nulltext.load(place, device="cpu")
+    path = tmp_path_factory.mktemp("learnt")
+    pipeline.save_pretrained(path)
+    return pipeline, nulltext.load(path, device="cpu")
 
 
-@pytest.mark.parametrize("caption", CAPTIONS)
-def test_embeddings_are_the_pipelines(learnt, caption):
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_embeddings_are_the_pipelines(learnt, prompt):
     pipeline, model = learnt
-    expected, _ = pipeline.encode_prompt(caption, torch.device("cpu"), 1, do_classifier_free_guidance=False)
-    torch.testing.assert_close(model.embed([caption]).text, expected)
+    expected, _ = pipeline.encode_prompt(prompt, torch.device("cpu"), 1, do_classifier_free_guidance=False)
+    torch.testing.assert_close(model.embed([prompt]).text, expected)
 
 
 def test_a_word_written_out_by_hand_is_not_written_out_again(learnt):
@@ -57,7 +57,7 @@ def test_all_vectors_count_for_the_length(learnt):
     _, model = learnt
     full = " ".join(["cat"] * 19) + " <toy>"
     assert model.embed([full]).text.shape == (1, 24, 32)
-    with pytest.raises(CaptionTooLongError, match=r"has 23 tokens; .* reads 22.*do not fit: '<toy>'"):
+    with pytest.raises(PromptTooLongError, match=r"has 23 tokens; .* reads 22.*do not fit: '<toy>'"):
         model.embed([f"cat {full}"])
 
 

@@ -32,7 +32,7 @@ def edit_json(path, **values):
 
 
 def test_a_folder_is_known_by_its_content(folder, copy):
-    original, moved = (nulltext.load(place, device="cpu").identity for place in (folder("epsilon"), copy))
+    original, moved = (nulltext.load(path, device="cpu").identity for path in (folder("epsilon"), copy))
     assert moved.id == "copy"
     assert moved.revision.startswith("sha256:")
     assert moved.same_weights(original)
@@ -49,7 +49,7 @@ def test_a_change_in_configs_or_weights_is_another_model(folder, copy, part):
         weights = load_file(path)
         weights["conv_in.bias"][0] += 1
         save_file(weights, path)
-    original, changed = (nulltext.load(place, device="cpu").identity for place in (folder("epsilon"), copy))
+    original, changed = (nulltext.load(path, device="cpu").identity for path in (folder("epsilon"), copy))
     assert not changed.same_weights(original)
 
 

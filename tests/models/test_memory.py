@@ -5,10 +5,10 @@ import torch
 
 import nulltext
 from nulltext.models.layout import quickest_layout
-from nulltext.models.memory import ON_A_CPU, pictures_at_once, predicted_peak, saved_bytes
+from nulltext.models.memory import ON_A_CPU, images_at_once, predicted_peak, saved_bytes
 
 
-def test_what_is_saved_grows_with_the_picture_and_not_with_the_weights(model):
+def test_what_is_saved_grows_with_the_image_and_not_with_the_weights(model):
     small, large = saved_bytes(model), saved_bytes(model, (128, 128))
     assert 3 * small < large < 5 * small
     weights = sum(weight.nbytes for weight in model.denoiser.parameters())
@@ -21,7 +21,7 @@ def test_half_precision_saves_half(folder, model):
     assert saved_bytes(half) == pytest.approx(saved_bytes(model) / 2, rel=0.15)
 
 
-def test_low_memory_saves_less_and_changes_nothing(folder, model, photo):
+def test_low_memory_saves_less_and_changes_nothing(folder, model, source_image):
     frugal = nulltext.load(folder("epsilon"), device="cpu", low_memory=True)
     assert saved_bytes(frugal) < saved_bytes(model) / 2
     x, text = torch.randn(2, 4, 8, 8), model.embed(["a red ball", "a cat"])
@@ -31,11 +31,13 @@ def test_low_memory_saves_less_and_changes_nothing(folder, model, photo):
         each.predict(x, 500.0, asked).square().mean().backward()
         gradients.append(asked.text.grad)
     torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-8)
-    torch.testing.assert_close(frugal.decode(frugal.encode(photo.pixels)), model.decode(model.encode(photo.pixels)))
+    torch.testing.assert_close(
+        frugal.decode(frugal.encode(source_image.pixels)), model.decode(model.encode(source_image.pixels))
+    )
 
 
-def test_pictures_at_once(model):
-    assert pictures_at_once(model) == ON_A_CPU
+def test_images_at_once(model):
+    assert images_at_once(model) == ON_A_CPU
 
 
 def test_a_layout_is_measured_once():

@@ -73,17 +73,17 @@ def spoil(folder, fault, kind=".safetensors"):
 def others(tmp_path_factory):
     """Folders of the networks that stand beside a checkpoint, with how they are loaded."""
     torch.manual_seed(0)
-    place = tmp_path_factory.mktemp("others")
-    VQModel(block_out_channels=(8,), norm_num_groups=4).save_pretrained(place / "vq")
+    path = tmp_path_factory.mktemp("others")
+    VQModel(block_out_channels=(8,), norm_num_groups=4).save_pretrained(path / "vq")
     ViTModel(
         ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, image_size=16),
         add_pooling_layer=False,
-    ).save_pretrained(place / "dino")
-    shutil.copytree(embedded.CLIP, place / "clip")
+    ).save_pretrained(path / "dino")
+    shutil.copytree(embedded.CLIP, path / "clip")
     return {
-        "vq": (place / "vq", VQAutoencoder.load),
-        "dino": (place / "dino", Dino.load),
-        "clip": (place / "clip", Clip.load),
+        "vq": (path / "vq", VQAutoencoder.load),
+        "dino": (path / "dino", Dino.load),
+        "clip": (path / "clip", Clip.load),
     }
 
 
@@ -100,8 +100,8 @@ def test_a_part_of_a_folder(folder, tmp_path, part, kind, fault):
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 @pytest.mark.parametrize("name", ["vq", "dino", "clip"])
 def test_a_network_beside_a_checkpoint(others, tmp_path, name, fault):
-    place, load = others[name]
-    copy = shutil.copytree(place, tmp_path / "copy")
+    path, load = others[name]
+    copy = shutil.copytree(path, tmp_path / "copy")
     spoil(copy, fault)
     with pytest.raises(ModelLoadError, match=FAULTS[fault]):
         load(copy)

@@ -100,7 +100,7 @@ def test_no_size_anywhere(copy):
 
 
 @pytest.mark.parametrize(
-    ("name", "values", "said"),
+    ("name", "values", "expected"),
     [
         ("unet/config.json", {"sample_size": [8, 8, 8]}, r"sample_size=\[8, 8, 8\]; expected the side"),
         ("unet/config.json", {"norm_eps": "small"}, r'unet/config\.json has norm_eps="small"; expected float'),
@@ -118,9 +118,9 @@ def test_no_size_anywhere(copy):
         ),
     ],
 )
-def test_a_config_that_makes_no_sense_is_named(copy, name, values, said):
+def test_a_config_that_makes_no_sense_is_named(copy, name, values, expected):
     edit(copy / name, **values)
-    with pytest.raises(NulltextError, match=said):
+    with pytest.raises(NulltextError, match=expected):
         nulltext.load(copy, device="cpu")
 
 
@@ -152,9 +152,9 @@ ENTRIES = [
 def test_no_code_of_a_folder_is_run(copy, tmp_path, entry):
     marker = tmp_path / "marker"
     code = f"from pathlib import Path\nPath({str(marker)!r}).touch()\nclass Mine: pass\n"
-    for place in (copy, *(path for path in copy.iterdir() if path.is_dir())):
+    for path in (copy, *(path for path in copy.iterdir() if path.is_dir())):
         for name in ("pipeline", "mine", "modeling_mine", "__init__"):
-            (place / f"{name}.py").write_text(code)
+            (path / f"{name}.py").write_text(code)
     edit(copy / "model_index.json", **entry)
     own = {"AutoModel": "mine.Mine", "AutoConfig": "mine.Mine", "AutoTokenizer": ["mine.Mine", "mine.Mine"]}
     for name in ("unet/config.json", "vae/config.json", "text_encoder/config.json", "tokenizer/tokenizer_config.json"):

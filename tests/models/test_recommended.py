@@ -37,12 +37,12 @@ def scenes():
 
 def test_without_a_word_of_the_checkpoint_the_published_settings_hold(tmp_path, model):
     unet(tmp_path)
-    said = weights.recommended_in(tmp_path)
-    assert (said.guidance, said.cross_attention, said.self_attention, said.threshold) == (7.5, 0.8, 0.4, 0.3)
-    assert (said.vqgan_clip_learning_rate, said.vqgan_clip_cutouts) == (0.1, 32)
-    assert (said.text2live_iterations, said.text2live_views, said.text2live_width) == (1000, 16, 128)
-    assert said == Recommended() == model.recommended
-    assert said.why("self_attention", "some") == "0.4, published for Stable Diffusion"
+    stated = weights.recommended_in(tmp_path)
+    assert (stated.guidance, stated.cross_attention, stated.self_attention, stated.threshold) == (7.5, 0.8, 0.4, 0.3)
+    assert (stated.vqgan_clip_learning_rate, stated.vqgan_clip_cutouts) == (0.1, 32)
+    assert (stated.text2live_iterations, stated.text2live_views, stated.text2live_width) == (1000, 16, 128)
+    assert stated == Recommended() == model.recommended
+    assert stated.why("self_attention", "some") == "0.4, published for Stable Diffusion"
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_a_checkpoint_says_so_in_its_weights_or_in_a_file_of_its_own(tmp_path, i
     unet(tmp_path, **in_weights)
     if in_file is not None:
         (tmp_path / FILE).write_text(json.dumps(in_file))
-    said = weights.recommended_in(tmp_path)
-    assert said == Recommended(**expected, own=frozenset(expected))
+    stated = weights.recommended_in(tmp_path)
+    assert stated == Recommended(**expected, own=frozenset(expected))
     name, number = next(iter(expected.items()))
-    assert said.why(name, "mine") == f"{number:g}, recommended by the model 'mine'"
+    assert stated.why(name, "mine") == f"{number:g}, recommended by the model 'mine'"
 
 
 def test_pickled_weights_recommend_nothing(tmp_path):
@@ -97,11 +97,11 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("place", ["file", "weights"])
+@pytest.mark.parametrize("spot", ["file", "weights"])
 @pytest.mark.parametrize("text", WRONG, ids=lambda text: text[:30])
-def test_a_recommendation_is_read_strictly(tmp_path, text, place):
-    unet(tmp_path, **({"recommended": text} if place == "weights" else {}))
-    if place == "file":
+def test_a_recommendation_is_read_strictly(tmp_path, text, spot):
+    unet(tmp_path, **({"recommended": text} if spot == "weights" else {}))
+    if spot == "file":
         (tmp_path / FILE).write_text(text)
     with pytest.raises(ModelLoadError, match=r"recommended") as caught:
         weights.recommended_in(tmp_path)
@@ -156,13 +156,13 @@ def test_the_embedded_model_recommends_what_was_constant_before(scenes):
 
 def test_training_writes_what_the_embedded_model_recommends():
     """But for the guidance, which is measured on what was trained."""
-    said = json.loads((embedded.FOLDER / FILE).read_text())
-    assert said == {"guidance": 4.0, **RECOMMENDED}
-    assert set(said) == {each.name for each in fields(Recommended)} - {"own"}
+    stated = json.loads((embedded.FOLDER / FILE).read_text())
+    assert stated == {"guidance": 4.0, **RECOMMENDED}
+    assert set(stated) == {each.name for each in fields(Recommended)} - {"own"}
 
 
-def test_an_edit_says_what_was_in_force(model, photo):
-    inversion = nulltext.DDIM(steps=2)(model, photo, "a cat on grass")
+def test_an_edit_says_what_was_in_force(model, source_image):
+    inversion = nulltext.DDIM(steps=2)(model, source_image, "a cat on grass")
     other = replace(model, recommended=Recommended(self_attention=0.9, own=frozenset({"self_attention"})))
     for used, editor, expected in (
         (model, nulltext.PromptToPrompt(), {"cross_attention": 0.8, "self_attention": 0.4, "guidance": 1.0}),
@@ -170,7 +170,7 @@ def test_an_edit_says_what_was_in_force(model, photo):
         (other, nulltext.PromptToPrompt(self_attention=0.1), {"self_attention": 0.1}),
         (other, nulltext.PromptToPrompt(cross_attention={"dog": 0.1}), {"cross_attention": {"": 0.8, "dog": 0.1}}),
         (model, nulltext.PromptToPrompt(blend=nulltext.Blend("cat", threshold=0.0)), {}),
-        (model, nulltext.CaptionSwap(), {"guidance": 1.0}),
+        (model, nulltext.PromptSwap(), {"guidance": 1.0}),
         (model, nulltext.SDEdit(), {"guidance": 7.5, "strength": 0.8}),
         (model, nulltext.FromNoise(), {"guidance": 7.5}),
     ):
@@ -180,14 +180,14 @@ def test_an_edit_says_what_was_in_force(model, photo):
             assert getattr(edit.settings[0], name) == value
 
 
-def test_what_is_in_force_is_what_is_drawn(model, photo):
-    inversion = nulltext.DDIM(steps=5)(model, photo, "a cat on grass")
+def test_what_is_in_force_is_what_is_drawn(model, source_image):
+    inversion = nulltext.DDIM(steps=5)(model, source_image, "a cat on grass")
     blend = nulltext.Blend("cat")
     recommended: list[dict[str, Any]] = [{"cross_attention": 0.2}, {"self_attention": 1.0}, {"threshold": 0.9}]
-    for said in recommended:
-        used = replace(model, recommended=Recommended(**said))
+    for stated in recommended:
+        used = replace(model, recommended=Recommended(**stated))
         by_model = nulltext.PromptToPrompt(blend=blend)(used, inversion, "a dog on grass").pixels
-        given = {"cross_attention": 0.8, "self_attention": 0.4, "threshold": 0.3, **said}
+        given = {"cross_attention": 0.8, "self_attention": 0.4, "threshold": 0.3, **stated}
         by_hand = nulltext.PromptToPrompt(
             cross_attention=given["cross_attention"],
             self_attention=given["self_attention"],
@@ -216,6 +216,6 @@ def test_a_model_of_the_hub_is_asked_where_it_is_kept(tmp_path, monkeypatch):
     (snapshot / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     unet(snapshot, recommended='{"self_attention": 0.6}')
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    said = weights.recommended_by(ModelIdentity("some/model", commit))
-    assert said is not None
-    assert said.why("self_attention", "some/model") == "0.6, recommended by the model 'some/model'"
+    stated = weights.recommended_by(ModelIdentity("some/model", commit))
+    assert stated is not None
+    assert stated.why("self_attention", "some/model") == "0.6, recommended by the model 'some/model'"

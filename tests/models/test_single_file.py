@@ -91,10 +91,10 @@ def test_is_the_model_that_the_folder_is(weights, model, folder, tmp_path, kind)
     path = tmp_path / f"tiny{kind}"
     write(weights, path)
     single = nulltext.load(path, config=folder("epsilon"), device="cpu")
-    captions = ["a red ball on grass"]
-    torch.testing.assert_close(single.embed(captions).text, model.embed(captions).text)
+    prompts = ["a red ball on grass"]
+    torch.testing.assert_close(single.embed(prompts).text, model.embed(prompts).text)
     torch.testing.assert_close(
-        nulltext.generate(single, captions, steps=2), nulltext.generate(model, captions, steps=2), rtol=1e-4, atol=1e-4
+        nulltext.generate(single, prompts, steps=2), nulltext.generate(model, prompts, steps=2), rtol=1e-4, atol=1e-4
     )
     assert single.identity.id == path.name
     assert single.identity.revision.startswith("sha256:")
@@ -127,9 +127,9 @@ def test_stable_diffusion_2_needs_a_config_for_its_prediction(tmp_path, kind):
 
 def test_a_config_from_the_hub_counts_for_the_identity(weights, folder, tmp_path, monkeypatch):
     hub = {"someone/eps": folder("epsilon"), "someone/v": folder("v_prediction")}
-    for name, place in hub.items():  # as they are where they have been fetched before
+    for name, path in hub.items():  # as they are where they have been fetched before
         repository = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
-        shutil.copytree(place, repository / "snapshots" / "0123")
+        shutil.copytree(path, repository / "snapshots" / "0123")
         (repository / "refs").mkdir()
         (repository / "refs" / "main").write_text("0123")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -156,7 +156,7 @@ def lora_inside(weights, name):
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "expected"),
     [
         (one_missing, r"1 of its weights are missing \(\S+\)"),
         (one_reshaped, r"1 have another shape \(\S+ is \[.*\], expected \["),
@@ -165,11 +165,11 @@ def lora_inside(weights, name):
 )
 @pytest.mark.parametrize("kind", [".safetensors", ".ckpt"])
 @pytest.mark.parametrize("part", PARTS)
-def test_weights_that_are_not_the_configs_are_named(weights, folder, tmp_path, part, kind, fault, said):
+def test_weights_that_are_not_the_configs_are_named(weights, folder, tmp_path, part, kind, fault, expected):
     spoiled = dict(weights)
     fault(spoiled, next(name for name in weights if name.startswith(PARTS[part]) and name.endswith("norm1.weight")))
     write(spoiled, tmp_path / f"a{kind}")
-    with pytest.raises(ModelLoadError, match=said):
+    with pytest.raises(ModelLoadError, match=expected):
         nulltext.load(tmp_path / f"a{kind}", config=folder("epsilon"), device="cpu")
 
 
@@ -195,12 +195,12 @@ def quiet_config(folder, tmp_path_factory):
     """A config that does not say what the network predicts, as Stable Diffusion 1.5's."""
     copy = shutil.copytree(folder("epsilon"), tmp_path_factory.mktemp("quiet") / "config")
     path = copy / "scheduler" / "scheduler_config.json"
-    kept = {key: value for key, value in json.loads(path.read_text()).items() if key in SAID_BY_SD15}
+    kept = {key: value for key, value in json.loads(path.read_text()).items() if key in RECOMMENDED_BY_SD15}
     path.write_text(json.dumps(kept))
     return copy
 
 
-SAID_BY_SD15 = ("_class_name", "beta_start", "beta_end", "beta_schedule", "set_alpha_to_one", "steps_offset")
+RECOMMENDED_BY_SD15 = ("_class_name", "beta_start", "beta_end", "beta_schedule", "set_alpha_to_one", "steps_offset")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_file_that_says_what_it_is_is_believed(weights, quiet_config, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("marks", "metadata", "error", "said"),
+    ("marks", "metadata", "error", "expected"),
     [
         (("v_pred",), None, ModelLoadError, "prediction_type is 'v_prediction', and .* that it is 'epsilon'"),
         (("ztsnr",), None, ModelLoadError, "rescale_betas_zero_snr is True, and .* that it is False"),
@@ -234,9 +234,9 @@ def test_a_file_that_says_what_it_is_is_believed(weights, quiet_config, tmp_path
         (("edm_mean",), None, UnsupportedPipelineError, "is an EDM checkpoint"),
     ],
 )
-def test_a_file_that_contradicts_its_config(weights, folder, tmp_path, marks, metadata, error, said):
+def test_a_file_that_contradicts_its_config(weights, folder, tmp_path, marks, metadata, error, expected):
     write(weights | {mark: torch.zeros(0) for mark in marks}, tmp_path / "a.safetensors", metadata)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=expected):
         nulltext.load(tmp_path / "a.safetensors", config=folder("epsilon"), device="cpu")
 
 

@@ -6,8 +6,8 @@ import torch
 
 import nulltext
 from nulltext.diffusion.conditioning import Conditioning
-from nulltext.errors import CaptionTooLongError, EmptyCaptionError, UnknownWordError
-from nulltext.models.base import embed_captions
+from nulltext.errors import EmptyPromptError, PromptTooLongError, UnknownWordError
+from nulltext.models.base import embed_prompts
 from nulltext.models.capabilities import word_list_of
 
 
@@ -19,7 +19,7 @@ def worded(folder, tmp_path_factory):
     return nulltext.load(copy, device="cpu")
 
 
-# ---- captions
+# ---- prompts
 
 
 def test_embeddings_have_the_tokenizers_length_and_the_networks_width(model):
@@ -29,33 +29,33 @@ def test_embeddings_have_the_tokenizers_length_and_the_networks_width(model):
     assert not text.requires_grad
 
 
-def test_a_caption_of_exactly_the_length_is_taken(model):
+def test_a_prompt_of_exactly_the_length_is_taken(model):
     assert model.embed([" ".join(["cat"] * 22)]).text.shape == (1, 24, 32)
 
 
-def test_a_caption_that_is_too_long_names_the_words_that_do_not_fit(model):
-    with pytest.raises(CaptionTooLongError, match=r"has 24 tokens; .* reads 22.*'red dog'.*Leave out 2 tokens"):
+def test_a_prompt_that_is_too_long_names_the_words_that_do_not_fit(model):
+    with pytest.raises(PromptTooLongError, match=r"has 24 tokens; .* reads 22.*'red dog'.*Leave out 2 tokens"):
         model.embed(["a ball", " ".join(["cat"] * 22) + " red dog"])
 
 
 def test_one_word_can_be_too_long(model):
-    with pytest.raises(CaptionTooLongError, match=r"'x{30}'"):
+    with pytest.raises(PromptTooLongError, match=r"'x{30}'"):
         model.embed(["x" * 30])
 
 
-@pytest.mark.parametrize("captions", [[], [""], ["  \n"], ["a cat", ""]])
-def test_empty_captions(model, captions):
-    with pytest.raises(EmptyCaptionError, match="at least one word"):
-        embed_captions(model, captions)
+@pytest.mark.parametrize("prompts", [[], [""], ["  \n"], ["a cat", ""]])
+def test_empty_prompts(model, prompts):
+    with pytest.raises(EmptyPromptError, match="at least one word"):
+        embed_prompts(model, prompts)
 
 
-@pytest.mark.parametrize("caption", ["", "a red ball on grass", "A Red BALL", "a red ball, on grass.", "red-blue ball"])
-def test_known_words(worded, model, caption):
-    torch.testing.assert_close(worded.embed([caption]).text, model.embed([caption]).text)
+@pytest.mark.parametrize("prompt", ["", "a red ball on grass", "A Red BALL", "a red ball, on grass.", "red-blue ball"])
+def test_known_words(worded, model, prompt):
+    torch.testing.assert_close(worded.embed([prompt]).text, model.embed([prompt]).text)
 
 
 @pytest.mark.parametrize(
-    ("caption", "word", "near"),
+    ("prompt", "word", "near"),
     [
         ("a blu ball", "blu", "blue"),
         ("a red bell", "bell", "ball"),
@@ -63,9 +63,9 @@ def test_known_words(worded, model, caption):
         ("żółw", "żółw", None),
     ],
 )
-def test_an_unknown_word_names_the_nearest_and_the_list(worded, caption, word, near):
+def test_an_unknown_word_names_the_nearest_and_the_list(worded, prompt, word, near):
     with pytest.raises(UnknownWordError) as caught:
-        worded.embed(["a red ball", caption])
+        worded.embed(["a red ball", prompt])
     message = str(caught.value)
     assert f"'{word}'" in message
     assert near is None or f"Nearest known: {near}" in message
@@ -122,7 +122,7 @@ def test_uses_the_checkpoints_own_scaling(model):
     torch.testing.assert_close(model.encode(pixels), mode * 0.7)
 
 
-def test_pictures_are_clamped(model):
+def test_images_are_clamped(model):
     pixels = model.decode(torch.randn(2, 4, 5, 7) * 100)
     assert pixels.shape == (2, 3, 40, 56)
     assert pixels.abs().max() <= 1
@@ -130,9 +130,9 @@ def test_pictures_are_clamped(model):
 
 def test_gradients_reach_latents_through_decoding_where_they_are_asked_for(model):
     latents = torch.randn(1, 4, 5, 7, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    drawn = model.decode(latents)
-    drawn.square().sum().backward()
+    decoded = model.decode(latents)
+    decoded.square().sum().backward()
     assert (latents.grad != 0).all()
-    assert torch.equal(drawn, model.decode(latents.detach()))
+    assert torch.equal(decoded, model.decode(latents.detach()))
     assert not model.decode(latents.detach()).requires_grad  # no graph, no memory kept
     assert all(weight.grad is None for weight in model.autoencoder.network.parameters())

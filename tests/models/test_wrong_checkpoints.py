@@ -70,11 +70,11 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_wrong_file(tmp_path, folder, name):
-    content, said = FILES[name]
+    content, expected = FILES[name]
     path = tmp_path / "given.safetensors"
     path.write_bytes(content)
     for config in (None, folder("epsilon")):
-        with pytest.raises(ModelError, match=said) as caught:
+        with pytest.raises(ModelError, match=expected) as caught:
             nulltext.load(path, config=config, device="cpu")
         assert str(path) in str(caught.value)
         assert "network" not in str(caught.value)  # none is needed to see it
@@ -103,10 +103,10 @@ CKPTS = {
 
 @pytest.mark.parametrize("name", CKPTS)
 def test_a_wrong_pickled_file(tmp_path, name):
-    make, said = CKPTS[name]
+    make, expected = CKPTS[name]
     path = tmp_path / "given.ckpt"
     make(path)
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=expected):
         nulltext.load(path, device="cpu")
 
 
@@ -119,51 +119,51 @@ def test_an_inversion_file(tmp_path, model):
 # ---- folders
 
 
-def copied(source, place, *names):
+def copied(source, to, *names):
     for name in names:
-        (shutil.copytree if (source / name).is_dir() else shutil.copy)(source / name, place / name)
+        (shutil.copytree if (source / name).is_dir() else shutil.copy)(source / name, to / name)
 
 
-def config(place, **values):
-    (place / "config.json").write_text(json.dumps(values))
+def config(to, **values):
+    (to / "config.json").write_text(json.dumps(values))
 
 
-def checkpoint_in(place):
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "v1-5.safetensors").write_bytes(whole())
+def checkpoint_in(to):
+    to.mkdir(parents=True, exist_ok=True)
+    (to / "v1-5.safetensors").write_bytes(whole())
 
 
-def edited(source, place, name, **values):
-    shutil.copytree(source, place, dirs_exist_ok=True)
-    path = place / name
+def edited(source, to, name, **values):
+    shutil.copytree(source, to, dirs_exist_ok=True)
+    path = to / name
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
-def piped(source, place):
+def piped(source, to):
     """A checkpoint in which a pipe stands for weights."""
-    shutil.copytree(source, place, dirs_exist_ok=True)
-    weights = place / "unet" / "diffusion_pytorch_model.safetensors"
+    shutil.copytree(source, to, dirs_exist_ok=True)
+    weights = to / "unet" / "diffusion_pytorch_model.safetensors"
     weights.unlink()
     os.mkfifo(weights)
 
 
-def numbered(source, place, part, **numbers):
+def numbered(source, to, part, **numbers):
     """A checkpoint with other numbers in a part's config."""
-    shutil.copytree(source, place, dirs_exist_ok=True)
-    (path,) = (place / part).glob("*config.json")
+    shutil.copytree(source, to, dirs_exist_ok=True)
+    (path,) = (to / part).glob("*config.json")
     path.write_text(json.dumps({**json.loads(path.read_text()), **numbers}))
 
 
-def whole_numbers(source, place):
+def whole_numbers(source, to):
     """A checkpoint of which one weight is saved as whole numbers."""
-    shutil.copytree(source, place, dirs_exist_ok=True)
-    path = place / "unet" / "diffusion_pytorch_model.safetensors"
+    shutil.copytree(source, to, dirs_exist_ok=True)
+    path = to / "unet" / "diffusion_pytorch_model.safetensors"
     weights = load_file(path)
     save_file({**weights, "conv_in.bias": weights["conv_in.bias"].long()}, path)
 
 
 def number(part, **numbers):
-    return lambda source, place: numbered(source, place, part, **numbers)
+    return lambda source, to: numbered(source, to, part, **numbers)
 
 
 FOLDERS = {
@@ -173,37 +173,37 @@ FOLDERS = {
     "times for hours": (number("scheduler", num_train_timesteps=10**9), r"timesteps=10+; expected"),
     "weights of whole numbers": (whole_numbers, r"1 weights of whole numbers \(conv_in\.bias\)"),
     "empty": (lambda *_: None, r"no model_index\.json.*Check the path"),
-    "UNet": (lambda source, place: copied(source / "unet", place, "config.json"), r"part alone, UNet2DC.*as unet/"),
-    "VAE": (lambda source, place: copied(source / "vae", place, "config.json"), r"one part alone, AutoencoderKL"),
-    "text encoder": (lambda source, place: copied(source / "text_encoder", place, "config.json"), r"a CLIPTextModel"),
-    "of transformers": (lambda _, place: config(place, model_type="llama"), r"holds a llama of transformers"),
-    "LoRA": (lambda _, place: (place / "adapter_config.json").write_text("{}"), r"holds a LoRA.*fuse_lora"),
-    "LoRA of diffusers": (lambda _, place: save_file({}, place / "pytorch_lora_weights.safetensors"), r"holds a LoRA"),
-    "a single file": (lambda _, place: checkpoint_in(place), r"given by its own path, such as \S+v1-5\.safetensors"),
-    "of ComfyUI": (lambda _, place: checkpoint_in(place / "models" / "checkpoints"), r"as \S+v1-5\.saf"),
-    "of A1111": (lambda _, place: checkpoint_in(place / "models" / "Stable-diffusion"), r"as \S+v1-5\.saf"),
-    "one above": (lambda source, place: shutil.copytree(source, place / "tiny"), r"in it: \S+tiny"),
-    "of the hub's cache": (lambda source, place: shutil.copytree(source, place / "snapshots" / "01"), r"in it: \S+01"),
-    "without its index": (lambda source, place: copied(source, place, "unet"), r"has unet/, so its download seems"),
-    "XL without its index": (lambda _, place: (place / "text_encoder_2").mkdir(), r"second text encoder, as Stable D"),
+    "UNet": (lambda source, to: copied(source / "unet", to, "config.json"), r"part alone, UNet2DC.*as unet/"),
+    "VAE": (lambda source, to: copied(source / "vae", to, "config.json"), r"one part alone, AutoencoderKL"),
+    "text encoder": (lambda source, to: copied(source / "text_encoder", to, "config.json"), r"a CLIPTextModel"),
+    "of transformers": (lambda _, to: config(to, model_type="llama"), r"holds a llama of transformers"),
+    "LoRA": (lambda _, to: (to / "adapter_config.json").write_text("{}"), r"holds a LoRA.*fuse_lora"),
+    "LoRA of diffusers": (lambda _, to: save_file({}, to / "pytorch_lora_weights.safetensors"), r"holds a LoRA"),
+    "a single file": (lambda _, to: checkpoint_in(to), r"given by its own path, such as \S+v1-5\.safetensors"),
+    "of ComfyUI": (lambda _, to: checkpoint_in(to / "models" / "checkpoints"), r"as \S+v1-5\.saf"),
+    "of A1111": (lambda _, to: checkpoint_in(to / "models" / "Stable-diffusion"), r"as \S+v1-5\.saf"),
+    "one above": (lambda source, to: shutil.copytree(source, to / "tiny"), r"in it: \S+tiny"),
+    "of the hub's cache": (lambda source, to: shutil.copytree(source, to / "snapshots" / "01"), r"in it: \S+01"),
+    "without its index": (lambda source, to: copied(source, to, "unet"), r"has unet/, so its download seems"),
+    "XL without its index": (lambda _, to: (to / "text_encoder_2").mkdir(), r"second text encoder, as Stable D"),
     "XL": (
-        lambda source, place: edited(source, place, "model_index.json", _class_name="StableDiffusionXLPipeline"),
+        lambda source, to: edited(source, to, "model_index.json", _class_name="StableDiffusionXLPipeline"),
         r"holds a StableDiffusionXLPipeline .*; expected a StableDiffusionPipeline",
     ),
     "TAESD": (
-        lambda source, place: edited(source, place, "vae/config.json", _class_name="AutoencoderTiny"),
+        lambda source, to: edited(source, to, "vae/config.json", _class_name="AutoencoderTiny"),
         r"vae holds AutoencoderTiny; expected AutoencoderKL",
     ),
     "consistency decoder": (
-        lambda source, place: edited(source, place, "vae/config.json", _class_name="ConsistencyDecoderVAE"),
+        lambda source, to: edited(source, to, "vae/config.json", _class_name="ConsistencyDecoderVAE"),
         r"vae holds ConsistencyDecoderVAE; expected AutoencoderKL",
     ),
     "asymmetric": (
-        lambda source, place: edited(source, place, "vae/config.json", _class_name="AsymmetricAutoencoderKL"),
+        lambda source, to: edited(source, to, "vae/config.json", _class_name="AsymmetricAutoencoderKL"),
         r"vae holds AsymmetricAutoencoderKL; expected AutoencoderKL",
     ),
     "video": (
-        lambda source, place: edited(source, place, "unet/config.json", _class_name="UNet3DConditionModel"),
+        lambda source, to: edited(source, to, "unet/config.json", _class_name="UNet3DConditionModel"),
         r"unet holds UNet3DConditionModel; expected UNet2DConditionModel",
     ),
 }  # fmt: skip
@@ -211,10 +211,10 @@ FOLDERS = {
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_wrong_folder(tmp_path, folder, name):
-    make, said = FOLDERS[name]
-    place = tmp_path / "given"
-    place.mkdir()
-    make(folder("epsilon"), place)
-    with pytest.raises(ModelError, match=said) as caught:
-        nulltext.load(place, device="cpu")
-    assert str(place) in str(caught.value)
+    make, expected = FOLDERS[name]
+    to = tmp_path / "given"
+    to.mkdir()
+    make(folder("epsilon"), to)
+    with pytest.raises(ModelError, match=expected) as caught:
+        nulltext.load(to, device="cpu")
+    assert str(to) in str(caught.value)

@@ -30,8 +30,8 @@ def test_three_things_and_their_places() -> None:
 
 def test_several_wordings_of_one_scene() -> None:
     assert len({caption(STAR, wording) for wording in range(len(WORDINGS))}) == len(WORDINGS)
-    drawn = {caption(STAR, None, seed=seed) for seed in range(60)}
-    assert len(drawn) > len(WORDINGS)
+    texts = {caption(STAR, None, seed=seed) for seed in range(60)}
+    assert len(texts) > len(WORDINGS)
     assert caption(STAR, None, seed=3) == caption(STAR, None, seed=3)
 
 

@@ -1,4 +1,4 @@
-"""The renderer: the same picture every time, masks that fit, and edits that change only what they should."""
+"""The renderer: the same image every time, masks that fit, and edits that change only what they should."""
 
 import dataclasses
 import time
@@ -15,32 +15,32 @@ BALL = Scene(things=(Thing(shape="ball", color="red"),), ground="grass", time="s
 
 
 def test_pixels_and_masks_have_their_ranges() -> None:
-    drawn = render([sample_scene(seed) for seed in range(8)])
-    assert drawn.pixels.shape == (8, 3, 128, 128)
-    assert drawn.masks.shape == (8, 3, 128, 128)
-    assert drawn.pixels.isfinite().all()
-    assert drawn.pixels.amin() >= -1
-    assert drawn.pixels.amax() <= 1
-    assert drawn.masks.amin() >= 0
-    assert drawn.masks.sum(1).amax() <= 1 + 1e-5
+    rendering = render([sample_scene(seed) for seed in range(8)])
+    assert rendering.pixels.shape == (8, 3, 128, 128)
+    assert rendering.masks.shape == (8, 3, 128, 128)
+    assert rendering.pixels.isfinite().all()
+    assert rendering.pixels.amin() >= -1
+    assert rendering.pixels.amax() <= 1
+    assert rendering.masks.amin() >= 0
+    assert rendering.masks.sum(1).amax() <= 1 + 1e-5
 
 
-def test_the_same_scene_is_the_same_picture_alone_or_in_company() -> None:
+def test_the_same_scene_is_the_same_image_alone_or_in_company() -> None:
     scenes = [sample_scene(seed) for seed in range(6)]
-    together = render(scenes)
+    batched = render(scenes)
     for index, scene in enumerate(scenes):
-        alone = render([scene])
-        torch.testing.assert_close(alone.pixels[0], together.pixels[index], atol=1e-4, rtol=0)
-        torch.testing.assert_close(alone.masks[0], together.masks[index], atol=1e-4, rtol=0)
+        single = render([scene])
+        torch.testing.assert_close(single.pixels[0], batched.pixels[index], atol=1e-4, rtol=0)
+        torch.testing.assert_close(single.masks[0], batched.masks[index], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (96, 160), (256, 128), (16, 16)])
 def test_any_size(height: int, width: int) -> None:
-    drawn = render([BALL], height=height, width=width)
-    assert drawn.pixels.shape == (1, 3, height, width)
+    rendering = render([BALL], height=height, width=width)
+    assert rendering.pixels.shape == (1, 3, height, width)
     large = render([BALL], height=2 * height, width=2 * width).masks
     halved = torch.nn.functional.avg_pool2d(large, 2)
-    assert (halved - drawn.masks).abs().mean() < 0.02
+    assert (halved - rendering.masks).abs().mean() < 0.02
 
 
 def test_things_are_large_enough_to_see_an_edit() -> None:
@@ -60,8 +60,8 @@ def test_every_shape_is_seen(shape: str) -> None:
 
 def test_the_middle_of_a_thing_is_where_it_is_seen() -> None:
     scenes = [sample_scene(seed, things=1 + seed % 3) for seed in range(12)]
-    drawn = render(scenes, height=96, width=128)
-    for scene, masks in zip(scenes, drawn.masks, strict=True):
+    rendering = render(scenes, height=96, width=128)
+    for scene, masks in zip(scenes, rendering.masks, strict=True):
         for (x, y), mask in zip(middles(scene), masks, strict=False):
             rows, columns = (mask.sum(dim).double() / mask.sum() for dim in (1, 0))
             row, column = (weights @ torch.arange(len(weights)).double() for weights in (rows, columns))
@@ -71,27 +71,27 @@ def test_the_middle_of_a_thing_is_where_it_is_seen() -> None:
 
 def test_a_change_of_colour_stays_inside_the_mask() -> None:
     blue = dataclasses.replace(BALL, things=(dataclasses.replace(BALL.things[0], color="blue"),))
-    drawn = render([BALL, blue])
-    change = (drawn.pixels[0] - drawn.pixels[1]).abs().amax(0)
-    outside = drawn.masks[0, 0] == 0
+    rendering = render([BALL, blue])
+    change = (rendering.pixels[0] - rendering.pixels[1]).abs().amax(0)
+    outside = rendering.masks[0, 0] == 0
     assert change[outside].max() < 1e-6
-    assert change[drawn.masks[0, 0] > 0.9].mean() > 0.3
+    assert change[rendering.masks[0, 0] > 0.9].mean() > 0.3
 
 
 def test_a_change_of_ground_leaves_the_sky() -> None:
     sand = dataclasses.replace(BALL, ground="sand")
-    drawn = render([BALL, sand])
-    change = (drawn.pixels[0] - drawn.pixels[1]).abs().amax(0)
+    rendering = render([BALL, sand])
+    change = (rendering.pixels[0] - rendering.pixels[1]).abs().amax(0)
     assert change[:20].max() < 1e-6
     assert change[-20:].mean() > 0.05
 
 
 def test_every_ground_time_and_style_looks_different() -> None:
     for attribute, words in (("ground", GROUNDS), ("time", TIMES), ("style", STYLES)):
-        pictures = render([dataclasses.replace(BALL, **{attribute: word}) for word in words]).pixels
+        images = render([dataclasses.replace(BALL, **{attribute: word}) for word in words]).pixels
         for i in range(len(words)):
             for j in range(i):
-                assert (pictures[i] - pictures[j]).abs().mean() > 0.03, (words[i], words[j])
+                assert (images[i] - images[j]).abs().mean() > 0.03, (words[i], words[j])
 
 
 def test_left_and_right() -> None:
@@ -124,7 +124,7 @@ def test_too_small_is_an_error() -> None:
 
 
 @pytest.mark.slow
-def test_forty_pictures_a_second() -> None:
+def test_forty_images_a_second() -> None:
     scenes = [sample_scene(seed) for seed in range(128)]
     render(scenes[:32])
     start = time.perf_counter()

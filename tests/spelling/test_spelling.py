@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import pytest
 
 import nulltext
-from nulltext import Blend, Constants, DirectInversion, FixedPoint, NullText, PromptToPrompt
+from nulltext import Blend, DescentSchedule, DirectInversion, FixedPoint, NullText, PromptToPrompt
 from nulltext.checks import Count, Share, check_numbers
 from nulltext.editing.table import EDITORS
 from nulltext.errors import SettingError
@@ -59,7 +59,7 @@ class Every(Base):
         part: A part.
         other: Another; None is none.
         either: A number, or two.
-        said: A text.
+        stated: A text.
         on: A switch.
         noted: By a note.
 
@@ -75,14 +75,14 @@ class Every(Base):
     part: Inner = Inner()
     other: Inner | None = None
     either: float | tuple[float, float] = 1.0
-    said: str = "x"
+    stated: str = "x"
     on: bool = True
     noted: Annotated[int, Option(name="--note", read=len, write=lambda n: ["x" * n])] = 0
 
 
 ALL = Every(
     steps=7, share=0.25, how="two", words={"a b": 2.5}, span=(0.25, 0.5), names=("a", "b"), part=Inner(size=4),
-    other=Inner(size=5), either=(0.5, 1.0), said="y", on=False, noted=2,
+    other=Inner(size=5), either=(0.5, 1.0), stated="y", on=False, noted=2,
 )  # fmt: skip
 GIVEN = {
     "steps": 7, "share": 0.25, "how": "two", "words": ["a b=2.5"], "span": "0.25,0.5", "names": "a,b", "part_size": 4,
@@ -117,9 +117,9 @@ def test_options_are_written():
         "--steps", "7", "--share", "0.25", "--how", "two", "--words", "a b=2.5", "--span", "0.25,0.5", "--names", "a,b",
         "--part-size", "4", "--other", "--other-size", "5", "--said", "y", "--no-on", "--note", "xx",
     ]  # fmt: skip
-    assert argv(Every(said="-y")) == ["--said=-y"]
+    assert argv(Every(stated="-y")) == ["--said=-y"]
     assert argv(DirectInversion(fixed_point=None)) == ["--no-fixed-point"]
-    assert argv(NullText(constants=PAPER)) == ["--preset", "paper"]
+    assert argv(NullText(descent=PAPER)) == ["--preset", "paper"]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_record_is_read_as_it_was_written():
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("stated", "message"),
     [
         ({"steps": "5"}, "got '5' for 'steps' of Every; expected a valid integer"),
         ({"steps": True}, "steps"),
@@ -164,18 +164,18 @@ def test_a_record_is_read_as_it_was_written():
         ([["x"]], "names with values"),
     ],
 )
-def test_a_record_that_is_none(said, message):
+def test_a_record_that_is_none(stated, message):
     with pytest.raises(SettingError, match=message):
-        read(Every, said)
+        read(Every, stated)
 
 
 def test_the_schema_says_types_bounds_defaults_and_what_they_mean():
-    said = schema(Every)
-    assert said["properties"]["steps"] == {
+    stated = schema(Every)
+    assert stated["properties"]["steps"] == {
         "default": 50, "description": "T, on two lines.", "minimum": 1, "title": "Steps", "type": "integer",
     }  # fmt: skip
-    assert said["properties"]["how"]["enum"] == ["one", "two"]
-    assert said["additionalProperties"] is False
+    assert stated["properties"]["how"]["enum"] == ["one", "two"]
+    assert stated["additionalProperties"] is False
 
 
 @pytest.mark.parametrize("word", METHODS)
@@ -211,16 +211,16 @@ def test_prompt_to_prompt_in_every_way():
     as_text = replace(editor, blend=replace(blend, mask="m.png"))
     assert assemble(PromptToPrompt, given) == editor
     assert eval(python(editor)) == as_text  # noqa: S307  as above
-    alone = replace(editor, blend=replace(blend, mask=None, keep_out=["red"]))
-    assert read(PromptToPrompt, record(editor)) == alone, "a mask is a file of this machine, in no record"
+    lone = replace(editor, blend=replace(blend, mask=None, keep_out=["red"]))
+    assert read(PromptToPrompt, record(editor)) == lone, "a mask is a file of this machine, in no record"
 
 
 def test_constants_begin_from_those_with_the_name():
-    made = assemble(NullText, {"constants": "paper", "constants_decay": 0.5, "fixed_point_iterations": 2, "steps": 2})
-    assert made.constants == replace(PAPER, decay=0.5)
+    made = assemble(NullText, {"descent": "paper", "constants_decay": 0.5, "fixed_point_iterations": 2, "steps": 2})
+    assert made.descent == replace(PAPER, decay=0.5)
     assert made.fixed_point == FixedPoint(iterations=2)
-    own = NullText(constants=Constants(learning_rate=0.02, decay=0.01, tolerance=1e-5, tolerance_growth=2e-5))
-    assert argv(own) == ["--constants-learning-rate", "0.02"]
+    own = NullText(descent=DescentSchedule(learning_rate=0.02, decay=0.01, tolerance=1e-5, tolerance_growth=2e-5))
+    assert argv(own) == ["--descent-learning-rate", "0.02"]
 
 
 def test_what_no_option_says_is_refused():

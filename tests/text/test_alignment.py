@@ -1,4 +1,4 @@
-"""Captions aligned word by word and token by token."""
+"""Prompts aligned word by word and token by token."""
 
 from itertools import combinations
 

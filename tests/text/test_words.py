@@ -9,13 +9,13 @@ from nulltext.text.words import Tokens
 
 @pytest.fixture
 def cut(model: Model):
-    """Cuts a caption; the tiny tokenizer knows cat, dog, red, ball as one token each and spells all else."""
+    """Cuts a prompt; the tiny tokenizer knows cat, dog, red, ball as one token each and spells all else."""
     return model.tokenize
 
 
-def said(tokens: Tokens, positions: list[int]) -> str:
+def joined(tokens: Tokens, positions: list[int]) -> str:
     spans = dict.fromkeys(tokens.spans[position] for position in positions)  # a letter may have several tokens
-    return "".join(tokens.caption[slice(*span)] for span in spans if span is not None).lower()
+    return "".join(tokens.prompt[slice(*span)] for span in spans if span is not None).lower()
 
 
 def test_marks_stand_for_nothing(cut):
@@ -24,7 +24,7 @@ def test_marks_stand_for_nothing(cut):
 
 
 @pytest.mark.parametrize(
-    ("caption", "word", "expected"),
+    ("prompt", "word", "expected"),
     [
         ("a cat on grass", "cat", "cat"),
         ("a Cat, on grass", "cat", "cat"),
@@ -41,9 +41,9 @@ def test_marks_stand_for_nothing(cut):
         ("a café cat", "café", "café"),
     ],
 )
-def test_words_are_found(cut, caption: str, word: str, expected: str):
-    tokens = cut(caption)
-    assert said(tokens, tokens.find(word)) == expected
+def test_words_are_found(cut, prompt: str, word: str, expected: str):
+    tokens = cut(prompt)
+    assert joined(tokens, tokens.find(word)) == expected
     assert tokens.has(word)
 
 
@@ -54,13 +54,13 @@ def test_a_word_of_many_tokens_has_them_all(cut):
 
 def test_a_missing_word_names_near_ones(cut):
     tokens = cut("a red cat")
-    with pytest.raises(WordNotFoundError, match=r"'cats' is not in the caption 'a red cat'.*'cat'"):
+    with pytest.raises(WordNotFoundError, match=r"'cats' is not in the prompt 'a red cat'.*'cat'"):
         tokens.find("cats")
     assert not tokens.has("cats")
 
 
 @pytest.mark.parametrize(
-    ("caption", "word", "near"),
+    ("prompt", "word", "near"),
     [
         ("a red dog", "DOGS", "dog"),
         ("a red DOG", "dogs", "DOG"),
@@ -68,9 +68,9 @@ def test_a_missing_word_names_near_ones(cut):
         ("a Tiger", "tigre", "Tiger"),
     ],
 )
-def test_near_words_are_near_whatever_their_capitals(cut, caption: str, word: str, near: str):
+def test_near_words_are_near_whatever_their_capitals(cut, prompt: str, word: str, near: str):
     with pytest.raises(WordNotFoundError, match=rf"Did you mean '{near}'\?"):
-        cut(caption).find(word)
+        cut(prompt).find(word)
 
 
 @pytest.mark.parametrize("word", ["at", "", "  ", "ca", ","])
@@ -81,4 +81,4 @@ def test_parts_of_words_and_nothing_are_no_words(cut, word: str):
 
 def test_words_are_what_stands_between_blanks(cut):
     tokens = cut("a cat,  t-shirt")
-    assert [said(tokens, word) for word in tokens.words()] == ["a", "cat,", "t-shirt"]
+    assert [joined(tokens, word) for word in tokens.words()] == ["a", "cat,", "t-shirt"]

@@ -12,7 +12,7 @@ BALL, CUBE, TREE = (
 )
 
 
-def test_one_picture_reads_alike_however_it_is_said() -> None:
+def test_one_image_reads_alike_however_it_is_said() -> None:
     left = Scene(things=(BALL, CUBE, TREE), relation="left", ground="grass", time="sunny")
     right = replace(left, things=(CUBE, BALL, TREE), relation="right")
     assert reading(left) == reading(right)
@@ -24,7 +24,7 @@ def test_one_picture_reads_alike_however_it_is_said() -> None:
 def test_every_word_of_every_thing_is_read() -> None:
     for seed in range(60):
         scene = sample_scene(seed, things=1 + seed % 3)
-        said = reading(scene)
-        assert len(said) == len(READ)
-        assert sum(word >= 0 for word in said) == 4 + 4 * len(scene.things)
-        assert all(word < words for word, words in zip(said, READ.values(), strict=True))
+        answers = reading(scene)
+        assert len(answers) == len(READ)
+        assert sum(word >= 0 for word in answers) == 4 + 4 * len(scene.things)
+        assert all(word < words for word, words in zip(answers, READ.values(), strict=True))

@@ -1,4 +1,4 @@
-"""The training pictures: rendered once, by workers that a Ctrl-C stops."""
+"""The training images: rendered once, by workers that a Ctrl-C stops."""
 
 import multiprocessing
 import os

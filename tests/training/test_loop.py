@@ -24,9 +24,9 @@ def _run(folder: Path, seconds: float, on_progress: OnProgress = silent, begun: 
     return Run(folder=folder, seconds=seconds, device=torch.device("cpu"), begun=begun, on_progress=on_progress)
 
 
-def _loss(seen: list[int]) -> Callable[[nn.Linear, int], Tensor]:
+def _loss(steps: list[int]) -> Callable[[nn.Linear, int], Tensor]:
     def loss(module: nn.Linear, step: int) -> Tensor:
-        seen.append(step)
+        steps.append(step)
         x = torch.randn(64, 2, generator=torch.Generator().manual_seed(step))
         return (module(x) - x.sum(1, keepdim=True)).square().mean()
 
@@ -49,10 +49,10 @@ def test_it_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 def test_a_spent_budget_only_gives_back_the_average(tmp_path: Path) -> None:
-    seen: list[int] = []
+    steps: list[int] = []
     trained = fit(_run(tmp_path, 0.3), "toy", nn.Linear(2, 1), _loss([]), lr=0.05)
-    again = fit(_run(tmp_path, 0.3), "toy", nn.Linear(2, 1), _loss(seen), lr=0.05)
-    assert seen == []
+    again = fit(_run(tmp_path, 0.3), "toy", nn.Linear(2, 1), _loss(steps), lr=0.05)
+    assert steps == []
     assert torch.equal(again.weight, trained.weight)
 
 
@@ -133,7 +133,7 @@ def test_matrices_are_trained_by_muon_and_the_rest_by_adamw(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "expected"),
     [
         (lambda path: path.write_bytes(path.read_bytes()[:200]), "is damaged"),
         (lambda path: path.write_bytes(b""), "is damaged"),
@@ -142,11 +142,11 @@ def test_matrices_are_trained_by_muon_and_the_rest_by_adamw(tmp_path: Path) -> N
     ],
     ids=["truncated", "empty", "something else", "of another stage"],
 )
-def test_a_state_that_cannot_be_gone_on_from_is_an_error_and_stays(tmp_path: Path, damage, said: str) -> None:
+def test_a_state_that_cannot_be_gone_on_from_is_an_error_and_stays(tmp_path: Path, damage, expected: str) -> None:
     fit(_run(tmp_path, 0.05), "toy", nn.Linear(2, 1), _loss([]), lr=0.05)
     damage(tmp_path / "toy.state.pt")
     (path,) = tmp_path.iterdir()
     left = path.read_bytes()
-    with pytest.raises(SettingError, match=said):
+    with pytest.raises(SettingError, match=expected):
         fit(_run(tmp_path, 0.1), path.name.partition(".")[0], nn.Linear(2, 1), _loss([]), lr=0.05)
     assert path.read_bytes() == left

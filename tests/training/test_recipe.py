@@ -1,4 +1,4 @@
-"""The whole recipe on a handful of pictures: a checkpoint that loads, and that a second run goes on from."""
+"""The whole recipe on a handful of images: a checkpoint that loads, and that a second run goes on from."""
 
 import json
 import shutil
@@ -24,13 +24,13 @@ from nulltext.models.recommended import FILE
 from nulltext.models.weights import recommended_in
 from nulltext.scenes.captions import vocabulary
 from nulltext.training import odds
-from nulltext.training.checkpoint import HOLDS, read_stamp
+from nulltext.training.checkpoint import FILES, read_stamp
 from nulltext.training.clip import build_tokenizer
 from nulltext.training.recipe import RECOMMENDED, STAGES, Recipe, run
 from nulltext.training.recipe import _latents as latents_of
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-TINY = Recipe(pictures=128, seconds=dict.fromkeys(STAGES, 0.1))
+TINY = Recipe(images=128, seconds=dict.fromkeys(STAGES, 0.1))
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def test_diffusers_loads_the_folder_unchanged(checkpoint: Path) -> None:
     assert pipeline.vae_scale_factor == 8
     assert pipeline.unet.config.sample_size == 16
     pipeline.set_progress_bar_config(disable=True)
-    pictures = pipeline("a photo of a red ball on grass at night", num_inference_steps=2, output_type="pt").images
-    assert pictures.shape == (1, 3, 128, 128)
+    images = pipeline("a photo of a red ball on grass at night", num_inference_steps=2, output_type="pt").images
+    assert images.shape == (1, 3, 128, 128)
 
 
 def test_the_schedule_is_stable_diffusions(checkpoint: Path) -> None:
@@ -67,7 +67,7 @@ def test_the_schedule_is_stable_diffusions(checkpoint: Path) -> None:
 
 def test_the_package_loads_it_and_all_that_ships_beside_it(checkpoint: Path) -> None:
     # What a training recommends stands in its weights; the embedded ones are older than that.
-    assert {path.name for path in checkpoint.iterdir()} | {FILE} == HOLDS
+    assert {path.name for path in checkpoint.iterdir()} | {FILE} == FILES
     model = load(checkpoint)
     assert model.default_size == (128, 128)
     assert (checkpoint / "words.txt").read_text().split() == vocabulary()
@@ -116,8 +116,8 @@ def test_a_checkpoint_says_what_it_was_made_from(trained: Path) -> None:
         "recipe": {**asdict(TINY), "start": "random", "version": __version__},
         "recommended": RECOMMENDED,
     }
-    said = recommended_in(trained)
-    assert (said.own, said.self_attention) == (RECOMMENDED.keys(), 0.8)
+    recommended = recommended_in(trained)
+    assert (recommended.own, recommended.self_attention) == (RECOMMENDED.keys(), 0.8)
 
 
 def test_a_second_run_goes_on_from_the_first(trained: Path) -> None:
@@ -128,9 +128,9 @@ def test_a_second_run_goes_on_from_the_first(trained: Path) -> None:
 
 
 def test_a_run_can_start_from_a_checkpoint(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = Recipe(pictures=128, seconds=dict.fromkeys(STAGES, 0.0) | {"judges": 0.1, "clip": 0.1})
+    quick = Recipe(images=128, seconds=dict.fromkeys(STAGES, 0.0) | {"judges": 0.1, "clip": 0.1})
     (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "pictures").symlink_to(trained.with_name("work") / "pictures")
+    (tmp_path / "work" / "images").symlink_to(trained.with_name("work") / "images")
     (tmp_path / "model").mkdir()
     monkeypatch.chdir(tmp_path / "model")
     run(quick, Path(), work=tmp_path / "work", start=trained)
@@ -151,13 +151,13 @@ def test_a_run_can_start_from_a_checkpoint(trained: Path, tmp_path: Path, monkey
         run(quick, tmp_path / "other", work=tmp_path / "work", start=FOLDER)
 
 
-@pytest.mark.parametrize(("change", "got"), [({"seed": 1}, "seed 1"), ({"pictures": 256}, "256 pictures")])
+@pytest.mark.parametrize(("change", "got"), [({"seed": 1}, "seed 1"), ({"images": 256}, "256 images")])
 def test_the_work_folder_of_another_recipe_is_not_gone_on_from(
     trained: Path, tmp_path: Path, change: dict[str, int], got: str
 ) -> None:
-    with pytest.raises(SettingError, match=rf"begun with random weights, 128 pictures and seed 0; got .*{got}"):
+    with pytest.raises(SettingError, match=rf"begun with random weights, 128 images and seed 0; got .*{got}"):
         run(replace(TINY, **change), tmp_path / "model", work=trained.with_name("work"))
-    assert len(list((trained.with_name("work") / "pictures").iterdir())) == 1, "complained after the rendering"
+    assert len(list((trained.with_name("work") / "images").iterdir())) == 1, "complained after the rendering"
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -202,12 +202,12 @@ def test_a_missing_time_is_an_error(tmp_path: Path) -> None:
         run(Recipe(seconds={"clip": 1.0}), tmp_path / "model", work=tmp_path / "work")
 
 
-def test_pictures_that_are_no_scenes() -> None:
-    drawn = odds.draw(8, 32, seed=0)
-    assert drawn.shape == (8, 3, 32, 32)
-    assert drawn.abs().amax() <= 1
-    assert torch.equal(drawn, odds.draw(8, 32, seed=0))
-    assert drawn.std(dim=(1, 2, 3)).amin() > 0.01
+def test_images_that_are_no_scenes() -> None:
+    samples = odds.draw(8, 32, seed=0)
+    assert samples.shape == (8, 3, 32, 32)
+    assert samples.abs().amax() <= 1
+    assert torch.equal(samples, odds.draw(8, 32, seed=0))
+    assert samples.std(dim=(1, 2, 3)).amin() > 0.01
 
 
 def test_every_word_is_one_token() -> None:
@@ -216,7 +216,7 @@ def test_every_word_is_one_token() -> None:
         assert len(tokenizer(word).input_ids) == 3, word
 
 
-def test_latents_are_kept_by_the_pictures_and_checked(tmp_path: Path) -> None:
+def test_latents_are_kept_by_the_images_and_checked(tmp_path: Path) -> None:
     vae = AutoencoderKL(
         block_out_channels=(8,),
         down_block_types=("DownEncoderBlock2D",),
@@ -229,7 +229,7 @@ def test_latents_are_kept_by_the_pictures_and_checked(tmp_path: Path) -> None:
     first = latents_of(vae, one, path, device)
     whole = path.read_bytes()
     assert torch.equal(latents_of(vae, one, path, device), first)
-    assert not torch.equal(latents_of(vae, other, path, device), first)  # as many pictures, but others
+    assert not torch.equal(latents_of(vae, other, path, device), first)  # as many images, but others
     for damaged in (whole[:-10], whole[:-1] + bytes([whole[-1] ^ 1]), b"hello", b""):
         path.write_bytes(damaged)
         assert torch.equal(latents_of(vae, one, path, device), first)

@@ -10,13 +10,13 @@ from gradio.context import LocalContext
 from PIL import Image
 from starlette.testclient import TestClient
 
+from nulltext.images import to_image
 from nulltext.models.base import Model
 from nulltext.models.loading import EMBEDDED
-from nulltext.pictures import to_image
 from nulltext.scenes.captions import caption
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, Scene, sample_scene
-from nulltext.web.gate import Told
+from nulltext.web.gate import KnownFiles
 from nulltext.web.handlers import Handlers
 from nulltext.web.limits import Limits
 from nulltext.web.people import People
@@ -30,7 +30,7 @@ def scene() -> Scene:
 
 
 @pytest.fixture(scope="session")
-def said(scene: Scene) -> str:
+def sample_prompt(scene: Scene) -> str:
     """What the sample shows: a cartoon of a spotted white cube on grass at sunset."""
     return caption(scene)
 
@@ -45,7 +45,7 @@ def sample(scene: Scene) -> bytes:
 
 @pytest.fixture(scope="session")
 def encode() -> Callable[..., bytes]:
-    """A picture as a file of a format."""
+    """An image as a file of a format."""
 
     def call(image: Image.Image, kind: str, **options: object) -> bytes:
         buffer = io.BytesIO()
@@ -70,13 +70,13 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, limits: Limits, embedded:
 
 
 @pytest.fixture(scope="module")
-def told(workshop: Workshop) -> Told:
-    return Told(workshop.people.root / "uploads")
+def known_files(workshop: Workshop) -> KnownFiles:
+    return KnownFiles(workshop.people.root / "uploads")
 
 
 @pytest.fixture(scope="module")
-def handlers(workshop: Workshop, told: Told) -> Handlers:
-    return Handlers(workshop, told)
+def handlers(workshop: Workshop, known_files: KnownFiles) -> Handlers:
+    return Handlers(workshop, known_files)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def file(tmp_path: Path) -> Path:
     """A file that somebody uploaded, for tests of the gate alone."""
     path = tmp_path / "uploads" / 'some "good" café.png'
     path.parent.mkdir()
-    path.write_bytes(b"a picture")
+    path.write_bytes(b"an image")
     return path
 
 

@@ -17,8 +17,8 @@ SOON = 60.0
 
 
 @pytest.fixture
-def blue(said):
-    return said.replace("white", "blue")
+def blue(sample_prompt):
+    return sample_prompt.replace("white", "blue")
 
 
 def wait(client, number):
@@ -32,26 +32,26 @@ def wait(client, number):
     pytest.fail("the job does not end")
 
 
-def start(client, sample, said, **form):
-    files = {"picture": ("photo.png", sample)}
-    return client.post("/api/inversions", files=files, data={"caption": said, "steps": STEPS, **form})
+def start(client, sample, sample_prompt, **form):
+    files = {"image": ("photo.png", sample)}
+    return client.post("/api/inversions", files=files, data={"prompt": sample_prompt, "steps": STEPS, **form})
 
 
 @pytest.fixture
-def inverted(client, sample, said):
+def inverted(client, sample, sample_prompt):
     """The number of a job that has inverted the sample."""
-    answer = start(client, sample, said)
+    answer = start(client, sample, sample_prompt)
     assert answer.status_code == 202, answer.text
     number = answer.json()["job"]
     assert wait(client, number)["state"] == "done"
     return number
 
 
-def edit(client, job, caption, **body):
-    return client.post("/api/edits", json={"job": job, "caption": caption, **body})
+def edit(client, job, prompt, **body):
+    return client.post("/api/edits", json={"job": job, "prompt": prompt, **body})
 
 
-def test_there_and_back(client, sample, said, inverted, blue):
+def test_there_and_back(client, sample, sample_prompt, inverted, blue):
     result = client.get(f"/api/jobs/{inverted}").json()["result"]
     assert result.keys() == {"inversion", "method", "psnr", "vae_psnr", "seconds", "verdict", "recommended"}
     assert result["recommended"] == dict.fromkeys(("cross", "self_share"), "0.8, recommended by the model 'scenes'")
@@ -59,24 +59,24 @@ def test_there_and_back(client, sample, said, inverted, blue):
     assert answer.status_code == 202
     job = wait(client, answer.json()["job"])
     assert (job["state"], job["message"], job["seconds_left"]) == ("done", None, None)
-    assert job["result"].keys() == {"pictures", "python", "shell", "editor", "settings", "seconds"}
-    (number,) = job["result"]["pictures"]
+    assert job["result"].keys() == {"images", "python", "shell", "editor", "settings", "seconds"}
+    (number,) = job["result"]["images"]
     file = client.get(f"/api/files/{number}")
     assert file.headers["content-type"] == "image/png"
     assert "no-store" in file.headers["cache-control"]
     assert "content-disposition" not in file.headers  # who fetches it names it
-    picture = Image.open(io.BytesIO(file.content))
-    assert (picture.format, picture.size) == ("PNG", (160, 128))
+    image = Image.open(io.BytesIO(file.content))
+    assert (image.format, image.size) == ("PNG", (160, 128))
     source = Image.open(io.BytesIO(sample))
-    assert np.abs(np.asarray(picture).astype(int) - np.asarray(source)).max() > 30
-    assert np.array_equal(np.asarray(picture)[:, :16], np.asarray(source)[:, :16])  # cropped, and put back
+    assert np.abs(np.asarray(image).astype(int) - np.asarray(source)).max() > 30
+    assert np.array_equal(np.asarray(image)[:, :16], np.asarray(source)[:, :16])  # cropped, and put back
 
 
 def test_a_kept_inversion_goes_the_same_way(client, inverted, blue):
     number = client.get(f"/api/jobs/{inverted}").json()["result"]["inversion"]
     file = client.get(f"/api/files/{number}")
     assert file.headers["content-type"] == "application/octet-stream"
-    answer = client.post("/api/inversions", files={"picture": ("kept.safetensors", file.content)})
+    answer = client.post("/api/inversions", files={"image": ("kept.safetensors", file.content)})
     assert answer.status_code == 202
     assert wait(client, answer.json()["job"])["state"] == "done"
     assert wait(client, edit(client, answer.json()["job"], blue).json()["job"])["state"] == "done"
@@ -89,7 +89,7 @@ def test_the_whole_edit(client, inverted, sample, blue, encode):
         "cross": 0.5,
         "self_share": 0.4,
         "weights": {"blue": 2.0},
-        "places": ["cube"],
+        "blend_words": ["cube"],
         "mask": base64.b64encode(encode(mask, "PNG")).decode(),
     }
     job = wait(client, edit(client, inverted, blue, **body).json()["job"])
@@ -97,7 +97,7 @@ def test_the_whole_edit(client, inverted, sample, blue, encode):
     (shell,) = job["result"]["shell"]
     assert "--cross 0.5 --self 0.4 --weight blue=2" in shell
     four = wait(client, edit(client, inverted, blue, vary="layout").json()["job"])
-    assert len(four["result"]["pictures"]) == 4
+    assert len(four["result"]["images"]) == 4
     chained = wait(client, edit(client, inverted, blue.replace("grass", "snow"), before=[blue]).json()["job"])
     assert "--chain" in chained["result"]["shell"][0]
 
@@ -105,7 +105,7 @@ def test_the_whole_edit(client, inverted, sample, blue, encode):
 def test_a_kept_inversion_is_known_by_its_content(client, inverted):
     number = client.get(f"/api/jobs/{inverted}").json()["result"]["inversion"]
     file = client.get(f"/api/files/{number}").content
-    answer = client.post("/api/inversions", files={"picture": ("kept.png", file)})
+    answer = client.post("/api/inversions", files={"image": ("kept.png", file)})
     assert wait(client, answer.json()["job"])["state"] == "done"
 
 
@@ -143,23 +143,23 @@ def test_what_is_not_there(client, path):
 
 
 @pytest.fixture
-def held(workshop):
+def blocked(workshop):
     """The network waits until it is let go."""
     go, begun = threading.Event(), threading.Event()
 
-    def hold(*_):
+    def block(*_):
         begun.set()
         go.wait(SOON)
 
-    handle = workshop.model("scenes").denoiser.register_forward_pre_hook(hold)
+    handle = workshop.model("scenes").denoiser.register_forward_pre_hook(block)
     yield begun
     go.set()
     handle.remove()
 
 
-def test_cancelling(client, sample, said, held):
-    running, waiting = (start(client, sample, said, steps=steps).json()["job"] for steps in "67")
-    assert held.wait(SOON)
+def test_cancelling(client, sample, sample_prompt, blocked):
+    running, waiting = (start(client, sample, sample_prompt, steps=steps).json()["job"] for steps in "67")
+    assert blocked.wait(SOON)
     assert client.get(f"/api/jobs/{running}").json()["state"] == "running"
     assert client.get(f"/api/jobs/{waiting}").json()["position"] == 1
     for number in (waiting, running):
@@ -168,34 +168,34 @@ def test_cancelling(client, sample, said, held):
         assert time.monotonic() - begun < 1
         assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
         assert client.get(f"/api/jobs/{number}").json()["state"] == "cancelled"
-    assert edit(client, running, said).status_code == 400
+    assert edit(client, running, sample_prompt).status_code == 400
 
 
-def test_too_many_jobs(client, new_client, sample, said, held, limits):
-    jobs = [start(client, sample, said, steps=8 + each) for each in range(limits.jobs)]
+def test_too_many_jobs(client, new_client, sample, sample_prompt, blocked, limits):
+    jobs = [start(client, sample, sample_prompt, steps=8 + each) for each in range(limits.jobs)]
     assert [answer.status_code for answer in jobs] == [202] * limits.jobs
-    refused = start(client, sample, said, steps=20)
+    refused = start(client, sample, sample_prompt, steps=20)
     assert refused.status_code == 429
     assert "3 of your jobs" in refused.json()["detail"]
     other = new_client()
-    another = start(other, sample, said, steps=8)
+    another = start(other, sample, sample_prompt, steps=8)
     assert another.status_code == 202
     other.delete(f"/api/jobs/{another.json()['job']}")
     for answer in jobs:
         client.delete(f"/api/jobs/{answer.json()['job']}")
 
 
-def test_an_edit_of_an_inversion_that_is_not_done(client, sample, said, held):
-    job = start(client, sample, said, steps=9).json()["job"]
-    answer = edit(client, job, said)
+def test_an_edit_of_an_inversion_that_is_not_done(client, sample, sample_prompt, blocked):
+    job = start(client, sample, sample_prompt, steps=9).json()["job"]
+    answer = edit(client, job, sample_prompt)
     assert answer.status_code == 400
     assert "not done" in answer.json()["detail"]
     client.delete(f"/api/jobs/{job}")
 
 
-def test_files_that_are_too_large(client, sample, said, limits, encode):
+def test_files_that_are_too_large(client, sample, sample_prompt, limits, encode):
     for data in (sample + b"\0" * limits.upload_bytes, encode(Image.new("L", (limits.side + 1, 1)), "PNG")):
-        answer = start(client, data, said)
+        answer = start(client, data, sample_prompt)
         assert answer.status_code == 413
         assert "expected at most" in answer.json()["detail"]
 
@@ -209,13 +209,13 @@ def test_files_that_are_too_large(client, sample, said, limits, encode):
         ({"guidance": "-1"}, "guidance"),
         ({"guidance": "nan"}, "guidance"),
         ({"guidance": "1e9"}, "guidance"),
-        ({"caption": "a zebra"}, "zebra"),
-        ({"caption": ""}, "empty"),
-        ({"caption": "a" * 501}, "501 characters"),
+        ({"prompt": "a zebra"}, "zebra"),
+        ({"prompt": ""}, "empty"),
+        ({"prompt": "a" * 501}, "501 characters"),
     ],
 )
-def test_settings_out_of_bounds(client, sample, said, form, named):
-    answer = start(client, sample, said, **form)
+def test_settings_out_of_bounds(client, sample, sample_prompt, form, named):
+    answer = start(client, sample, sample_prompt, **form)
     assert answer.status_code == 400
     assert named in answer.json()["detail"]
 
@@ -226,18 +226,18 @@ def test_settings_out_of_bounds(client, sample, said, form, named):
         ({"cross": 2}, "composition"),
         ({"self_share": -0.1}, "layout"),
         ({"weights": {"cube": 100}}, "strength"),
-        ({"caption": ""}, "empty"),
-        ({"caption": "a zebra"}, "zebra"),
+        ({"prompt": ""}, "empty"),
+        ({"prompt": "a zebra"}, "zebra"),
         ({"before": ["a cube"] * 20}, "edits on top"),
         ({"before": ["a cube"], "vary": "layout"}, "one of the two"),
         ({"mask": "é"}, "base64"),
         ({"mask": "abc"}, "base64"),
-        ({"mask": base64.b64encode(b"no picture").decode()}, "picture"),
+        ({"mask": base64.b64encode(b"no image").decode()}, "image"),
         ({"mask": base64.b64encode(b"\0" * 300_001).decode()}, "MB"),
     ],
 )
 def test_edits_out_of_bounds(client, inverted, blue, body, named):
-    answer = edit(client, inverted, **{"caption": blue, **body})
+    answer = edit(client, inverted, **{"prompt": blue, **body})
     assert answer.status_code in {400, 413}, answer.text
     assert named in answer.json()["detail"]
 
@@ -253,15 +253,15 @@ def test_a_truncated_mask(client, inverted, blue, encode):
     "send",
     [
         lambda client: client.post("/api/inversions"),
-        lambda client: client.post("/api/inversions", data={"picture": "text", "caption": "a"}),
+        lambda client: client.post("/api/inversions", data={"image": "text", "prompt": "a"}),
         lambda client: client.post("/api/inversions", content=b"\xff", headers={"content-type": "multipart/form-data"}),
-        lambda client: client.post("/api/inversions", files={"picture": ("a.png", b"")}, data={"steps": "many"}),
-        lambda client: client.post("/api/inversions", files={"picture": ("a.png", b"")}, data={"method": "magic"}),
+        lambda client: client.post("/api/inversions", files={"image": ("a.png", b"")}, data={"steps": "many"}),
+        lambda client: client.post("/api/inversions", files={"image": ("a.png", b"")}, data={"method": "magic"}),
         lambda client: client.post("/api/edits", content=b"{"),
         lambda client: client.post("/api/edits", json=[]),
-        lambda client: client.post("/api/edits", json={"job": "a", "caption": "b", "vary": "all"}),
-        lambda client: client.post("/api/edits", json={"job": "a", "caption": "b", "weights": {"b": "much"}}),
-        lambda client: client.post("/api/edits", content=b'{"job": "a", "caption": "b", "cross": NaN}'),
+        lambda client: client.post("/api/edits", json={"job": "a", "prompt": "b", "vary": "all"}),
+        lambda client: client.post("/api/edits", json={"job": "a", "prompt": "b", "weights": {"b": "much"}}),
+        lambda client: client.post("/api/edits", content=b'{"job": "a", "prompt": "b", "cross": NaN}'),
         lambda client: client.put("/api/jobs/x"),
     ],
 )
@@ -269,7 +269,7 @@ def test_what_is_no_request(client, send):
     assert 400 <= send(client).status_code < 500
 
 
-def test_a_name_is_said_back_as_json_only(client, said):
+def test_a_name_is_said_back_as_json_only(client, sample_prompt):
     answer = client.get("/api/jobs/<script>alert(1)<%2Fscript>")
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -281,7 +281,7 @@ def test_the_form_of_a_request_is_documented(client):
         described["paths"].keys()
     )
     assert described["paths"]["/api/jobs/{number}"].keys() == {"get", "delete"}
-    assert described["paths"]["/api/inversions"]["post"]["summary"] == "Invert a picture"
+    assert described["paths"]["/api/inversions"]["post"]["summary"] == "Invert an image"
     fields = json.dumps(described["components"]["schemas"])
     assert all(name in fields for name in ("inner_steps", "self_share", "editor", "seconds_left"))
 
@@ -290,8 +290,8 @@ def test_models(client):
     assert client.get("/api/models").json() == ["scenes"]
 
 
-def test_another_model_than_is_offered(client, sample, said):
-    answer = start(client, sample, said, model="/etc")
+def test_another_model_than_is_offered(client, sample, sample_prompt):
+    answer = start(client, sample, sample_prompt, model="/etc")
     if answer.status_code == 202:
         job = wait(client, answer.json()["job"])
         assert job["state"] == "failed"
@@ -320,7 +320,7 @@ def test_an_upload_to_the_page_is_its_senders_alone(client, new_client, sample):
     assert client.get(f"/gradio_api/file={path}").content == sample
     other = new_client()
     assert other.get(f"/gradio_api/file={path}").status_code == 403
-    other.post("/api/edits", json={"job": {"path": path}, "caption": "a"})  # which is said back
+    other.post("/api/edits", json={"job": {"path": path}, "prompt": "a"})  # which is said back
     other.get("/api/jobs/x", params={"path": path})
     assert other.get(f"/gradio_api/file={path}").status_code == 403
 

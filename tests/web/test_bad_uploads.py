@@ -1,4 +1,4 @@
-"""What people give a server that is no picture, or a trap: a sentence for each, and the server goes on."""
+"""What people give a server that is no image, or a trap: a sentence for each, and the server goes on."""
 
 import io
 import json
@@ -44,7 +44,7 @@ def noise():
 def zipped():
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("picture.png", b"no picture")
+        archive.writestr("image.png", b"no image")
     return buffer.getvalue()
 
 
@@ -53,10 +53,10 @@ class Trap:
         return (pytest.fail, ("the pickle was loaded",))
 
 
-NO_PICTURES = {
+NO_IMAGES = {
     "empty": ("a.png", b""),
     "random": ("a.jpg", random.Random(0).randbytes(5000)),
-    "text": ("a.png", b"This is a picture of a cat."),
+    "text": ("a.png", b"This is an image of a cat."),
     "html": ("a.jpg", HTML),
     "svg": ("a.svg", SVG),
     "claims 30000 x 100": ("a.png", png_of(30_000, 100)),
@@ -68,36 +68,36 @@ NO_PICTURES = {
     "pdf": ("a.jpg", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n"),
     "postscript": ("a.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n%%EndComments\nshowpage\n"),
     "no name": ("a", b"GIF"),
-    "script in the name": ("<script>alert(1).png", b"no picture"),
-    "quotes in the name": ("\"'><img src=x onerror=alert(1)>.png", b"no picture"),
+    "script in the name": ("<script>alert(1).png", b"no image"),
+    "quotes in the name": ("\"'><img src=x onerror=alert(1)>.png", b"no image"),
 }
 NO_INVERSIONS = {
     "pickle": ("a.safetensors", pickle.dumps(Trap())),
     "empty": ("a.safetensors", b""),
     "long header": ("a.safetensors", struct.pack("<Q", 2**60) + b"{}"),
-    "picture": ("a.safetensors", png_of(8, 8, b"\0" * 72)),
+    "image": ("a.safetensors", png_of(8, 8, b"\0" * 72)),
     "script in the name": ("<script>alert(1).safetensors", b"no inversion"),
 }
 
 
 @pytest.fixture
-def give(workshop, handlers, told, client, person, said):
+def give(workshop, handlers, known_files, client, person, sample_prompt):
     """Gives a file to the page and to the API, and inverts it; what each says, "" if all is well."""
 
-    def to_page(name, data, caption):
+    def to_page(name, data, prompt):
         folder = workshop.people.root / "uploads" / f"{random.getrandbits(64):x}"
         folder.mkdir()
         path = folder / name
         path.write_bytes(data)
-        told.note(person, json.dumps([str(path)]).encode(), listed=True)
-        *_, view = handlers.open_picture(person, "tab", str(path))
+        known_files.note(person, json.dumps([str(path)]).encode(), listed=True)
+        *_, view = handlers.open_upload(person, "tab", str(path))
         if view.message or view.inverted is not None:
             return view.message
-        return [*handlers.invert(person, "tab", view.table, InversionRequest(caption=caption, steps=1))][-1].message
+        return [*handlers.invert(person, "tab", view.table, InversionRequest(prompt=prompt, steps=1))][-1].message
 
-    def to_api(name, data, caption):
-        form = {"caption": caption, "steps": "1"}
-        answer = client.post("/api/inversions", files={"picture": (name, data)}, data=form)
+    def to_api(name, data, prompt):
+        form = {"prompt": prompt, "steps": "1"}
+        answer = client.post("/api/inversions", files={"image": (name, data)}, data=form)
         if answer.status_code >= 400:
             assert answer.status_code < 500, answer.text
             return answer.json()["detail"]
@@ -105,8 +105,8 @@ def give(workshop, handlers, told, client, person, said):
         assert (job["state"] == "failed") == (job["message"] is not None)
         return job["message"] or ""
 
-    def both(name, data, caption=said):
-        return to_page(name, data, caption), to_api(name, data, caption)
+    def both(name, data, prompt=sample_prompt):
+        return to_page(name, data, prompt), to_api(name, data, prompt)
 
     return both
 
@@ -131,19 +131,19 @@ def refuse(give, workshop):
         assert "<img" not in html
         assert sentence
         assert isinstance(sentence, str)
-        for said in (html, sentence):
-            assert UNFORESEEN not in said
-            assert "Traceback" not in said
-            assert str(workshop.people.root) not in said
-            assert "/site-packages" not in said
+        for sample_prompt in (html, sentence):
+            assert UNFORESEEN not in sample_prompt
+            assert "Traceback" not in sample_prompt
+            assert str(workshop.people.root) not in sample_prompt
+            assert "/site-packages" not in sample_prompt
         return sentence
 
     return call
 
 
-@pytest.mark.parametrize("case", NO_PICTURES)
-def test_no_picture(refuse, case):
-    refuse(*NO_PICTURES[case])
+@pytest.mark.parametrize("case", NO_IMAGES)
+def test_no_image(refuse, case):
+    refuse(*NO_IMAGES[case])
 
 
 @pytest.mark.parametrize("case", NO_INVERSIONS)
@@ -152,7 +152,7 @@ def test_no_inversion(refuse, case):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
-def test_a_truncated_picture(refuse, encode, kind):
+def test_a_truncated_image(refuse, encode, kind):
     whole = encode(noise(), kind)
     refuse("a.png", whole[: len(whole) * 2 // 3])
 
@@ -171,7 +171,7 @@ def test_a_file_that_is_too_large(refuse, limits, sample):
 
 
 @pytest.mark.parametrize(
-    ("caption", "named"),
+    ("prompt", "named"),
     [
         ("", "empty"),
         (" \n", "empty"),
@@ -180,16 +180,16 @@ def test_a_file_that_is_too_large(refuse, limits, sample):
         ("a red ball " * 40, "words|tokens"),
     ],
 )
-def test_a_caption_that_cannot_be_used(refuse, sample, caption, named):
-    assert re.search(named, refuse("a.png", sample, caption=caption))
+def test_a_prompt_that_cannot_be_used(refuse, sample, prompt, named):
+    assert re.search(named, refuse("a.png", sample, prompt=prompt))
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory, workshop, sample, said):
+def kept(tmp_path_factory, workshop, sample, sample_prompt):
     """The file of a sound inversion of the app's own model."""
     path = tmp_path_factory.mktemp("kept") / "a.safetensors"
     model = workshop.model("scenes")
-    return DDIM(steps=1)(model, open_image(sample, model), said).save(path)
+    return DDIM(steps=1)(model, open_image(sample, model), sample_prompt).save(path)
 
 
 def altered(path, to, change=None, **metadata):
@@ -217,8 +217,8 @@ def test_an_inversion_with_one_byte_changed(refuse, kept):
     refuse("a.safetensors", bytes(data))
 
 
-def test_an_inversion_of_another_model(refuse, model, photo, tmp_path):
-    path = DDIM(steps=1)(model, photo, "a cat").save(tmp_path / "a.safetensors")
+def test_an_inversion_of_another_model(refuse, model, source_image, tmp_path):
+    path = DDIM(steps=1)(model, source_image, "a cat").save(tmp_path / "a.safetensors")
     assert "does not offer" in refuse("a.safetensors", path.read_bytes())
 
 
@@ -243,7 +243,7 @@ def test_an_inversion_whose_surroundings_are_a_bomb(refuse, kept, tmp_path):
 
 def test_an_inversion_whose_surroundings_are_larger_than_is_taken(refuse, kept, tmp_path):
     def enlarge(tensors):
-        tensors["surroundings"] = bytes_of(NO_PICTURES["unpacks to 90 million"][1])
+        tensors["surroundings"] = bytes_of(NO_IMAGES["unpacks to 90 million"][1])
 
     with safe_open(kept, framework="pt") as file:
         frame = json.loads(file.metadata()["frame"]) | {"size": [9_000, 10_000]}
@@ -251,8 +251,8 @@ def test_an_inversion_whose_surroundings_are_larger_than_is_taken(refuse, kept, 
     assert "10000 x 9000" in refuse("a.safetensors", data)
 
 
-def test_an_inversion_whose_latents_do_not_fit_its_picture(refuse, kept, tmp_path):
-    """Otherwise a small file could ask for a picture of any size."""
+def test_an_inversion_whose_latents_do_not_fit_its_image(refuse, kept, tmp_path):
+    """Otherwise a small file could ask for an image of any size."""
 
     def enlarge(tensors):
         tensors["pivot"] = torch.zeros(2, 4, 40, 40)
@@ -260,18 +260,18 @@ def test_an_inversion_whose_latents_do_not_fit_its_picture(refuse, kept, tmp_pat
     refuse("a.safetensors", altered(kept, tmp_path / "a.safetensors", enlarge))
 
 
-def test_an_inversion_far_larger_than_the_models_pictures(refuse, kept, tmp_path):
+def test_an_inversion_far_larger_than_the_models_images(refuse, kept, tmp_path):
     def enlarge(tensors):
-        tensors["pivot"], tensors["picture"] = torch.zeros(2, 4, 40, 40), torch.zeros(320, 320, 3, dtype=torch.uint8)
+        tensors["pivot"], tensors["image"] = torch.zeros(2, 4, 40, 40), torch.zeros(320, 320, 3, dtype=torch.uint8)
 
     with safe_open(kept, framework="pt") as file:
         frame = json.loads(file.metadata()["frame"]) | {"fitted": [320, 320], "content": [0, 0, 320, 320]}
     refuse("a.safetensors", altered(kept, tmp_path / "a.safetensors", enlarge, frame=json.dumps(frame)))
 
 
-def test_an_inversion_of_more_steps_than_are_allowed(refuse, workshop, limits, sample, said, tmp_path):
+def test_an_inversion_of_more_steps_than_are_allowed(refuse, workshop, limits, sample, sample_prompt, tmp_path):
     model, steps = workshop.model("scenes"), limits.steps + 1
-    one = DDIM(steps=1)(model, open_image(sample, model), said)
+    one = DDIM(steps=1)(model, open_image(sample, model), sample_prompt)
     many = one.__class__(
         **{
             **{name: getattr(one, name) for name in one.__dataclass_fields__},
@@ -310,7 +310,7 @@ def test_an_inversion_with_bad_scores(refuse, kept, tmp_path, scores):
 
 
 def test_an_inversion_with_an_infinite_score(give, kept, tmp_path):
-    """Which equal pictures have."""
+    """Which equal images have."""
     data = altered(kept, tmp_path / "a.safetensors", scores='{"psnr": null, "vae_psnr": 30}')
     assert give("a.safetensors", data) == ("", "")
 
@@ -333,16 +333,16 @@ def test_an_animation_with_a_broken_second_frame_is_its_first(give, encode):
 
 
 @pytest.mark.parametrize("name", ["../../escaped.png", "..\\escaped.png", "/etc/escaped.png", '"; rm -rf ~; ".png'])
-def test_a_name_leads_nowhere(client, workshop, sample, said, name):
-    form = {"caption": said, "steps": "1"}
-    answer = client.post("/api/inversions", files={"picture": (name, sample)}, data=form)
+def test_a_name_leads_nowhere(client, workshop, sample, sample_prompt, name):
+    form = {"prompt": sample_prompt, "steps": "1"}
+    answer = client.post("/api/inversions", files={"image": (name, sample)}, data=form)
     job = wait(client, answer.json()["job"])
     assert job["state"] == "done"
     assert not list(workshop.people.root.parent.rglob("*escaped*"))
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1).png", "\"'><img src=x onerror=alert(1)>.png"])
-def test_a_good_picture_of_a_bad_name(give, sample, name):
+def test_a_good_image_of_a_bad_name(give, sample, name):
     assert give(name, sample) == ("", "")
 
 

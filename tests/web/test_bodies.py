@@ -57,8 +57,8 @@ def secret(tmp_path):
     return str(path)
 
 
-def send(client, where, said, **headers):
-    content = said if isinstance(said, str | bytes) else json.dumps(said)
+def send(client, where, content_text, **headers):
+    content = content_text if isinstance(content_text, str | bytes) else json.dumps(content_text)
     return client.post(where, content=content, headers={"content-type": "application/json", **headers})
 
 
@@ -77,8 +77,8 @@ def test_a_file_that_was_not_given(client, workshop, secret, where, way):
 
 
 def test_a_body_in_pieces(client, secret):
-    said = json.dumps(WAYS["alone"](secret)).encode()
-    pieces = iter([said[at : at + 7] for at in range(0, len(said), 7)])
+    content_text = json.dumps(WAYS["alone"](secret)).encode()
+    pieces = iter([content_text[at : at + 7] for at in range(0, len(content_text), 7)])
     answer = client.post(JOIN, content=pieces, headers={"content-type": "application/json"})
     assert answer.status_code == 403
 
@@ -106,7 +106,7 @@ def test_a_type_that_might_be_read_otherwise(client, secret, headers):
 @pytest.mark.parametrize(
     "path",
     [
-        "run/open_picture", "run/predict/", "api/predict", "api/open_picture/", "call/open_picture", "call/v2/edit",
+        "run/open_upload", "run/predict/", "api/predict", "api/open_upload/", "call/open_upload", "call/v2/edit",
         "queue/join/", "QUEUE/JOIN", "queue//join", "queue/join?x", "component_server", "component_server/", "reset/",
         "process_recording", "vibe-edit", "vibe-code/", "stream/a", "upload/", "upload?/../queue/join", "mcp/", "",
     ],
@@ -120,9 +120,9 @@ def test_what_the_page_does_not_use_takes_nothing(client, secret, method, path):
 def test_a_file_of_ones_own_is_taken(client, new_client, sample):
     (path,) = client.post("/gradio_api/upload", files={"files": ("a.png", sample)}).json()
     url = f"http://testserver/gradio_api/file={path}"
-    said = body({"path": path, "url": url, "meta": META}, session_hash="a tab of ours")
-    assert send(client, JOIN, said).status_code == 200
-    assert send(new_client(), JOIN, {**said, "session_hash": "another"}).status_code == 403
+    content_text = body({"path": path, "url": url, "meta": META}, session_hash="a tab of ours")
+    assert send(client, JOIN, content_text).status_code == 200
+    assert send(new_client(), JOIN, {**content_text, "session_hash": "another"}).status_code == 403
 
 
 def test_the_session_in_a_body_is_its_first_owners(client, new_client):
@@ -158,7 +158,7 @@ def test_a_file_that_never_ends_holds_nobody_up(client, endless):
 
 
 @pytest.mark.parametrize(
-    ("said", "named"),
+    ("content_text", "named"),
     [
         (b"{", "no JSON"),
         (b"\xff\xfe", "no JSON"),
@@ -172,15 +172,15 @@ def test_a_file_that_never_ends_holds_nobody_up(client, endless):
         (b"[" + b"1," * MOST_PARTS + b"1]", "values"),
     ],
 )
-def test_what_is_no_sound_json(said, named):
+def test_what_is_no_sound_json(content_text, named):
     with pytest.raises(SettingError, match=named) as error:
-        parse(said)
+        parse(content_text)
     assert len(str(error.value)) < 150
 
 
 def test_json_is_passed_on_in_one_reading():
-    said, again = parse(b'{"a": 1, "\\u0061": "\\u00e9", "b": [true, null]}')
-    assert said == {"a": "é", "b": [True, None]}
+    content_text, again = parse(b'{"a": 1, "\\u0061": "\\u00e9", "b": [true, null]}')
+    assert content_text == {"a": "é", "b": [True, None]}
     assert again == '{"a": "é", "b": [true, null]}'.encode()
 
 

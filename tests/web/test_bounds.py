@@ -17,8 +17,8 @@ from PIL import Image, ImageChops
 from nulltext.decoding import header
 from nulltext.editing.blend import Blend
 from nulltext.errors import ImageDecodeError, SettingError, TooManyJobsError
+from nulltext.images import grey_mask, open_image, open_mask
 from nulltext.models.recommended import Recommended
-from nulltext.pictures import grey_mask, open_image, open_mask
 from nulltext.progress import Progress
 from nulltext.web import opening
 from nulltext.web.api import STATUS
@@ -40,7 +40,7 @@ SMALL = Limits(upload_bytes=MB, memory_bytes=80 * MB, jobs=1000, waiting=1000)
 """20 MB for inputs, 5 MB of them for one address."""
 
 
-class Holding:
+class Occupying:
     """Work that holds a file's bytes, and waits."""
 
     def __init__(self, end=lambda: "made"):
@@ -77,7 +77,7 @@ def at(number):
     return Client(address=f"10.0.0.{number}")
 
 
-def holding(work, size):
+def occupying(work, size):
     return partial(work, bytes(size))
 
 
@@ -87,11 +87,11 @@ def refuse():
 
 @pytest.mark.parametrize(("end", "state"), [(lambda: 7, "done"), (refuse, "failed"), (lambda: 1 / 0, "failed")])
 def test_a_job_that_is_over_holds_nothing_that_it_was_given(jobs, end, state):
-    work = Holding(end=end)
-    job = jobs.submit("ann", holding(work, MB))
+    work = Occupying(end=end)
+    job = jobs.submit("ann", occupying(work, MB))
     assert work.begun.wait(SOON)
-    held: Any = object()
-    job.tell(Progress("sample", 1, 2, latents=held))
+    blocked: Any = object()
+    job.tell(Progress("sample", 1, 2, latents=blocked))
     job.preview = Image.new("RGB", (512, 512))
     assert jobs.size[0] >= MB
     work.go.set()
@@ -102,8 +102,8 @@ def test_a_job_that_is_over_holds_nothing_that_it_was_given(jobs, end, state):
 
 
 def test_a_job_that_is_cancelled_holds_nothing_either(jobs):
-    running, waiting = Holding(), Holding()
-    first, second = jobs.submit("ann", holding(running, MB)), jobs.submit("ann", holding(waiting, MB))
+    running, waiting = Occupying(), Occupying()
+    first, second = jobs.submit("ann", occupying(running, MB)), jobs.submit("ann", occupying(waiting, MB))
     assert running.begun.wait(SOON)
     second.stop()
     assert MB <= jobs.size[0] < 1.1 * MB
@@ -112,7 +112,7 @@ def test_a_job_that_is_cancelled_holds_nothing_either(jobs):
     assert jobs.size[0] == 0
 
 
-def test_refused_files_are_not_kept(workshop, said):
+def test_refused_files_are_not_kept(workshop, sample_prompt):
     """Eight files that turn out to be none, each from a person without a cookie."""
     data = b"\x00" * 8 + b"{" + bytes(200_000)
     for number in range(8):
@@ -133,13 +133,13 @@ def test_refused_files_are_not_kept(workshop, said):
     ],
 )
 def test_new_people_of_one_address_share_its_places_and_memory(jobs, sizes, addresses, taken):
-    first = Holding()
-    jobs.submit("zoe", holding(first, 0), client=at(250))
+    first = Occupying()
+    jobs.submit("zoe", occupying(first, 0), client=at(250))
     assert first.begun.wait(SOON)
     got = 0
     for number, (size, address) in enumerate(zip(sizes, addresses, strict=True)):
         try:
-            jobs.submit(f"person {number}", holding(Holding(), size), client=at(address))
+            jobs.submit(f"person {number}", occupying(Occupying(), size), client=at(address))
             got += 1
         except TooManyJobsError as error:
             assert re.search("expected (fewer than|at most)", str(error))  # noqa: PT017
@@ -173,15 +173,15 @@ def test_what_lies_on_tables_is_bounded():
 
 
 def test_sizes():
-    picture = Image.new("RGB", (100, 10))
-    request = EditRequest(caption="a", mask=Image.new("L", (100, 10)), before=(EditRequest(caption="b", mask=picture),))
+    image = Image.new("RGB", (100, 10))
+    request = EditRequest(prompt="a", mask=Image.new("L", (100, 10)), before=(EditRequest(prompt="b", mask=image),))
     assert 5000 <= size_of(request) < 8000
-    assert 4000 <= size_of(picture, {"a": [picture]}) < 5000
+    assert 4000 <= size_of(image, {"a": [image]}) < 5000
     assert size_of(bytes(1000)) - 1000 < 100
 
 
 def inverted_of(width, height, fitted):
-    request = InversionRequest(caption="a")
+    request = InversionRequest(prompt="a")
     little = Image.new("RGB", (1, 1))
     return Inverted(
         number="", request=request, recommended=Recommended(), name="", opened=False,
@@ -191,7 +191,7 @@ def inverted_of(width, height, fitted):
 
 
 @pytest.mark.parametrize(
-    ("mask", "photo", "kept"),
+    ("mask", "source_image", "kept"),
     [
         ((6300, 6300), (128, 128), (128, 128)),
         ((1000, 1000), (4000, 4000), (512, 512)),
@@ -201,8 +201,8 @@ def inverted_of(width, height, fitted):
         ((600, 3), (600, 3), (600, 3)),
     ],
 )
-def test_a_mask_is_kept_as_large_as_it_is_of_use(mask, photo, kept):
-    width, height = photo
+def test_a_mask_is_kept_as_large_as_it_is_of_use(mask, source_image, kept):
+    width, height = source_image
     small = small_mask(Image.new("RGBA", mask, "white"), inverted_of(width, height, (128, 128)))
     assert (small.size, small.mode, small.getextrema()) == (kept, "L", (255, 255))
 
@@ -212,30 +212,32 @@ def test_a_small_mask_does_what_the_large_one_does(fit):
     class Sizes:
         scale, default_size = 8, (64, 64)
 
-    photo = open_image(Image.new("RGB", (1500, 1000)), Sizes(), fit=fit)
+    source_image = open_image(Image.new("RGB", (1500, 1000)), Sizes(), fit=fit)
     mask = Image.new("L", (1500, 1000))
     mask.paste(255, (411, 233, 1107, 871))
     small = small_mask(mask, inverted_of(1500, 1000, (64, 64)))
     assert small.width < 400
-    large, fitted = photo.frame.fit_mask(mask), photo.frame.fit_mask(small)
+    large, fitted = source_image.frame.fit_mask(mask), source_image.frame.fit_mask(small)
     assert (large - fitted).abs().max() < 0.1
     assert ((large > 0.5) != (fitted > 0.5)).sum() <= 4
     assert Blend(mask=small).mask is small
 
 
-def test_a_mask_of_another_shape_is_refused_by_its_header(client, sample, said, encode, monkeypatch):
-    answer = client.post("/api/inversions", files={"picture": ("a.png", sample)}, data={"caption": said, "steps": "2"})
+def test_a_mask_of_another_shape_is_refused_by_its_header(client, sample, sample_prompt, encode, monkeypatch):
+    answer = client.post(
+        "/api/inversions", files={"image": ("a.png", sample)}, data={"prompt": sample_prompt, "steps": "2"}
+    )
     number = answer.json()["job"]
     while client.get(f"/api/jobs/{number}").json()["state"] != "done":
         time.sleep(0.02)
     monkeypatch.setattr("nulltext.web.opening.open_mask", decoded)
     mask = base64.b64encode(encode(Image.new("L", (3000, 3000)), "PNG")).decode()
-    answer = client.post("/api/edits", json={"job": number, "caption": said, "mask": mask})
+    answer = client.post("/api/edits", json={"job": number, "prompt": sample_prompt, "mask": mask})
     assert answer.status_code == 400
     assert "3000 x 3000; expected the photograph's 160 x 128" in answer.json()["detail"]
 
 
-def test_pictures_are_opened_one_at_a_time(encode, monkeypatch):
+def test_images_are_opened_one_at_a_time(encode, monkeypatch):
     monkeypatch.setattr("nulltext.web.opening._TURN", 0.01)
     data = encode(Image.new("L", (8, 8)), "PNG")
     with turn(), pytest.raises(TooManyJobsError, match="being opened"):
@@ -264,15 +266,19 @@ def test_a_mask_becomes_grey_in_fewer_copies(encode, mode):
     assert apart[1] <= 2
 
 
-def test_a_mask_is_not_opened_for_who_has_no_place(client, sample, said, encode, monkeypatch, workshop):
-    answer = client.post("/api/inversions", files={"picture": ("a.png", sample)}, data={"caption": said, "steps": "2"})
+def test_a_mask_is_not_opened_for_who_has_no_place(client, sample, sample_prompt, encode, monkeypatch, workshop):
+    answer = client.post(
+        "/api/inversions", files={"image": ("a.png", sample)}, data={"prompt": sample_prompt, "steps": "2"}
+    )
     number = answer.json()["job"]
     while client.get(f"/api/jobs/{number}").json()["state"] != "done":
         time.sleep(0.02)
     monkeypatch.setattr("nulltext.web.api._mask", lambda *_: pytest.fail("it was opened"))
     monkeypatch.setattr(workshop.jobs, "check", refused)
-    assert client.post("/api/edits", json={"job": number, "caption": said, "mask": ""}).status_code == 429
-    answer = client.post("/api/inversions", files={"picture": ("a.png", sample)}, data={"caption": said, "steps": "2"})
+    assert client.post("/api/edits", json={"job": number, "prompt": sample_prompt, "mask": ""}).status_code == 429
+    answer = client.post(
+        "/api/inversions", files={"image": ("a.png", sample)}, data={"prompt": sample_prompt, "steps": "2"}
+    )
     assert answer.status_code == 429
 
 
@@ -281,21 +287,23 @@ def refused(person, client):
 
 
 @pytest.mark.parametrize("kind", [None, "EPS"])
-def test_a_mask_that_is_no_picture_is_called_a_mask(encode, kind):
+def test_a_mask_that_is_no_image_is_called_a_mask(encode, kind):
     data = b"" if kind is None else encode(Image.new("RGB", (160, 128)), kind)
     with pytest.raises(ImageDecodeError, match=r"^the mask is"):
         open_small_mask(data, inverted_of(160, 128, (128, 128)), Limits())
 
 
-def test_a_waiting_edit_holds_its_mask_alone(workshop, person, sample, said):
-    inversion = workshop.invert(person, sample, "a.png", InversionRequest(caption=said, steps=2))
+def test_a_waiting_edit_holds_its_mask_alone(workshop, person, sample, sample_prompt):
+    inversion = workshop.invert(person, sample, "a.png", InversionRequest(prompt=sample_prompt, steps=2))
     assert inversion.wait(SOON)
-    first = Holding()
-    workshop.jobs.submit("zoe", holding(first, 0))
+    first = Occupying()
+    workshop.jobs.submit("zoe", occupying(first, 0))
     assert first.begun.wait(SOON)
     mask = Image.new("RGBA", (6400, 5120))
     job = workshop.edit(
-        person, inversion.result, EditRequest(caption=said, before=(EditRequest(caption=said, mask=mask),))
+        person,
+        inversion.result,
+        EditRequest(prompt=sample_prompt, before=(EditRequest(prompt=sample_prompt, mask=mask),)),
     )
     assert 160 * 128 < job.size < 2 * 160 * 128
     assert job.uses == {workshop.people.path(person, inversion.result.number)}
@@ -305,18 +313,18 @@ def test_a_waiting_edit_holds_its_mask_alone(workshop, person, sample, said):
 
 def post(bodies, pieces, address, *, length=None, path="/api/edits"):
     """Sends pieces; returns the status, or what the app got."""
-    got, told, left = [], [], list(pieces)
+    got, messages, left = [], [], list(pieces)
 
     async def receive():
         return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
 
     async def send(message):
-        told.append(message)
+        messages.append(message)
 
     headers = [] if length is None else [(b"content-length", str(length).encode())]
     scope = {"type": "http", "path": path, "headers": headers, "state": {"client": at(address)}, "got": got}
     asyncio.run(bodies(scope, receive, send))
-    return told[0]["status"] if told else sum(got)
+    return messages[0]["status"] if messages else sum(got)
 
 
 def test_requests_on_their_way_are_bounded():

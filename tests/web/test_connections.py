@@ -58,11 +58,11 @@ def on_a_server(talk, **bounds):
     asyncio.run(run())
 
 
-async def ask(pair, said=WHOLE):
+async def ask(pair, sent=WHOLE):
     """What is answered; nothing if the connection is closed."""
     reader, writer = pair
     try:
-        writer.write(said)
+        writer.write(sent)
         head = await reader.readuntil(b"\r\n\r\n")
         return head + await reader.readexactly(2)
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -94,11 +94,11 @@ def test_a_trusted_proxy_has_more():
     on_a_server(talk, most=2, trusts=Peer(app, ["127.0.0.1"]).trusts)
 
 
-@pytest.mark.parametrize("said", [b"", b"G", ASK, WHOLE + ASK])
-def test_who_asks_for_nothing_whole_is_sent_away(said):
+@pytest.mark.parametrize("sent", [b"", b"G", ASK, WHOLE + ASK])
+def test_who_asks_for_nothing_whole_is_sent_away(sent):
     async def talk(connect):
         reader, writer = await connect()
-        writer.write(said)
+        writer.write(sent)
         try:
             got = await asyncio.wait_for(reader.read(), 3)
         except ConnectionError:

@@ -58,16 +58,16 @@ def test_a_file_that_somebody_gave_is_never_run(client):
 
 def test_the_page_runs_only_what_it_was_sent_with(client):
     answer = client.get("/")
-    said = answer.headers[POLICY]
-    assert "'unsafe-inline'" not in said.partition("script-src")[2].partition(";")[0]
-    assert "http" not in said
-    assert "'sha256-" in said
+    header = answer.headers[POLICY]
+    assert "'unsafe-inline'" not in header.partition("script-src")[2].partition(";")[0]
+    assert "http" not in header
+    assert "'sha256-" in header
     assert answer.headers[POLICY] == policy.of_page(answer.content).decode()
 
 
 def test_a_request_that_is_not_of_the_form_is_answered_in_a_sentence(client):
     answer = client.post("/api/edits", json={"job": "a"})
     assert answer.status_code == 422
-    assert answer.json() == {"detail": "got nothing for 'caption'; expected another: field required."}
+    assert answer.json() == {"detail": "got nothing for 'prompt'; expected another: field required."}
     described = client.get("/api/openapi.json").json()
     assert "HTTPValidationError" not in json.dumps(described)

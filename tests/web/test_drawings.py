@@ -49,19 +49,23 @@ def test_the_program_would_be_found(ran):
 
 
 @pytest.mark.parametrize("name", ["a.eps", "a.png", "a.jpg", "a"])
-def test_a_drawing_as_a_picture_and_as_a_mask(client, ran, said, name):
-    answer = client.post("/api/inversions", files={"picture": (name, EPS)}, data={"caption": said})
+def test_a_drawing_as_an_image_and_as_a_mask(client, ran, sample_prompt, name):
+    answer = client.post("/api/inversions", files={"image": (name, EPS)}, data={"prompt": sample_prompt})
     assert answer.status_code == 400
-    assert client.post("/api/edits", json={"job": "x", "caption": said, "mask": base64.b64encode(EPS).decode()})
+    assert client.post("/api/edits", json={"job": "x", "prompt": sample_prompt, "mask": base64.b64encode(EPS).decode()})
     assert not ran.exists()
 
 
-def test_a_drawing_as_the_mask_of_an_edit(client, ran, sample, said):
-    answer = client.post("/api/inversions", files={"picture": ("a.png", sample)}, data={"caption": said, "steps": "1"})
+def test_a_drawing_as_the_mask_of_an_edit(client, ran, sample, sample_prompt):
+    answer = client.post(
+        "/api/inversions", files={"image": ("a.png", sample)}, data={"prompt": sample_prompt, "steps": "1"}
+    )
     job = answer.json()["job"]
     while client.get(f"/api/jobs/{job}").json()["state"] in {"waiting", "running"}:
         time.sleep(0.02)
-    answer = client.post("/api/edits", json={"job": job, "caption": said, "mask": base64.b64encode(EPS).decode()})
+    answer = client.post(
+        "/api/edits", json={"job": job, "prompt": sample_prompt, "mask": base64.b64encode(EPS).decode()}
+    )
     assert answer.status_code == 400
     assert not ran.exists()
 
@@ -92,15 +96,15 @@ def test_the_paint_of_an_edit(blocks, ran, uploaded):
     assert not ran.exists()
 
 
-def test_a_drawing_as_paint(handlers, client, person, told, workshop, ran):
+def test_a_drawing_as_paint(handlers, client, person, known_files, workshop, ran):
     """Where the page's fields end up."""
     folder = workshop.people.root / "uploads" / "a"
     folder.mkdir()
     path = folder / "layer_0.png"
     path.write_bytes(EPS)
-    told.note(person, f'["{path}"]'.encode(), listed=True)
+    known_files.note(person, f'["{path}"]'.encode(), listed=True)
     with pytest.raises(ImageDecodeError):
         handlers.painted(person, str(path))
-    [*_, view] = handlers.open_picture(person, "tab", str(path))
+    [*_, view] = handlers.open_upload(person, "tab", str(path))
     assert view.message
     assert not ran.exists()

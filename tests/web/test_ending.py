@@ -48,7 +48,7 @@ LEFT, KILLED = 128, -signal.SIGALRM
 
 
 @pytest.mark.parametrize(
-    ("path", "told", "seconds", "codes"),
+    ("path", "signal_number", "seconds", "codes"),
     [
         ("/loop", signal.SIGTERM, 0.3, {LEFT + signal.SIGTERM, KILLED}),
         ("/busy", signal.SIGINT, 0.3, {LEFT + signal.SIGINT, KILLED}),
@@ -57,7 +57,7 @@ LEFT, KILLED = 128, -signal.SIGALRM
         ("/last", signal.SIGINT, 1, {KILLED}),
     ],
 )
-def test_a_request_that_hangs(tmp_path, path, told, seconds, codes):
+def test_a_request_that_hangs(tmp_path, path, signal_number, seconds, codes):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with socket.socket() as probe:
@@ -75,7 +75,7 @@ def test_a_request_that_hangs(tmp_path, path, told, seconds, codes):
                 time.sleep(0.05)
         with pytest.raises(httpx.TimeoutException):
             httpx.get(url + path, timeout=0.3)
-        process.send_signal(told)
+        process.send_signal(signal_number)
         assert process.wait(timeout=SECONDS) in codes
     finally:
         process.kill()

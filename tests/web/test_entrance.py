@@ -11,7 +11,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from nulltext.errors import SettingError
 from nulltext.web.clients import address_of
 from nulltext.web.entrance import Arrived, Below, Peer, read_proxies, read_root
-from nulltext.web.gate import Gate, Told
+from nulltext.web.gate import Gate, KnownFiles
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def enter(tmp_path):
         return StreamingResponse(iter(["data: 1\n\n"]), media_type="text/event-stream")
 
     def call(peer="127.0.0.1", proxies=(), root=""):
-        gate = Gate(Below(app), told=Told(tmp_path))
+        gate = Gate(Below(app), known_files=KnownFiles(tmp_path))
         rooted: Any = Arrived(gate, root)  # ASGI, in the words of two libraries
         arrived: Any = ProxyHeadersMiddleware(rooted, list(proxies))
         return TestClient(Peer(arrived, proxies), client=(peer, 1), base_url="http://localhost", follow_redirects=False)
@@ -38,7 +38,7 @@ def enter(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("peer", "proxies", "said", "address"),
+    ("peer", "proxies", "forwarded", "address"),
     [
         ("203.0.113.7", [], None, "203.0.113.7"),
         ("203.0.113.7", [], "198.51.100.1", "203.0.113.7"),  # says so itself
@@ -53,8 +53,8 @@ def enter(tmp_path):
         ("fd00::1", ["fd00::/8"], "[2001:db8::4]:123", "2001:db8::/64"),
     ],
 )
-def test_the_client_is_the_last_address_that_nobody_trusts(enter, peer, proxies, said, address):
-    headers = {} if said is None else {"x-forwarded-for": said}
+def test_the_client_is_the_last_address_that_nobody_trusts(enter, peer, proxies, forwarded, address):
+    headers = {} if forwarded is None else {"x-forwarded-for": forwarded}
     assert enter(peer, proxies).get("/who", headers=headers).json()["address"] == address
 
 

@@ -49,10 +49,10 @@ def limits():
 
 
 @pytest.fixture(scope="module")
-def job(client, sample, said):
+def job(client, sample, sample_prompt):
     """The number of an inversion."""
-    form = {"caption": said, "steps": "1"}
-    number = client.post("/api/inversions", files={"picture": ("a.png", sample)}, data=form).json()["job"]
+    form = {"prompt": sample_prompt, "steps": "1"}
+    number = client.post("/api/inversions", files={"image": ("a.png", sample)}, data=form).json()["job"]
     while client.get(f"/api/jobs/{number}").json()["state"] in {"waiting", "running"}:
         time.sleep(0.02)
     return number
@@ -96,26 +96,26 @@ def ask(client, field, case, sound):
     if kind == "path":
         return client.request(method, path.replace(f"{{{name}}}", quote(as_text(case)[:20_000], errors="replace")))
     if kind == "application/json":
-        said = {key: json.dumps(sound[key]) for key in ("job", "caption")} | {name: as_json(case)}
-        body = "{" + ", ".join(f'"{key}": {value}' for key, value in said.items()) + "}"
+        sample_prompt = {key: json.dumps(sound[key]) for key in ("job", "prompt")} | {name: as_json(case)}
+        body = "{" + ", ".join(f'"{key}": {value}' for key, value in sample_prompt.items()) + "}"
         return client.request(method, path, content=body, headers={"content-type": kind})
     assert kind == "multipart/form-data", f"{kind} is not sent here yet"
     value = VALUES[case]
     own = part(name, value[0]) * len(value) if case == "many entries" else part(name, as_text(case))
-    others = part("picture", sound["picture"], '; filename="a.png"') * (name != "picture")
-    others += part("caption", sound["caption"]) * (name != "caption")
+    others = part("image", sound["image"], '; filename="a.png"') * (name != "image")
+    others += part("prompt", sound["prompt"]) * (name != "prompt")
     body = others + own + f"--{BOUNDARY}--\r\n".encode()
     return client.request(method, path, content=body, headers={"content-type": f"{kind}; boundary={BOUNDARY}"})
 
 
 @pytest.mark.parametrize("case", VALUES)
-def test_every_field(client, job, sample, said, caplog, case):
-    sound, seen = {"job": job, "caption": said, "picture": sample}, 0
+def test_every_field(client, job, sample, sample_prompt, caplog, case):
+    sound, count = {"job": job, "prompt": sample_prompt, "image": sample}, 0
     for field in fields_of(client):
         begun = time.monotonic()
         answer = ask(client, field, case, sound)
         assert time.monotonic() - begun < SOON, field
-        seen += 1
+        count += 1
         if answer.status_code == 202:
             client.delete(f"/api/jobs/{answer.json()['job']}")
             continue
@@ -124,7 +124,7 @@ def test_every_field(client, job, sample, said, caplog, case):
         assert isinstance(sentence, str), field
         assert 0 < len(sentence) < SHORT, (field, sentence)
         assert "x" * 100 not in sentence, field
-    assert seen > 15
+    assert count > 15
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
@@ -145,13 +145,13 @@ def test_every_field_of_what_the_page_asks_for(case, limits):
             if field.name in {"before", "mask"}:  # made here, not sent
                 continue
             begun = time.monotonic()
-            sentence = refusal(kind(**{"caption": "x", field.name: VALUES[case]}), limits)
+            sentence = refusal(kind(**{"prompt": "x", field.name: VALUES[case]}), limits)
             assert len(sentence) < SHORT
             assert "x" * 100 not in sentence
             assert time.monotonic() - begun < SOON
 
 
-def test_the_name_of_a_file_is_short(client, sample, said):
-    answer = client.post("/api/inversions", files={"picture": ("x" * 300, sample)}, data={"caption": said})
+def test_the_name_of_a_file_is_short(client, sample, sample_prompt):
+    answer = client.post("/api/inversions", files={"image": ("x" * 300, sample)}, data={"prompt": sample_prompt})
     assert answer.status_code == 400
     assert "name" in answer.json()["detail"]

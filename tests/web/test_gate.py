@@ -11,13 +11,13 @@ from starlette.websockets import WebSocketDisconnect
 
 from nulltext.errors import SettingError
 from nulltext.web.clients import LOOPBACK
-from nulltext.web.gate import COOKIE, Gate, Told, person_in, read_auth
+from nulltext.web.gate import COOKIE, Gate, KnownFiles, person_in, read_auth
 from nulltext.web.people import People
 
 
 @pytest.fixture
-def told(file):
-    return Told(file.parent)
+def known_files(file):
+    return KnownFiles(file.parent)
 
 
 def add_what_could_be_misused(app):
@@ -41,13 +41,13 @@ def add_what_could_be_misused(app):
     def session(session_hash: str):
         return session_hash
 
-    @app.get("/gradio_api/caption")
+    @app.get("/gradio_api/prompt")
     def say(what: str):
-        return {"data": [what], "caption": what}
+        return {"data": [what], "prompt": what}
 
 
 @pytest.fixture
-def gated(told, file):
+def gated(known_files, file):
     """A small app behind the gate, which tells of a file in several ways."""
     app = FastAPI()
 
@@ -88,7 +88,7 @@ def gated(told, file):
         return len(await request.body())
 
     def build(auth=None, **bounds):
-        return Gate(app, told=told, auth=auth, **bounds)
+        return Gate(app, known_files=known_files, auth=auth, **bounds)
 
     return build
 
@@ -286,7 +286,7 @@ def test_a_body_that_does_not_say_how_large_it_is(gated):
         while (message := await receive())["type"] == "http.request":
             taken.append(message["body"])
 
-    gate, told = gated(most_bytes=1000), []
+    gate, known_files = gated(most_bytes=1000), []
     gate.app = app
     pieces = iter([{"type": "http.request", "body": b"x" * 400, "more_body": True}] * 10)
 
@@ -294,7 +294,7 @@ def test_a_body_that_does_not_say_how_large_it_is(gated):
         return next(pieces)
 
     async def send(message):
-        told.append(message)
+        known_files.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/body", "scheme": "http", "headers": []}
     asyncio.run(gate(scope, receive, send))
@@ -306,11 +306,11 @@ def test_nothing_is_guessed_from_content(browser):
     assert fetch(browser(), "/etc/passwd") == 403
 
 
-def test_a_caption_that_names_anothers_file(browser, file):
+def test_a_prompt_that_names_anothers_file(browser, file):
     ann, ben = browser(), browser()
     ann.get("/gradio_api/json")
-    for caption in (str(file), json.dumps({"path": str(file)}), json.dumps([str(file)])):
-        ben.get("/gradio_api/caption", params={"what": caption})
+    for prompt in (str(file), json.dumps({"path": str(file)}), json.dumps([str(file)])):
+        ben.get("/gradio_api/prompt", params={"what": prompt})
     assert (fetch(ann, file), fetch(ben, file)) == (200, 403)
 
 

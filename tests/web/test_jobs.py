@@ -144,15 +144,15 @@ def test_a_job_that_is_stopped_as_it_begins_or_ends_is_one_or_the_other(jobs):
 
 
 def test_progress_stops_a_job(jobs):
-    told = threading.Event()
+    ready = threading.Event()
 
     def work(job):
         while True:
             job.tell(Progress("sample", 1, 2))
-            told.set()
+            ready.set()
 
     job = jobs.submit("ann", work)
-    assert told.wait(SOON)
+    assert ready.wait(SOON)
     job.stop()
     assert jobs.submit("ann", one).wait(2)
 
@@ -305,31 +305,31 @@ def test_seconds_left(jobs, monkeypatch):
 
 def test_nobody_can_tell_how_long_it_takes_at_the_first_word(jobs):
     """Steps may have been done before the first event, which is when the clock begins."""
-    told, go = threading.Event(), threading.Event()
+    ready, go = threading.Event(), threading.Event()
 
     def work(job):
         job.tell(Progress("sample", 1, 50))
-        told.set()
+        ready.set()
         go.wait(SOON)
 
     job = jobs.submit("ann", work, {"sample": 1.0})
-    assert told.wait(SOON)
+    assert ready.wait(SOON)
     left = job.seconds_left
     go.set()
     assert left is None
 
 
 def test_a_phase_outside_of_the_plan_or_no_steps(jobs):
-    told, go = threading.Event(), threading.Event()
+    ready, go = threading.Event(), threading.Event()
 
     def work(job):
         job.tell(Progress("sample", 0, 0))
         job.tell(Progress("other", 1, 2))
-        told.set()
+        ready.set()
         go.wait(SOON)
 
     job = jobs.submit("ann", work, {"sample": 1.0})
-    assert told.wait(SOON)
+    assert ready.wait(SOON)
     assert job.seconds_left is None
     go.set()
 

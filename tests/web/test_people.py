@@ -28,13 +28,13 @@ def age(path, seconds):
 
 
 def test_what_somebody_keeps_they_get(people, ann):
-    number = people.keep(ann, b"a picture", "png")
-    assert people.path(ann, number).read_bytes() == b"a picture"
+    number = people.keep(ann, b"an image", "png")
+    assert people.path(ann, number).read_bytes() == b"an image"
     assert len(number) == 26
 
 
 def test_nobody_else_gets_it(people, ann):
-    number = people.keep(ann, b"a picture", "png")
+    number = people.keep(ann, b"an image", "png")
     for other in (People.new(), "", "..", ann[:-1], people.path(ann, number).parent.name):
         with pytest.raises(KeptFileNotFoundError) as another:
             people.path(other, number)
@@ -114,10 +114,10 @@ def test_a_file_that_is_here_already(people, ann, monkeypatch):
 
 
 def test_cached_is_one_place_for_the_same_and_others_for_others(people):
-    places = {people.cached(*what) for what in (("a", {"b": 1}), ("a", {"b": 2}), ("a",), ("a", {"b": 1}, None))}
-    assert len(places) == 4
+    paths = {people.cached(*what) for what in (("a", {"b": 1}), ("a", {"b": 2}), ("a",), ("a", {"b": 1}, None))}
+    assert len(paths) == 4
     assert people.cached("a", {"b": 1, "c": 2}) == people.cached("a", {"c": 2, "b": 1})
-    assert {place.parent for place in places} == {people.root / "inversions"}
+    assert {path.parent for path in paths} == {people.root / "inversions"}
 
 
 def test_the_sweep_takes_what_is_old(people, ann):

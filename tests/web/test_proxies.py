@@ -92,7 +92,7 @@ def proxy(folder, *servers):
         process.wait(SOON)
 
 
-def placed(server, port, behind):
+def routed(server, port, behind):
     """A server of the page at a port, before another."""
     server, count = re.subn(r"listen \d+;", f"listen 127.0.0.1:{port};", server)
     server, passed = re.subn(r"http://127.0.0.1:7860", f"http://127.0.0.1:{behind}", server)
@@ -111,11 +111,11 @@ def address(request, upstream, tmp_path):
     """Where the page is, of a proxy set up as asked."""
     outer, inner = free_port(), free_port()
     servers = {
-        "at the root": lambda: [placed(AT_ROOT, outer, upstream[""])],
-        "below a path": lambda: [placed(BELOW, outer, upstream["/photos"])],
-        "two proxies": lambda: [placed(AT_ROOT, outer, inner), placed(INNER, inner, upstream[""])],
-        "below, path taken off": lambda: [placed(BELOW, outer, f"{upstream['/photos']}/")],
-        "below, $host": lambda: [placed(BELOW.replace("$http_host", "$host"), outer, upstream["/photos"])],
+        "at the root": lambda: [routed(AT_ROOT, outer, upstream[""])],
+        "below a path": lambda: [routed(BELOW, outer, upstream["/photos"])],
+        "two proxies": lambda: [routed(AT_ROOT, outer, inner), routed(INNER, inner, upstream[""])],
+        "below, path taken off": lambda: [routed(BELOW, outer, f"{upstream['/photos']}/")],
+        "below, $host": lambda: [routed(BELOW.replace("$http_host", "$host"), outer, upstream["/photos"])],
     }[request.param]()
     with proxy(tmp_path, *servers) as port:
         yield port, "/photos/" if "below" in request.param else "/"
@@ -146,7 +146,7 @@ def finished(client, answer):
     return answer.json()["job"], job["result"]
 
 
-def test_a_visit(address, workshop, sample, said):
+def test_a_visit(address, workshop, sample, sample_prompt):
     port, path = address
     with visitor(port, path) as client:
         page = client.get("")
@@ -156,26 +156,26 @@ def test_a_visit(address, workshop, sample, said):
         config = json.loads(written)
         assert config["root"] in {f"http://photos.example.com{colon}{path.rstrip('/')}" for colon in ("", f":{port}")}
         answer = client.post(
-            "api/inversions", files={"picture": ("a.png", sample)}, data={"caption": said, "steps": "3"}
+            "api/inversions", files={"image": ("a.png", sample)}, data={"prompt": sample_prompt, "steps": "3"}
         )
         number, _ = finished(client, answer)
         assert workshop.jobs._jobs[number].client.address == "127.0.0.2"
-        _, result = finished(client, client.post("api/edits", json={"job": number, "caption": said}))
-        assert client.get(f"api/files/{result['pictures'][0]}").headers["content-type"] == "image/png"
+        _, result = finished(client, client.post("api/edits", json={"job": number, "prompt": sample_prompt}))
+        assert client.get(f"api/files/{result['images'][0]}").headers["content-type"] == "image/png"
         refused = client.post(
-            "api/inversions", files={"picture": ("a.png", sample)}, headers={"origin": "http://evil.net"}
+            "api/inversions", files={"image": ("a.png", sample)}, headers={"origin": "http://evil.net"}
         )
         assert refused.status_code == 403
-        events(client, config, workshop, said)
+        events(client, config, workshop, sample_prompt)
 
 
-def events(client, config, workshop, said):
+def events(client, config, workshop, sample_prompt):
     """The page's own way: a sample is taken and inverted, and what is said comes as it is said."""
     at = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
     calls = {tuple(target): call for call in config["dependencies"] for target in call["targets"]}
     tab, go = {"session_hash": f"tab of {client.base_url}"}, threading.Event()
 
-    def held(job):
+    def blocked(job):
         go.wait(SOON)
 
     def join(target, data, **more):
@@ -183,7 +183,7 @@ def events(client, config, workshop, said):
         joined = client.post("gradio_api/queue/join", json=body)
         assert joined.status_code == 200, joined.text
 
-    def said_until(wanted):
+    def read_until(wanted):
         lines = []
         with client.stream("GET", "gradio_api/queue/data", params=tab) as stream:
             assert stream.headers["content-type"].startswith("text/event-stream")
@@ -194,24 +194,24 @@ def events(client, config, workshop, said):
         pytest.fail(f"the stream ended before {wanted}: {lines}")
 
     join((at["samples"], "select"), [], event_data={"index": 0, "value": None})
-    assert '"success":true' in said_until("process_completed")
-    workshop.jobs.submit("zoe", held)
-    join((at["invert"], "click"), [None, said, "scenes", "direct", 5, 1, "crop"])
-    said_until("before yours")  # which nginx would hold back until there is more, if it could
+    assert '"success":true' in read_until("process_completed")
+    workshop.jobs.submit("zoe", blocked)
+    join((at["invert"], "click"), [None, sample_prompt, "scenes", "direct", 5, 1, "crop"])
+    read_until("before yours")  # which nginx would hold back until there is more, if it could
     go.set()
-    workshop.jobs.submit("zoe", held).wait(SOON)
+    workshop.jobs.submit("zoe", blocked).wait(SOON)
 
 
-def test_who_comes_through_a_proxy_names_no_folder(upstream, workshop, folder, sample, said, monkeypatch):
+def test_who_comes_through_a_proxy_names_no_folder(upstream, workshop, folder, sample, sample_prompt, monkeypatch):
     """Also where the proxy is not known, and the server is for this machine alone."""
     monkeypatch.setattr(workshop, "any_model", True)
     port, name = upstream[""], str(folder("epsilon"))
-    files, data = {"picture": ("a.png", sample)}, {"caption": said, "model": name, "steps": "1"}
+    files, data = {"image": ("a.png", sample)}, {"prompt": sample_prompt, "model": name, "steps": "1"}
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
         refused = client.post("/api/inversions", files=files, data=data)
         assert refused.status_code == 400
         assert "does not offer" in refused.json()["detail"]
-    with serving(build(workshop, hosts=allowed("127.0.0.1", [])), "off") as alone:  # which leaves the workshop open
+    with serving(build(workshop, hosts=allowed("127.0.0.1", [])), "off") as single:  # which leaves the workshop open
         for headers, status in (({}, 202), ({"x-forwarded-for": "203.0.113.7"}, 400), ({"via": "1.1 a"}, 400)):
-            answer = httpx.post(f"http://127.0.0.1:{alone}/api/inversions", files=files, data=data, headers=headers)
+            answer = httpx.post(f"http://127.0.0.1:{single}/api/inversions", files=files, data=data, headers=headers)
             assert answer.status_code == status, answer.text

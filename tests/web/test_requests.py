@@ -9,20 +9,20 @@ from typer.testing import CliRunner
 
 from nulltext import DDIM, Blend, DirectInversion, NullText, PromptToPrompt
 from nulltext.cli.app import app as command
-from nulltext.errors import CaptionTooLongError, EmptyCaptionError, SettingError, WordNotFoundError
+from nulltext.errors import EmptyPromptError, PromptTooLongError, SettingError, WordNotFoundError
 from nulltext.models.recommended import Recommended
 from nulltext.web.limits import Limits
 from nulltext.web.requests import SHARES, STRENGTHS, EditRequest, InversionRequest, command_line, python_code
 
-LIMITS = Limits(characters=60, captions=3, steps=50, inner_steps=20)
-SAID = "a red ball on grass"
+LIMITS = Limits(characters=60, prompts=3, steps=50, inner_steps=20)
+EXPECTED = "a red ball on grass"
 MASK = Image.new("L", (160, 128))
 MASK.paste(255, (30, 20, 120, 110))
 
 
 def test_the_inverter():
     def inverter(**settings):
-        return InversionRequest(caption=SAID, **settings).inverter
+        return InversionRequest(prompt=EXPECTED, **settings).inverter
 
     assert inverter() == DirectInversion(steps=50)
     assert inverter(steps=7, guidance=3.0) == DirectInversion(steps=7, guidance=3.0)
@@ -36,9 +36,9 @@ def test_the_inverter():
 @pytest.mark.parametrize(
     ("settings", "error", "named"),
     [
-        ({"caption": ""}, EmptyCaptionError, "empty"),
-        ({"caption": "\n\t "}, EmptyCaptionError, "empty"),
-        ({"caption": "a" * 61}, CaptionTooLongError, "61"),
+        ({"prompt": ""}, EmptyPromptError, "empty"),
+        ({"prompt": "\n\t "}, EmptyPromptError, "empty"),
+        ({"prompt": "a" * 61}, PromptTooLongError, "61"),
         ({"steps": 0}, SettingError, "0 steps"),
         ({"steps": 51}, SettingError, "51 steps"),
         ({"method": "null-text", "settings": {"inner_steps": 21}}, SettingError, "21 optimiser"),
@@ -57,15 +57,15 @@ def test_the_inverter():
     ],
 )
 def test_an_inversion_out_of_bounds(settings, error, named):
-    InversionRequest(caption=SAID).check(LIMITS)
+    InversionRequest(prompt=EXPECTED).check(LIMITS)
     with pytest.raises(error, match=named):
-        InversionRequest(**{"caption": SAID, **settings}).check(LIMITS)
+        InversionRequest(**{"prompt": EXPECTED, **settings}).check(LIMITS)
 
 
 def test_the_plan_counts_evaluations():
-    assert InversionRequest(caption=SAID, steps=10).plan == {"invert": 10}
-    assert sum(InversionRequest(caption=SAID, method="ddim", steps=10).plan.values()) == 30
-    plan = InversionRequest(caption=SAID, method="null-text", steps=10, settings={"inner_steps": 5}).plan
+    assert InversionRequest(prompt=EXPECTED, steps=10).plan == {"invert": 10}
+    assert sum(InversionRequest(prompt=EXPECTED, method="ddim", steps=10).plan.values()) == 30
+    plan = InversionRequest(prompt=EXPECTED, method="null-text", steps=10, settings={"inner_steps": 5}).plan
     assert list(plan) == ["invert", "optimise", "sample"]
     assert plan["optimise"] > 5 * plan["invert"]
 
@@ -73,13 +73,13 @@ def test_the_plan_counts_evaluations():
 @pytest.mark.parametrize(
     ("settings", "error", "named"),
     [
-        ({"caption": " "}, EmptyCaptionError, "empty"),
-        ({"before": (EditRequest(caption=""),)}, EmptyCaptionError, "empty"),
-        ({"caption": "a" * 61}, CaptionTooLongError, "61"),
-        ({"before": (EditRequest(caption="a" * 61),)}, CaptionTooLongError, "61"),
-        ({"before": (EditRequest(caption="a"),) * 3}, SettingError, "4 edits"),
-        ({"before": (EditRequest(caption="a", cross=2),)}, SettingError, "composition"),
-        ({"before": (EditRequest(caption="a", weights={"a": 11.0}),)}, SettingError, "'a'"),
+        ({"prompt": " "}, EmptyPromptError, "empty"),
+        ({"before": (EditRequest(prompt=""),)}, EmptyPromptError, "empty"),
+        ({"prompt": "a" * 61}, PromptTooLongError, "61"),
+        ({"before": (EditRequest(prompt="a" * 61),)}, PromptTooLongError, "61"),
+        ({"before": (EditRequest(prompt="a"),) * 3}, SettingError, "4 edits"),
+        ({"before": (EditRequest(prompt="a", cross=2),)}, SettingError, "composition"),
+        ({"before": (EditRequest(prompt="a", weights={"a": 11.0}),)}, SettingError, "'a'"),
         ({"cross": 1.01}, SettingError, "composition"),
         ({"cross": float("nan")}, SettingError, "composition"),
         ({"self_share": -0.01}, SettingError, "layout"),
@@ -92,19 +92,19 @@ def test_the_plan_counts_evaluations():
         ({"editor": "sdedit", "settings": {"kind": "refine"}}, SettingError, "no setting of SDEdit"),
         ({"editor": "text2live", "settings": {"iterations": 1001}}, SettingError, "1001 iterations"),
         ({"editor": "text2live", "settings": {"width": 257}}, SettingError, "257 width"),
-        ({"editor": "text2live", "settings": {"screen_caption": "{}" * 31}}, CaptionTooLongError, "62"),
+        ({"editor": "text2live", "settings": {"screen_prompt": "{}" * 31}}, PromptTooLongError, "62"),
         ({"editor": "text2live", "settings": {"clip": "/etc"}}, SettingError, "no setting of Text2LIVE"),
         ({"settings": {"blend": {"mask": "/etc/passwd"}}}, SettingError, "no setting of Blend"),
         ({"settings": {"chain": True}}, SettingError, "chain among the settings"),
         ({"settings": {"cross_attention": 0.5}, "cross": 0.5}, SettingError, "cross_attention among"),
-        ({"settings": {"blend": {"source": "a"}}, "places": ("a",)}, SettingError, "places and a blend"),
-        ({"vary": "layout", "before": (EditRequest(caption="a"),)}, SettingError, "one of the two"),
+        ({"settings": {"blend": {"source": "a"}}, "blend_words": ("a",)}, SettingError, "places and a blend"),
+        ({"vary": "layout", "before": (EditRequest(prompt="a"),)}, SettingError, "one of the two"),
     ],
 )
 def test_an_edit_out_of_bounds(settings, error, named):
-    EditRequest(caption=SAID).check(LIMITS)
+    EditRequest(prompt=EXPECTED).check(LIMITS)
     with pytest.raises(error, match=named):
-        EditRequest(**{"caption": SAID, **settings}).check(LIMITS)
+        EditRequest(**{"prompt": EXPECTED, **settings}).check(LIMITS)
 
 
 @pytest.fixture
@@ -114,16 +114,16 @@ def tokens(model):
 
 def test_the_editor(tokens):
     def editor(**settings):
-        return EditRequest(caption="a blue cat", **settings).prompt_to_prompt(tokens("a red dog"), tokens("a blue cat"))
+        return EditRequest(prompt="a blue cat", **settings).prompt_to_prompt(tokens("a red dog"), tokens("a blue cat"))
 
     assert editor() == PromptToPrompt()
     assert (editor(cross=0.2, self_share=0.3).cross_attention, editor(self_share=0.3).self_attention) == (0.2, 0.3)
     assert editor(weights={"cat": 2.0, "blue": 1}).reweight == {"cat": 2.0}
-    blend = editor(places=("dog", "cat", "a")).blend
+    blend = editor(blend_words=("dog", "cat", "a")).blend
     assert blend is not None
     assert (blend.source_words, blend.target_words, blend.mask) == (("dog", "a"), ("cat", "a"), None)
     with pytest.raises(WordNotFoundError, match="zebra"):
-        editor(places=("dog", "zebra"))
+        editor(blend_words=("dog", "zebra"))
     mask = Image.new("L", (8, 8), 255)
     masked = editor(mask=mask).blend
     assert masked is not None
@@ -133,64 +133,64 @@ def test_the_editor(tokens):
 
 def test_each_edit_of_a_chain_has_settings_of_its_own(tokens):
     source, *targets = map(tokens, ("a red ball on grass", "a blue ball on grass", "a blue cat on grass"))
-    first = EditRequest(caption=targets[0].caption, cross=0.2, places=("red", "blue"), weights={"blue": 2.0})
-    asked = EditRequest(caption=targets[1].caption, before=(first,), places=("ball", "cat"), mask=MASK)
+    first = EditRequest(prompt=targets[0].prompt, cross=0.2, blend_words=("red", "blue"), weights={"blue": 2.0})
+    asked = EditRequest(prompt=targets[1].prompt, before=(first,), blend_words=("ball", "cat"), mask=MASK)
     assert asked.chain == (first, replace(asked, before=()))
-    assert asked.captions == tuple(target.caption for target in targets)
+    assert asked.prompts == tuple(target.prompt for target in targets)
     assert asked.editors(source, targets) == [
         PromptToPrompt(cross_attention=0.2, reweight={"blue": 2.0}, blend=Blend(["red"], ["blue"]), chain=True),
         PromptToPrompt(blend=Blend(["ball"], ["cat"], mask=MASK), chain=True),
     ]
     assert first.editors(source, targets[:1]) == [first.prompt_to_prompt(source, targets[0])]
     with pytest.raises(WordNotFoundError, match="cat"):
-        replace(asked, before=(replace(first, places=("cat",)),)).editors(source, targets)
+        replace(asked, before=(replace(first, blend_words=("cat",)),)).editors(source, targets)
 
 
 def test_variants():
-    one = EditRequest(caption="a blue ball", weights={"ball": 2.0})
+    one = EditRequest(prompt="a blue ball", weights={"ball": 2.0})
     assert one.variants(["blue"]) == [one]
 
     def of(vary):
-        return EditRequest(caption="a blue ball", weights={"ball": 2.0}, vary=vary).variants(["blue"])
+        return EditRequest(prompt="a blue ball", weights={"ball": 2.0}, vary=vary).variants(["blue"])
 
     assert [each.cross for each in of("composition")] == list(SHARES)
     assert [each.self_share for each in of("layout")] == list(SHARES)
     assert [each.weights for each in of("strength")] == [{"ball": 2.0, "blue": factor} for factor in STRENGTHS]
     assert {each.vary for vary in ("composition", "layout", "strength") for each in of(vary)} == {""}
     with pytest.raises(SettingError, match="no new word"):
-        EditRequest(caption=SAID, vary="strength").variants([])
+        EditRequest(prompt=EXPECTED, vary="strength").variants([])
 
 
 def test_the_summary():
     request = EditRequest(
-        caption="a cat", cross=0.25, weights={"cat": 2.0, "a": 1}, places=("cat",), mask=Image.new("L", (1, 1))
+        prompt="a cat", cross=0.25, weights={"cat": 2.0, "a": 1}, blend_words=("cat",), mask=Image.new("L", (1, 1))
     )
     assert request.summary == "a cat (composition 0.25; cat x2; only where cat; only inside the mask)"
-    assert EditRequest(caption="a cat").summary == "a cat"
-    assert EditRequest(caption="a cat").in_force(Recommended()).summary == "a cat (composition 0.8; layout 0.4)"
+    assert EditRequest(prompt="a cat").summary == "a cat"
+    assert EditRequest(prompt="a cat").in_force(Recommended()).summary == "a cat (composition 0.8; layout 0.4)"
 
 
 CASES = {
-    "words": ("photo.png", {}, {"places": ("cube", "blue")}),
-    "new words": ("photo", {}, {"places": ("blue",)}),
+    "words": ("photo.png", {}, {"blend_words": ("cube", "blue")}),
+    "new words": ("photo", {}, {"blend_words": ("blue",)}),
     "mask": ("it's a \"photo\" of $HOME.png", {}, {"mask": MASK}),
     "all settings": (
         "-photo.png",
         {"fit": "pad"},
         {
             "cross": 0.35, "self_share": 0.15, "weights": {"blue": 2.5, "cube": -1.0}, "mask": MASK,
-            "places": ("cube",),
+            "blend_words": ("cube",),
         },
     ),
-    "chain": ("photo.png", {"method": "ddim"}, {"before": {"places": ("cube",)}, "places": ("cube",)}),
+    "chain": ("photo.png", {"method": "ddim"}, {"before": {"blend_words": ("cube",)}, "blend_words": ("cube",)}),
     "chain of settings": (
         "photo.png",
         {},
-        {"before": {"cross": 0.3, "places": ("blue",), "mask": MASK}, "mask": ImageOps.mirror(MASK)},
+        {"before": {"cross": 0.3, "blend_words": ("blue",), "mask": MASK}, "mask": ImageOps.mirror(MASK)},
     ),
-    "settings": ("photo.png", {}, {"settings": {"kind": "refine", "most_tokens": 64}, "places": ("cube",)}),
+    "settings": ("photo.png", {}, {"settings": {"kind": "refine", "most_tokens": 64}, "blend_words": ("cube",)}),
     "another editor": ("photo.png", {}, {"editor": "sdedit", "settings": {"strength": 0.5, "seed": 3}}),
-    "null-text": ("photo.png", {"method": "null-text", "settings": {"inner_steps": 2, "constants": {
+    "null-text": ("photo.png", {"method": "null-text", "settings": {"inner_steps": 2, "descent": {
         "learning_rate": 0.02,
         "decay": 0.01,
         "tolerance": 1e-5, "tolerance_growth": 2e-5}}, "guidance": 3.5}, {}),
@@ -198,18 +198,18 @@ CASES = {
 
 
 @pytest.fixture
-def make(workshop, person, sample, said, loaded_once):
+def make(workshop, person, sample, sample_prompt, loaded_once):
     """Inverts and edits as the page does."""
 
     def call(name, inversion, edit):
-        blue, rest = said.replace("white", "blue"), dict(edit)
-        before, caption = rest.pop("before", None), blue
+        blue, rest = sample_prompt.replace("white", "blue"), dict(edit)
+        before, prompt = rest.pop("before", None), blue
         if before is not None:
-            rest["before"], caption = (EditRequest(caption=blue, **before),), blue.replace("grass", "snow")
-        job = workshop.invert(person, sample, name, InversionRequest(caption=said, steps=2, **inversion))
+            rest["before"], prompt = (EditRequest(prompt=blue, **before),), blue.replace("grass", "snow")
+        job = workshop.invert(person, sample, name, InversionRequest(prompt=sample_prompt, steps=2, **inversion))
         assert job.wait(60)
         assert job.state == "done", job.message
-        return made(workshop.edit(person, job.result, EditRequest(caption=caption, **rest)))
+        return made(workshop.edit(person, job.result, EditRequest(prompt=prompt, **rest)))
 
     return call
 
@@ -240,10 +240,10 @@ def run(shell):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_code_and_the_commands_make_the_same_picture(make, fetch_masks, sample, tmp_path, monkeypatch, case):
+def test_the_code_and_the_commands_make_the_same_image(make, fetch_masks, sample, tmp_path, monkeypatch, case):
     name, *settings = CASES[case]
     edited = make(name, *settings)
-    expected = edited.pictures[0]
+    expected = edited.images[0]
     monkeypatch.chdir(tmp_path)
     Path(name).write_bytes(sample)
     fetch_masks(edited)
@@ -264,24 +264,26 @@ def test_the_command_of_a_chain_names_a_mask_that_can_be_had(make):
     assert words[words.index("--mask") + 1] in [name for _, name in edited.masks]
 
 
-def test_the_code_of_an_inversion_that_was_kept(workshop, person, sample, said, tmp_path, monkeypatch, loaded_once):
-    """Who gives one may not have the picture."""
-    job = workshop.invert(person, sample, "photo.png", InversionRequest(caption=said, steps=2))
+def test_the_code_of_an_inversion_that_was_kept(
+    workshop, person, sample, sample_prompt, tmp_path, monkeypatch, loaded_once
+):
+    """Who gives one may not have the image."""
+    job = workshop.invert(person, sample, "photo.png", InversionRequest(prompt=sample_prompt, steps=2))
     data = workshop.people.path(person, made(job).number).read_bytes()
     opened = made(workshop.open_inversion(person, data, "-my photo.safetensors"))
-    edited = made(workshop.edit(person, opened, EditRequest(caption=said.replace("white", "blue"))))
+    edited = made(workshop.edit(person, opened, EditRequest(prompt=sample_prompt.replace("white", "blue"))))
     monkeypatch.chdir(tmp_path)
     Path("-my photo.safetensors").write_bytes(data)
     exec(compile(edited.python[0], "code", "exec"), {})  # noqa: S102  what the page shows to be run
-    assert difference("edited.png", edited.pictures[0]) <= 2
+    assert difference("edited.png", edited.images[0]) <= 2
     Path("edited.png").unlink()
     assert len(edited.shell[0].splitlines()) == 1
     run(edited.shell[0])
-    assert difference("edited.png", edited.pictures[0]) <= 2
+    assert difference("edited.png", edited.images[0]) <= 2
 
 
 def test_what_is_left_to_the_model_is_filled_in_where_it_is_shown(make):
-    edited = make("photo.png", {}, {"before": {"self_share": 0.1}, "places": ("cube",)})
+    edited = make("photo.png", {}, {"before": {"self_share": 0.1}, "blend_words": ("cube",)})
     assert [(one.cross, one.self_share) for one in edited.requests[0].chain] == [(0.8, 0.1), (0.8, 0.8)]
     assert edited.record()["settings"] == [{"cross": 0.8, "self_share": 0.8}]
     assert "(composition 0.8; layout 0.8; only where cube)" in edited.requests[0].summary
@@ -290,20 +292,20 @@ def test_what_is_left_to_the_model_is_filled_in_where_it_is_shown(make):
 
 
 def test_an_edit_of_a_model_that_recommends_nothing():
-    asked = EditRequest(caption="a", before=(EditRequest(caption="b", cross=0.3),), self_share=0.0)
+    asked = EditRequest(prompt="a", before=(EditRequest(prompt="b", cross=0.3),), self_share=0.0)
     expected = EditRequest(
-        caption="a", before=(EditRequest(caption="b", cross=0.3, self_share=0.4),), cross=0.8, self_share=0.0
+        prompt="a", before=(EditRequest(prompt="b", cross=0.3, self_share=0.4),), cross=0.8, self_share=0.0
     )
     assert asked.in_force(Recommended()) == expected
 
 
-def difference(path, picture):
-    return np.abs(np.asarray(Image.open(path)).astype(int) - np.asarray(picture)).max()
+def difference(path, image):
+    return np.abs(np.asarray(Image.open(path)).astype(int) - np.asarray(image)).max()
 
 
-def test_names_and_captions_cannot_leave_their_quotes():
-    name, caption = "a'; import os #\n.png", 'x" && rm -rf ~; `b` $(c)\n'
-    asked, edit = InversionRequest(caption=caption), EditRequest(caption=caption)
+def test_names_and_prompts_cannot_leave_their_quotes():
+    name, prompt = "a'; import os #\n.png", 'x" && rm -rf ~; `b` $(c)\n'
+    asked, edit = InversionRequest(prompt=prompt), EditRequest(prompt=prompt)
     code = python_code(asked, name, edit, [PromptToPrompt()], opened=False)
     assert compile(code, "code", "exec")
     assert "\nimport os" not in code
@@ -311,4 +313,4 @@ def test_names_and_captions_cannot_leave_their_quotes():
     lines = command_line(asked, name, edit, [PromptToPrompt()], opened=False)
     words = shlex.split(lines)
     assert name in words
-    assert words.count(caption) == 2
+    assert words.count(prompt) == 2

@@ -22,16 +22,16 @@ class Stepwise:
     """Tells of an event whenever it is given one; ends with None."""
 
     def __init__(self):
-        self._event, self._given, self._told = None, threading.Semaphore(0), threading.Semaphore(0)
+        self._event, self._given, self._ready = None, threading.Semaphore(0), threading.Semaphore(0)
 
     def __call__(self, job):
-        self._told.release()
+        self._ready.release()
         while self._given.acquire(timeout=SOON) and self._event is not None:
             job.tell(self._event)
-            self._told.release()
+            self._ready.release()
 
     def wait(self):
-        assert self._told.acquire(timeout=SOON)
+        assert self._ready.acquire(timeout=SOON)
 
     def give(self, event):
         self._event = event
@@ -53,7 +53,7 @@ def test_where_a_job_is(jobs, work):
     assert "Getting ready." in views.progress(jobs, job)
     assert "value=" not in views.progress(jobs, job)
     work.give(Progress("invert", 5, 10))
-    assert "Looking for the noise that the picture comes from: step 5 of 10." in views.progress(jobs, job)
+    assert "Looking for the noise that the image comes from: step 5 of 10." in views.progress(jobs, job)
     work.give(Progress("optimise", 1, 4, 0.00012))
     html = views.progress(jobs, job)
     assert 'value="0.250"' in html
@@ -76,9 +76,9 @@ def test_how_many_wait(jobs, work):
     assert "Waiting: 1 job before yours." in views.progress(jobs, second)
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(0.1, "1 s"), (59.4, "59 s"), (60, "1 min"), (150, "2 min")])
-def test_times(seconds, said):
-    assert views._time(seconds) == said
+@pytest.mark.parametrize(("seconds", "expected"), [(0.1, "1 s"), (59.4, "59 s"), (60, "1 min"), (150, "2 min")])
+def test_times(seconds, expected):
+    assert views._time(seconds) == expected
 
 
 def test_sentences():
@@ -88,10 +88,10 @@ def test_sentences():
 
 
 def test_links():
-    html = views.links([("a.png", 'x"><script>.png', "The <picture>"), ("b.png", "y.png", "Other")])
+    html = views.links([("a.png", 'x"><script>.png', "The <image>"), ("b.png", "y.png", "Other")])
     assert html.count("<li>") == 2
     assert 'href="api/files/a.png" download="x&quot;&gt;&lt;script&gt;.png"' in html
-    assert "The &lt;picture&gt;" in html
+    assert "The &lt;image&gt;" in html
     assert set(re.findall(r"<(\w+)", html)) == {"ul", "li", "a"}
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from nulltext import DDIM, DirectInversion, Inversion, PromptToPrompt, open_image
 from nulltext.bench.cost import measured
 from nulltext.errors import (
-    EmptyCaptionError,
+    EmptyPromptError,
     ImageDecodeError,
     ImageError,
     KeptFileNotFoundError,
@@ -46,13 +46,13 @@ def done(job) -> Any:
 
 
 @pytest.fixture
-def asked(said):
-    return InversionRequest(caption=said, steps=STEPS)
+def asked(sample_prompt):
+    return InversionRequest(prompt=sample_prompt, steps=STEPS)
 
 
 @pytest.fixture
-def blue(said):
-    return said.replace("white", "blue")
+def blue(sample_prompt):
+    return sample_prompt.replace("white", "blue")
 
 
 @pytest.fixture
@@ -74,22 +74,22 @@ def test_invert_edit_and_look_inside(workshop, person, sample, asked, inverted, 
     assert inverted.source.size == inverted.reconstruction.size == source.size == (160, 128)
     assert inverted.psnr == pytest.approx(inverted.vae_psnr)
     assert "Very good" in inverted.verdict
-    direct = DirectInversion(steps=STEPS)(embedded, open_image(sample, embedded), asked.caption)
+    direct = DirectInversion(steps=STEPS)(embedded, open_image(sample, embedded), asked.prompt)
     assert inverted.psnr == pytest.approx(direct.scores.psnr, abs=1e-3)
 
-    edited = done(workshop.edit(person, inverted, EditRequest(caption=blue)))
+    edited = done(workshop.edit(person, inverted, EditRequest(prompt=blue)))
     expected = PromptToPrompt()(embedded, direct, blue).image
-    (picture,) = edited.pictures
-    assert levels(picture, expected) <= 2
-    assert levels(picture, inverted.source) > 30
+    (image,) = edited.images
+    assert levels(image, expected) <= 2
+    assert levels(image, inverted.source) > 30
     assert levels(edited.source, inverted.reconstruction) <= 2
     kept = Image.open(workshop.people.path(person, edited.numbers[0])).copy()
-    assert np.array_equal(np.asarray(kept), np.asarray(picture))
+    assert np.array_equal(np.asarray(kept), np.asarray(image))
     assert edited.seconds > 0
 
     insight = done(workshop.look_inside(person, inverted))
     assert {"cartoon", "cube", "grass"} <= insight.maps.keys()
-    assert {picture.size for picture in insight.maps.values()} == {source.size}
+    assert {image.size for image in insight.maps.values()} == {source.size}
     assert insight.strip.size == (STRIP * 128, 128)
     assert insight.losses == ()
 
@@ -105,7 +105,7 @@ def test_the_same_again_costs_nothing(workshop, person, sample, inverted, asked,
 
 @pytest.mark.parametrize(
     "other",
-    [{"steps": 4}, {"caption": "a photo of a cube"}, {"method": "ddim"}, {"fit": "pad"}, {"guidance": 3.0}],
+    [{"steps": 4}, {"prompt": "a photo of a cube"}, {"method": "ddim"}, {"fit": "pad"}, {"guidance": 3.0}],
     ids=str,
 )
 def test_anything_else_is_another_inversion(workshop, person, sample, inverted, asked, other):
@@ -119,7 +119,7 @@ def test_another_precision_of_the_same_weights_is_another_inversion(
     assert done(workshop.invert(person, sample, "a.png", asked)).seconds > 0
 
 
-def test_another_picture_is_another_inversion(workshop, person, sample, inverted, asked):
+def test_another_image_is_another_inversion(workshop, person, sample, inverted, asked):
     turned = png(Image.open(io.BytesIO(sample)).rotate(180))
     assert done(workshop.invert(person, turned, "a.png", asked)).seconds > 0
 
@@ -190,7 +190,7 @@ def noted_with(**fields):
     ],
 )
 def test_what_the_cache_holds_is_checked_and_made_again(workshop, person, sample, asked, damage, again):
-    """By what is asked for: picture, caption, method, settings, model, precision and threads."""
+    """By what is asked for: image, prompt, method, settings, model, precision and threads."""
     folder = workshop.people.root / "inversions"
     for path in folder.iterdir():
         path.unlink()
@@ -216,18 +216,18 @@ def test_null_text_keeps_its_losses(workshop, person, sample, asked):
     assert done(workshop.look_inside(person, again)).losses == first.losses
 
 
-def test_an_edit_that_goes_on_from_another(workshop, person, inverted, said, blue, embedded):
+def test_an_edit_that_goes_on_from_another(workshop, person, inverted, sample_prompt, blue, embedded):
     snow = blue.replace("grass", "snow")
-    edited = done(workshop.edit(person, inverted, EditRequest(caption=snow, before=(EditRequest(caption=blue),))))
+    edited = done(workshop.edit(person, inverted, EditRequest(prompt=snow, before=(EditRequest(prompt=blue),))))
     inversion = Inversion.load(workshop.people.path(person, inverted.number))
     expected = PromptToPrompt(chain=True)(embedded, inversion, [blue, snow]).images[-1]
-    assert len(edited.pictures) == len(edited.numbers) == 1
-    assert levels(edited.pictures[0], expected) <= 2
+    assert len(edited.images) == len(edited.numbers) == 1
+    assert levels(edited.images[0], expected) <= 2
 
 
 def test_going_on_with_a_strength_for_a_word_that_is_new(workshop, person, inverted, blue):
     request = EditRequest(
-        caption=blue.replace("grass", "snow"), before=(EditRequest(caption=blue),), weights={"snow": 2.0}
+        prompt=blue.replace("grass", "snow"), before=(EditRequest(prompt=blue),), weights={"snow": 2.0}
     )
     done(workshop.edit(person, inverted, request))
 
@@ -236,9 +236,9 @@ def test_every_step_of_a_chain_keeps_its_own_mask(workshop, person, inverted, bl
     left, right = Image.new("L", inverted.source.size), Image.new("L", inverted.source.size)
     left.paste(255, (30, 20, 80, 110))
     right.paste(255, (80, 20, 130, 110))
-    first = EditRequest(caption=blue, mask=left)
+    first = EditRequest(prompt=blue, mask=left)
     one = done(workshop.edit(person, inverted, first))
-    second = EditRequest(caption=blue.replace("grass", "snow"), before=(first,), mask=right)
+    second = EditRequest(prompt=blue.replace("grass", "snow"), before=(first,), mask=right)
     two = done(workshop.edit(person, inverted, second))
     assert [name for _, name in one.masks] == ["mask.png"]
     assert [name for _, name in two.masks] == ["mask-1.png", "mask-2.png"]
@@ -248,23 +248,23 @@ def test_every_step_of_a_chain_keeps_its_own_mask(workshop, person, inverted, bl
     free, later = (30, 20, 70, 110), (90, 20, 130, 110)
     source = inverted.reconstruction
     for box in edges:
-        assert levels(two.pictures[0].crop(box), source.crop(box)) <= 2
-    assert levels(one.pictures[0].crop(free), source.crop(free)) > 30
-    assert levels(one.pictures[0].crop(later), source.crop(later)) <= 2
-    assert levels(two.pictures[0].crop(later), source.crop(later)) > 30
+        assert levels(two.images[0].crop(box), source.crop(box)) <= 2
+    assert levels(one.images[0].crop(free), source.crop(free)) > 30
+    assert levels(one.images[0].crop(later), source.crop(later)) <= 2
+    assert levels(two.images[0].crop(later), source.crop(later)) > 30
 
 
 @pytest.mark.parametrize("vary", ["composition", "layout", "strength"])
 def test_an_edit_in_several_strengths(workshop, person, inverted, blue, vary):
-    edited = done(workshop.edit(person, inverted, EditRequest(caption=blue, vary=vary)))
-    assert {len(each) for each in (edited.pictures, edited.numbers, edited.python, edited.shell)} == {4}
+    edited = done(workshop.edit(person, inverted, EditRequest(prompt=blue, vary=vary)))
+    assert {len(each) for each in (edited.images, edited.numbers, edited.python, edited.shell)} == {4}
     one = done(workshop.edit(person, inverted, edited.requests[2]))
-    assert levels(one.pictures[0], edited.pictures[2]) <= 2
-    assert levels(edited.pictures[0], edited.pictures[3]) > 2
+    assert levels(one.images[0], edited.images[2]) <= 2
+    assert levels(edited.images[0], edited.images[3]) > 2
 
 
-def test_nothing_new_to_vary(workshop, person, inverted, said):
-    job = workshop.edit(person, inverted, EditRequest(caption=said, vary="strength"))
+def test_nothing_new_to_vary(workshop, person, inverted, sample_prompt):
+    job = workshop.edit(person, inverted, EditRequest(prompt=sample_prompt, vary="strength"))
     assert job.wait(SOON)
     assert "no new word" in job.message
 
@@ -272,35 +272,35 @@ def test_nothing_new_to_vary(workshop, person, inverted, said):
 def test_a_mask_and_words_keep_the_rest_as_it_was(workshop, person, inverted, blue):
     mask = Image.new("L", inverted.source.size)
     mask.paste(255, (40, 40, 120, 100))
-    edited = done(workshop.edit(person, inverted, EditRequest(caption=blue, mask=mask, places=("cube",))))
-    outside = [np.asarray(picture)[:20, :30] for picture in (edited.pictures[0], inverted.reconstruction)]
+    edited = done(workshop.edit(person, inverted, EditRequest(prompt=blue, mask=mask, blend_words=("cube",))))
+    outside = [np.asarray(image)[:20, :30] for image in (edited.images[0], inverted.reconstruction)]
     assert levels(*outside) <= 2
 
 
 def test_a_mask_of_another_shape_or_with_nothing_in_it(workshop, person, inverted, blue):
     with pytest.raises(ImageError, match=r"10 x 100; expected the photograph's 160 x 128"):
-        workshop.edit(person, inverted, EditRequest(caption=blue, mask=Image.new("L", (10, 100), 255)))
-    job = workshop.edit(person, inverted, EditRequest(caption=blue, mask=Image.new("L", inverted.source.size)))
+        workshop.edit(person, inverted, EditRequest(prompt=blue, mask=Image.new("L", (10, 100), 255)))
+    job = workshop.edit(person, inverted, EditRequest(prompt=blue, mask=Image.new("L", inverted.source.size)))
     assert job.wait(SOON)
     assert job.state == "failed"
     assert UNFORESEEN not in job.message
 
 
-def test_a_kept_inversion_is_opened_and_edited(workshop, person, inverted, said, blue):
+def test_a_kept_inversion_is_opened_and_edited(workshop, person, inverted, sample_prompt, blue):
     data = workshop.people.path(person, inverted.number).read_bytes()
     opened = done(workshop.open_inversion(person, data, "my photo.safetensors"))
-    assert (opened.name, opened.request.caption, opened.request.method) == ("my photo.png", said, "direct")
+    assert (opened.name, opened.request.prompt, opened.request.method) == ("my photo.png", sample_prompt, "direct")
     assert opened.request.steps == STEPS
     assert workshop.people.path(person, opened.number).read_bytes() == data
-    before = done(workshop.edit(person, inverted, EditRequest(caption=blue)))
-    after = done(workshop.edit(person, opened, EditRequest(caption=blue)))
-    assert levels(before.pictures[0], after.pictures[0]) <= 2
+    before = done(workshop.edit(person, inverted, EditRequest(prompt=blue)))
+    after = done(workshop.edit(person, opened, EditRequest(prompt=blue)))
+    assert levels(before.images[0], after.images[0]) <= 2
     with pytest.raises(KeptFileNotFoundError):
-        workshop.edit(People.new(), opened, EditRequest(caption=blue))
+        workshop.edit(People.new(), opened, EditRequest(prompt=blue))
 
 
-def test_an_inversion_of_another_model_is_not_kept(workshop, person, model, photo, tmp_path):
-    path = DDIM(steps=1)(model, photo, "a cat").save(tmp_path / "a.safetensors")
+def test_an_inversion_of_another_model_is_not_kept(workshop, person, model, source_image, tmp_path):
+    path = DDIM(steps=1)(model, source_image, "a cat").save(tmp_path / "a.safetensors")
     job = workshop.open_inversion(person, path.read_bytes(), "a.safetensors")
     assert job.wait(SOON)
     assert "this server does not offer" in job.message
@@ -314,40 +314,40 @@ def files_of(workshop, person):
     return [*folder.iterdir()] if folder.is_dir() else []
 
 
-def test_another_model_that_is_offered(tmp_path, person, picture, folder, model, photo):
+def test_another_model_that_is_offered(tmp_path, person, image, folder, model, source_image):
     name = str(folder("epsilon"))
     workshop = Workshop(tmp_path, models=("scenes", name), device="cpu")
     try:
-        inverted = done(workshop.invert(person, png(picture), "a.png", InversionRequest(caption="a cat", model=name)))
-        done(workshop.edit(person, inverted, EditRequest(caption="a dog")))
-        kept = DDIM(steps=1)(model, photo, "a cat").save(tmp_path / "a.safetensors").read_bytes()
+        inverted = done(workshop.invert(person, png(image), "a.png", InversionRequest(prompt="a cat", model=name)))
+        done(workshop.edit(person, inverted, EditRequest(prompt="a dog")))
+        kept = DDIM(steps=1)(model, source_image, "a cat").save(tmp_path / "a.safetensors").read_bytes()
         assert done(workshop.open_inversion(person, kept, "a.safetensors")).request.model == name
     finally:
         workshop.close()
 
 
-def test_a_model_that_is_not_offered(workshop, person, sample, said, folder):
+def test_a_model_that_is_not_offered(workshop, person, sample, sample_prompt, folder):
     for name in ("other/model", str(folder("epsilon")), "../scenes", "", "x" * 10_000):
         with pytest.raises(ModelNotFoundError) as error:
             workshop.model(name)
         assert len(str(error.value)) < 300
     with pytest.raises(ModelNotFoundError, match="does not offer"):
-        workshop.invert(person, sample, "a.png", InversionRequest(caption=said, model="other/model"))
+        workshop.invert(person, sample, "a.png", InversionRequest(prompt=sample_prompt, model="other/model"))
 
 
-def test_a_running_inversion_is_cancelled_and_leaves_nothing(workshop, person, sample, embedded, said):
+def test_a_running_inversion_is_cancelled_and_leaves_nothing(workshop, person, sample, embedded, sample_prompt):
     hooks = dict(embedded.denoiser._forward_pre_hooks)
     before = {*(workshop.people.root / "inversions").iterdir()}
     begun = threading.Event()
     handle = embedded.denoiser.register_forward_hook(lambda *_: begun.set())
-    request = InversionRequest(caption=said, method="null-text", steps=100, settings={"inner_steps": 50})
+    request = InversionRequest(prompt=sample_prompt, method="null-text", steps=100, settings={"inner_steps": 50})
     job = workshop.invert(person, sample, "a.png", request)
     assert begun.wait(SOON)
     job.stop()
     assert job.wait(0.5)
     assert job.state == "cancelled"
     handle.remove()
-    following = workshop.invert(person, sample, "a.png", InversionRequest(caption=said, steps=6))
+    following = workshop.invert(person, sample, "a.png", InversionRequest(prompt=sample_prompt, steps=6))
     done(following)
     assert dict(embedded.denoiser._forward_pre_hooks) == hooks
     new = {*(workshop.people.root / "inversions").iterdir()} - before
@@ -359,23 +359,23 @@ def test_a_running_edit_is_cancelled_and_leaves_nothing(workshop, person, invert
     hooks = dict(embedded.denoiser._forward_pre_hooks)
     begun = threading.Event()
     handle = embedded.denoiser.register_forward_hook(lambda *_: begun.set())
-    job = workshop.edit(person, inverted, EditRequest(caption=blue))
+    job = workshop.edit(person, inverted, EditRequest(prompt=blue))
     assert begun.wait(SOON)
     job.stop()
     handle.remove()
-    done(workshop.edit(person, inverted, EditRequest(caption=blue)))
+    done(workshop.edit(person, inverted, EditRequest(prompt=blue)))
     assert job.result is None
     assert dict(embedded.denoiser._forward_pre_hooks) == hooks
     assert len(files_of(workshop, person)) == 2  # the inversion, and the second edit
 
 
-def test_what_is_refused_before_it_waits(workshop, person, sample, said):
+def test_what_is_refused_before_it_waits(workshop, person, sample, sample_prompt):
     for error, data, request in (
-        (ImageDecodeError, b"no picture", InversionRequest(caption=said)),
-        (UploadTooLargeError, b"\0" * 300_001, InversionRequest(caption=said)),
-        (EmptyCaptionError, sample, InversionRequest(caption="")),
-        (UnknownWordError, sample, InversionRequest(caption="a zebra")),
-        (SettingError, sample, InversionRequest(caption=said, steps=0)),
+        (ImageDecodeError, b"no image", InversionRequest(prompt=sample_prompt)),
+        (UploadTooLargeError, b"\0" * 300_001, InversionRequest(prompt=sample_prompt)),
+        (EmptyPromptError, sample, InversionRequest(prompt="")),
+        (UnknownWordError, sample, InversionRequest(prompt="a zebra")),
+        (SettingError, sample, InversionRequest(prompt=sample_prompt, steps=0)),
     ):
         with pytest.raises(error):
             workshop.invert(person, data, "a.png", request)
@@ -383,26 +383,26 @@ def test_what_is_refused_before_it_waits(workshop, person, sample, said):
 
 def test_an_edit_is_refused_before_it_waits(workshop, person, inverted, blue):
     with pytest.raises(UnknownWordError, match="zebra"):
-        workshop.edit(person, inverted, EditRequest(caption="a zebra"))
+        workshop.edit(person, inverted, EditRequest(prompt="a zebra"))
     with pytest.raises(UnknownWordError, match="zebra"):
-        workshop.edit(person, inverted, EditRequest(caption=blue, before=(EditRequest(caption="a zebra"),)))
+        workshop.edit(person, inverted, EditRequest(prompt=blue, before=(EditRequest(prompt="a zebra"),)))
     with pytest.raises(SettingError):
-        workshop.edit(person, inverted, EditRequest(caption=blue, cross=2))
+        workshop.edit(person, inverted, EditRequest(prompt=blue, cross=2))
     workshop.people.path(person, inverted.number).unlink()
     with pytest.raises(KeptFileNotFoundError, match="Make it again"):
-        workshop.edit(person, inverted, EditRequest(caption=blue))
+        workshop.edit(person, inverted, EditRequest(prompt=blue))
 
 
 def test_a_file_that_is_swept_while_its_edit_waits(workshop, person, inverted, blue):
     gate, begun = threading.Event(), threading.Event()
 
-    def hold(job):
+    def block(job):
         begun.set()
         gate.wait(SOON)
 
-    workshop.jobs.submit("somebody", hold)
+    workshop.jobs.submit("somebody", block)
     assert begun.wait(SOON)
-    job = workshop.edit(person, inverted, EditRequest(caption=blue))
+    job = workshop.edit(person, inverted, EditRequest(prompt=blue))
     workshop.people.path(person, inverted.number).unlink()
     gate.set()
     assert job.wait(SOON)
@@ -411,7 +411,7 @@ def test_a_file_that_is_swept_while_its_edit_waits(workshop, person, inverted, b
     assert str(workshop.people.root) not in job.message
 
 
-def test_a_full_disk(workshop, person, sample, said, inverted, blue, monkeypatch):
+def test_a_full_disk(workshop, person, sample, sample_prompt, inverted, blue, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -419,8 +419,8 @@ def test_a_full_disk(workshop, person, sample, said, inverted, blue, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", refuse)
         jobs = [
-            workshop.invert(person, sample, "a.png", InversionRequest(caption=said, steps=4, guidance=2.5)),
-            workshop.edit(person, inverted, EditRequest(caption=blue)),
+            workshop.invert(person, sample, "a.png", InversionRequest(prompt=sample_prompt, steps=4, guidance=2.5)),
+            workshop.edit(person, inverted, EditRequest(prompt=blue)),
         ]
         assert all(job.wait(SOON) for job in jobs)
     for job in jobs:
@@ -432,7 +432,7 @@ def test_a_full_disk(workshop, person, sample, said, inverted, blue, monkeypatch
 
 def test_another_persons_inversion_is_neither_edited_nor_looked_into(workshop, inverted, blue):
     with pytest.raises(KeptFileNotFoundError):
-        workshop.edit(People.new(), inverted, EditRequest(caption=blue))
+        workshop.edit(People.new(), inverted, EditRequest(prompt=blue))
     with pytest.raises(KeptFileNotFoundError):
         workshop.look_inside(People.new(), inverted)
 
@@ -453,12 +453,12 @@ def test_nobody_waits_for_more_than_they_may(workshop, person, sample, asked, em
     assert done(workshop.invert(person, sample, "a.png", asked))
 
 
-def test_files_keep_the_full_size_of_what_is_shown_small(workshop, person, encode, said):
+def test_files_keep_the_full_size_of_what_is_shown_small(workshop, person, encode, sample_prompt):
     large = encode(Image.new("RGB", (1500, 1200), "red"), "PNG")
-    inverted = done(workshop.invert(person, large, "a.png", InversionRequest(caption=said, steps=1)))
-    edited = done(workshop.edit(person, inverted, EditRequest(caption=said)))
-    shown = inverted.source, inverted.reconstruction, edited.source, edited.pictures[0]
-    assert {picture.size for picture in shown} == {(1024, 819)}
+    inverted = done(workshop.invert(person, large, "a.png", InversionRequest(prompt=sample_prompt, steps=1)))
+    edited = done(workshop.edit(person, inverted, EditRequest(prompt=sample_prompt)))
+    shown = inverted.source, inverted.reconstruction, edited.source, edited.images[0]
+    assert {image.size for image in shown} == {(1024, 819)}
     assert Image.open(workshop.people.path(person, edited.numbers[0])).copy().size == (1500, 1200)
 
 
@@ -487,7 +487,7 @@ def test_a_thumbnail():
     assert thumbnail(small).size == (9, 5)
 
 
-def test_a_preview_is_the_picture_so_far(embedded, person):
+def test_a_preview_is_the_image_so_far(embedded, person):
     job = Job(person, done)
     tell = previewing(embedded, job)
     tell(Progress("sample", 0, 3))
@@ -499,12 +499,12 @@ def test_a_preview_is_the_picture_so_far(embedded, person):
     job.stop()
 
 
-def test_stopping_stops_and_takes_its_hook_away(embedded, sample, said):
-    hooks, photo = dict(embedded.denoiser._forward_pre_hooks), open_image(sample, embedded)
+def test_stopping_stops_and_takes_its_hook_away(embedded, sample, sample_prompt):
+    hooks, source_image = dict(embedded.denoiser._forward_pre_hooks), open_image(sample, embedded)
 
     def refuse():
         raise SettingError("stop")
 
     with stopping(embedded, refuse), pytest.raises(SettingError, match="stop"):
-        DDIM(steps=1)(embedded, photo, said)
+        DDIM(steps=1)(embedded, source_image, sample_prompt)
     assert dict(embedded.denoiser._forward_pre_hooks) == hooks

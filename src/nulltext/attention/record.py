@@ -64,7 +64,7 @@ class Record:
         total, count = self._so_far()
         if total is None:
             raise SessionError(
-                f"no cross-attention with maps of {rows} x {columns} was met; expected some. Take a picture of the "
+                f"no cross-attention with maps of {rows} x {columns} was met; expected some. Take an image of the "
                 "size the model was made for, or edit without maps and without a blend by words."
             )
         mean = total / count
@@ -73,6 +73,6 @@ class Record:
     def _so_far(self) -> tuple[Tensor | None, int]:
         """The sum, and of how many."""
         total = self._sum
-        for seen in self._seen.values():
-            total = seen if total is None else total + seen
+        for mean in self._seen.values():
+            total = mean if total is None else total + mean
         return total, self._count + len(self._seen)

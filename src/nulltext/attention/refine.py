@@ -1,4 +1,4 @@
-"""Added words: what both captions say stays where it was."""
+"""Added words: what both prompts say stays where it was."""
 
 from dataclasses import dataclass
 from typing import final
@@ -30,15 +30,15 @@ class Refine:
 
     @classmethod
     def of(cls, source: Tokens, target: Tokens, length: int) -> "Refine":
-        """Aligns two captions by their tokens.
+        """Aligns two prompts by their tokens.
 
         Padding answers to padding: to that in the same place, as in the authors' code, unless the target is shorter. In
         its place the source may then have words or the end mark still, which would count for a second time, so the
         first padding answers to the source's first, and so on; the last of it, with none left to answer to, is new.
 
         Args:
-            source: The source caption.
-            target: The edited caption.
+            source: The source prompt.
+            target: The edited prompt.
             length: L, the tokens of an embedding.
         """
         found = [-1 if token is None else token for token in align(source.ids, target.ids)]

@@ -38,8 +38,8 @@ class Replace:
         words differ in their number of tokens; then it is off by the difference.)
 
         Args:
-            source: The source caption.
-            target: The edited caption.
+            source: The source prompt.
+            target: The edited prompt.
             pairs: Its words paired with the source's.
             length: L, the tokens of an embedding.
         """

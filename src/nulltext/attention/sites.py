@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, cast, runtime_checkable
 from torch import Tensor, nn
 
 Kind = Literal["cross", "self"]
-"""From the picture to the caption, or from the picture to itself."""
+"""From the image to the prompt, or from the image to itself."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Site:
 
     @property
     def tokens(self) -> int:
-        """How many places of the picture it has: its queries."""
+        """How many places of the image it has: its queries."""
         return self.rows * self.columns
 
 

@@ -70,7 +70,7 @@ class SteeredProcessor:
             seen.append(change(attention).flatten(0, 1))
 
         out = attn.to_out[1](attn.to_out[0](torch.cat(seen).transpose(1, 2).flatten(2)))
-        if hidden_states.ndim == PICTURE:
+        if hidden_states.ndim == IMAGE:
             out = out.transpose(-1, -2).reshape(hidden_states.shape)
         if attn.residual_connection:
             out = out + hidden_states
@@ -98,8 +98,8 @@ class SteeredProcessor:
             start += rows
 
 
-PICTURE = 4
-"""Axes of states that are still a picture, [batch, channel, row, column], and not yet a row of tokens."""
+IMAGE = 4
+"""Axes of states that are still an image, [batch, channel, row, column], and not yet a row of tokens."""
 
 
 def _by_branch(rows: Tensor, prompts: int) -> Tensor:
@@ -108,7 +108,7 @@ def _by_branch(rows: Tensor, prompts: int) -> Tensor:
 
 
 def _queries(hidden_states: Tensor) -> int:
-    return hidden_states.shape[2:].numel() if hidden_states.ndim == PICTURE else hidden_states.shape[1]
+    return hidden_states.shape[2:].numel() if hidden_states.ndim == IMAGE else hidden_states.shape[1]
 
 
 def _project(
@@ -120,7 +120,7 @@ def _project(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Query, key and value, [batch, heads, tokens, width], and the mask to add to the scores."""
     states = hidden_states if attn.spatial_norm is None else attn.spatial_norm(hidden_states, temb)
-    if states.ndim == PICTURE:
+    if states.ndim == IMAGE:
         states = states.flatten(2).transpose(1, 2)
     if attn.group_norm is not None:
         states = attn.group_norm(states.transpose(1, 2)).transpose(1, 2)

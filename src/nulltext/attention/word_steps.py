@@ -36,14 +36,14 @@ class WordSteps:
         """Looks the words up.
 
         Args:
-            targets: The edited captions.
+            targets: The edited prompts.
             shares: For each of them the shares of steps by word or words, "" for all other tokens; they must be in one
-                of the captions. Where two overlap the one of more words counts, and the later of as many.
+                of the prompts. Where two overlap the one of more words counts, and the later of as many.
             steps: T.
             length: L, the tokens of an embedding.
 
         Raises:
-            WordNotFoundError: A word is in none of the captions.
+            WordNotFoundError: A word is in none of the prompts.
         """
         table = torch.zeros(steps, len(targets), length, dtype=torch.bool)
         for prompt, by_word in enumerate(shares):
@@ -55,17 +55,17 @@ class WordSteps:
         return cls(table)
 
 
-def find_in_any(captions: Sequence[Tokens], word: str) -> dict[int, list[int]]:
-    """Where a word stands: the captions that have it, and the positions of its tokens there.
+def find_in_any(prompts: Sequence[Tokens], word: str) -> dict[int, list[int]]:
+    """Where a word stands: the prompts that have it, and the positions of its tokens there.
 
     Raises:
         WordNotFoundError: None of them has it.
     """
     having: dict[int, list[int]] = {}
     error: WordNotFoundError | None = None
-    for index, caption in enumerate(captions):
+    for index, prompt in enumerate(prompts):
         try:
-            having[index] = caption.find(word)
+            having[index] = prompt.find(word)
         except WordNotFoundError as missing:
             error = error or missing
     if not having and error is not None:

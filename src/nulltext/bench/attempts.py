@@ -1,4 +1,4 @@
-"""Work on one picture that may fail without ending that on the others."""
+"""Work on one image that may fail without ending that on the others."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,20 +28,20 @@ def attempt(work: Callable[[], Result]) -> Result | Failed:
 
     Raises:
         Cancelled: The work was told to stop.
-        OutputError: Results cannot be written, which will be no better with the next picture.
+        OutputError: Results cannot be written, which will be no better with the next image.
     """
     try:
         return work()
     except (Cancelled, OutputError):
         raise
-    except Exception as error:  # noqa: BLE001  hours of work on other pictures are not lost by whatever befell this one
-        failed = Failed(_told(error))
+    except Exception as error:  # noqa: BLE001  hours of work on other images are not lost by whatever befell this one
+        failed = Failed(_reason(error))
     if torch.cuda.is_available():
         torch.cuda.empty_cache()  # now that no stack trace holds the tensors of what ran out of memory
     return failed
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, NulltextError):
         return str(error)
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):

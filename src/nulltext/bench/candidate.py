@@ -11,10 +11,10 @@ from torch import Tensor
 from nulltext.bench.case import Case
 from nulltext.bench.cost import Cost
 from nulltext.editing.base import Editor
+from nulltext.images import SourceImage
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.invert import Inverter
 from nulltext.metrics import Missing
-from nulltext.pictures import Photo
 from nulltext.types import OnePixels
 
 Method = TypeVar("Method", Inverter, Editor)
@@ -29,7 +29,7 @@ class Candidate:
         name: What its rows are called.
         inverter: How it inverts a case; candidates with an equal one share its inversions.
         editor: How it edits a case; None reconstructs the source.
-        caption: The prompt that a case is inverted under; None is the case's own.
+        prompt: The prompt that a case is inverted under; None is the case's own.
         guidance: The guidance scale of a reconstruction; None is the inversion's own.
         inverts: Whether the inversion belongs to the method: SDEdit, for one, only takes the image from it.
     """
@@ -37,13 +37,13 @@ class Candidate:
     name: str
     inverter: Callable[[Case], Inverter]
     editor: Callable[[Case], Editor] | None
-    caption: Callable[[Case], str] | None = None
+    prompt: Callable[[Case], str] | None = None
     guidance: float | None = None
     inverts: bool = True
 
-    def prompt(self, case: Case) -> str:
+    def prompt_of(self, case: Case) -> str:
         """The prompt that a case is inverted under."""
-        return case.source if self.caption is None else self.caption(case)
+        return case.source if self.prompt is None else self.prompt(case)
 
 
 def always(method: Method) -> Callable[[Case], Method]:
@@ -62,20 +62,20 @@ class Outcome:
 
     Attributes:
         case: The case.
-        photo: The source image, fitted to the model.
+        image: The source image, fitted to the model.
         inversion: Its inversion.
         inverted: What that cost.
-        drawn: [1, 3, H, W] in [-1, 1] the edited image, or the reconstruction.
+        output: [1, 3, H, W] in [-1, 1] the edited image, or the reconstruction.
         edited: Which of the two.
         truth: [1, 3, H, W] the true edited image, where it is known.
         changed: [H, W] where the edit belongs, where that is known.
     """
 
     case: Case
-    photo: Photo
+    image: SourceImage
     inversion: Inversion
     inverted: Cost
-    drawn: OnePixels
+    output: OnePixels
     edited: bool
     truth: OnePixels | None
     changed: Bool[Tensor, "height width"] | None

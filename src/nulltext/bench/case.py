@@ -7,8 +7,8 @@ from typing import Final, final
 
 from PIL import Image
 
-from nulltext.errors import CaptionError, CaseError
-from nulltext.models.base import Model, check_captions
+from nulltext.errors import CaseError, PromptError
+from nulltext.models.base import Model, check_prompts
 from nulltext.types import OnePixels
 
 IN_KEY: Final = "key"
@@ -23,7 +23,7 @@ class Case:
     Attributes:
         name: Unique in its set, the same on every machine, and safe as a file name.
         kind: The category it is counted in; "" for none.
-        picture: The source image, as `nulltext.pictures.open_image` takes it.
+        image: The source image, as `nulltext.images.open_image` takes it.
         source, target: The source prompt, and that of the edit.
         changed: A mask of the image's size, white where the edit belongs; None if that is not known.
         blend: The words of the source and of the target whose places may change; None if the edit is not local.
@@ -36,7 +36,7 @@ class Case:
 
     name: str
     kind: str = ""
-    picture: Image.Image | Path
+    image: Image.Image | Path
     source: str
     target: str
     changed: Image.Image | None = None
@@ -86,11 +86,11 @@ class CaseSet:
 
 def checked(model: Model, entries: Iterable[Entry]) -> list[Entry]:
     """The entries, those refused whose prompts the model cannot read, or that blend by words they do not have."""
-    faults: dict[str, CaptionError | None] = {}
+    faults: dict[str, PromptError | None] = {}
     return [entry if isinstance(entry, Refused) else _checked(model, entry, faults) for entry in entries]
 
 
-def _checked(model: Model, case: Case, faults: dict[str, CaptionError | None]) -> Entry:
+def _checked(model: Model, case: Case, faults: dict[str, PromptError | None]) -> Entry:
     prompts = case.source, case.target
     for prompt in prompts:
         if prompt not in faults:
@@ -105,20 +105,20 @@ def _checked(model: Model, case: Case, faults: dict[str, CaptionError | None]) -
     )
 
 
-def _fault(model: Model, prompt: str) -> CaptionError | None:
+def _fault(model: Model, prompt: str) -> PromptError | None:
     try:
-        check_captions(model, [prompt])
-    except CaptionError as error:
+        check_prompts(model, [prompt])
+    except PromptError as error:
         return error
     return None
 
 
-def _missing_word(model: Model, case: Case) -> CaptionError | None:
+def _missing_word(model: Model, case: Case) -> PromptError | None:
     for prompt, words in zip((case.source, case.target), case.blend or ((), ()), strict=True):
         tokens = model.tokenize(prompt)
         for word in words:
             try:
                 tokens.find(word)
-            except CaptionError as error:
+            except PromptError as error:
                 return error
     return None

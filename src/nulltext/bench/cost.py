@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from nulltext.diffusion.sharing import SharedDenoiser, Work, share
-from nulltext.inversion.stopping import Constants
+from nulltext.inversion.stopping import DescentSchedule
 from nulltext.metrics.missing import Missing
 from nulltext.models.base import Model
 
 Result = TypeVar("Result")
 
-NO_EARLY_STOP: Final = Constants(learning_rate=1e-2, decay=1e-2, tolerance=0.0, tolerance_growth=0.0)
+NO_EARLY_STOP: Final = DescentSchedule(learning_rate=1e-2, decay=1e-2, tolerance=0.0, tolerance_growth=0.0)
 """The published constants, with a tolerance that no loss is below, so that a budget is a budget."""
 
 _CLEAR: Final = Path("/proc/self/clear_refs")
@@ -34,7 +34,7 @@ class Cost:
     """What a piece of work cost.
 
     Attributes:
-        forwards: Evaluations of the denoiser, one for every sample in a batch: under guidance a step of one picture is
+        forwards: Evaluations of the denoiser, one for every sample in a batch: under guidance a step of one image is
             two of them.
         backwards: Evaluations through which a gradient flowed back, counted likewise and as often as one did.
         seconds: Wall time. On a GPU, until all that was asked of it is done.
@@ -100,7 +100,7 @@ def measured(model: Model, work: Callable[[], Result], *, network: nn.Module | N
     return result, Cost(forwards=counts.forwards, backwards=counts.backwards, seconds=seconds, peak_bytes=peak)
 
 
-def measured_together(model: Model, works: Sequence[Work[Result]], at_once: int) -> list[tuple[Result, Cost]]:
+def measured_batch(model: Model, works: Sequence[Work[Result]], at_once: int) -> list[tuple[Result, Cost]]:
     """Does pieces of work that share the network's batches, at most so many under way, and says what each cost.
 
     That is its own evaluations, its share of the seconds by them, and the peak of all.

@@ -22,7 +22,7 @@ def edit_all(
         jobs: What is edited. Edits of one inversion share a batch if their editors differ in what prompts
             may have for themselves at most.
         at_once: At most so many share a batch.
-        on_progress: Told of every step.
+        on_progress: Called for every step.
 
     Returns:
         [1, 3, H, W] in [-1, 1] for each job, in their order.

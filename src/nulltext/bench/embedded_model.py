@@ -1,4 +1,4 @@
-"""How good the embedded model is, on pictures it was never trained on."""
+"""How good the embedded model is, on images it was never trained on."""
 
 import random
 import time
@@ -44,7 +44,7 @@ class ModelFigures(Result):
     """What `nulltext bench model` prints. Accuracies are shares, 0 to 1; the rest is PSNR, and the median of times.
 
     Attributes:
-        pictures: Scenes measured.
+        images: Scenes measured.
         generated: Images generated.
         guidance: At which guidance scale.
     """
@@ -54,7 +54,7 @@ class ModelFigures(Result):
     vae_psnr_photos: float = _figure("autoencoder, photographs", "{:.2f} dB")
     vae_roundtrip_accuracy: float = _figure("shape, colour and pattern read after a round trip", "{:.1%}")
     judges_accuracy: float = _figure("judges on renders, their worst head", "{:.1%}")
-    clip_near_miss_accuracy: float = _figure("CLIP picks the caption among 64 near misses", "{:.1%}")
+    clip_near_miss_accuracy: float = _figure("CLIP picks the prompt among 64 near misses", "{:.1%}")
     generated_shape_accuracy: float = _figure("generated: the right shape", "{:.1%}")
     generated_color_accuracy: float = _figure("generated: the right colour", "{:.1%}")
     generated_ground_accuracy: float = _figure("generated: the right ground", "{:.1%}")
@@ -69,7 +69,7 @@ class ModelFigures(Result):
 
     def shown(self) -> Iterator[Sheet]:
         """As a table."""
-        title = f"{self.pictures} held-out scenes, {self.generated} generated pictures at w={self.guidance:g}"
+        title = f"{self.pictures} held-out scenes, {self.generated} generated images at w={self.guidance:g}"
         rows = [
             (own.metadata["label"], own.metadata["form"].format(getattr(self, own.name)))
             for own in fields(self)
@@ -119,23 +119,23 @@ def measure_model(
     now("autoencoder")
     count, generated = (most if limit is None else min(limit, most) for most in (SCENES, GENERATED))
     scenes = held_out_scenes(count)
-    drawn = _render(scenes)
-    returned = _round_trip(model, drawn.pixels)
+    rendering = _render(scenes)
+    returned = _round_trip(model, rendering.pixels)
     photos = [photo.pixels for photo, _ in photographs(model)[:limit]]
     now("judges")
     singles = [sample_scene(HELD_OUT_SEEDS[SCENES + n], things=1) for n in range(count)]
     renders, wanted = _render(singles).pixels, [words_of(scene) for scene in singles]
     read, read_back = judges.read(renders), judges.read(_round_trip(model, renders))
     now("clip")
-    each_scene = enumerate(zip(scenes, drawn.pixels, strict=True))
+    each_scene = enumerate(zip(scenes, rendering.pixels, strict=True))
     picked = [near_miss_picked(clip, scene, pixels[None], seed) for seed, (scene, pixels) in each_scene]
     now("generate")
     asked = [sample_scene(HELD_OUT_SEEDS[2 * SCENES + n], things=1) for n in range(generated)]
     shown, asked_words = _generated(model, judges, asked, steps, guidance), [words_of(scene) for scene in asked]
     now("speed")
-    masked = zip(drawn.pixels, returned, drawn.masks, strict=True)
+    masked = zip(rendering.pixels, returned, rendering.masks, strict=True)
     return ModelFigures(
-        vae_psnr_scenes=fmean(psnr(a[None], b[None]) for a, b in zip(drawn.pixels, returned, strict=True)),
+        vae_psnr_scenes=fmean(psnr(a[None], b[None]) for a, b in zip(rendering.pixels, returned, strict=True)),
         vae_psnr_objects=fmean(_masked_psnr(a, b, mask.sum(0)) for a, b, mask in masked),
         vae_psnr_photos=fmean(psnr(pixels, _round_trip(model, pixels)) for pixels in photos),
         vae_roundtrip_accuracy=_share(read_back, wanted, READ),
@@ -163,26 +163,26 @@ def _share(answers: Sequence[dict[str, str]], right: Sequence[dict[str, str]], h
 def _generated(
     model: Model, judges: Judges, asked: Sequence[Scene], steps: int, guidance: float
 ) -> list[dict[str, str]]:
-    """What the judges read in images generated from the captions of scenes."""
+    """What the judges read in images generated from the prompts of scenes."""
     shown: list[dict[str, str]] = []
     for start in range(0, len(asked), _BATCH):
-        captions = [caption(scene) for scene in asked[start : start + _BATCH]]
-        shown += judges.read(generate(model, captions, steps=steps, guidance=guidance, seed=start))
+        prompts = [caption(scene) for scene in asked[start : start + _BATCH]]
+        shown += judges.read(generate(model, prompts, steps=steps, guidance=guidance, seed=start))
     return shown
 
 
 def near_miss_picked(clip: Clip, scene: Scene, pixels: Pixels, seed: int = 0) -> bool:
-    """Whether CLIP picks a scene's caption among it and 63 captions with one word changed.
+    """Whether CLIP picks a scene's prompt among it and 63 prompts with one word changed.
 
-    A scene of one thing has only 38 such captions; the rest are captions with two words changed.
+    A scene of one thing has only 38 such prompts; the rest are prompts with two words changed.
 
     Args:
         clip: The CLIP.
         scene: The scene.
-        pixels: [1, 3, H, W] its picture, in [-1, 1].
-        seed: Of the choice of captions.
+        pixels: [1, 3, H, W] its image, in [-1, 1].
+        seed: Of the choice of prompts.
     """
-    rng = random.Random(seed)  # noqa: S311  captions, not secrets
+    rng = random.Random(seed)  # noqa: S311  prompts, not secrets
     ones = [edited for _, edited in one_word_edits(scene)]
     rng.shuffle(ones)
     right = caption(scene)
@@ -219,6 +219,6 @@ def _round_trip(model: Model, pixels: Pixels) -> Pixels:
 
 
 def _masked_psnr(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor) -> float:
-    """PSNR over the pixels of a mask [H, W] in [0, 1], of pictures [3, H, W] in [-1, 1], decibels."""
+    """PSNR over the pixels of a mask [H, W] in [0, 1], of images [3, H, W] in [-1, 1], decibels."""
     error = ((a - b).square() * mask).sum() / (3 * mask.sum())
     return float(10 * torch.log10(4 / error))

@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from nulltext.bench.keys import FORMAT
 from nulltext.files import write_file
-from nulltext.pictures import Photo, to_image
+from nulltext.images import SourceImage, to_image
 from nulltext.types import OnePixels
 
 Value = str | int | float | bool | None
@@ -21,11 +21,11 @@ Row = dict[str, Value]
 MEASURED, FAILED = "measured", "failed"
 """What the column ``status`` says of a row."""
 
-ROWS, SAMPLES = "rows", "pictures"
+ROWS, SAMPLES = "rows", "images"
 """Folders of a run: a file for all rows of a method on an image, and images of the first few cases to look at."""
 
 _STAMP = "nulltext"
-"""The text chunk of a PNG that says of what it is a picture."""
+"""The text chunk of a PNG that says of what it is an image."""
 
 
 def write_kept(path: Path, key: str, rows: Sequence[Row]) -> None:
@@ -54,7 +54,7 @@ def read_kept(path: Path, key: str) -> list[Row] | None:
 
 
 def write_sample(path: Path, image: Image.Image, stamp: str) -> None:
-    """Keeps a picture to look at, with a stamp that says of what it is one.
+    """Keeps an image to look at, with a stamp that says of what it is one.
 
     Raises:
         OutputWriteError: The system refused.
@@ -66,7 +66,7 @@ def write_sample(path: Path, image: Image.Image, stamp: str) -> None:
 
 
 def read_sample(path: Path, stamp: str) -> Image.Image | None:
-    """The picture kept with a stamp; None where there is none, or what is there is damaged or another's."""
+    """The image kept with a stamp; None where there is none, or what is there is damaged or another's."""
     try:
         with Image.open(path, formats=("PNG",)) as image:
             image.load()
@@ -75,13 +75,13 @@ def read_sample(path: Path, stamp: str) -> Image.Image | None:
         return None
 
 
-def keep_samples(folder: Path, row: Row, photo: Photo, drawn: OnePixels) -> None:
+def keep_samples(folder: Path, row: Row, image: SourceImage, output: OnePixels) -> None:
     """Keeps the image that a row tells of, and its source.
 
     Raises:
         OutputWriteError: The system refused.
     """
-    for (path, stamp), pixels in zip(samples_of(folder, row), (photo.pixels, drawn), strict=True):
+    for (path, stamp), pixels in zip(samples_of(folder, row), (image.pixels, output), strict=True):
         write_sample(path, to_image(pixels), stamp)
 
 

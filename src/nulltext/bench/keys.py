@@ -26,7 +26,7 @@ FORMAT: Final = 2
 """Of the rows and of the files they are kept in; another one makes every row again."""
 LIBRARIES: Final = ("torch", "diffusers", "transformers")
 _ALL_LIBRARIES: Final = (*LIBRARIES, "numpy", "pillow", "scikit-image", "torchmetrics", "torchvision")
-"""Those that have a part in a picture or a figure."""
+"""Those that have a part in an image or a figure."""
 
 
 def digest(value: object) -> str:
@@ -87,7 +87,7 @@ def described(value: object) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912  JS
         case Path():
             return ["file", described(value.read_bytes())]
         case Image.Image():
-            return _picture(value)
+            return _image(value)
         case Tensor():
             array = value.detach().cpu().contiguous()
             return [
@@ -108,18 +108,18 @@ def described(value: object) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912  JS
         case type() | FunctionType() | BuiltinFunctionType() | MethodType():
             return f"{value.__module__}.{value.__qualname__}"
         case _ if is_dataclass(value):
-            told = {
+            entries = {
                 own.name: described(getattr(value, own.name)) for own in fields(value) if own.metadata.get(IN_KEY, True)
             }
-            return [described(type(value)), told]
+            return [described(type(value)), entries]
         case _ if _names_itself(value):
             return repr(value)
         case _:
             raise TypeError(f"got a {type(value).__qualname__}, of which nothing is known but where it lies in memory.")
 
 
-def _picture(image: Image.Image) -> list[object]:
-    """All of a picture that is read: its pixels, and what says how they are meant."""
+def _image(image: Image.Image) -> list[object]:
+    """All of an image that is read: its pixels, and what says how they are meant."""
     meant = [repr(image.info.get(name)) for name in ("icc_profile", "transparency")]
     palette = described(image.getpalette())
     return [image.mode, list(image.size), described(image.tobytes()), palette, meant, repr(dict(image.getexif()))]

@@ -12,7 +12,7 @@ from nulltext.bench.candidate import Measure, Outcome
 from nulltext.bench.table import METRICS, named
 from nulltext.judges import Judges
 from nulltext.metrics import Missing, clip_directional_similarity, psnr
-from nulltext.metrics.clip import PicturesAndTexts
+from nulltext.metrics.clip import ImagesAndTexts
 from nulltext.metrics.perceptual import Lpips
 from nulltext.metrics.pie import LPIPS_NETWORK, SCALES
 from nulltext.models.clip import Clip
@@ -21,7 +21,7 @@ from nulltext.types import Latents
 
 Figure = Callable[..., float | Missing]
 
-NO_TRUTH = Missing("the true edited picture is not known.")
+NO_TRUTH = Missing("the true edited image is not known.")
 NO_MASK = Missing("where the edit belongs is not known.")
 NO_WORDS = Missing("which word must be seen is not known.")
 
@@ -71,7 +71,7 @@ def against(
     """
     case = outcome.case
     other = {
-        "source": outcome.photo.pixels,
+        "source": outcome.image.pixels,
         "truth": outcome.truth,
         "source prompt": case.source,
         "target prompt": case.target,
@@ -80,18 +80,18 @@ def against(
         return NO_TRUTH
     changed = outcome.changed
     if where == "everywhere":
-        found = figure(outcome.drawn, other, **networks)
+        found = figure(outcome.output, other, **networks)
     elif changed is None:
         return NO_MASK
     else:
-        found = figure(outcome.drawn, other, changed if where == "edit" else ~changed, **networks)
+        found = figure(outcome.output, other, changed if where == "edit" else ~changed, **networks)
     return found if isinstance(found, Missing) or not scale else SCALES[scale] * found
 
 
-def directional(outcome: Outcome, *, clip: PicturesAndTexts) -> float | Missing:
+def directional(outcome: Outcome, *, clip: ImagesAndTexts) -> float | Missing:
     """CLIP's similarity of the change of the image and the change of the prompt."""
     case = outcome.case
-    return clip_directional_similarity(outcome.photo.pixels, outcome.drawn, case.source, case.target, clip=clip)
+    return clip_directional_similarity(outcome.image.pixels, outcome.output, case.source, case.target, clip=clip)
 
 
 def success(outcome: Outcome, *, judges: Judges) -> float | Missing:
@@ -99,7 +99,7 @@ def success(outcome: Outcome, *, judges: Judges) -> float | Missing:
     words = outcome.case.words
     if not words:
         return NO_WORDS
-    (read,) = judges.read(outcome.drawn)
+    (read,) = judges.read(outcome.output)
     return float(all(read[head] == word for head, word in words.items()))
 
 
@@ -108,10 +108,10 @@ def bound(outcome: Outcome) -> float:
     return outcome.inversion.scores.vae_psnr
 
 
-def below_bound(outcome: Outcome) -> float:
+def gap_to_vae(outcome: Outcome) -> float:
     """How far the reconstruction stays below that; of an edit, the reconstruction from its inversion."""
     scores = outcome.inversion.scores
-    return scores.vae_psnr - (scores.psnr if outcome.edited else psnr(outcome.drawn, outcome.photo.pixels))
+    return scores.vae_psnr - (scores.psnr if outcome.edited else psnr(outcome.output, outcome.image.pixels))
 
 
 def evaluations(outcome: Outcome) -> float:

@@ -1,4 +1,4 @@
-"""A run told to a reader: one table in Markdown, and one HTML file with tables to sort, plots and pictures."""
+"""A run told to a reader: one table in Markdown, and one HTML file with tables to sort, plots and images."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ from nulltext.bench.table import Metric
 from nulltext.files import write_file
 from nulltext.showing import brief, html_table
 
-LEGEND = "Mean ± standard deviation [95 % interval of the mean, bootstrap over pictures]; n: edits counted"
+LEGEND = "Mean ± standard deviation [95 % interval of the mean, bootstrap over images]; n: edits counted"
 _XML = '<?xml version="1.0" encoding="utf-8" standalone="no"?>\n'
 
 
@@ -100,7 +100,7 @@ class Report(Result):
             "command": self.command,
             "options": self.options,
             "asked": self.asked(),
-            "pictures": len({row["sha256"] for row in self.measured}),
+            "images": len({row["sha256"] for row in self.measured}),
             "edits": len({row["case"] for row in self.measured}),
             "failed": self.failures(),
             "tables": {
@@ -170,7 +170,7 @@ class Report(Result):
         one = self.rows[0]
         made = ", ".join(f"{library} {one[library]}" for library in LIBRARIES)
         return (
-            f"{len({row['sha256'] for row in self.measured})} pictures, "
+            f"{len({row['sha256'] for row in self.measured})} images, "
             f"{len({row['case'] for row in self.measured})} edits; {one['model']} ({str(one['revision'])[:19]}) in "
             f"{one['dtype']} on {one['device']}; nulltext {one['nulltext']}, {made}"
         )
@@ -201,7 +201,7 @@ class Report(Result):
         """The report as one HTML file that needs nothing beside it.
 
         Args:
-            folder: That of the run, whose sample pictures it shows.
+            folder: That of the run, whose sample images it shows.
         """
         jinja2 = extra("jinja2")
         environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
@@ -233,8 +233,8 @@ class Report(Result):
         """
         write_file(folder / "report.md", self.markdown().encode(), overwrite=True)
         write_file(folder / "report.html", self.html(folder).encode(), overwrite=True)
-        for name, drawn in self.plots.items():
-            write_file(folder / f"{name}.svg", (_XML + drawn).encode(), overwrite=True)
+        for name, svg in self.plots.items():
+            write_file(folder / f"{name}.svg", (_XML + svg).encode(), overwrite=True)
 
 
 def cell(summary: Summary, column: Metric, *, interval: bool = True) -> str:
@@ -272,15 +272,15 @@ def plot_means(table: Table, column: Metric) -> str:
 
 def svg(figure: Any) -> str:  # noqa: ANN401  matplotlib is loaded late
     """A figure of matplotlib as an SVG element, the same for the same figure."""
-    drawn = io.StringIO()
+    svg = io.StringIO()
     with extra("matplotlib").rc_context({"svg.hashsalt": "nulltext"}):
-        figure.savefig(drawn, format="svg", metadata={"Date": None})
-    text = drawn.getvalue()
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+    text = svg.getvalue()
     return text[text.index("<svg") :]
 
 
 def _samples(folder: Path, rows: Sequence[Row], methods: Sequence[str]) -> list[tuple[str, str, list[str]]]:
-    """For each case shown: its source caption, its new one, and its pictures as data URLs, the source first."""
+    """For each case shown: its source prompt, its new one, and its images as data URLs, the source first."""
     cases: dict[str, dict[str, Row]] = {}
     for row in rows:
         cases.setdefault(str(row["case"]), {})[str(row["method"])] = row
@@ -289,15 +289,15 @@ def _samples(folder: Path, rows: Sequence[Row], methods: Sequence[str]) -> list[
         if set(made) != set(methods):
             continue
         one, *_ = both = [samples_of(folder, made[method]) for method in methods]
-        pictures = [read_sample(*one[0]), *(read_sample(*drawn) for _, drawn in both)]
-        whole = [picture for picture in pictures if picture is not None]
-        if len(whole) == len(pictures):
+        images = [read_sample(*one[0]), *(read_sample(*svg) for _, svg in both)]
+        whole = [image for image in images if image is not None]
+        if len(whole) == len(images):
             row = made[methods[0]]
-            shown.append((str(row["source"]), str(row["target"]), [_data_url(picture) for picture in whole]))
+            shown.append((str(row["source"]), str(row["target"]), [_data_url(image) for image in whole]))
     return shown
 
 
-def _data_url(picture: Image.Image) -> str:
+def _data_url(image: Image.Image) -> str:
     data = io.BytesIO()
-    picture.convert("RGB").save(data, format="JPEG", quality=92)
+    image.convert("RGB").save(data, format="JPEG", quality=92)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()

@@ -18,11 +18,11 @@ from nulltext.bench.keys import LIBRARIES, instruments
 from nulltext.editing.base import in_force
 from nulltext.editing.blending import HALF
 from nulltext.errors import DivergedError
+from nulltext.images import SourceImage, open_image
 from nulltext.inversion.base import Inversion
 from nulltext.metrics import Missing
 from nulltext.models.base import Model
 from nulltext.models.precision import precision_of
-from nulltext.pictures import Photo, open_image
 from nulltext.types import OnePixels
 
 COSTS: Final = (
@@ -45,9 +45,9 @@ def measured_row(
     case: Case,
     candidate: Candidate,
     *,
-    photo: Photo,
+    image: SourceImage,
     inverted: tuple[Inversion, Cost],
-    drawn: tuple[OnePixels, Cost],
+    output: tuple[OnePixels, Cost],
     key: str,
     measures: Mapping[str, Measure],
 ) -> Row:
@@ -56,18 +56,18 @@ def measured_row(
     Raises:
         DivergedError: The image is not finite.
     """
-    pixels, edit_cost = drawn
+    pixels, edit_cost = output
     if not torch.isfinite(pixels).all():
-        raise DivergedError("the edited picture became infinite or not-a-number. Take dtype float32 or less guidance.")
+        raise DivergedError("the edited image became infinite or not-a-number. Take dtype float32 or less guidance.")
     outcome = Outcome(
         case=case,
-        photo=photo,
+        image=image,
         inversion=inverted[0],
         inverted=inverted[1],
-        drawn=pixels,
+        output=pixels,
         edited=candidate.editor is not None,
         truth=open_image(case.truth, model).pixels if isinstance(case.truth, Image.Image) else case.truth,
-        changed=None if case.changed is None else photo.frame.fit_mask(case.changed)[0, 0] > HALF,
+        changed=None if case.changed is None else image.frame.fit_mask(case.changed)[0, 0] > HALF,
     )
     figures = {name: measure(outcome) for name, measure in measures.items()}
     cost = inverted[1] if candidate.inverts else _FREE
@@ -83,11 +83,11 @@ def measured_row(
         "edit_backwards": edit_cost.backwards,
         "seconds": edit_cost.seconds + cost.seconds,
         "peak_bytes": edit_cost.peak,
-        "inverted_under": candidate.prompt(case),
+        "inverted_under": candidate.prompt_of(case),
         "inverter": repr(candidate.inverter(case)),
         "editor": "" if candidate.editor is None else repr(in_force(candidate.editor(case), model)),
         "key": key,
-        "sha256": photo.sha256,
+        "sha256": image.sha256,
         **_circumstances(model, measures),
         "seed": case.seed,
     }

@@ -58,7 +58,7 @@ def run(
             seconds of each are its share by evaluations.
         edits_at_once: How many edits of an image, of all methods, share a batch, and so the seconds. If 1, only those
             that one method makes alike do.
-        on_progress: Told of every image.
+        on_progress: Called for every image.
 
     Raises:
         CaseError: Nothing could be measured; says why for the first.
@@ -192,7 +192,7 @@ class Plan:
 
 def _image(case: Case) -> tuple[Path | int, str]:
     """What cases that are inverted together share: the image, one object or one file, and its prompt."""
-    return case.picture if isinstance(case.picture, Path) else id(case.picture), case.source
+    return case.image if isinstance(case.image, Path) else id(case.image), case.source
 
 
 def write_parquet(rows: Sequence[Row], path: Path) -> Path:

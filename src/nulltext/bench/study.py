@@ -37,7 +37,7 @@ class Setting:
         at_once: How many inversions of an image share the network's batch.
         clip: The folder of the CLIP that is asked; the embedded one if None.
         own: The options that this study alone has, by name; those that are left out are None.
-        on_progress: Told of every image.
+        on_progress: Called for every image.
         command: The command that was run, if it was one.
     """
 
@@ -63,8 +63,8 @@ class Setting:
         return most if self.limit is None else min(self.limit, most)
 
     def options(self, model: Model) -> str:
-        """What it was run with, in a line; "all images" and the model's own weight resolved."""
-        said: dict[str, object] = {
+        """What it was run with, in a line; "all images" and the model's own guidance scale resolved."""
+        message: dict[str, object] = {
             "data": self.data or "scenes",
             "limit": self.limit or "none",
             "T": self.steps,
@@ -74,7 +74,7 @@ class Setting:
             "at once": self.at_once,
             **self.own,
         }
-        return ", ".join(f"{name} {'default' if each is None else each}" for name, each in said.items())
+        return ", ".join(f"{name} {'default' if each is None else each}" for name, each in message.items())
 
 
 def scenes(model: Model, setting: Setting, *, count: int = 32, first: int = EDITED, exact: bool = False) -> CaseSet:
@@ -173,9 +173,9 @@ class Study:
         )
         facts = {name: self._fact(name, model, setting) for name in self.facts}
         images = len({row["sha256"] for row in rows if row["sha256"]})
-        said = {"w": f"{setting.weight(model):g}", "T": setting.steps, "N": setting.inner_steps, "images": images}
+        message = {"w": f"{setting.weight(model):g}", "T": setting.steps, "N": setting.inner_steps, "images": images}
         report = Report(
-            title=self.title.format(**said),
+            title=self.title.format(**message),
             command=setting.command or f"nulltext bench {self.name}",
             columns=[METRICS[name] for name in self.columns],
             rows=rows,

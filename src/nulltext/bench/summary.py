@@ -23,7 +23,7 @@ class Summary:
         mean: The mean; not-a-number where there is nothing to average.
         std: The standard deviation between edits.
         low, high: The 95 % interval of the mean, by bootstrap over photographs: edits of one photograph are not
-            independent, and are drawn together.
+            independent, and are sampled together.
         count: Over how many edits.
         missing: For how many it could not be measured.
     """
@@ -60,18 +60,18 @@ def by_kind(
 
 
 def _summary(rows: Sequence[Row], column: str) -> Summary:
-    pictures: dict[object, list[float]] = {}
+    images: dict[object, list[float]] = {}
     missing = 0
     for row in rows:
         value = row.get(column)
         if isinstance(value, (int, float)) and math.isfinite(value):
-            pictures.setdefault(row["sha256"], []).append(float(value))
+            images.setdefault(row["sha256"], []).append(float(value))
         else:
             missing += 1
-    values = [value for each in pictures.values() for value in each]
+    values = [value for each in images.values() for value in each]
     if not values:
         return Summary(mean=math.nan, std=math.nan, low=math.nan, high=math.nan, count=0, missing=missing)
-    low, high = bootstrap(list(pictures.values()))
+    low, high = bootstrap(list(images.values()))
     return Summary(mean=fmean(values), std=pstdev(values), low=low, high=high, count=len(values), missing=missing)
 
 
@@ -87,7 +87,7 @@ def bootstrap(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
     if len(groups) == 1:
         return -math.inf, math.inf
     sums, counts = np.array([sum(group) for group in groups]), np.array([len(group) for group in groups])
-    drawn = np.random.default_rng(0).integers(len(groups), size=(RESAMPLES, len(groups)))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    picks = np.random.default_rng(0).integers(len(groups), size=(RESAMPLES, len(groups)))
+    means = sums[picks].sum(1) / counts[picks].sum(1)
     low, high = np.percentile(means, (2.5, 97.5))
     return float(low), float(high)

@@ -105,11 +105,11 @@ _ROWS = (
     # The inversion itself.
     Metric(name="bound", label="the autoencoder alone", unit="dB", better="", path=f"{_MEASURES}:bound"),
     Metric(
-        name="below_bound",
+        name="gap_to_vae",
         label="below the autoencoder alone",
         unit="dB",
         better="lower",
-        path=f"{_MEASURES}:below_bound",
+        path=f"{_MEASURES}:gap_to_vae",
     ),
     Metric(name="evaluations", label="evaluations", better="lower", digits=0, path=f"{_MEASURES}:evaluations"),
     _of_noise("noise_mean", "mean of", "torch:mean", 3),
@@ -193,18 +193,18 @@ class StudyEntry:
     check: str = ""
 
 
-_BATCH = "Pictures that share the network's batch."
+_BATCH = "Images that share the network's batch."
 _STUDIES = "nulltext.bench.studies"
 STUDIES: Final[Mapping[str, StudyEntry]] = {
     "reconstruction": StudyEntry(
         path=f"{_STUDIES}.reconstruction:STUDY",
-        summary="How well pictures the model was not trained on are reconstructed at full guidance.",
+        summary="How well images the model was not trained on are reconstructed at full guidance.",
         options=OVER_IMAGES,
         defaults={"guidance": 7.5},
     ),
     "edits": StudyEntry(
         path=f"{_STUDIES}.edits:STUDY",
-        summary="Edits whose right answer is known, since the new picture can be rendered as well.",
+        summary="Edits whose right answer is known, since the new image can be rendered as well.",
         options=OVER_IMAGES,
     ),
     "settings": StudyEntry(
@@ -215,19 +215,19 @@ STUDIES: Final[Mapping[str, StudyEntry]] = {
             Option(
                 name="guidance",
                 kind=list[float] | None,
-                help="A weight w to try, again for each; 2.5, 4 and 7.5 if not given.",
+                help="A guidance scale w to try, again for each; 2.5, 4 and 7.5 if not given.",
             ),
         ),
     ),
     "model": StudyEntry(
         path="nulltext.bench.embedded_model:study",
-        summary="The embedded model itself: autoencoder, CLIP, judges, generated pictures, speed.",
+        summary="The embedded model itself: autoencoder, CLIP, judges, generated images, speed.",
         options=("limit", "steps", "guidance", "model"),
         defaults={"guidance": 7.5},
     ),
     "seeds": StudyEntry(
         path=f"{_STUDIES}.seeds:STUDY",
-        summary="Pictures generated, edited from DDIM inversion, and from null-text inversion, side by side.",
+        summary="Images generated, edited from DDIM inversion, and from null-text inversion, side by side.",
         options=OF_CLIP,
     ),
     "guidance": StudyEntry(

@@ -9,18 +9,18 @@ from typing import TypeVar, final
 from nulltext.bench.attempts import Failed, attempt
 from nulltext.bench.candidate import Candidate, Measure
 from nulltext.bench.case import Case
-from nulltext.bench.cost import Cost, measured, measured_together
+from nulltext.bench.cost import Cost, measured, measured_batch
 from nulltext.bench.editing import Job, edit_all
 from nulltext.bench.kept import MEASURED, Row, keep_samples, write_kept
 from nulltext.bench.keys import digest
 from nulltext.bench.rows import failed_row, measured_row
 from nulltext.diffusion.sharing import Denoiser
+from nulltext.images import SourceImage, open_image
 from nulltext.inversion.base import Inversion
+from nulltext.inversion.many import inverting
 from nulltext.inversion.reconstruct import reconstruct
-from nulltext.inversion.together import inverting
 from nulltext.models.base import Model
 from nulltext.models.shared import sharing
-from nulltext.pictures import Photo, open_image
 from nulltext.progress import OnProgress
 from nulltext.types import OnePixels
 
@@ -65,7 +65,7 @@ def try_image(
     Args:
         model: The model.
         one: Cases that share an image and its prompt, and what is to be done with them.
-        on_progress: Told of every step.
+        on_progress: Called for every step.
         measures: The figures, by the name of their column.
         folder: Where images to look at are kept.
         shown: Of which cases.
@@ -76,11 +76,13 @@ def try_image(
         For every task the rows of the cases.
     """
     group, tasks = one
-    photo = attempt(lambda: open_image(group[0].picture, model))
-    if isinstance(photo, Failed):
-        return [[failed_row(model, case, task.candidate, photo.reason, measures) for case in group] for task in tasks]
+    source_image = attempt(lambda: open_image(group[0].image, model))
+    if isinstance(source_image, Failed):
+        return [
+            [failed_row(model, case, task.candidate, source_image.reason, measures) for case in group] for task in tasks
+        ]
     pairs = [(task.candidate, case) for task in tasks for case in group]
-    inversions = _invert(model, photo, pairs, at_once, on_progress)
+    inversions = _invert(model, source_image, pairs, at_once, on_progress)
     images = _reconstruct(model, pairs, inversions, at_once)
     if edits_at_once > 1:
         images |= _edit(model, pairs, inversions, edits_at_once)
@@ -91,11 +93,11 @@ def try_image(
         rows: list[Row] = []
         for case in group:
             inverted, image = inversions[_inversion(task.candidate, case)], images[task.candidate.name, case.name]
-            row = _row(model, case, task, photo, inverted, image, measures)
+            row = _row(model, case, task, source_image, inverted, image, measures)
             if isinstance(row, Failed):
                 row = failed_row(model, case, task.candidate, row.reason, measures)
             elif case.name in shown and not isinstance(image, Failed):
-                keep_samples(folder, row, photo, image[0])
+                keep_samples(folder, row, source_image, image[0])
             rows.append(row)
         if all(row["status"] == MEASURED for row in rows):
             write_kept(task.path, task.key, rows)
@@ -107,7 +109,7 @@ def _row(  # noqa: PLR0917  all that a row tells of
     model: Model,
     case: Case,
     task: Task,
-    photo: Photo,
+    source_image: SourceImage,
     inverted: tuple[Inversion, Cost] | Failed,
     image: tuple[OnePixels, Cost] | Failed,
     measures: Mapping[str, Measure],
@@ -116,43 +118,47 @@ def _row(  # noqa: PLR0917  all that a row tells of
         return inverted
     if isinstance(image, Failed):
         return image
-    given = {"photo": photo, "inverted": inverted, "drawn": image, "key": task.key, "measures": measures}
+    given = {"photo": source_image, "inverted": inverted, "drawn": image, "key": task.key, "measures": measures}
     return attempt(partial(measured_row, model, case, task.candidate, **given))
 
 
 def _inversion(candidate: Candidate, case: Case) -> tuple[str, str]:
     """What tells an image's inversions apart."""
-    return digest(candidate.inverter(case)), candidate.prompt(case)
+    return digest(candidate.inverter(case)), candidate.prompt_of(case)
 
 
 def _all(
     keys: Sequence[Key],
-    together: Callable[[Sequence[Key]], Sequence[tuple[Result, Cost]]] | None,
-    alone: Callable[[Key], tuple[Result, Cost]],
+    batched: Callable[[Sequence[Key]], Sequence[tuple[Result, Cost]]] | None,
+    single: Callable[[Key], tuple[Result, Cost]],
 ) -> dict[Key, tuple[Result, Cost] | Failed]:
     """Pieces of work done together, or each by itself if there is one, they are not to be, or some of them fail."""
-    if together is not None and len(keys) > 1:
-        made = attempt(partial(together, keys))
+    if batched is not None and len(keys) > 1:
+        made = attempt(partial(batched, keys))
         if not isinstance(made, Failed):
             return dict(zip(keys, made, strict=True))
-    return {key: attempt(partial(alone, key)) for key in keys}
+    return {key: attempt(partial(single, key)) for key in keys}
 
 
 def _invert(
-    model: Model, photo: Photo, pairs: Sequence[tuple[Candidate, Case]], at_once: int, on_progress: OnProgress
+    model: Model,
+    source_image: SourceImage,
+    pairs: Sequence[tuple[Candidate, Case]],
+    at_once: int,
+    on_progress: OnProgress,
 ) -> _Inversions:
-    wanted = {_inversion(method, case): (method.inverter(case), method.prompt(case)) for method, case in pairs}
+    wanted = {_inversion(method, case): (method.inverter(case), method.prompt_of(case)) for method, case in pairs}
 
-    def alone(key: tuple[str, str]) -> tuple[Inversion, Cost]:
+    def single(key: tuple[str, str]) -> tuple[Inversion, Cost]:
         inverter, prompt = wanted[key]
-        return measured(model, partial(inverter, model, photo, prompt, on_progress))
+        return measured(model, partial(inverter, model, source_image, prompt, on_progress))
 
-    def together(keys: Sequence[tuple[str, str]]) -> list[tuple[Inversion, Cost]]:
+    def batched(keys: Sequence[tuple[str, str]]) -> list[tuple[Inversion, Cost]]:
         asked = [wanted[key] for key in keys]
-        works = [inverting(model, inverter, photo, prompt, on_progress) for inverter, prompt in asked]
-        return measured_together(model, works, at_once)
+        works = [inverting(model, inverter, source_image, prompt, on_progress) for inverter, prompt in asked]
+        return measured_batch(model, works, at_once)
 
-    return _all(list(wanted), together if at_once > 1 else None, alone)
+    return _all(list(wanted), batched if at_once > 1 else None, single)
 
 
 def _reconstruct(
@@ -172,13 +178,13 @@ def _reconstruct(
     def work(key: tuple[str, str], denoiser: Denoiser | None = None) -> OnePixels:
         return reconstruct(model if denoiser is None else sharing(model, denoiser), *wanted[key])
 
-    def alone(key: tuple[str, str]) -> tuple[OnePixels, Cost]:
+    def single(key: tuple[str, str]) -> tuple[OnePixels, Cost]:
         return measured(model, partial(work, key))
 
-    def together(keys: Sequence[tuple[str, str]]) -> list[tuple[OnePixels, Cost]]:
-        return measured_together(model, [partial(work, key) for key in keys], at_once)
+    def batched(keys: Sequence[tuple[str, str]]) -> list[tuple[OnePixels, Cost]]:
+        return measured_batch(model, [partial(work, key) for key in keys], at_once)
 
-    return found | _all(list(wanted), together if at_once > 1 else None, alone)
+    return found | _all(list(wanted), batched if at_once > 1 else None, single)
 
 
 def _edit(
@@ -203,15 +209,15 @@ def _edit(
                 jobs[key] = editor, made[0], case.target
                 alike.setdefault(None if edits_at_once > 1 else (inversion, digest(editor)), []).append(key)
 
-    def alone(key: tuple[str, str]) -> tuple[OnePixels, Cost]:
+    def single(key: tuple[str, str]) -> tuple[OnePixels, Cost]:
         (image,), cost = measured(model, lambda: edit_all(model, [jobs[key]]))
         return image, cost
 
-    def together(keys: Sequence[tuple[str, str]]) -> list[tuple[OnePixels, Cost]]:
+    def batched(keys: Sequence[tuple[str, str]]) -> list[tuple[OnePixels, Cost]]:
         at_once = edits_at_once if edits_at_once > 1 else len(keys)
         images, cost = measured(model, lambda: edit_all(model, [jobs[key] for key in keys], at_once=at_once))
         return [(image, cost.share(len(keys))) for image in images]
 
     for keys in alike.values():
-        found |= _all(keys, together, alone)
+        found |= _all(keys, batched, single)
     return found

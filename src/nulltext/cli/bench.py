@@ -25,7 +25,7 @@ _Folder = Annotated[
         "--output",
         "-o",
         metavar="FOLDER",
-        help="Where rows, pictures and report go, nulltext-bench/NAME if not given; a run that was stopped goes on "
+        help="Where rows, images and report go, nulltext-bench/NAME if not given; a run that was stopped goes on "
         "there.",
         show_default=False,
         rich_help_panel="Output",
@@ -51,17 +51,17 @@ _RealModel = Annotated[
 ]
 _Data = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Pictures, and their captions in a CSV or JSONL file; scenes if not given."),
+    typer.Option(metavar="FOLDER", help="Images, and their prompts in a CSV or JSONL file; scenes if not given."),
 ]
 _Clip = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="The CLIP that is asked, as transformers saves it; the embedded one."),
 ]
-_Limit = Annotated[int | None, typer.Option(min=1, help="At most so many pictures of each kind; quick, but rough.")]
+_Limit = Annotated[int | None, typer.Option(min=1, help="At most so many images of each kind; quick, but rough.")]
 _Workers = Annotated[
-    int, typer.Option(min=1, help="How many pictures at a time, in processes that share out the cores; CPU only.")
+    int, typer.Option(min=1, help="How many images at a time, in processes that share out the cores; CPU only.")
 ]
-_AtOnce = Annotated[int, typer.Option(min=1, help="How many inversions of a picture share the network's batch.")]
+_AtOnce = Annotated[int, typer.Option(min=1, help="How many inversions of an image share the network's batch.")]
 _RandomWeights = Annotated[
     Literal["sd15", "sd21", "sdxl"] | None,
     typer.Option(help="A full-size architecture with random weights, in --model's place.", show_default=False),

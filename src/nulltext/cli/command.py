@@ -78,17 +78,17 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  typer does not export the context that it passes
         """Runs the command and ends the program with the exit code that fits."""
-        with _signals() as seen:
+        with _signals() as signals:
             try:
                 check_values(ctx.params, self.params)
                 made = super().invoke(ctx)
             except (KeyboardInterrupt, Cancelled):
-                raise _stopped(seen) from None
+                raise _stopped(signals) from None
             except (typer.Exit, typer.Abort, typer.BadParameter):
                 raise
             except Exception as error:
-                if seen:  # what a library made of it: extension modules turn it into an ImportError
-                    raise _stopped(seen) from None
+                if signals:  # what a library made of it: extension modules turn it into an ImportError
+                    raise _stopped(signals) from None
                 if ctx.params.get("debug"):
                     raise
                 if isinstance(error, NulltextError):
@@ -101,8 +101,8 @@ class Command(TyperCommand):
                     )
                     code = UNEXPECTED
                 raise _failed(message, code) from None
-            if seen:  # where Python was tidying up, which swallows exceptions
-                raise _stopped(seen)
+            if signals:  # where Python was tidying up, which swallows exceptions
+                raise _stopped(signals)
             return made
 
 
@@ -117,9 +117,9 @@ def _failed(message: str, code: int) -> typer.Exit:
     return typer.Exit(code)
 
 
-def _stopped(seen: Sequence[int]) -> typer.Exit:
+def _stopped(signals: Sequence[int]) -> typer.Exit:
     typer.echo("Stopped. Nothing half-written was left behind.", err=True)
-    return typer.Exit(STOPPED + (seen[0] if seen else signal.SIGINT))
+    return typer.Exit(STOPPED + (signals[0] if signals else signal.SIGINT))
 
 
 @contextmanager
@@ -129,10 +129,10 @@ def _signals() -> Generator[list[int]]:
     Yields:
         The numbers of those so far, also of one that a library has turned into another exception or swallowed.
     """
-    seen: list[int] = []
+    signals: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
+        signals.append(number)
         if number == signal.SIGTERM:  # a second one must not disturb the tidying
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.default_int_handler(number, frame)
@@ -144,7 +144,7 @@ def _signals() -> Generator[list[int]]:
     try:
         for number in ours:
             signal.signal(number, note)
-        yield seen
+        yield signals
     finally:
         for number, handler in ours.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""`nulltext demo`: pictures the embedded model has never seen, inverted and edited."""
+"""`nulltext demo`: images the embedded model has never seen, inverted and edited."""
 
 import random
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from nulltext.scenes.world import Scene
 
 EDITS = (("shape", "color"), ("color", "ground"), ("shape", "time"), ("ground", "color"))
-"""Which words change, in the two edits of each picture in turn."""
+"""Which words change, in the two edits of each image in turn."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Result:
-    """One picture of the demo."""
+    """One image of the demo."""
 
-    caption: str
+    prompt: str
     comparison: "Comparison"
     edit: "Edit"
     file: Path
@@ -38,7 +38,7 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write.", rich_help_panel="Output")
     ] = Path("nulltext-demo"),
-    pictures: Annotated[int, typer.Option(min=1, max=1000, help="How many pictures.")] = 4,
+    images: Annotated[int, typer.Option(min=1, max=1000, help="How many images.")] = 4,
     steps: options.Steps = 50,
     inner_steps: options.InnerSteps = 10,
     guidance: options.Guidance = 7.5,
@@ -46,17 +46,17 @@ def demo(
     loading: Loading,
     reporting: options.Reporting,
 ) -> None:
-    """Invert and edit a few pictures held out from training, and show what each method makes of them.
+    """Invert and edit a few images held out from training, and show what each method makes of them.
 
     They are reconstructed at --guidance, and edited at what suits the model. Writes an inversion file for each and one
     contact sheet, and prints how well each is reconstructed. Needs no network.
     """
     sheet = outputs.folder_path(output) / "contact-sheet.png"
-    files = [output / f"picture-{number}.safetensors" for number in range(1, pictures + 1)]
+    files = [output / f"image-{number}.safetensors" for number in range(1, images + 1)]
     outputs.check_all([sheet, *files], force=reporting.force)
 
     from nulltext import NullText, PromptToPrompt
-    from nulltext.bench.cases.scenes import scene_photo
+    from nulltext.bench.cases.scenes import scene_image
     from nulltext.bench.reconstruct_all import compare
     from nulltext.scenes.captions import caption
     from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
@@ -69,34 +69,34 @@ def demo(
         for index, file in enumerate(files):
             number = HELD_OUT_SEEDS[(seed + index) % len(HELD_OUT_SEEDS)]
             scene = sample_scene(number, things=1, style="photo")
-            photo, source = scene_photo(scene, loaded)
-            tell = numbered(on_progress, index + 1, pictures)
-            comparison = compare(loaded, photo, source, inverter, tell)
+            image, source = scene_image(scene, loaded)
+            tell = numbered(on_progress, index + 1, images)
+            comparison = compare(loaded, image, source, inverter, tell)
             edited = [caption(after) for after in edited_scenes(scene, EDITS[index % len(EDITS)], number)]
             inversion = comparison.inversion
             if loaded.guidance != guidance:  # edits are made at the guidance that suits the model
-                inversion = NullText(steps=steps, inner_steps=inner_steps)(loaded, photo, source, tell)
+                inversion = NullText(steps=steps, inner_steps=inner_steps)(loaded, image, source, tell)
             edit = PromptToPrompt()(loaded, inversion, edited, tell)
             inversion.save(file, overwrite=reporting.force)
-            results.append(_Result(caption=source, comparison=comparison, edit=edit, file=file))
-    outputs.write_picture(sheet, _draw_sheet(results, guidance, loaded.guidance), force=reporting.force)
+            results.append(_Result(prompt=source, comparison=comparison, edit=edit, file=file))
+    outputs.write_image(sheet, _render_sheet(results, guidance, loaded.guidance), force=reporting.force)
 
     if reporting.json:
-        terminal.print_json({"contact_sheet": str(sheet), "pictures": [_record(result) for result in results]})
+        terminal.print_json({"contact_sheet": str(sheet), "images": [_record(result) for result in results]})
     else:
         _print_table(results, guidance)
         terminal.show(f"{sheet}\n{files[0]}" + (f" … {files[-1]}" if len(files) > 1 else ""))
 
 
 def edited_scenes(scene: "Scene", kinds: tuple[str, str], seed: int) -> list["Scene"]:
-    """The scene with one word changed, once for each kind of word; which word it becomes is drawn."""
+    """The scene with one word changed, once for each kind of word; which word it becomes is random."""
     from nulltext.scenes.captions import one_word_edits
 
-    draw = random.Random(seed)  # noqa: S311  a choice of words, not a secret
-    return [draw.choice([after for kind, after in one_word_edits(scene) if kind == wanted]) for wanted in kinds]
+    rng = random.Random(seed)  # noqa: S311  a choice of words, not a secret
+    return [rng.choice([after for kind, after in one_word_edits(scene) if kind == wanted]) for wanted in kinds]
 
 
-def _draw_sheet(results: list[_Result], guidance: float, edited_at: float) -> "Image":
+def _render_sheet(results: list[_Result], guidance: float, edited_at: float) -> "Image":
     from nulltext.contact_sheet import contact_sheet
 
     headings = ["source", "autoencoder (bound)", "DDIM w=1", f"DDIM w={guidance:g}", f"null-text w={guidance:g}"]
@@ -106,18 +106,18 @@ def _draw_sheet(results: list[_Result], guidance: float, edited_at: float) -> "I
 
 def _row(result: _Result) -> list["Cell"]:
     from nulltext.contact_sheet import Cell
-    from nulltext.pictures import to_image, to_pixels
+    from nulltext.images import to_image, to_pixels
 
     each = result.comparison
     return [
-        Cell(image=to_image(to_pixels(each.inversion.picture)), text=result.caption),
+        Cell(image=to_image(to_pixels(each.inversion.image)), text=result.prompt),
         Cell(image=to_image(each.vae), text=f"{each.vae_db:.1f} dB"),
         Cell(image=to_image(each.ddim), text=f"{each.ddim_db:.1f} dB"),
         Cell(image=to_image(each.ddim_guided), text=f"{each.ddim_guided_db:.1f} dB"),
         Cell(image=to_image(each.nulltext), text=f"{each.nulltext_db:.1f} dB"),
         *(
-            Cell(image=image, text=caption, unlike=result.caption)
-            for image, caption in zip(result.edit.images, result.edit.captions, strict=True)
+            Cell(image=image, text=prompt, unlike=result.prompt)
+            for image, prompt in zip(result.edit.images, result.edit.prompts, strict=True)
         ),
     ]
 
@@ -126,8 +126,8 @@ def _record(result: _Result) -> dict[str, object]:
     each = result.comparison
     return {
         "file": str(result.file),
-        "caption": result.caption,
-        "edits": list(result.edit.captions),
+        "prompt": result.prompt,
+        "edits": list(result.edit.prompts),
         "vae_db": each.vae_db,
         "ddim_db": each.ddim_db,
         "ddim_guided_db": each.ddim_guided_db,
@@ -149,9 +149,9 @@ def _print_table(results: list[_Result], guidance: float) -> None:
         f"null-text\nw={guidance:g}": [each.comparison.nulltext_db for each in results],
         "seconds": [each.comparison.seconds for each in results],
     }
-    table.add_column("picture", "mean")
+    table.add_column("image", "mean")
     for name, values in columns.items():
         table.add_column(name, f"{sum(values) / len(values):.1f}", justify="right")
     for index, result in enumerate(results):
-        table.add_row(terminal.printable(result.caption), *(f"{values[index]:.1f}" for values in columns.values()))
+        table.add_row(terminal.printable(result.prompt), *(f"{values[index]:.1f}" for values in columns.values()))
     terminal.show(table)

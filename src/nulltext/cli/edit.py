@@ -1,4 +1,4 @@
-"""`nulltext edit`: an inversion file and new captions in, pictures out, by any editor."""
+"""`nulltext edit`: an inversion file and new prompts in, images out, by any editor."""
 
 import time
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 def edit(
     file: options.InversionFile,
-    captions: Annotated[
-        list[str], typer.Argument(metavar="CAPTION...", help="One new caption or several.", show_default=False)
+    prompts: Annotated[
+        list[str], typer.Argument(metavar="PROMPT...", help="One new prompt or several.", show_default=False)
     ],
     *,
     output: Annotated[
@@ -30,31 +30,32 @@ def edit(
             "--output",
             "-o",
             metavar="PATH",
-            help="A picture file for one caption, a folder for several; named after file and caption if not given.",
+            help="An image file for one prompt, a folder for several; named after file and prompt if not given.",
             rich_help_panel="Output",
         ),
     ] = None,
     reconstruction: Annotated[
         Path | None,
-        typer.Option(metavar="PICTURE", help="Write the source, drawn again, there.", rich_help_panel="Output"),
+        typer.Option(metavar="IMAGE", help="Write the source, reconstructed, there.", rich_help_panel="Output"),
     ] = None,
     editor: Annotated[str, typer.Option(metavar="NAME", help="How; see above.")] = EDITOR,
     guidance: Annotated[
-        float | None, typer.Option(help="The weight w; the file's own if not given, and for null-text no other.")
+        float | None,
+        typer.Option(help="The guidance scale w; the file's own if not given, and for null-text no other."),
     ] = None,
     loading: FileLoading,
     reporting: options.Reporting,
     **settings: object,
 ) -> None:
-    """Draw an inverted photograph under other captions: one picture for each.
+    """Edit an inverted photograph by other prompts: one image for each.
 
-    The caption it was inverted with, with a word or two changed or added, works best; `nulltext show FILE` prints it.
+    The prompt it was inverted with, with a word or two changed or added, works best; `nulltext show FILE` prints it.
     With prompt-to-prompt, if too much of the photograph changes, raise --self and --cross or name what changes with
     --blend; if the edit is hardly seen, lower them or give its word more --weight.
     """
-    outputs.edit_paths(captions, output, file.stem)  # refused before anything is loaded
+    outputs.edit_paths(prompts, output, file.stem)  # refused before anything is loaded
     asked = methods.made(EDITORS, editor, settings, guidance=guidance)
-    paths = Paths.of(asked, captions, output, file.stem, reconstruction)
+    paths = Paths.of(asked, prompts, output, file.stem, reconstruction)
     outputs.check_all(paths.all, force=reporting.force)
 
     from nulltext import Inversion
@@ -65,15 +66,15 @@ def edit(
     left, used = methods.left_to(model, asked), in_force(asked, model)
     start = time.perf_counter()
     with terminal.progress() as on_progress:
-        result = asked(model, inversion, captions, on_progress)
+        result = asked(model, inversion, prompts, on_progress)
     seconds = time.perf_counter() - start
     paths.write(result, force=reporting.force)
     if reporting.json:
         of_run = {"file": str(file), **_record(result, inversion, paths, editor, used)}
         terminal.print_json(of_run | {"left_to_the_model": left, "seconds": seconds})
         return
-    for caption, kind in zip(captions, result.kinds, strict=False):
-        terminal.say(f"{kind}: {caption}")
+    for prompt, kind in zip(prompts, result.kinds, strict=False):
+        terminal.say(f"{kind}: {prompt}")
     for option, why in left.items():
         terminal.say(f"{option} {why}")
     terminal.show("\n".join(map(str, paths.all)))
@@ -81,7 +82,7 @@ def edit(
 
 @dataclass(frozen=True, kw_only=True)
 class Paths:
-    """Where the pictures of an edit go; of what is not asked for there are none."""
+    """Where the images of an edit go; of what is not asked for there are none."""
 
     edits: list[Path]
     masks: list[Path]
@@ -90,16 +91,16 @@ class Paths:
 
     @classmethod
     def of(
-        cls, editor: "Editor", captions: Sequence[str], output: Path | None, stem: str, reconstruction: Path | None
+        cls, editor: "Editor", prompts: Sequence[str], output: Path | None, stem: str, reconstruction: Path | None
     ) -> "Paths":
         """Those of an editor, which may be asked for its maps and masks."""
-        edits = outputs.edit_paths(captions, output, stem)
+        edits = outputs.edit_paths(prompts, output, stem)
         maps = bool(getattr(editor, "maps", False))
         masks = maps and getattr(editor, "blend", None) is not None
         return cls(
             edits=edits,
             masks=[path.with_name(f"{path.stem}-mask.png") for path in edits] if masks else [],
-            reconstruction=[] if reconstruction is None else [outputs.picture_path(reconstruction)],
+            reconstruction=[] if reconstruction is None else [outputs.image_path(reconstruction)],
             maps=[edits[0].with_name(f"{edits[0].stem if len(edits) == 1 else stem}-maps.png")] if maps else [],
         )
 
@@ -109,21 +110,21 @@ class Paths:
         return [*self.edits, *self.masks, *self.reconstruction, *self.maps]
 
     def write(self, result: "Edit", *, force: bool) -> None:
-        """Writes the pictures of an edit."""
+        """Writes the images of an edit."""
         images = [*result.images, *(result.mask_images if self.masks else [])]
         images += [result.reconstruction] if self.reconstruction else []
         images += [result.maps.sheet()] if result.maps is not None else []
         for path, image in zip(self.all, images, strict=True):
-            outputs.write_picture(path, image, force=force)
+            outputs.write_image(path, image, force=force)
 
 
 def _record(result: "Edit", inversion: "Inversion", paths: Paths, word: str, used: "Editor") -> dict[str, Any]:
     kinds, w = result.kinds or [word] * len(paths.edits), getattr(used, "guidance", None)
     return {
-        "source_caption": inversion.caption,
+        "source_prompt": inversion.prompt,
         "edits": [
-            {"caption": caption, "path": str(path), "kind": kind}
-            for caption, path, kind in zip(result.captions, paths.edits, kinds, strict=True)
+            {"prompt": prompt, "path": str(path), "kind": kind}
+            for prompt, path, kind in zip(result.prompts, paths.edits, kinds, strict=True)
         ],
         "masks": [str(path) for path in paths.masks],
         "maps": str(paths.maps[0]) if paths.maps else None,

@@ -1,4 +1,4 @@
-"""`nulltext generate`: a caption in, a picture out."""
+"""`nulltext generate`: a prompt in, an image out."""
 
 import re
 import time
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def generate(
-    caption: Annotated[str, typer.Argument(metavar="CAPTION", help="What to draw, in words.", show_default=False)],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to draw, in words.", show_default=False)],
     *,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
-            metavar="PICTURE",
-            help="Where to write; named after the caption and the seed if not given.",
+            metavar="IMAGE",
+            help="Where to write; named after the prompt and the seed if not given.",
             rich_help_panel="Output",
         ),
     ] = None,
@@ -32,7 +32,7 @@ def generate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Also write an inversion file, with which `nulltext edit` can edit the picture.",
+            help="Also write an inversion file, with which `nulltext edit` can edit the image.",
             rich_help_panel="Output",
         ),
     ] = None,
@@ -45,43 +45,43 @@ def generate(
     loading: Loading,
     reporting: options.Reporting,
 ) -> None:
-    """Draw a picture from a caption alone."""
-    destination = outputs.picture_path(output or Path(f"{outputs.slug(caption)}-{seed}.png"))
+    """Generate an image from a prompt alone."""
+    destination = outputs.image_path(output or Path(f"{outputs.slug(prompt)}-{seed}.png"))
     outputs.check_all(
         [destination] if save is None else [destination, outputs.inversion_path(save)], force=reporting.force
     )
     wanted = None if size is None else _parse_size(size)
 
     from nulltext import generate_inversion, to_image
-    from nulltext.pictures import to_pixels
+    from nulltext.images import to_pixels
 
     loaded = loading.load()
     start = time.perf_counter()
     with terminal.progress() as on_progress:
-        drawn = generate_inversion(
-            loaded, caption, steps=steps, guidance=guidance, seed=seed, size=wanted, on_progress=on_progress
+        inversion = generate_inversion(
+            loaded, prompt, steps=steps, guidance=guidance, seed=seed, size=wanted, on_progress=on_progress
         )
     seconds = time.perf_counter() - start
-    outputs.write_picture(destination, to_image(to_pixels(drawn.picture)), force=reporting.force)
+    outputs.write_image(destination, to_image(to_pixels(inversion.image)), force=reporting.force)
     if save is not None:
         outputs.make_folder(save.parent)
-        drawn.save(save, overwrite=reporting.force)
+        inversion.save(save, overwrite=reporting.force)
 
     if reporting.json:
         of_file = {"path": str(destination), "file": None if save is None else str(save)}
-        terminal.print_json(of_file | _record(drawn, seed=seed, seconds=seconds))
+        terminal.print_json(of_file | _record(inversion, seed=seed, seconds=seconds))
         return
     terminal.show(str(destination) if save is None else f"{destination}\n{save}")
 
 
-def _record(drawn: "Inversion", *, seed: int, seconds: float) -> dict[str, object]:
-    height, width = drawn.frame.size
+def _record(inversion: "Inversion", *, seed: int, seconds: float) -> dict[str, object]:
+    height, width = inversion.frame.size
     return {
-        "caption": drawn.caption,
-        "model": drawn.model.id,
+        "prompt": inversion.prompt,
+        "model": inversion.model.id,
         "seed": seed,
-        "steps": len(drawn.schedule),
-        "guidance": drawn.guidance,
+        "steps": len(inversion.schedule),
+        "guidance": inversion.guidance,
         "width": width,
         "height": height,
         "seconds": seconds,

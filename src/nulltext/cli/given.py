@@ -82,7 +82,7 @@ def _check_text(word: str) -> None:
     if len(word) > LONGEST:
         raise SettingError(f"got {shown(word)} of {len(word)} characters; expected at most {LONGEST}. Shorten it.")
     if "\0" in word:
-        raise SettingError(f"got {shown(word)}, which has a NUL in it; no name and no caption has one. Leave it out.")
+        raise SettingError(f"got {shown(word)}, which has a NUL in it; no name and no prompt has one. Leave it out.")
     try:
         word.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""`nulltext invert`: a photograph and its caption in, an inversion file out."""
+"""`nulltext invert`: a photograph and its prompt in, an inversion file out."""
 
 import shlex
 import time
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def invert(
-    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="The photograph.", show_default=False)],
-    caption: Annotated[str, typer.Argument(metavar="CAPTION", help="What it shows, in words.", show_default=False)],
+    source: Annotated[Path, typer.Argument(metavar="IMAGE", help="The photograph.", show_default=False)],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What it shows, in words.", show_default=False)],
     *,
     output: Annotated[
         Path | None,
@@ -27,7 +27,7 @@ def invert(
             "--output",
             "-o",
             metavar="FILE",
-            help="Where to write; the picture's name with .safetensors, in this folder, if not given.",
+            help="Where to write; the image's name with .safetensors, in this folder, if not given.",
             rich_help_panel="Output",
         ),
     ] = None,
@@ -35,35 +35,33 @@ def invert(
     steps: options.MethodSteps = None,
     guidance: Annotated[
         float | None,
-        typer.Option(help="The weight w that edits will use; the model's own, and for ddim 1, if not given."),
+        typer.Option(help="The guidance scale w that edits will use; the model's own, and for ddim 1, if not given."),
     ] = None,
-    fit: Annotated[
-        Literal["crop", "pad"], typer.Option(help="How the picture is brought to the model's size.")
-    ] = "crop",
+    fit: Annotated[Literal["crop", "pad"], typer.Option(help="How the image is brought to the model's size.")] = "crop",
     loading: Loading,
     reporting: options.Reporting,
     **settings: object,
 ) -> None:
-    """Invert a photograph, so that it can be edited by changing its caption.
+    """Invert a photograph, so that it can be edited by changing its prompt.
 
     Writes a file with all that edits need, and says how well the photograph is reconstructed from it, against the bound
     that the model's autoencoder sets.
     """
-    destination = outputs.inversion_path(output or Path(f"{picture.stem}.safetensors"))
+    destination = outputs.inversion_path(output or Path(f"{source.stem}.safetensors"))
     check_output(destination, overwrite=reporting.force)
 
     from nulltext import open_image
 
     inverter = methods.made(INVERTERS, method, settings, steps=steps, guidance=guidance)
     model = loading.load()
-    photo = open_image(picture, model, fit=fit)
+    image = open_image(source, model, fit=fit)
     start = time.perf_counter()
     with terminal.progress() as on_progress:
-        inversion = inverter(model, photo, caption, on_progress)
+        inversion = inverter(model, image, prompt, on_progress)
     seconds = time.perf_counter() - start
     inversion.save(destination, overwrite=reporting.force)
     if reporting.json:
-        terminal.print_json({"file": str(destination), "picture": str(picture), **_record(inversion, model, seconds)})
+        terminal.print_json({"file": str(destination), "image": str(source), **_record(inversion, model, seconds)})
         return
     scores = inversion.scores
     terminal.show(
@@ -71,7 +69,7 @@ def invert(
         f"PSNR {scores.psnr:.2f} dB at guidance {inversion.guidance:g}; "
         f"the autoencoder alone gives {scores.vae_psnr:.2f} dB\n"
         f"{seconds:.1f} s on {model.device}\n"
-        f'Next: nulltext edit {shlex.quote(undashed(destination))} "the caption with other words"'
+        f'Next: nulltext edit {shlex.quote(undashed(destination))} "the prompt with other words"'
     )
 
 
@@ -80,14 +78,14 @@ def _record(inversion: "Inversion", model: "Model", seconds: float) -> dict[str,
 
     scores = inversion.scores
     return {
-        "caption": inversion.caption,
+        "prompt": inversion.prompt,
         "model": inversion.model.id,
         "method": inversion.method,
         "settings": dict(inversion.settings),
         "guidance": inversion.guidance,
         "vae_psnr": scores.vae_psnr,
         "psnr": scores.psnr,
-        "gap_db": scores.vae_psnr - scores.psnr,
+        "gap_to_vae": scores.vae_psnr - scores.psnr,
         "seconds": seconds,
         "device": str(model.device),
         "dtype": precision_of(model).removeprefix("torch."),

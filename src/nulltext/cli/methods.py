@@ -203,7 +203,7 @@ def _recommendation(name: str | None) -> str:
     from nulltext.models.recommended import Recommended
     from nulltext.models.weights import recommended_in
 
-    scenes, other = (getattr(said, name) for said in (recommended_in(embedded.FOLDER), Recommended()))
+    scenes, other = (getattr(message, name) for message in (recommended_in(embedded.FOLDER), Recommended()))
     return (
         f" If not given, what the model recommends: {scenes:g} the embedded one; others, unless they say so "
         f"themselves, {other:g} as published for Stable Diffusion."

@@ -59,10 +59,10 @@ Compiled = Annotated[
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything drawn at random.")]
 Steps = Annotated[int, typer.Option(min=1, help="Steps of the sampler, T.")]
 InnerSteps = Annotated[int, typer.Option(min=1, help="At most so many optimiser steps at each of them, N.")]
-Guidance = Annotated[float, typer.Option(help="The weight w of classifier-free guidance.")]
+Guidance = Annotated[float, typer.Option(help="The guidance scale w of classifier-free guidance.")]
 ModelGuidance = Annotated[
     float | None,
-    typer.Option(help="The weight w of classifier-free guidance; what suits the model best if not given."),
+    typer.Option(help="The guidance scale w of classifier-free guidance; what suits the model best if not given."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel="Output")]
 Force = Annotated[

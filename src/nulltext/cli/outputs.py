@@ -1,4 +1,4 @@
-"""Names for the files that the commands write, and pictures as bytes."""
+"""Names for the files that the commands write, and images as bytes."""
 
 import io
 import re
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LONGEST = 60
-"""A file name made of a caption is cut there, in characters."""
+"""A file name made of a prompt is cut there, in characters."""
 
 _JPEG = ("JPEG", {"quality": 95, "subsampling": 0})
 _FORMATS: dict[str, tuple[str, dict[str, int]]] = {
@@ -29,10 +29,10 @@ _FORMATS: dict[str, tuple[str, dict[str, int]]] = {
 _INVERSION, _DRAWING = ".safetensors", ".svg"
 
 
-def slug(caption: str) -> str:
-    """A caption as a file name: its words, joined by hyphens."""
-    words = re.sub(r"[^\w]+", "-", caption.casefold()).strip("-_")
-    return words[:LONGEST].rstrip("-_") or "picture"
+def slug(prompt: str) -> str:
+    """A prompt as a file name: its words, joined by hyphens."""
+    words = re.sub(r"[^\w]+", "-", prompt.casefold()).strip("-_")
+    return words[:LONGEST].rstrip("-_") or "image"
 
 
 def undashed(path: Path) -> str:
@@ -40,14 +40,14 @@ def undashed(path: Path) -> str:
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 
-def picture_path(path: Path) -> Path:
-    """The path itself, if its suffix names a kind of picture that is written here.
+def image_path(path: Path) -> Path:
+    """The path itself, if its suffix names a kind of image that is written here.
 
     Raises:
         SettingError: It does not.
     """
     if path.suffix.casefold() not in _FORMATS:
-        raise SettingError(f"got {path}; expected a picture's name, ending in one of {' '.join(_FORMATS)}. Rename it.")
+        raise SettingError(f"got {path}; expected an image's name, ending in one of {' '.join(_FORMATS)}. Rename it.")
     return path
 
 
@@ -90,16 +90,16 @@ def folder_path(path: Path, first: str = "report") -> Path:
     return path
 
 
-def edit_paths(captions: Sequence[str], output: Path | None, stem: str) -> list[Path]:
-    """Where the edits go, one file a caption.
+def edit_paths(prompts: Sequence[str], output: Path | None, stem: str) -> list[Path]:
+    """Where the edits go, one file a prompt.
 
     Args:
-        captions: The new captions.
-        output: A picture file for a single caption; else a folder. None is this folder.
+        prompts: The new prompts.
+        output: An image file for a single prompt; else a folder. None is this folder.
         stem: What the names begin with where no `output` is given.
 
     Raises:
-        SettingError: One file for several captions, or no picture format.
+        SettingError: One file for several prompts, or no image format.
         OutputWriteError: `output` is no name the system takes.
     """
     try:
@@ -107,16 +107,16 @@ def edit_paths(captions: Sequence[str], output: Path | None, stem: str) -> list[
     except OSError as error:
         raise OutputWriteError(f"cannot write {output}: {error.strerror}. Choose another name.") from error
     if output is not None and one_file:
-        if len(captions) > 1:
+        if len(prompts) > 1:
             raise SettingError(
-                f"got the one file {output} for {len(captions)} captions; expected a folder. "
+                f"got the one file {output} for {len(prompts)} prompts; expected a folder. "
                 "Give -o a name without a suffix."
             )
-        return [picture_path(output)]
+        return [image_path(output)]
     names: list[str] = []
-    for caption in captions:
-        name = slug(caption) if output is not None else f"{stem}-{slug(caption)}"
-        while name in names:  # captions that differ in punctuation only, or after the cut
+    for prompt in prompts:
+        name = slug(prompt) if output is not None else f"{stem}-{slug(prompt)}"
+        while name in names:  # prompts that differ in punctuation only, or after the cut
             name += "-again"
         names.append(name)
     return [(output or Path()) / f"{name}.png" for name in names]
@@ -130,12 +130,12 @@ def check_all(paths: Iterable[Path], *, force: bool) -> None:
         OutputExistsError: One is there, and `force` is off.
         OutputWriteError: One cannot be written.
     """
-    places: set[Path] = set()
+    targets: set[Path] = set()
     for path in paths:
-        place = check_output(path, overwrite=force, make_folder=True).resolve()
-        if place in places:
+        target = check_output(path, overwrite=force, make_folder=True).resolve()
+        if target in targets:
             raise SettingError(f"got {path} for two results; expected a file for each. Give one another name.")
-        places.add(place)
+        targets.add(target)
 
 
 def make_folder(folder: Path) -> None:
@@ -150,8 +150,8 @@ def make_folder(folder: Path) -> None:
         raise OutputWriteError(f"cannot make the folder {folder}: {error.strerror}. Choose another.") from error
 
 
-def write_picture(path: Path, image: "Image", *, force: bool) -> None:
-    """Writes a picture, whole or not at all, making its folder if need be.
+def write_image(path: Path, image: "Image", *, force: bool) -> None:
+    """Writes an image, whole or not at all, making its folder if need be.
 
     Raises:
         OutputExistsError: It is there, and `force` is off.

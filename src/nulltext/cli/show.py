@@ -22,22 +22,22 @@ def show(
     *,
     image: Annotated[
         Path | None,
-        typer.Option(metavar="PICTURE", help="Write the source picture it holds there.", rich_help_panel="Output"),
+        typer.Option(metavar="IMAGE", help="Write the source image it holds there.", rich_help_panel="Output"),
     ] = None,
     reporting: options.Reporting,
 ) -> None:
     """Print an inversion file's recipe and how well the photograph is reconstructed from it."""
     if image is not None:
-        outputs.check_all([outputs.picture_path(image)], force=reporting.force)
+        outputs.check_all([outputs.image_path(image)], force=reporting.force)
 
     from nulltext import Inversion
-    from nulltext.pictures import to_pixels
+    from nulltext.images import to_pixels
 
     inversion = Inversion.load(file)
     if image is not None:
-        outputs.write_picture(image, inversion.restore(to_pixels(inversion.picture)), force=reporting.force)
+        outputs.write_image(image, inversion.restore(to_pixels(inversion.image)), force=reporting.force)
     height, width = inversion.frame.size
-    fitted_height, fitted_width = inversion.picture.shape[:2]
+    fitted_height, fitted_width = inversion.image.shape[:2]
     if reporting.json:
         terminal.print_json(_record(file, inversion))
         return
@@ -47,13 +47,13 @@ def show(
     settings = ", ".join(f"{key} {_plain(value)}" for key, value in inversion.settings.items())
     table = Table(show_header=False, box=None)
     for name, value in {
-        "caption": inversion.caption,
+        "prompt": inversion.prompt,
         "PSNR": f"{inversion.scores.psnr:.2f} dB at guidance {inversion.guidance:g}",
         "autoencoder alone": f"{inversion.scores.vae_psnr:.2f} dB",
         "method": f"{inversion.method}: {settings}",
         "model": f"{inversion.model.id} ({inversion.model.revision[:19]})",
         BEGINS: "\n".join(terminal.printable(f"{option} {why}") for option, why in begin_with(inversion.model).items()),
-        "picture": f"{width} x {height}, fitted to {fitted_width} x {fitted_height}, SHA-256 {inversion.sha256[:12]}",
+        "image": f"{width} x {height}, fitted to {fitted_width} x {fitted_height}, SHA-256 {inversion.sha256[:12]}",
         "file": f"{file}, {file.stat().st_size / 1e6:.2f} MB, written by nulltext {inversion.version}",
     }.items():
         table.add_row(name, terminal.printable(value, lines=name == BEGINS))
@@ -62,11 +62,11 @@ def show(
 
 def _record(file: Path, inversion: "Inversion") -> dict[str, object]:
     height, width = inversion.frame.size
-    fitted_height, fitted_width = inversion.picture.shape[:2]
+    fitted_height, fitted_width = inversion.image.shape[:2]
     return {
         "file": str(file),
         "bytes": file.stat().st_size,
-        "caption": inversion.caption,
+        "prompt": inversion.prompt,
         "model": inversion.model.id,
         "revision": inversion.model.revision,
         "method": inversion.method,
@@ -90,11 +90,15 @@ def begin_with(identity: "ModelIdentity") -> dict[str, str]:
     from nulltext.models.recommended import Recommended
     from nulltext.models.weights import recommended_by
 
-    said = recommended_by(identity)
-    unsure = "" if said is not None else f", unless {identity.id!r}, which is not loaded for this, says otherwise"
-    said = said or Recommended()
+    recommendation = recommended_by(identity)
+    unsure = (
+        "" if recommendation is not None else f", unless {identity.id!r}, which is not loaded for this, says otherwise"
+    )
+    recommendation = recommendation or Recommended()
     names = {each.option: each.recommended for each in settings_of(EDITORS[EDITOR].load())}
-    return {option: said.why(name, identity.id) + unsure for option, name in names.items() if name is not None}
+    return {
+        option: recommendation.why(name, identity.id) + unsure for option, name in names.items() if name is not None
+    }
 
 
 def _plain(value: object) -> str:

@@ -1,4 +1,4 @@
-"""`nulltext sweep`: one edit under many settings, side by side in one picture."""
+"""`nulltext sweep`: one edit under many settings, side by side in one image."""
 
 import itertools
 import time
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from nulltext.progress import OnProgress
     from nulltext.text.words import Tokens
 
-    Drawn = tuple[Edit, Image] | EmptyMaskError
+    Edited = tuple[Edit, Image] | EmptyMaskError
 
-ONE_PROMPT = {"chain", "maps", "hold_source", "guidance"}
+ONE_PROMPT = {"chain", "maps", "correct_source", "guidance"}
 """Settings of Prompt-to-Prompt that are of a whole run, which a sweep does not take."""
 SETTINGS = ("cross", "self", "threshold", "start", "weight:WORD")
 
 
 def sweep(
     file: options.InversionFile,
-    caption: Annotated[str, typer.Argument(metavar="CAPTION", help="The new caption.", show_default=False)],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The new prompt.", show_default=False)],
     *,
     over: Annotated[
         list[str],
@@ -45,24 +45,26 @@ def sweep(
         typer.Option(
             "--output",
             "-o",
-            metavar="PICTURE",
-            help="Where to write; named after file and caption if not given.",
+            metavar="IMAGE",
+            help="Where to write; named after file and prompt if not given.",
             rich_help_panel="Output",
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="How many are drawn at once; the source is drawn with each.")] = 8,
+    batch: Annotated[
+        int, typer.Option(min=1, help="How many are sampled at once; the source is sampled with each.")
+    ] = 8,
     loading: FileLoading,
     reporting: options.Reporting,
     **settings: object,
 ) -> None:
-    """Draw one edit under many settings, as a grid in one picture, to choose them by eye.
+    """Draw one edit under many settings, as a grid in one image, to choose them by eye.
 
     It also takes the options of one prompt that `nulltext edit --editor prompt-to-prompt --help` shows.
     """
     axes = [read_axis(text) for text in over]
     if len(axes) not in {1, 2} or len(dict(axes)) < len(axes):
         raise SettingError(f"--over: got {', '.join(over)}; expected one setting or two different ones.")
-    sheet = outputs.picture_path(output or Path(f"{file.stem}-{outputs.slug(caption)}-sweep.png"))
+    sheet = outputs.image_path(output or Path(f"{file.stem}-{outputs.slug(prompt)}-sweep.png"))
     outputs.check_all([sheet], force=reporting.force)
     plain = methods.made(EDITORS, EDITOR, settings)
     points = [dict(zip(dict(axes), point, strict=True)) for point in itertools.product(*dict(axes).values())]
@@ -75,46 +77,46 @@ def sweep(
     model = loading.load(inversion.model)
     left = methods.left_to(model, editors[0])
     editors = [in_force(editor, model) for editor in editors]
-    editors = without_idle_weights(editors, model.tokenize(caption), steps=len(inversion.schedule))
+    editors = without_idle_weights(editors, model.tokenize(prompt), steps=len(inversion.schedule))
     start = time.perf_counter()
-    drawn = _draw_all(model, inversion, caption, editors, batch)
-    seconds, edit = time.perf_counter() - start, _any_edit(drawn)
+    edits = _draw_all(model, inversion, prompt, editors, batch)
+    seconds, edit = time.perf_counter() - start, _any_edit(edits)
     texts = ["  ".join(f"{name} {value:g}" for name, value in point.items()) for point in points]
-    image = _sheet(edit, inversion.caption, caption, drawn, texts, width=len(axes[-1][1]))
-    outputs.write_picture(sheet, image, force=reporting.force)
+    image = _sheet(edit, inversion.prompt, prompt, edits, texts, width=len(axes[-1][1]))
+    outputs.write_image(sheet, image, force=reporting.force)
     if reporting.json:
-        empty = [point for point, each in zip(points, drawn, strict=True) if isinstance(each, EmptyMaskError)]
-        of_run = {"path": str(sheet), "caption": caption, "kind": edit.kinds[0], "settings": points}
+        empty = [point for point, each in zip(points, edits, strict=True) if isinstance(each, EmptyMaskError)]
+        of_run = {"path": str(sheet), "prompt": prompt, "kind": edit.kinds[0], "settings": points}
         terminal.print_json(of_run | {"empty_masks": empty, "left_to_the_model": left, "seconds": seconds})
         return
-    _tell(sheet, f"{edit.kinds[0]}: {caption}", left, texts, drawn)
+    _tell(sheet, f"{edit.kinds[0]}: {prompt}", left, texts, edits)
 
 
-def _tell(sheet: Path, kind: str, left: Mapping[str, str], texts: Sequence[str], drawn: "Sequence[Drawn]") -> None:
+def _tell(sheet: Path, kind: str, left: Mapping[str, str], texts: Sequence[str], edits: "Sequence[Edited]") -> None:
     terminal.say(kind)
     for option, why in left.items():
         terminal.say(f"{option} {why}")
-    for text, each in zip(texts, drawn, strict=True):
+    for text, each in zip(texts, edits, strict=True):
         if isinstance(each, EmptyMaskError):
             terminal.say(f"{text}: {each}")
     terminal.show(str(sheet))
 
 
-def _any_edit(drawn: "Sequence[Drawn]") -> "Edit":
+def _any_edit(edits: "Sequence[Edited]") -> "Edit":
     """An edit in which one of the points was drawn.
 
     Raises:
         EmptyMaskError: There is none.
     """
-    for each in drawn:
+    for each in edits:
         if not isinstance(each, EmptyMaskError):
             return each[0]
-    raise next(each for each in drawn if isinstance(each, EmptyMaskError))
+    raise next(each for each in edits if isinstance(each, EmptyMaskError))
 
 
 def _draw_all(
-    model: "Model", inversion: "Inversion", caption: str, editors: "list[PromptToPrompt]", batch: int
-) -> "list[Drawn]":
+    model: "Model", inversion: "Inversion", prompt: str, editors: "list[PromptToPrompt]", batch: int
+) -> "list[Edited]":
     """All points of a sweep, so many at once."""
     from nulltext.progress import numbered
 
@@ -123,12 +125,12 @@ def _draw_all(
         return [
             each
             for index, some in enumerate(rounds, start=1)
-            for each in draw_points(model, inversion, caption, some, numbered(on_progress, index, len(rounds)))
+            for each in draw_points(model, inversion, prompt, some, numbered(on_progress, index, len(rounds)))
         ]
 
 
 def _sheet(
-    edit: "Edit", source: str, caption: str, drawn: "Sequence[Drawn]", texts: Sequence[str], *, width: int
+    edit: "Edit", source: str, prompt: str, edits: "Sequence[Edited]", texts: Sequence[str], *, width: int
 ) -> "Image":
     """The points of a sweep beside their source, so many in a row."""
     from nulltext.contact_sheet import Cell, contact_sheet
@@ -139,10 +141,10 @@ def _sheet(
         replace(blank, text=f"{text}  mask empty")
         if isinstance(each, EmptyMaskError)
         else Cell(image=each[1], text=text)
-        for each, text in zip(drawn, texts, strict=True)
+        for each, text in zip(edits, texts, strict=True)
     ]
     rows = [[blank if at else first, *cells[at : at + width]] for at in range(0, len(cells), width)]
-    headings = ["source", caption, *([""] * (width - 1))]
+    headings = ["source", prompt, *([""] * (width - 1))]
     return contact_sheet(headings, rows, cell_size=192)
 
 
@@ -187,7 +189,7 @@ def vary(editor: "PromptToPrompt", values: dict[str, float]) -> "PromptToPrompt"
     return editor
 
 
-def without_idle_weights(editors: "list[PromptToPrompt]", caption: "Tokens", *, steps: int) -> "list[PromptToPrompt]":
+def without_idle_weights(editors: "list[PromptToPrompt]", prompt: "Tokens", *, steps: int) -> "list[PromptToPrompt]":
     """The points of a sweep, each without the weights of words that follow the source in no step of that point.
 
     A weight acts in the steps of cross-attention only, and to give one that cannot is an error; but a sweep of
@@ -195,18 +197,18 @@ def without_idle_weights(editors: "list[PromptToPrompt]", caption: "Tokens", *, 
 
     Args:
         editors: The points.
-        caption: The new caption.
+        prompt: The new prompt.
         steps: T.
 
     Raises:
-        WordNotFoundError: The caption lacks a word of the settings.
+        WordNotFoundError: The prompt lacks a word of the settings.
     """
     from nulltext.attention.word_steps import WordSteps
 
     shares = [editor.shares for editor in editors]
-    when = WordSteps.of([caption] * len(editors), shares, steps=steps, length=len(caption.ids)).table.any(0)
+    when = WordSteps.of([prompt] * len(editors), shares, steps=steps, length=len(prompt.ids)).table.any(0)
     acting = [
-        {word for word in editor.reweight if own[caption.find(word)].any()}
+        {word for word in editor.reweight if own[prompt.find(word)].any()}
         for editor, own in zip(editors, when, strict=True)
     ]
     anywhere = set[str]().union(*acting)
@@ -222,27 +224,27 @@ def without_idle_weights(editors: "list[PromptToPrompt]", caption: "Tokens", *, 
 def draw_points(
     model: "Model",
     inversion: "Inversion",
-    caption: str,
+    prompt: str,
     editors: "Sequence[PromptToPrompt]",
     on_progress: "OnProgress",
-) -> "list[Drawn]":
+) -> "list[Edited]":
     """Draws some points of a sweep in one batch; if a mask is empty, one by one, to find which.
 
     Args:
         model: The model the file was inverted with.
         inversion: The inversion.
-        caption: The new caption.
+        prompt: The new prompt.
         editors: The points.
-        on_progress: Told of every step.
+        on_progress: Called for every step.
 
     Returns:
-        For each point the edit it was drawn in and its picture, or the error that its empty mask is.
+        For each point the edit it was drawn in and its image, or the error that its empty mask is.
     """
     try:
-        edit = editors[0].each(model, inversion, [(caption, editor) for editor in editors], on_progress)
+        edit = editors[0].each(model, inversion, [(prompt, editor) for editor in editors], on_progress)
     except EmptyMaskError as error:
         if len(editors) == 1:
             return [error.with_traceback(None)]  # which would keep the tensors of the run alive
     else:
         return [(edit, image) for image in edit.images]
-    return [each for editor in editors for each in draw_points(model, inversion, caption, [editor], on_progress)]
+    return [each for editor in editors for each in draw_points(model, inversion, prompt, [editor], on_progress)]

@@ -189,7 +189,7 @@ def _bars(console: "Console") -> Generator[OnProgress]:
 
 
 def _label(event: Event) -> str:
-    which = "" if event.picture is None else f"picture {event.picture} of {event.pictures}: "
+    which = "" if event.image is None else f"image {event.image} of {event.images}: "
     return printable(which + PHASES.get(event.phase, event.phase))
 
 

@@ -36,10 +36,10 @@ def train(
     *,
     hours: Annotated[float, typer.Option(min=0, help="Training time in all, shared out among the stages.")] = 6.0,
     work: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Rendered pictures and training states; kept, to go on from.")
+        Path, typer.Option(metavar="FOLDER", help="Rendered images and training states; kept, to go on from.")
     ] = Path("nulltext-training"),
-    pictures: Annotated[
-        int, typer.Option(min=128, max=10_000_000, help="How many pictures to render and train on.")
+    images: Annotated[
+        int, typer.Option(min=128, max=10_000_000, help="How many images to render and train on.")
     ] = 40960,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to train.", rich_help_panel="Model")] = "cpu",
     start: Annotated[
@@ -51,11 +51,11 @@ def train(
         ),
     ] = None,
     own: StageHours,
-    limit: Annotated[int | None, typer.Option(min=1, help="Measure on at most so many pictures of each kind.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Measure on at most so many images of each kind.")] = None,
     seed: options.Seed = 0,
     reporting: options.Reporting,
 ) -> None:
-    """Train the small model from nothing but rendered pictures, measure it, and write the checkpoint.
+    """Train the small model from nothing but rendered images, measure it, and write the checkpoint.
 
     The same command goes on where an interrupted one stopped.
     """
@@ -65,14 +65,14 @@ def train(
     from nulltext.training.checkpoint import stamp
     from nulltext.training.recipe import Recipe, run
 
-    _check_photographs()
+    _check_images()
     folder = outputs.folder_path(output).resolve()  # a name alone, such as "scenes", may mean another model
     outputs.check_all([folder / "model_index.json"], force=reporting.force)
     outputs.folder_path(work)
     seconds = Recipe.budget(hours) | own.seconds
     with terminal.progress() as on_progress:
         run(
-            Recipe(pictures=pictures, seconds=seconds, seed=seed, device=device),
+            Recipe(images=images, seconds=seconds, seed=seed, device=device),
             folder,
             work=work,
             start=embedded.FOLDER if start == EMBEDDED else Path(start) if start else None,
@@ -89,7 +89,7 @@ def train(
     terminal.show(f"checkpoint: {output}")
 
 
-def _check_photographs() -> None:
+def _check_images() -> None:
     from importlib.util import find_spec
 
     if find_spec("skimage") is None:

@@ -50,7 +50,7 @@ class Bounds:
     """The bounds of the server that are options; see `nulltext.web.limits.Limits`."""
 
     max_upload: Annotated[
-        float, typer.Option(metavar="MB", help="The largest picture's file.", rich_help_panel=BOUNDS)
+        float, typer.Option(metavar="MB", help="The largest image's file.", rich_help_panel=BOUNDS)
     ] = 20
     max_memory: Annotated[
         float, typer.Option(metavar="GB", help="Memory for what people send and are shown.", rich_help_panel=BOUNDS)
@@ -113,7 +113,7 @@ def web(
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Open the app: a page to edit pictures in a browser, and an HTTP API beside it.
+    """Open the app: a page to edit images in a browser, and an HTTP API beside it.
 
     Jobs are done one at a time; everybody has files of their own, which are swept after a day. On this machine alone
     (the default) any model may be named in the page; who comes from elsewhere, or through a proxy, has only those given

@@ -101,7 +101,7 @@ class Guided:
 
         Args:
             x: [B, C, h, w] latents.
-            t: The time the network is told.
+            t: The time given to the network.
             null: What stands for no prompt, one row for the whole batch.
             step: Which step of the schedule it is, 0 for the first that is sampled.
             attention: What is done to the attention, if anything.

@@ -33,7 +33,7 @@ class Interval:
     """One step of a schedule, between two noise levels.
 
     Attributes:
-        t: The time that the network is told, in either direction.
+        t: The time given to the network, in either direction.
         noisy: The end with more noise, where sampling enters.
         clean: The end with less noise, where inversion enters.
     """
@@ -56,7 +56,7 @@ class Interval:
 
 
 def split(x: Latents, output: Latents, level: NoiseLevel, prediction: Prediction) -> tuple[Latents, Latents]:
-    """Reads a network's output as a picture and a noise.
+    """Reads a network's output as an image and a noise.
 
     For epsilon: DDIM, arXiv 2010.02502, eq. 9. For v: Salimans and Ho, arXiv 2202.00512, appendix D. For a flow, whose
     levels have alpha + sigma = 1: Esser et al., arXiv 2403.03206, eq. 13.
@@ -82,10 +82,10 @@ def split(x: Latents, output: Latents, level: NoiseLevel, prediction: Prediction
 
 
 def combine(x0: Latents, eps: Latents, level: NoiseLevel) -> Latents:
-    """The latents that have this picture and this noise at a level: DDIM, arXiv 2010.02502, eq. 12 with no fresh noise.
+    """The latents that have this image and this noise at a level: DDIM, arXiv 2010.02502, eq. 12 with no fresh noise.
 
     Args:
-        x0: [B, C, h, w] the picture.
+        x0: [B, C, h, w] the image.
         eps: The noise, same shape.
         level: The level to go to.
 

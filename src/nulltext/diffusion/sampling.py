@@ -1,4 +1,4 @@
-"""The schedule walked: forwards from noise to picture, backwards from picture to noise."""
+"""The schedule walked: forwards from noise to image, backwards from image to noise."""
 
 from collections.abc import Callable, Sequence
 
@@ -38,7 +38,7 @@ def sample(
         schedule: The intervals to pass, T of them.
         x: [B, C, h, w] latents at the noisy end of the first interval that is passed.
         nulls: What stands for no prompt at each of T steps, one row each, in sampling order.
-        on_progress: Told of every step, phase "sample".
+        on_progress: Called for every step, phase "sample".
         after: Called after every step; what it returns is sampled on.
         steering: What is done to the attention of the B rows, if anything.
         eta: Stochasticity of a step, see `denoise`; the noise that is left out is for `after` to add.
@@ -76,9 +76,9 @@ def ddim_inversion(
     Args:
         guided: What predicts, for one prompt. With w = 1 it is the plain inversion.
         schedule: The intervals, in sampling order; they are walked in reverse. T of them.
-        x: [1, C, h, w] the picture's latents z_0.
+        x: [1, C, h, w] the image's latents z_0.
         null: What stands for no prompt, one row.
-        on_progress: Told of every step, phase "invert".
+        on_progress: Called for every step, phase "invert".
         fixed_point: How well the steps are solved; None takes each as if the network said the same on both its ends.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The noise schedule: which levels a picture passes, read once from a scheduler's config.
+"""The noise schedule: which levels an image passes, read once from a scheduler's config.
 
 A `Schedule` walked forwards samples and walked backwards inverts; nothing else in the package knows about steps. It
 holds the very numbers of diffusers' ``DDIMScheduler``, down to which level the last step ends on.
@@ -62,12 +62,12 @@ class ScheduleConfig:
         if read.rescale_betas_zero_snr and read.prediction_type == "epsilon":
             raise UnsupportedScheduleError(
                 "the scheduler's config has rescale_betas_zero_snr=true with prediction_type='epsilon': at pure noise "
-                "such a prediction tells nothing of the picture. Use a v_prediction checkpoint or set it to false."
+                "such a prediction tells nothing of the image. Use a v_prediction checkpoint or set it to false."
             )
         return read
 
     def alphas_cumprod(self) -> Tensor:
-        """[num_train_timesteps] share of the picture's variance left after each training step, float32.
+        """[num_train_timesteps] share of the image's variance left after each training step, float32.
 
         Raises:
             UnsupportedScheduleError: The beta schedule is unknown.
@@ -98,7 +98,7 @@ class ScheduleConfig:
         return (1 - (1 - alphas)).cumprod(0)
 
     def timesteps(self, steps: int) -> list[int]:
-        """The times that the network is told, in sampling order.
+        """The times given to the network, in sampling order.
 
         Raises:
             SettingError: `steps` is not between 1 and the number of training steps.
@@ -130,7 +130,7 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class Schedule(Sequence[Interval]):
-    """The intervals that sampling passes, from noise to picture. ``reversed(schedule)`` is the order of inversion.
+    """The intervals that sampling passes, from noise to image. ``reversed(schedule)`` is the order of inversion.
 
     Attributes:
         intervals: One for each step, in sampling order.

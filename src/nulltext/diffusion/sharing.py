@@ -44,7 +44,7 @@ class Denoiser(Protocol):
 
         Args:
             x: [B, C, h, w] latents.
-            t: The time the network is told, or one for each of the B.
+            t: The time given to the network, or one for each of the B.
             conditioning: What else the network is told, B rows.
             attention: For the B rows, in order: so many, and what is done to their attention; empty leaves all alone.
         """
@@ -59,7 +59,7 @@ def descend(
     Args:
         denoiser: The network, or the share of one that `share` gives.
         x: [B, C, h, w] latents.
-        t: The time the network is told, or one for each of the B.
+        t: The time given to the network, or one for each of the B.
         conditioning: What else the network is told, B rows.
         error: What is to become less.
     """
@@ -332,6 +332,6 @@ def _wants_memory(error: Exception) -> bool:
 
 def _too_large(x: Latents) -> OutOfMemoryError:
     return OutOfMemoryError(
-        f"the memory of {x.device} does not suffice for one picture with latents of {list(x.shape[1:])}. Load the "
-        "model with dtype bfloat16, or with low_memory=True, or take a smaller picture."
+        f"the memory of {x.device} does not suffice for one image with latents of {list(x.shape[1:])}. Load the "
+        "model with dtype bfloat16, or with low_memory=True, or take a smaller image."
     )

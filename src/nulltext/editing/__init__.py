@@ -1,1 +1,1 @@
-"""Editing: from an inversion and new captions to new pictures."""
+"""Editing: from an inversion and new prompts to new images."""

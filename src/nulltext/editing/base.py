@@ -8,9 +8,9 @@ from PIL import Image
 
 from nulltext.contact_sheet import Cell, contact_sheet
 from nulltext.editing.maps import AttentionMaps
+from nulltext.images import Frame
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
-from nulltext.pictures import Frame
 from nulltext.progress import OnProgress, silent
 from nulltext.showing import brief, png
 from nulltext.types import Masks, OnePixels, Pixels
@@ -31,16 +31,16 @@ def in_force(settings: Settings, model: Model) -> Settings:
             filled in.
         model: The model that it is used with.
     """
-    said: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     for each in fields(cast("Any", settings)):
         value, name = getattr(settings, each.name), each.metadata.get("recommended")
         if name is not None and value is None:
-            said[each.name] = getattr(model.recommended, name)
+            changes[each.name] = getattr(model.recommended, name)
         elif name is not None and isinstance(value, Mapping):
-            said[each.name] = {"": getattr(model.recommended, name), **value}
+            changes[each.name] = {"": getattr(model.recommended, name), **value}
         elif is_dataclass(value) and (part := in_force(value, model)) is not value:
-            said[each.name] = part
-    return replace(cast("Any", settings), **said) if said else settings
+            changes[each.name] = part
+    return replace(cast("Any", settings), **changes) if changes else settings
 
 
 def filled(setting: Settings | None) -> Settings:
@@ -51,22 +51,22 @@ def filled(setting: Settings | None) -> Settings:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Edit:
-    """Edited pictures, and the source as a check of what an edit by that method cannot keep.
+    """Edited images, and the source as a check of what an edit by that method cannot keep.
 
     Attributes:
-        captions: The new captions.
-        pixels: [B, 3, H, W] in [-1, 1], one picture a caption, of the fitted size. On the CPU.
-        source: [1, 3, H, W] in [-1, 1] the source drawn again from its inversion, in the same batch; of methods that
-            do not sample from an inversion, the picture through what they have of an autoencoder. On the CPU.
-        frame: Where the fitted pictures lie in the photograph.
-        kinds: How each caption was matched with its source, "replace" or "refine"; empty for methods that match none.
-        masks: [B, 1, H, W] in [0, 1] where each picture was allowed to change; None for everywhere.
+        prompts: The new prompts.
+        pixels: [B, 3, H, W] in [-1, 1], one image a prompt, of the fitted size. On the CPU.
+        source: [1, 3, H, W] in [-1, 1] the source reconstructed from its inversion, in the same batch; of methods that
+            do not sample from an inversion, the image through what they have of an autoencoder. On the CPU.
+        frame: Where the fitted images lie in the photograph.
+        kinds: How each prompt was matched with its source, "replace" or "refine"; empty for methods that match none.
+        masks: [B, 1, H, W] in [0, 1] where each image was allowed to change; None for everywhere.
         maps: The attention maps of source and edits, if they were asked for.
-        settings: For each caption those in force, with what was left to model and inversion filled in: the editor,
-            or the `Change` of that caption alone.
+        settings: For each prompt those in force, with what was left to model and inversion filled in: the editor,
+            or the `Change` of that prompt alone.
     """
 
-    captions: tuple[str, ...]
+    prompts: tuple[str, ...]
     pixels: Pixels
     source: OnePixels
     frame: Frame
@@ -78,16 +78,16 @@ class Edit:
     __repr__ = brief
 
     def _repr_png_(self) -> bytes:
-        """The edited picture, or several with their source on one sheet, in a notebook."""
-        if len(self.captions) == 1:
+        """The edited image, or several with their source on one sheet, in a notebook."""
+        if len(self.prompts) == 1:
             return png(self.image)
         cells = [Cell(image=self.reconstruction, text="source")]
-        cells += [Cell(image=image, text=caption) for image, caption in zip(self.images, self.captions, strict=True)]
+        cells += [Cell(image=image, text=prompt) for image, prompt in zip(self.images, self.prompts, strict=True)]
         return png(contact_sheet([""] * len(cells), [cells]))
 
     @property
     def images(self) -> list[Image.Image]:
-        """The edited pictures, each put back into the photograph: of its size, with what was cropped around them."""
+        """The edited images, each put back into the photograph: of its size, with what was cropped around them."""
         return [self.frame.restore(pixels[None]) for pixels in self.pixels]
 
     @property
@@ -97,12 +97,12 @@ class Edit:
 
     @property
     def mask_images(self) -> list[Image.Image]:
-        """The masks as grey pictures of the photograph's size, white where a picture may have changed; [] for none."""
+        """The masks as grey images of the photograph's size, white where an image may have changed; [] for none."""
         return [] if self.masks is None else [self.frame.restore_mask(mask[None]) for mask in self.masks]
 
     @property
     def reconstruction(self) -> Image.Image:
-        """The source drawn again, put back into the photograph like an edit."""
+        """The source reconstructed, put back into the photograph like an edit."""
         return self.frame.restore(self.source)
 
 
@@ -119,11 +119,11 @@ class Editor(Protocol):
             model: The model it was inverted with.
             inversion: The inversion.
             prompts: One target prompt, or several that share a batch.
-            on_progress: Told of every step, phase "sample"; "optimise" of methods that optimise for each prompt.
+            on_progress: Called for every step, phase "sample"; "optimise" of methods that optimise for each prompt.
 
         Raises:
             MismatchError: Another model, schedule or guidance than the inversion's.
-            CaptionError: A prompt is empty, too long, or has an unknown word.
+            PromptError: A prompt is empty, too long, or has an unknown word.
         """
         ...
 
@@ -151,6 +151,6 @@ class EditsEach(Editor, Protocol):
             model: The model it was inverted with.
             inversion: The inversion.
             changes: The target prompts, each with its settings.
-            on_progress: Told of every step.
+            on_progress: Called for every step.
         """
         ...

@@ -18,21 +18,21 @@ LessThanAll = Annotated[float, Range(least=0, below=1)]
 @final
 @dataclass(frozen=True)
 class Blend:
-    """Where an edit may change the picture; everywhere else the source stays (Hertz et al., "local editing").
+    """Where an edit may change the image; everywhere else the source stays (Hertz et al., "local editing").
 
     The place is where the cross-attention maps of words say, or a mask, or both, intersected.
 
     Attributes:
-        source: Words of the source caption whose places may change.
-        target: Words of the new captions whose places may change; of several captions each needs at least one of them.
+        source: Words of the source prompt whose places may change.
+        target: Words of the new prompts whose places may change; of several prompts each needs at least one of them.
         threshold: From which share of a map's highest value on a place belongs to the word, 0 to 1; None is what the
             model recommends (`nulltext.models.recommended`), 0.3 if it says nothing.
         start: After which share of the steps the source is put back, 0 to 1, but in the last step at the latest. Early
             maps say little.
-        keep_out: Words of any of the captions whose places must not change ("substruct" in the authors' code).
+        keep_out: Words of any of the prompts whose places must not change ("substruct" in the authors' code).
         mask: An image, or the path of one, drawn over the photograph: white may change, black must not. Or what finds
             one: a `nulltext.editing.masks.MaskSource`.
-        pixels: Whether the decoded picture is blended as well, fading out over half a cell of the latents around the
+        pixels: Whether the decoded image is blended as well, fading out over half a cell of the latents around the
             place. The decoder spreads every change over its surroundings; off, as in the authors' code, only the
             latents are blended.
 

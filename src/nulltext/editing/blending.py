@@ -31,7 +31,7 @@ HALF = 0.5
 
 @final
 class Blender:
-    """The blends of one run at work, one for each new caption.
+    """The blends of one run at work, one for each new prompt.
 
     Attributes:
         masks: [P - 1, 1, h, w] the masks used last; white as long as there were none.
@@ -40,7 +40,7 @@ class Blender:
     def __init__(
         self,
         blends: Sequence[Blend | None],
-        captions: Sequence[Tokens],
+        prompts: Sequence[Tokens],
         *,
         bases: Sequence[int],
         steps: int,
@@ -51,26 +51,26 @@ class Blender:
         """Looks up the words and the masks.
 
         Args:
-            blends: For each of the P - 1 new captions its settings, in force; None lets it change everywhere.
-            captions: The source caption and the new ones.
-            bases: For each new caption the prompt that it is an edit of.
+            blends: For each of the P - 1 new prompts its settings, in force; None lets it change everywhere.
+            prompts: The source prompt and the new ones.
+            bases: For each new prompt the prompt that it is an edit of.
             steps: T.
             find_mask: Gives the masks that blends have besides words.
             latent_size: (h, w).
             record: Where the maps of the run are kept.
 
         Raises:
-            WordNotFoundError: A word is in no caption, or a new caption has none of its target words.
+            WordNotFoundError: A word is in no prompt, or a new prompt has none of its target words.
             ImageError: A mask cannot be read, or has another aspect ratio than the photograph.
             EmptyMaskError: A mask has nothing white in it.
         """
         self.masks: Masks = torch.ones(len(bases), 1, *latent_size)
-        self._captions, self._bases, self._record = captions, bases, record
-        self._places = [
+        self._prompts, self._bases, self._record = prompts, bases, record
+        self._word_masks = [
             None
             if blend is None
-            else _Place.of(blend, captions, prompt, steps=steps, find_mask=find_mask, size=latent_size)
-            for prompt, blend in enumerate(blends, start=1)
+            else _WordMask.of(blend, prompts, row, steps=steps, find_mask=find_mask, size=latent_size)
+            for row, blend in enumerate(blends, start=1)
         ]
 
     def __call__(self, step: int, x: Latents) -> Latents:
@@ -85,7 +85,7 @@ class Blender:
         """
         everywhere = torch.ones(x.shape[-2:], dtype=torch.bool, device=x.device)
         masks, blended = [everywhere], list(x)
-        for prompt, (base, where) in enumerate(zip(self._bases, self._places, strict=True), start=1):
+        for row, (base, where) in enumerate(zip(self._bases, self._word_masks, strict=True), start=1):
             if where is None or step < where.first:
                 masks.append(everywhere)
                 continue
@@ -93,25 +93,25 @@ class Blender:
             if base:  # what the edit before may change, this one may as well
                 mask = mask | masks[base]
             if not mask.any():
-                blend, caption = where.blend, self._captions[prompt].caption
+                blend, prompt = where.blend, self._prompts[row].prompt
                 if not (words := listed((*blend.source_words, *blend.target_words))):
                     raise EmptyMaskError(
-                        f"the mask of {shown(caption)} is empty: the places of {listed(blend.keep_out_words)}, which "
+                        f"the mask of {shown(prompt)} is empty: the places of {listed(blend.keep_out_words)}, which "
                         f"are kept out, cover all of it; expected some to be left. Raise the threshold of "
                         f"{where.threshold:g}, above which a place belongs to a word."
                     )
                 raise EmptyMaskError(
-                    f"the mask of {shown(caption)} is empty: where a change is allowed, the map of {words} reaches "
+                    f"the mask of {shown(prompt)} is empty: where a change is allowed, the map of {words} reaches "
                     f"{reached:.2f} of its maximum; expected more than the threshold of {where.threshold:g}. Lower it, "
                     "or check the mask and the words to keep out."
                 )
             masks.append(mask)
-            blended[prompt] = torch.where(mask, blended[prompt], blended[base])
+            blended[row] = torch.where(mask, blended[row], blended[base])
         self.masks = torch.stack(masks[1:])[:, None].float().cpu()
         return torch.stack(blended)
 
     def finish(self, pixels: Pixels) -> Pixels:
-        """Puts the source back outside the masks used last in the decoded pictures, where a blend asks for that.
+        """Puts the source back outside the masks used last in the decoded images, where a blend asks for that.
 
         Args:
             pixels: [P, 3, H, W], the source first.
@@ -119,75 +119,75 @@ class Blender:
         halves = F.interpolate(self.masks, size=pixels.shape[-2:], mode="bilinear")  # 0.5 on the border of a mask
         soft = (halves / HALF).clamp(max=1).to(pixels)
         finished = list(pixels)
-        for prompt, (base, where) in enumerate(zip(self._bases, self._places, strict=True), start=1):
+        for row, (base, where) in enumerate(zip(self._bases, self._word_masks, strict=True), start=1):
             if where is not None and where.blend.pixels:
-                finished[prompt] = torch.lerp(finished[base], finished[prompt], soft[prompt - 1])
+                finished[row] = torch.lerp(finished[base], finished[row], soft[row - 1])
         return torch.stack(finished)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Place:
-    """A blend with its words looked up, for one new caption: positions of tokens in the source and in that caption."""
+class _WordMask:
+    """A blend with its words looked up, for one new prompt: positions of tokens in the source and in that prompt."""
 
     blend: Blend
-    prompt: int
+    row: int
     first: int
     source: list[int]
     target: list[int]
     kept: tuple[list[int], list[int]]
-    drawn: Cells
+    user_mask: Cells
     threshold: float
 
     @classmethod
     def of(
         cls,
         blend: Blend,
-        captions: Sequence[Tokens],
-        prompt: int,
+        prompts: Sequence[Tokens],
+        row: int,
         *,
         steps: int,
         find_mask: FindMask,
         size: tuple[int, int],
-    ) -> "_Place":
-        own = captions[prompt]
+    ) -> "_WordMask":
+        own = prompts[row]
         for word in blend.target_words:
-            find_in_any(captions[1:], word)
+            find_in_any(prompts[1:], word)
         having = [word for word in blend.target_words if own.has(word)] or blend.target_words[:1]
-        kept = [find_in_any(captions, word) for word in blend.keep_out_words]
-        drawn = torch.ones(1, 1, *size)
+        kept = [find_in_any(prompts, word) for word in blend.keep_out_words]
+        user_mask = torch.ones(1, 1, *size)
         if blend.mask is not None:
-            drawn = find_mask(blend.mask, own.caption)
-        if not (drawn > HALF).any():
+            user_mask = find_mask(blend.mask, own.prompt)
+        if not (user_mask > HALF).any():
             raise EmptyMaskError(
                 f"the mask has nothing white in it at {size[1]} x {size[0]}, the model's latents; expected white where "
-                "the picture may change. Check that it is not the wrong way round, and paint more."
+                "the image may change. Check that it is not the wrong way round, and paint more."
             )
         return cls(
             blend=blend,
-            prompt=prompt,
+            row=row,
             first=min(steps_of(blend.start, steps).stop, steps - 1),
-            source=[position for word in blend.source_words for position in captions[0].find(word)],
+            source=[position for word in blend.source_words for position in prompts[0].find(word)],
             target=[position for word in having for position in own.find(word)],
             kept=(
                 [position for found in kept for position in found.get(0, [])],
-                [position for found in kept for position in found.get(prompt, [])],
+                [position for found in kept for position in found.get(row, [])],
             ),
-            drawn=drawn[0, 0] > HALF,
+            user_mask=user_mask[0, 0] > HALF,
             threshold=filled(blend.threshold),
         )
 
     def mask(self, maps: Maps | None, everywhere: Cells) -> tuple[Cells, float]:
-        """Where the caption may change the picture, and the highest value of its words' maps there."""
-        free = everywhere & self.drawn.to(everywhere.device)
+        """Where the prompt may change the image, and the highest value of its words' maps there."""
+        free = everywhere & self.user_mask.to(everywhere.device)
         if maps is None:
             return free, 1.0
         size, threshold = free.shape, self.threshold
-        for its_maps, positions in zip((maps[0], maps[self.prompt]), self.kept, strict=True):
+        for its_maps, positions in zip((maps[0], maps[self.row]), self.kept, strict=True):
             free = free & (place(its_maps, positions, size) <= threshold)
         if not self.source and not self.target:
             return free, 0.0
         likely = torch.maximum(
-            place(maps[0], self.source, size, pool=True), place(maps[self.prompt], self.target, size, pool=True)
+            place(maps[0], self.source, size, pool=True), place(maps[self.row], self.target, size, pool=True)
         )
         return free & (likely > threshold), float((likely * free).max())
 

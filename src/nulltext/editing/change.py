@@ -88,8 +88,8 @@ class Change:
             return Replace.of(source, target, pairs, length)
         if self.kind == "replace":
             raise SettingError(
-                f"got kind='replace' for {shown(source.caption)} ({len(source.words())} words) and "
-                f"{shown(target.caption)} ({len(target.words())} words); expected as many. Take 'refine', or 'auto'."
+                f"got kind='replace' for {shown(source.prompt)} ({len(source.words())} words) and "
+                f"{shown(target.prompt)} ({len(target.words())} words); expected as many. Take 'refine', or 'auto'."
             )
         return Refine.of(source, target, length)
 

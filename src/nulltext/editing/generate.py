@@ -1,4 +1,4 @@
-"""Drawing from a caption alone."""
+"""Sampling from a prompt alone."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ from nulltext.checks import Count, Guidance, Seed, checked
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.errors import SettingError
+from nulltext.images import Frame, nearest_size, to_image_bytes, to_pixels
 from nulltext.inversion.base import Inversion, Scores
 from nulltext.inversion.record import GENERATED
 from nulltext.inversion.replay import Replay
 from nulltext.metrics import psnr
-from nulltext.models.base import Model, embed_captions
-from nulltext.pictures import Frame, nearest_size, to_picture, to_pixels
+from nulltext.models.base import Model, embed_prompts
 from nulltext.progress import OnProgress, silent
 from nulltext.types import Latents, Pixels
 
 
 def generate(
     model: Model,
-    caption: str | Sequence[str],
+    prompt: str | Sequence[str],
     *,
     steps: Count = 50,
     guidance: Guidance | None = None,
@@ -30,40 +30,40 @@ def generate(
     size: tuple[int, int] | None = None,
     on_progress: OnProgress = silent,
 ) -> Pixels:
-    """Draws pictures by deterministic DDIM sampling from noise.
+    """Samples images by deterministic DDIM sampling from noise.
 
-    Each picture has its own seed and its own generator on the CPU, so that it does not depend on the device, nor on
-    what is drawn beside it.
+    Each image has its own seed and its own generator on the CPU, so that it does not depend on the device, nor on
+    what is sampled beside it.
 
     Args:
         model: The model.
-        caption: One caption, or B of them.
+        prompt: One prompt, or B of them.
         steps: T.
-        guidance: The weight w; the model's own if None.
-        seed: One for each caption; a single number is the first caption's, and the following count up from it.
+        guidance: The guidance scale w; the model's own if None.
+        seed: One for each prompt; a single number is the first prompt's, and the following count up from it.
         size: (height, width) in pixels, each rounded to the nearest the model can take; its default size if None.
-        on_progress: Told of every step, phase "sample".
+        on_progress: Called for every step, phase "sample".
 
     Returns:
         [B, 3, H, W] in [-1, 1], on the CPU.
 
     Raises:
-        CaptionError: A caption is empty, too long, or has an unknown word.
+        PromptError: A prompt is empty, too long, or has an unknown word.
         SettingError: `steps`, `guidance`, `size`, a seed or the number of seeds is out of range.
-        DivergedError: The pictures became infinite or not-a-number.
+        DivergedError: The images became infinite or not-a-number.
     """
-    captions = [caption] if isinstance(caption, str) else list(caption)
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     if isinstance(seed, Sequence):
         seeds = [checked("seed", number, Seed) for number in seed]
     else:
         first = checked("seed", seed, Seed)
-        seeds = range(first, first + len(captions))
-    if len(seeds) != len(captions):
-        raise SettingError(f"got {len(seeds)} seeds for {len(captions)} captions; expected one for each.")
+        seeds = range(first, first + len(prompts))
+    if len(seeds) != len(prompts):
+        raise SettingError(f"got {len(seeds)} seeds for {len(prompts)} prompts; expected one for each.")
     guidance = checked("guidance", guidance, Guidance | None)
     size = nearest_size(model, model.default_size if size is None else size)
     schedule = model.schedule(steps, size)
-    cond, null = embed_captions(model, captions, size), model.null(size)
+    cond, null = embed_prompts(model, prompts, size), model.null(size)
     guided = Guided(model, cond, model.guidance if guidance is None else guidance)
     noise = _noise(model, seeds, size)
     return model.decode(sample(guided, schedule, noise, [null] * len(schedule), on_progress)).cpu()
@@ -71,7 +71,7 @@ def generate(
 
 def generate_inversion(
     model: Model,
-    caption: str,
+    prompt: str,
     *,
     steps: Count = 50,
     guidance: Guidance | None = None,
@@ -79,28 +79,28 @@ def generate_inversion(
     size: tuple[int, int] | None = None,
     on_progress: OnProgress = silent,
 ) -> Inversion:
-    """Draws a picture as `generate` does and keeps its trajectory: it can be saved, and edited like a photograph.
+    """Samples an image as `generate` does and keeps its trajectory: it can be saved, and edited like a photograph.
 
     There is nothing to invert: the trajectory is the one it was drawn along, and reconstructs it exactly.
 
     Args:
         model: The model.
-        caption: What to draw.
+        prompt: What to draw.
         steps: T.
-        guidance: The weight w; the model's own if None.
+        guidance: The guidance scale w; the model's own if None.
         seed: Of the noise.
         size: (height, width) in pixels, each rounded to the nearest the model can take; its default size if None.
-        on_progress: Told of every step, phase "sample".
+        on_progress: Called for every step, phase "sample".
 
     Raises:
-        CaptionError: The caption is empty, too long, or has an unknown word.
+        PromptError: The prompt is empty, too long, or has an unknown word.
         SettingError: `steps`, `guidance`, `seed` or `size` is out of range.
-        DivergedError: The picture became infinite or not-a-number.
+        DivergedError: The image became infinite or not-a-number.
     """
     guidance, seed = checked("guidance", guidance, Guidance | None), checked("seed", seed, Seed)
     size = nearest_size(model, model.default_size if size is None else size)
     schedule = model.schedule(steps, size)
-    cond, null = embed_captions(model, [caption], size), model.null(size)
+    cond, null = embed_prompts(model, [prompt], size), model.null(size)
     trajectory = [_noise(model, [seed], size)]
 
     def keep(_: int, x: Latents) -> Latents:
@@ -110,10 +110,10 @@ def generate_inversion(
     w = model.guidance if guidance is None else guidance
     z0 = sample(Guided(model, cond, w), schedule, trajectory[0], [null] * len(schedule), on_progress, after=keep)
     pixels = model.decode(z0)
-    picture = to_picture(pixels)
-    height, width = picture.shape[:2]
+    image = to_image_bytes(pixels)
+    height, width = image.shape[:2]
     return Inversion(
-        caption=caption,
+        prompt=prompt,
         pivot=torch.cat(trajectory).cpu(),
         replay=Replay(),
         guidance=w,
@@ -121,11 +121,11 @@ def generate_inversion(
         settings={"steps": len(schedule), "guidance": w, "seed": seed, "size": [height, width]},
         schedule=schedule,
         model=model.identity,
-        picture=picture,
+        image=image,
         frame=Frame.whole(height, width),
-        sha256=hashlib.sha256(picture.numpy().tobytes()).hexdigest(),
+        sha256=hashlib.sha256(image.numpy().tobytes()).hexdigest(),
         scores=Scores(
-            vae_psnr=psnr(model.decode(model.encode(pixels)), pixels), psnr=psnr(pixels.cpu(), to_pixels(picture))
+            vae_psnr=psnr(model.decode(model.encode(pixels)), pixels), psnr=psnr(pixels.cpu(), to_pixels(image))
         ),
         version=__version__,
     )

@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from nulltext.attention.record import Maps, Record
 from nulltext.contact_sheet import Cell, contact_sheet
+from nulltext.images import to_image
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
 from nulltext.models.base import Model
-from nulltext.pictures import to_image
 from nulltext.progress import OnProgress, silent
 from nulltext.showing import brief, html_table
 from nulltext.text.words import Tokens, different_words
@@ -24,52 +24,52 @@ from nulltext.types import Pixels
 @final
 @dataclass(frozen=True, eq=False)
 class AttentionMaps:
-    """Where the words of captions look, the mean over steps, heads and sites.
+    """Where the words of prompts look, the mean over steps, heads and sites.
 
     Attributes:
-        captions: P captions, the source first.
+        prompts: P prompts, the source first.
         maps: [P, L, rows, columns] at the resolution of the sites; over the L tokens they sum to 1.
-        pixels: [P, 3, H, W] in [-1, 1] the pictures that were drawn.
+        pixels: [P, 3, H, W] in [-1, 1] the images that were drawn.
     """
 
-    captions: tuple[Tokens, ...]
+    prompts: tuple[Tokens, ...]
     maps: Maps
     pixels: Pixels
 
     __repr__ = brief
 
     def _repr_html_(self) -> str:
-        """Every word over its picture, and how many tokens each caption has, in a notebook."""
-        rows = [(own.caption, len(own.ids), ", ".join(self.words(prompt))) for prompt, own in enumerate(self.captions)]
-        return html_table(rows, headings=("caption", "tokens", "words"), picture=self.sheet())
+        """Every word over its image, and how many tokens each prompt has, in a notebook."""
+        rows = [(own.prompt, len(own.ids), ", ".join(self.words(prompt))) for prompt, own in enumerate(self.prompts)]
+        return html_table(rows, headings=("prompt", "tokens", "words"), image=self.sheet())
 
     def words(self, prompt: int = 0) -> list[str]:
-        """The different words of a caption, in order; capitals make no difference."""
-        return different_words(self.captions[prompt].caption)
+        """The different words of a prompt, in order; capitals make no difference."""
+        return different_words(self.prompts[prompt].prompt)
 
     def of(self, word: str, prompt: int = 0) -> Float[Tensor, "row column"]:
         """Where a word looks, all its tokens together, [rows, columns], each from 0 to 1.
 
         Raises:
-            WordNotFoundError: The caption does not have it.
+            WordNotFoundError: The prompt does not have it.
         """
-        return self.maps[prompt, self.captions[prompt].find(word)].sum(0)
+        return self.maps[prompt, self.prompts[prompt].find(word)].sum(0)
 
     def over(self, word: str, prompt: int = 0) -> Float[Tensor, "height width"]:
-        """Where a word looks, as a share of its highest value, scaled up to the picture: [H, W] in [0, 1].
+        """Where a word looks, as a share of its highest value, scaled up to the image: [H, W] in [0, 1].
 
         Raises:
-            WordNotFoundError: The caption does not have it.
+            WordNotFoundError: The prompt does not have it.
         """
         own = self.of(word, prompt)[None, None]
         wide = F.interpolate(own, size=self.pixels.shape[-2:], mode="bicubic").clamp(min=0)[0, 0]
         return wide / wide.max().clamp(min=torch.finfo(wide.dtype).tiny)  # a word that nothing looks at is nowhere
 
     def sheet(self, *, cell_size: int = 160) -> Image.Image:
-        """Every word of every caption over its picture, a row a caption: bright where the word looks."""
+        """Every word of every prompt over its image, a row a prompt: bright where the word looks."""
         rows: list[list[Cell]] = []
         for prompt, pixels in enumerate(self.pixels):
-            row = [Cell(image=to_image(pixels[None]), text=self.captions[prompt].caption)]
+            row = [Cell(image=to_image(pixels[None]), text=self.prompts[prompt].prompt)]
             for word in self.words(prompt):
                 bright = (pixels + 1) * (0.15 + 0.85 * self.over(word, prompt)) - 1
                 row.append(Cell(image=to_image(bright[None]), text=word))
@@ -81,15 +81,15 @@ class AttentionMaps:
 
 
 def attention_maps(model: Model, inversion: Inversion, on_progress: OnProgress = silent) -> AttentionMaps:
-    """Draws an inverted photograph again and looks at the attention on the way.
+    """Reconstructs an inverted photograph and looks at the attention on the way.
 
     Args:
         model: The model it was inverted with.
         inversion: The inversion.
-        on_progress: Told of every step, phase "sample".
+        on_progress: Called for every step, phase "sample".
 
     Returns:
-        The maps of the source caption.
+        The maps of the source prompt.
 
     Raises:
         MismatchError: Another model or schedule than the inversion's.
@@ -97,4 +97,4 @@ def attention_maps(model: Model, inversion: Inversion, on_progress: OnProgress =
     """
     record = Record((inversion.pivot.shape[-2], inversion.pivot.shape[-1]))
     latents = replay(model, inversion, control=record, on_progress=on_progress)
-    return AttentionMaps((model.tokenize(inversion.caption),), record.maps().cpu(), model.decode(latents).cpu())
+    return AttentionMaps((model.tokenize(inversion.prompt),), record.maps().cpu(), model.decode(latents).cpu())

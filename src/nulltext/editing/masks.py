@@ -6,9 +6,9 @@ from typing import Protocol, runtime_checkable
 from PIL import Image
 from torch.nn import functional as F
 
+from nulltext.images import Frame, open_mask
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
-from nulltext.pictures import Frame, open_mask
 from nulltext.types import Mask
 
 

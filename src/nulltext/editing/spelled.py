@@ -17,37 +17,39 @@ from nulltext.spelling.options import text
 from nulltext.tables import word_of
 
 
-def read_share(said: str) -> Share:
+def read_share(message: str) -> Share:
     """0.8, or 0.2-0.8, as a share of the steps.
 
     Raises:
         SettingError: It is neither.
     """
     number = r"\d*\.?\d+"
-    match = re.fullmatch(rf"({number})(?:-({number}))?", said.strip())
+    match = re.fullmatch(rf"({number})(?:-({number}))?", message.strip())
     if match is None:
-        raise SettingError(f"got {shown(said)}; expected a share of the steps such as 0.8, or from-to such as 0.2-0.8.")
+        raise SettingError(
+            f"got {shown(message)}; expected a share of the steps such as 0.8, or from-to such as 0.2-0.8."
+        )
     return float(match[1]) if match[2] is None else (float(match[1]), float(match[2]))
 
 
-def read_cross(said: Sequence[str]) -> dict[str, Share]:
+def read_cross(message: Sequence[str]) -> dict[str, Share]:
     """Shares by word, "" for all others, of ["0.8", "tiger=0.4"].
 
     Raises:
         SettingError: One of them is no share.
     """
-    entries = (one.rpartition("=") for one in said)
+    entries = (one.rpartition("=") for one in message)
     return {word.strip(): read_share(share) for word, _, share in entries}
 
 
-def read_weights(said: Sequence[str]) -> dict[str, float]:
+def read_weights(message: Sequence[str]) -> dict[str, float]:
     """Factors by word, of ["tiger=2"].
 
     Raises:
         SettingError: One of them is no word with a number.
     """
     weights: dict[str, float] = {}
-    for one in said:
+    for one in message:
         word, _, factor = one.rpartition("=")
         try:
             weights[word.strip()] = float(factor)
@@ -58,19 +60,19 @@ def read_weights(said: Sequence[str]) -> dict[str, float]:
     return weights
 
 
-def read_places(said: str) -> dict[str, list[str]]:
+def read_places(message: str) -> dict[str, list[str]]:
     """The words of the source prompt and of the target prompt in "cat:tiger"; commas separate several."""
-    source, _, target = said.partition(":")
+    source, _, target = message.partition(":")
     return {"source": _words(source), "target": _words(target)}
 
 
-def _words(said: str) -> list[str]:
-    return [word.strip() for word in said.split(",") if word.strip()]
+def _words(message: str) -> list[str]:
+    return [word.strip() for word in message.split(",") if word.strip()]
 
 
-def read_mask(said: str) -> Any:  # noqa: ANN401  a mask source, which has no base class
+def read_mask(message: str) -> Any:  # noqa: ANN401  a mask source, which has no base class
     """What finds a mask, by its word; any other text is the path of an image."""
-    return MASKS[said].load()() if said in MASKS else Path(said)
+    return MASKS[message].load()() if message in MASKS else Path(message)
 
 
 def _write_share(share: Share) -> str:

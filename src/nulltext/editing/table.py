@@ -9,9 +9,9 @@ from nulltext.tables import Entry, Table
 
 if TYPE_CHECKING:
     from nulltext.editing.mask_sources.diffedit import DiffEditMask as DiffEditMask
-    from nulltext.editing.methods.caption_swap import CaptionSwap as CaptionSwap
     from nulltext.editing.methods.from_noise import FromNoise as FromNoise
     from nulltext.editing.methods.masactrl import MasaCtrl as MasaCtrl
+    from nulltext.editing.methods.prompt_swap import PromptSwap as PromptSwap
     from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt as PromptToPrompt
     from nulltext.editing.methods.sdedit import SDEdit as SDEdit
     from nulltext.editing.methods.text2live import Text2LIVE as Text2LIVE
@@ -25,7 +25,7 @@ EDITORS: Final[Table] = {
         "takes the edit's attention from the source's, and keeps its layout",
     ),
     "masactrl": Entry(f"{_AT}.masactrl:MasaCtrl", "a layout by the new prompt, filled with what the source looks like"),
-    "caption-swap": Entry(f"{_AT}.caption_swap:CaptionSwap", "the new prompt in the old one's place, and no more"),
+    "prompt-swap": Entry(f"{_AT}.prompt_swap:PromptSwap", "the new prompt in the old one's place, and no more"),
     "sdedit": Entry(f"{_AT}.sdedit:SDEdit", "adds noise to the image and samples the rest under the new prompt"),
     "from-noise": Entry(f"{_AT}.from_noise:FromNoise", "samples the new prompt from noise; keeps nothing of the image"),
     "vqgan-clip": Entry(f"{_AT}.vqgan_clip:VQGANCLIP", "moves the latents until CLIP sees the new prompt"),

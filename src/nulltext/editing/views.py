@@ -1,6 +1,6 @@
-"""Random views of a picture, so that CLIP judges what it shows and not single pixels.
+"""Random views of an image, so that CLIP judges what it shows and not single pixels.
 
-Both methods that optimise a picture by CLIP (`vqgan_clip`, `text2live`) need them: a few pixels changed in ways that
+Both methods that optimise an image by CLIP (`vqgan_clip`, `text2live`) need them: a few pixels changed in ways that
 nobody sees raise the similarity of one view, but not of many (Crowson et al., arXiv 2204.08583, section 3.1).
 """
 
@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from nulltext.types import Pixels
 
-Seen = Float[Tensor, "view 3 row column"]
-"""[n, 3, h, w] parts of pictures, RGB around [-1, 1], of another number and size than the pictures."""
+Crops = Float[Tensor, "view 3 row column"]
+"""[n, 3, h, w] parts of images, RGB around [-1, 1], of another number and size than the images."""
 
 
 @final
@@ -27,7 +27,7 @@ class Views:
         smallest: The least share of height and width that a view shows, above 0 to 1; it lies anywhere inside.
         tilt: By how much of a view's half side each of its corners may be off, which turns, shears and tilts it.
         jitter: By how much brightness, contrast and saturation may be off, as a share.
-        noise: The largest standard deviation of the noise laid over; a picture's values span 2.
+        noise: The largest standard deviation of the noise laid over; an image's values span 2.
     """
 
     smallest: float = 1.0
@@ -35,33 +35,33 @@ class Views:
     jitter: float = 0.0
     noise: float = 0.0
 
-    def __call__(self, pictures: Pixels, count: int, size: tuple[int, int], generator: torch.Generator) -> Seen:
-        """Views of pictures; those of one are the same as those of another, part for part and colour for colour.
+    def __call__(self, images: Pixels, count: int, size: tuple[int, int], generator: torch.Generator) -> Crops:
+        """Views of images; those of one are the same as those of another, part for part and colour for colour.
 
         Args:
-            pictures: [B, 3, H, W] in [-1, 1].
+            images: [B, 3, H, W] in [-1, 1].
             count: How many of each.
             size: (height, width) of a view.
             generator: Of all random draws; on the CPU.
 
         Returns:
-            [B * count, 3, height, width], all of the first picture first. Differentiable.
+            [B * count, 3, height, width], all of the first image first. Differentiable.
         """
-        pictures = _shrunk(pictures, size)
-        many, device = len(pictures), pictures.device
+        images = _shrunk(images, size)
+        many, device = len(images), images.device
 
-        def draw(*shape: int) -> Tensor:
+        def uniform(*shape: int) -> Tensor:
             """Even draws from -1 to 1."""
             return torch.rand(shape, generator=generator) * 2 - 1
 
-        share = self.smallest + (1 - self.smallest) * (draw(count, 1, 1) + 1) / 2
-        corners = (1 - share) * draw(count, 1, 2) + share * (_CORNERS + self.tilt * draw(count, 4, 2))
+        share = self.smallest + (1 - self.smallest) * (uniform(count, 1, 1) + 1) / 2
+        corners = (1 - share) * uniform(count, 1, 2) + share * (_CORNERS + self.tilt * uniform(count, 4, 2))
         grid = _grid(corners, size).to(device).repeat(many, 1, 1, 1)
         seen = F.grid_sample(
-            pictures.repeat_interleave(count, 0), grid, mode="bilinear", padding_mode="reflection", align_corners=False
+            images.repeat_interleave(count, 0), grid, mode="bilinear", padding_mode="reflection", align_corners=False
         )
         brightness, contrast, saturation = (
-            (1 + self.jitter * draw(count, 1, 1, 1)).to(device).repeat(many, 1, 1, 1) for _ in range(3)
+            (1 + self.jitter * uniform(count, 1, 1, 1)).to(device).repeat(many, 1, 1, 1) for _ in range(3)
         )
         seen = (seen + 1) * brightness - 1
         middle = seen.mean((1, 2, 3), keepdim=True)
@@ -70,24 +70,24 @@ class Views:
         seen = grey + saturation * (seen - grey)
         if not self.noise:
             return seen
-        laid = self.noise * (draw(count, 1, 1, 1) + 1) / 2 * torch.randn((count, 3, *size), generator=generator)
+        laid = self.noise * (uniform(count, 1, 1, 1) + 1) / 2 * torch.randn((count, 3, *size), generator=generator)
         return seen + laid.to(device).repeat(many, 1, 1, 1)
 
 
 _CORNERS = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
-"""Of a picture, as (x, y), in the coordinates of `grid_sample`."""
+"""Of an image, as (x, y), in the coordinates of `grid_sample`."""
 
 
-def _shrunk(pictures: Pixels, size: tuple[int, int]) -> Seen:
-    """Pictures brought to at most 3/2 of a view, smoothly: `grid_sample` would skip what lies between its points."""
-    height, width = (min(have, side * 3 // 2) for have, side in zip(pictures.shape[-2:], size, strict=True))
-    if (height, width) == pictures.shape[-2:]:
-        return pictures
-    return F.interpolate(pictures, size=(height, width), mode="bilinear", antialias=True)
+def _shrunk(images: Pixels, size: tuple[int, int]) -> Crops:
+    """Images brought to at most 3/2 of a view, smoothly: `grid_sample` would skip what lies between its points."""
+    height, width = (min(have, side * 3 // 2) for have, side in zip(images.shape[-2:], size, strict=True))
+    if (height, width) == images.shape[-2:]:
+        return images
+    return F.interpolate(images, size=(height, width), mode="bilinear", antialias=True)
 
 
 def _grid(corners: Tensor, size: tuple[int, int]) -> Tensor:
-    """[n, height, width, 2] where the points of a view lie in the picture, from where its corners [n, 4, 2] do.
+    """[n, height, width, 2] where the points of a view lie in the image, from where its corners [n, 4, 2] do.
 
     The homography ``x = (a u + b v + c) / (g u + h v + 1)``, ``y = (d u + e v + f) / (g u + h v + 1)`` that takes the
     corners (u, v) of the view to (x, y); linear in its eight numbers.

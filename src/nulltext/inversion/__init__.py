@@ -1,1 +1,1 @@
-"""Inversion: from a photograph and its caption to what a model needs to draw it again."""
+"""Inversion: from a photograph and its prompt to what a model needs to reconstruct it."""

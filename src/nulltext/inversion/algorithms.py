@@ -14,7 +14,7 @@ from nulltext.diffusion.levels import denoise
 from nulltext.diffusion.sharing import descend
 from nulltext.inversion.problem import Problem
 from nulltext.inversion.solvers import SOLVERS, Adam, Solver
-from nulltext.inversion.stopping import Constants, Stopping
+from nulltext.inversion.stopping import DescentSchedule, Stopping
 from nulltext.progress import Progress
 from nulltext.types import Embeddings, Latents, Null, Nulls, Trajectory
 
@@ -23,7 +23,7 @@ Mix = Callable[[Latents, Latents], Latents]
 
 
 def optimise_each(
-    problem: Problem, pivot: Trajectory, *, inner_steps: int, constants: Constants, solver: Solver = "adam"
+    problem: Problem, pivot: Trajectory, *, inner_steps: int, descent: DescentSchedule, solver: Solver = "adam"
 ) -> tuple[Nulls, Latents]:
     """Algorithm 1. In its words `pivot` is z*, `z` is z-bar, `null` is the empty-set sign, and `cond` is C.
 
@@ -31,21 +31,21 @@ def optimise_each(
         problem: The image and its prompt, and w.
         pivot: [T+1, C, h, w] from z*_T to z*_0.
         inner_steps: N, at most so many for each step of the sampler.
-        constants: Learning rate and early stop.
+        descent: Learning rate and early stop.
         solver: What takes the inner steps.
 
     Returns:
         [T, L, D] the null embeddings, and [1, C, h, w] where the guided sampler ends with them.
     """
     denoiser, schedule, z, null, nulls = problem.denoiser, problem.schedule, pivot[:1], problem.null, list[Null]()
-    stopping, error = Stopping(problem, constants, z), torch.tensor(torch.nan)
+    stopping, error = Stopping(problem, descent, z), torch.tensor(torch.nan)
     for i, step in enumerate(schedule):  # t = T, ..., 1
         target, out_cond = pivot[i + 1 : i + 2], denoiser.predict(z, step.t, problem.cond)
 
         def land(out_null: Latents) -> Latents:  # z_{t-1}(z_t, null, C)
             return denoise(z, guide(out_null, out_cond, problem.w), step, denoiser.prediction)
 
-        optimiser, tolerance = SOLVERS[solver](null.text, constants.rate_at(i)), stopping.below(i, land)
+        optimiser, tolerance = SOLVERS[solver](null.text, descent.rate_at(i)), stopping.below(i, land)
         for _ in range(inner_steps):  # j = 0, ..., N-1
             error, gradient = descend(denoiser, z, step.t, null, lambda out_null: mse_loss(land(out_null), target))
             null = null.with_text(optimiser.move(gradient))

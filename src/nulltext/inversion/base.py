@@ -11,21 +11,21 @@ from PIL import Image
 from nulltext.checks import Guidance, Range, check_finite, check_numbers, checked
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import SettingError
+from nulltext.images import Frame, to_image, to_pixels
 from nulltext.inversion import file, match
 from nulltext.inversion.record import write_record
 from nulltext.inversion.replay import Replay
 from nulltext.models.base import Model, ModelIdentity
-from nulltext.pictures import Frame, to_image, to_pixels
 from nulltext.showing import brief, html_table
-from nulltext.types import OnePixels, Picture, Trajectory
+from nulltext.types import ImageBytes, OnePixels, Trajectory
 
 Decibels = Annotated[float, Range(infinite=True)]
-"""Infinite of two pictures that are the same."""
+"""Infinite of two images that are the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """How well a photograph survives, over the fitted picture; decibels, higher is better.
+    """How well a photograph survives, over the fitted image; decibels, higher is better.
 
     Attributes:
         vae_psnr: Through the autoencoder and back: the bound for any inversion.
@@ -41,21 +41,21 @@ class Scores:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inversion:
-    """A photograph inverted into a model. Everything is in sampling order, from noise to picture; T is the steps.
+    """A photograph inverted into a model. Everything is in sampling order, from noise to image; T is the steps.
 
     Attributes:
-        caption: The source caption.
+        prompt: The source prompt.
         pivot: [T+1, C, h, w] the trajectory; ``pivot[0]`` is z_T, ``pivot[-1]`` is z_0, and step i of the schedule
             leads from ``pivot[i]`` to ``pivot[i + 1]``. On the CPU, float32.
         replay: How the source branch is sampled again. On the CPU, float32.
-        guidance: The weight w that it was made for.
+        guidance: The guidance scale w that it was made for.
         method: The method's name.
         settings: The method's settings.
         schedule: The intervals walked.
         model: Which weights it was made with.
-        picture: [H, W, 3] the fitted source, bytes.
+        image: [H, W, 3] the fitted source, bytes.
         frame: Where the fitted source lies in the photograph.
-        sha256: Digest of the input picture.
+        sha256: Digest of the input image.
         scores: How well the photograph survived.
         version: The version of the package that made it.
 
@@ -63,7 +63,7 @@ class Inversion:
         SettingError: A number in it is infinite or not-a-number.
     """
 
-    caption: str
+    prompt: str
     pivot: Trajectory
     replay: Replay
     guidance: Guidance
@@ -71,7 +71,7 @@ class Inversion:
     settings: Mapping[str, Any]
     schedule: Schedule
     model: ModelIdentity
-    picture: Picture
+    image: ImageBytes
     frame: Frame
     sha256: str
     scores: Scores
@@ -79,21 +79,21 @@ class Inversion:
 
     def __post_init__(self) -> None:
         check_numbers(self)
-        again = "Invert the picture again."
+        again = "Invert the image again."
         check_finite("pivot", self.pivot, error=SettingError, advice=again)
         self.replay.check_finite(error=SettingError, advice=again)
 
     __repr__ = brief
 
     def _repr_html_(self) -> str:
-        """The source picture, how it was inverted and how well, in a notebook."""
+        """The source image, how it was inverted and how well, in a notebook."""
         rows = {
-            "caption": self.caption,
+            "prompt": self.prompt,
             "method": f"{self.method}, {len(self.schedule)} steps, guidance {self.guidance:g}",
             "PSNR": f"{self.scores.psnr:.2f} dB of at most {self.scores.vae_psnr:.2f} dB",
             "model": self.model.id,
         }
-        return html_table(list(rows.items()), picture=to_image(to_pixels(self.picture)))
+        return html_table(list(rows.items()), image=to_image(to_pixels(self.image)))
 
     def check(self, model: Model, guidance: float | None = None) -> float:
         """Makes sure that a model and a guidance are those it was made with.
@@ -120,12 +120,12 @@ class Inversion:
         match.check_guidance(self.replay, self.guidance, guidance)
         return guidance
 
-    def held(self) -> "Inversion":
+    def corrected(self) -> "Inversion":
         """The same with the source put back on the pivot after every step, unless its replay corrects it anyway."""
         return self if self.replay.exact else replace(self, replay=replace(self.replay, corrected="source"))
 
     def restore(self, pixels: OnePixels) -> Image.Image:
-        """A result, [1, 3, H, W] in [-1, 1], put back into the photograph: a picture of the photograph's size."""
+        """A result, [1, 3, H, W] in [-1, 1], put back into the photograph: an image of the photograph's size."""
         return self.frame.restore(pixels)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:

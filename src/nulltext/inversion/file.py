@@ -18,7 +18,7 @@ the tests, and are read.
 | version | what came with it                                                                                        |
 |---------|----------------------------------------------------------------------------------------------------------|
 | 1       | the first; `held` came later, and where it is missing nothing is held                                    |
-| 2       | `held` is always there; a score is null, not the word Infinity, where pictures are equal                 |
+| 2       | `held` is always there; a score is null, not the word Infinity, where images are equal                 |
 | 3       | `replay` says how the source is sampled again: `corrected` (before: `held`, which is "source"), `eta`    |
 |         | and `source_guidance`; `nulls` and `cond` are its tensors; `caption` is `prompt`, `picture` is `image`;  |
 |         | and `skip`, of methods that skip steps                                                                   |
@@ -46,7 +46,7 @@ from nulltext.errors import (
     SettingError,
 )
 from nulltext.files import write_file
-from nulltext.inversion.reading import said
+from nulltext.inversion.reading import quoted
 from nulltext.inversion.record import ENTRIES, read_record
 from nulltext.inversion.replay import RECORD
 
@@ -65,7 +65,7 @@ _BEFORE_3 = {"nulls": "replay.nulls", "cond": "replay.cond", "picture": "image"}
 """Tensors that had another name until version 2, and the name of each now."""
 _PLAIN = ("format", "format_version", "digest")
 SUFFIX = ".safetensors"
-LONGEST_SAID = 500
+LONGEST_FAULT = 500
 """Characters of what is said of a damaged file, which may have a stranger's text in it."""
 
 
@@ -181,6 +181,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return read
 
 
+_SETTINGS_BEFORE_3 = {"constants": "descent", "closing_steps": "sequential_steps"}
+
+
 def _as_version_2(record: dict[str, Any]) -> dict[str, Any]:
     read: object = record.get("scores")
     scores = cast("dict[str, Any]", read) if isinstance(read, dict) else {}
@@ -193,10 +196,16 @@ def _as_version_3(path: Path, record: dict[str, Any]) -> dict[str, Any]:
     if record.keys() != before:
         raise damaged(path, f"its record lacks or should not have {sorted(record.keys() ^ before)}")
     rest = {name: value for name, value in record.items() if name not in {"caption", "held"}}
-    held = record["held"]
-    if not isinstance(held, bool):
-        raise damaged(path, f"its held is {said(held)}; expected true or false")
-    return rest | {"prompt": record["caption"], "replay": RECORD | {"corrected": "source" if held else "nobody"}}
+    corrected = record["held"]
+    if not isinstance(corrected, bool):
+        raise damaged(path, f"its held is {quoted(corrected)}; expected true or false")
+    settings: object = record["settings"]
+    if isinstance(settings, dict):
+        own = cast("dict[str, Any]", settings)
+        rest["settings"] = {_SETTINGS_BEFORE_3.get(name, name): value for name, value in own.items()}
+    if record["method"] == "OpenLoop":
+        rest["method"] = "ParallelNullText"
+    return rest | {"prompt": record["caption"], "replay": RECORD | {"corrected": "source" if corrected else "nobody"}}
 
 
 def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
@@ -213,7 +222,7 @@ def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
             + (", so it was written by a newer package" if newer else "")
             + f"; this one reads versions up to {FORMAT_VERSION}. "
             f"Use the package version that wrote it ({metadata.get('version', 'unknown')[:100]}), or invert the "
-            "picture again."
+            "image again."
         )
 
 
@@ -239,9 +248,9 @@ def _check_tensor(path: Path, name: str, tensor: Tensor) -> None:
 
 def damaged(path: str | os.PathLike[str], what: str) -> DamagedFileError:
     """The error for a file in which something is wrong."""
-    said = what if len(what) <= LONGEST_SAID else f"{what[:LONGEST_SAID]}…"
+    quoted = what if len(what) <= LONGEST_FAULT else f"{what[:LONGEST_FAULT]}…"
     return DamagedFileError(
-        f"{path} is no sound inversion file: {said}. Copy it again from where it came, or invert the picture again."
+        f"{path} is no sound inversion file: {quoted}. Copy it again from where it came, or invert the image again."
     )
 
 

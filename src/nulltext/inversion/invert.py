@@ -9,13 +9,13 @@ import torch
 from nulltext import __version__
 from nulltext.checks import Count, Guidance, check_finite, check_numbers
 from nulltext.diffusion.sharing import saying_what_fits
+from nulltext.images import SourceImage, to_image_bytes
 from nulltext.inversion.base import Inversion, Scores
 from nulltext.inversion.problem import Problem, Solution
 from nulltext.inversion.replay import ReplayForm
 from nulltext.metrics import psnr
-from nulltext.models.base import Model, embed_captions
+from nulltext.models.base import Model, embed_prompts
 from nulltext.models.precision import rounding_of
-from nulltext.pictures import Photo, to_picture
 from nulltext.progress import OnProgress, silent
 from nulltext.types import Latents
 
@@ -57,47 +57,49 @@ class Inverter(ABC):
             SettingError: The settings do not fit the problem.
         """
 
-    def __call__(self, model: Model, photo: Photo, caption: str, on_progress: OnProgress = silent) -> Inversion:
+    def __call__(self, model: Model, image: SourceImage, prompt: str, on_progress: OnProgress = silent) -> Inversion:
         """Inverts an image under a prompt that describes it.
 
         Args:
             model: The model.
-            photo: The image, fitted to the model.
-            caption: What it shows.
-            on_progress: Told of every step.
+            image: The image, fitted to the model.
+            prompt: What it shows.
+            on_progress: Called for every step.
 
         Raises:
             SettingError: `steps` is out of range for the model.
-            CaptionError: The prompt is empty, too long, or has an unknown word.
+            PromptError: The prompt is empty, too long, or has an unknown word.
             DivergedError: Numbers became infinite or not-a-number.
         """
-        return invert(model, self, photo, caption, on_progress)
+        return invert(model, self, image, prompt, on_progress)
 
 
 @torch.no_grad()
-def invert(model: Model, inverter: Inverter, photo: Photo, caption: str, on_progress: OnProgress = silent) -> Inversion:
+def invert(
+    model: Model, inverter: Inverter, image: SourceImage, prompt: str, on_progress: OnProgress = silent
+) -> Inversion:
     """What every method shares: embeddings, latents and schedule before, scores and record after.
 
     Args:
         model: The model.
         inverter: The method.
-        photo: The image, fitted to the model.
-        caption: What it shows.
-        on_progress: Told of every step.
+        image: The image, fitted to the model.
+        prompt: What it shows.
+        on_progress: Called for every step.
 
     Raises:
         SettingError: A setting is out of range for the model.
-        CaptionError: The prompt is empty, too long, or has an unknown word.
+        PromptError: The prompt is empty, too long, or has an unknown word.
         DivergedError: Numbers became infinite or not-a-number.
         OutOfMemoryError: The device has no memory for the image.
     """
-    size = (photo.pixels.shape[-2], photo.pixels.shape[-1])
+    size = (image.pixels.shape[-2], image.pixels.shape[-1])
     problem = Problem(
         denoiser=model,
         schedule=model.schedule(inverter.steps, size),
-        cond=embed_captions(model, [caption], size),
+        cond=embed_prompts(model, [prompt], size),
         null=model.null(size),
-        z0=model.encode(photo.pixels),
+        z0=model.encode(image.pixels),
         w=model.guidance if inverter.guidance is None else inverter.guidance,
         rounding=rounding_of(model),
         on_progress=on_progress,
@@ -107,9 +109,9 @@ def invert(model: Model, inverter: Inverter, photo: Photo, caption: str, on_prog
         z0 = solution.reconstruction
         if z0 is None:
             z0 = problem.sample(solution.pivot, solution.replay)
-    scores = _scores(model, photo, solution, z0)
+    scores = _scores(model, image, solution, z0)
     return Inversion(
-        caption=caption,
+        prompt=prompt,
         pivot=solution.pivot.cpu(),
         replay=solution.replay.to("cpu"),
         guidance=problem.w,
@@ -117,15 +119,15 @@ def invert(model: Model, inverter: Inverter, photo: Photo, caption: str, on_prog
         settings=asdict(inverter) | {"guidance": problem.w},
         schedule=problem.schedule,
         model=model.identity,
-        picture=to_picture(photo.pixels),
-        frame=photo.frame,
-        sha256=photo.sha256,
+        image=to_image_bytes(image.pixels),
+        frame=image.frame,
+        sha256=image.sha256,
         scores=scores,
         version=__version__,
     )
 
 
-def _scores(model: Model, photo: Photo, solution: Solution, z0: Latents) -> Scores:
+def _scores(model: Model, image: SourceImage, solution: Solution, z0: Latents) -> Scores:
     """Checks a solution's numbers and measures its losses.
 
     Raises:
@@ -135,4 +137,4 @@ def _scores(model: Model, photo: Photo, solution: Solution, z0: Latents) -> Scor
     check_finite("trajectory", solution.pivot, where=where)
     solution.replay.check_finite(where=where)
     through_vae, sampled = model.decode(solution.pivot[-1:]), model.decode(z0)
-    return Scores(vae_psnr=psnr(through_vae, photo.pixels), psnr=psnr(sampled, photo.pixels))
+    return Scores(vae_psnr=psnr(through_vae, image.pixels), psnr=psnr(sampled, image.pixels))

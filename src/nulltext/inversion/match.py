@@ -7,9 +7,9 @@ from nulltext import __version__
 from nulltext.diffusion.rule import CLASSIFIER_FREE, Rule
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import MismatchError
+from nulltext.images import Frame
 from nulltext.inversion.replay import Replay
 from nulltext.models.base import Model, ModelIdentity
-from nulltext.pictures import Frame
 from nulltext.types import Trajectory
 
 
@@ -22,7 +22,7 @@ def check_weights(made_with: ModelIdentity, version: str, model: Model) -> None:
     if not made_with.same_weights(model.identity):
         raise MismatchError(
             f"got the model {_name(model.identity)}; this inversion was made with {_name(made_with)}, by nulltext "
-            f"{version} (this is {__version__}). Load that model, or invert the picture again with this one."
+            f"{version} (this is {__version__}). Load that model, or invert the image again with this one."
         )
 
 
@@ -31,7 +31,7 @@ def check_schedule(schedule: Schedule, frame: Frame, model: Model) -> None:
     if not _same_schedule(schedule, model.schedule(len(schedule), frame.fitted)):
         raise MismatchError(
             f"the schedule of {model.identity.id} in {len(schedule)} steps is not the one this inversion was "
-            "made with. Give the model back its scheduler config, or invert the picture again."
+            "made with. Give the model back its scheduler config, or invert the image again."
         )
 
 
@@ -41,7 +41,7 @@ def check_latents(pivot: Trajectory, frame: Frame, model: Model) -> None:
     if pivot.shape[1:] != (model.latent_channels, *cells):
         raise MismatchError(
             f"the latents of this inversion are {list(pivot.shape[1:])}; expected "
-            f"{[model.latent_channels, *cells]} for its picture. Invert the picture again."
+            f"{[model.latent_channels, *cells]} for its image. Invert the image again."
         )
 
 
@@ -52,7 +52,7 @@ def check_embeddings(replay: Replay, model: Model) -> None:
         if tensor.shape[-2:] != (wanted := model.null().text.shape[-2:]):
             raise MismatchError(
                 f"the {names[name]} of this inversion are {list(tensor.shape[-2:])}; expected {list(wanted)}, which "
-                f"{model.identity.id} reads. Invert the picture again."
+                f"{model.identity.id} reads. Invert the image again."
             )
 
 
@@ -64,7 +64,7 @@ def check_guidance(replay: Replay, own: float, asked: float) -> None:
     if asked != own and replay.tensors() and replay.source_guidance is None:
         raise MismatchError(
             f"got guidance {asked:g}; the embeddings of this inversion were made for {own:g}. "
-            "Use that, or invert the picture again for the other."
+            "Use that, or invert the image again for the other."
         )
 
 
@@ -76,7 +76,7 @@ def check_rule(replay: Replay, rule: Rule) -> None:
     if rule != CLASSIFIER_FREE and replay.tensors() and not replay.exact:
         raise MismatchError(
             f"got the guidance rule {rule.name!r}; the embeddings of this inversion were made for "
-            f"{CLASSIFIER_FREE.name!r}. Use that, hold the source, or invert the picture by direct inversion."
+            f"{CLASSIFIER_FREE.name!r}. Use that, hold the source, or invert the image by direct inversion."
         )
 
 

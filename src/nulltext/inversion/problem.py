@@ -27,7 +27,7 @@ class Problem:
         null: What stands for no prompt, the empty-set sign; one row.
         w: The guidance scale.
         rounding: How much, relatively, the network rounds, see `nulltext.models.precision.rounding_of`.
-        on_progress: Told of every step.
+        on_progress: Called for every step.
     """
 
     denoiser: Denoiser

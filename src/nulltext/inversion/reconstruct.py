@@ -12,7 +12,7 @@ from nulltext.diffusion.rule import CLASSIFIER_FREE, Rule
 from nulltext.diffusion.sampling import AfterStep
 from nulltext.inversion import match
 from nulltext.inversion.base import Inversion
-from nulltext.models.base import Model, embed_captions
+from nulltext.models.base import Model, embed_prompts
 from nulltext.progress import OnProgress, silent
 from nulltext.types import Latents, OnePixels
 
@@ -38,7 +38,7 @@ def replay(
         rule: How the outputs for the prompts and for none are made one.
         control: What is done to the attention of all rows.
         after: Called after every step and its correction; what it returns is sampled on.
-        on_progress: Told of every step, phase "sample".
+        on_progress: Called for every step, phase "sample".
 
     Returns:
         [1 + B, C, h, w] the latents z_0, the source first, on the model's device.
@@ -46,7 +46,7 @@ def replay(
     Raises:
         MismatchError: Another model, schedule or guidance than the inversion's, or a rule that its embeddings were not
             made for.
-        CaptionError: A prompt is empty, too long, or has an unknown word.
+        PromptError: A prompt is empty, too long, or has an unknown word.
         SessionError: The model has no attention that the control wants.
     """
     w = inversion.check(model, guidance)
@@ -78,16 +78,16 @@ def source_and_targets(model: Model, inversion: Inversion, prompts: Sequence[str
     an edit whose prompt is the source's own samples the source.
 
     Raises:
-        EmptyCaptionError: A prompt has no word in it.
-        CaptionTooLongError: A prompt has more tokens than the model reads.
+        EmptyPromptError: A prompt has no word in it.
+        PromptTooLongError: A prompt has more tokens than the model reads.
         UnknownWordError: The model does not know a word.
     """
-    wanted = [inversion.caption, *prompts]
-    own = embed_captions(model, wanted, inversion.frame.fitted)
+    wanted = [inversion.prompt, *prompts]
+    own = embed_prompts(model, wanted, inversion.frame.fitted)
     if inversion.replay.cond is None:
         return own
     cond = inversion.replay.cond.to(own.text)
-    texts = [cond if prompt == inversion.caption else row for prompt, row in zip(wanted, own.text, strict=True)]
+    texts = [cond if prompt == inversion.prompt else row for prompt, row in zip(wanted, own.text, strict=True)]
     return own.with_text(torch.stack(texts))
 
 
@@ -101,7 +101,7 @@ def reconstruct(
         inversion: The inversion.
         guidance: The scale w. None is the inversion's own. An inversion without optimised embeddings (DDIM) may be
             sampled at any, with the null text; one with such embeddings only at its own.
-        on_progress: Told of every step, phase "sample".
+        on_progress: Called for every step, phase "sample".
 
     Returns:
         [1, 3, H, W] in [-1, 1], on the CPU.

@@ -16,26 +16,26 @@ from torch import Tensor
 from nulltext.diffusion.levels import Interval, NoiseLevel
 from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import SettingError
+from nulltext.images import Frame
 from nulltext.inversion.reading import (
+    quoted,
     read_choice,
     read_entries,
     read_match,
     read_number,
     read_text,
-    said,
 )
 from nulltext.inversion.replay import RECORD, Corrected, Replay, ReplayForm
 from nulltext.inversion.table import INVERTERS
 from nulltext.models.base import ModelIdentity
-from nulltext.pictures import Frame
 from nulltext.tables import word_of
 
 MOST_SETTINGS, DEEPEST = 200, 10
 """Numbers and texts in the settings of a method, those of its parts included, and parts within parts."""
 LAST_TIME = 1_000_000.0
-"""Above every time that a network is told."""
+"""Above every time that a network is given."""
 HIGHEST_PSNR = 1_000.0
-"""In decibels, above what float64 can tell from equal pictures."""
+"""In decibels, above what float64 can tell from equal images."""
 _LARGEST = 2.0**64
 """Of a setting, seeds among them."""
 _ROUNDING = 1e-4
@@ -54,13 +54,13 @@ ENTRIES: Final = frozenset(
 def write_record(inversion: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the record of an inversion, given by its fields."""
     replay, frame = inversion["replay"], inversion["frame"]
-    tensors = {"pivot": inversion["pivot"], "image": inversion["picture"]}
+    tensors = {"pivot": inversion["pivot"], "image": inversion["image"]}
     tensors |= {f"replay.{name}": tensor for name, tensor in replay.tensors().items()}
     if frame.surroundings is not None:
         tensors["surroundings"] = torch.frombuffer(bytearray(frame.surroundings), dtype=torch.uint8)
     scores = asdict(inversion["scores"])
     return tensors, {
-        "prompt": inversion["caption"],
+        "prompt": inversion["prompt"],
         "replay": replay.record(),
         "guidance": inversion["guidance"],
         "method": inversion["method"],
@@ -87,14 +87,14 @@ def read_record(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dic
     surroundings = tensors.get("surroundings")
     model = read_entries(record["model"], "model", ("id", "revision"))
     found: dict[str, Any] = {
-        "caption": read_text(record["prompt"], "prompt"),
+        "prompt": read_text(record["prompt"], "prompt"),
         "pivot": tensors["pivot"],
         "guidance": read_number(record["guidance"], "guidance"),
         "method": read_match(record["method"], "method", r"[^\W\d]\w{0,99}"),
         "settings": _settings(record["settings"]),
         "schedule": _schedule(record["schedule"]),
         "model": ModelIdentity(**{name: read_text(value, f"model {name}") for name, value in model.items()}),
-        "picture": tensors["image"],
+        "image": tensors["image"],
         "frame": Frame.read(record["frame"], None if surroundings is None else surroundings.numpy().tobytes()),
         "sha256": read_match(record["sha256"], "sha256", r"[0-9a-f]{64}"),
         "scores": {
@@ -156,26 +156,28 @@ def _check_method(found: Mapping[str, Any]) -> None:
     expected = _form_of(method)
     if expected is not None and form != expected:
         raise SettingError(f"a file of {method} has {expected}; this one has {form}")
-    told: dict[str, Any] = {"guidance": found["guidance"]}
+    required: dict[str, Any] = {"guidance": found["guidance"]}
     if expected is not None:  # what is called so in somebody's own method may be something else
-        told["steps"] = len(found["schedule"])
+        required["steps"] = len(found["schedule"])
         if "skip" in settings or found["replay"].skip:
-            told["skip"] = found["replay"].skip
+            required["skip"] = found["replay"].skip
     if method == GENERATED:
-        told["size"] = list(found["frame"].fitted)
-    for name, value in told.items():
+        required["size"] = list(found["frame"].fitted)
+    for name, value in required.items():
         if (expected is not None or name in settings) and settings.get(name) != value:
-            raise SettingError(f"its settings have {name} {said(settings.get(name))}, and the rest of it has {value!r}")
+            raise SettingError(
+                f"its settings have {name} {quoted(settings.get(name))}, and the rest of it has {value!r}"
+            )
 
 
 def _schedule(value: object) -> Schedule:
-    shown = said(value)
+    shown = quoted(value)
     if not isinstance(value, list) or not value:
         raise SettingError(f"its schedule is {shown}, which has 0 steps; expected a list of at least one")
     steps = [_interval(step) for step in cast("list[object]", value)]
     for before, after in pairwise(steps):
         if not after.t < before.t or after.noisy.alpha < before.noisy.alpha or after.clean.alpha < before.clean.alpha:
-            raise SettingError(f"its schedule goes from time {before.t:g} to {after.t:g} and not from noise to picture")
+            raise SettingError(f"its schedule goes from time {before.t:g} to {after.t:g} and not from noise to image")
     _check_levels(steps)
     return Schedule(tuple(steps))
 
@@ -208,7 +210,7 @@ def _check_levels(steps: Iterable[Interval]) -> None:
 
 def _settings(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise SettingError(f"its settings are {said(value)}; expected names with values")
+        raise SettingError(f"its settings are {quoted(value)}; expected names with values")
     settings = cast("dict[str, Any]", value)
     leaves = list(_leaves(settings))
     if len(leaves) > MOST_SETTINGS:

@@ -145,7 +145,7 @@ class Replay:
             null: What stands for no prompt, one row.
             guidance: The scale w.
             rule: How the two outputs are made one.
-            on_progress: Told of every step that is taken, phase "sample".
+            on_progress: Called for every step that is taken, phase "sample".
             after: Called after every step and its correction; what it returns is sampled on.
             steering: What is done to the attention of all rows.
 

@@ -18,7 +18,7 @@ from nulltext.types import Latents
 
 
 @dataclass(frozen=True, kw_only=True)
-class Constants:
+class DescentSchedule:
     """Learning rate and early stop as functions of the step i = 0 ... T-1, counted from t = T.
 
     Attributes:
@@ -60,13 +60,13 @@ class Constants:
             )
 
 
-PAPER = Constants(learning_rate=1e-2, decay=0.0, tolerance=1e-5, tolerance_growth=0.0)
+PAPER = DescentSchedule(learning_rate=1e-2, decay=0.0, tolerance=1e-5, tolerance_growth=0.0)
 """As section 4 of the paper says."""
 
-PUBLISHED = Constants(learning_rate=1e-2, decay=1e-2, tolerance=1e-5, tolerance_growth=2e-5)
+PUBLISHED = DescentSchedule(learning_rate=1e-2, decay=1e-2, tolerance=1e-5, tolerance_growth=2e-5)
 """As in the authors' published code."""
 
-Preset = Annotated[Constants, Option(name="--preset", named={"published": PUBLISHED, "paper": PAPER})]
+Preset = Annotated[DescentSchedule, Option(name="--preset", named={"published": PUBLISHED, "paper": PAPER})]
 """Constants as the setting of a method, which an option takes by name."""
 
 
@@ -74,15 +74,15 @@ Preset = Annotated[Constants, Option(name="--preset", named={"published": PUBLIS
 class Stopping:
     """The early stop of one run: below the tolerance, or where the network's rounding is all that is left."""
 
-    def __init__(self, problem: Problem, constants: Constants, z: Latents) -> None:
+    def __init__(self, problem: Problem, descent: DescentSchedule, z: Latents) -> None:
         """Measures the rounding at z_T, where the network rounds more than float32.
 
         Args:
             problem: The problem.
-            constants: The tolerances.
+            descent: The tolerances.
             z: [1, C, h, w] z_T.
         """
-        self._constants, self._noise = constants, None
+        self._descent, self._noise = descent, None
         if problem.rounding > FLOAT32_ROUNDING:
             t = problem.schedule[0].t
             self._noise = rounding_noise(problem.denoiser, z, t, problem.null, problem.rounding)
@@ -94,7 +94,7 @@ class Stopping:
             i: The step, from 0.
             land: Where the step leads, by the network's output; None leaves the rounding out.
         """
-        tolerance = self._constants.tolerance_at(i)
+        tolerance = self._descent.tolerance_at(i)
         if tolerance <= 0 or self._noise is None or land is None:
             return max(0.0, tolerance)
         return max(tolerance, mse_loss(land(self._noise), land(torch.zeros_like(self._noise))).item())
@@ -110,7 +110,7 @@ def rounding_noise(denoiser: Denoiser, z: Latents, t: float, conditioning: Condi
     Args:
         denoiser: The network.
         z: [1, C, h, w] latents.
-        t: The time the network is told.
+        t: The time given to the network.
         conditioning: What else the network is told, one row.
         rounding: How much, relatively, the network rounds, see `nulltext.models.precision.rounding_of`.
 

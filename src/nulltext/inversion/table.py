@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nulltext.inversion.methods.negative_prompt import NegativePrompt as NegativePrompt
     from nulltext.inversion.methods.no_pivot import NoPivot as NoPivot
     from nulltext.inversion.methods.null_text import NullText as NullText
-    from nulltext.inversion.methods.open_loop import OpenLoop as OpenLoop
+    from nulltext.inversion.methods.parallel_null_text import ParallelNullText as ParallelNullText
     from nulltext.inversion.methods.random_pivot import RandomPivot as RandomPivot
     from nulltext.inversion.methods.textual_inversion import TextualInversion as TextualInversion
 
@@ -30,7 +30,9 @@ INVERTERS: Final[Table] = {
     "global-null-text": Entry(f"{_AT}.global_null_text:GlobalNullText", "optimises one null embedding for all steps"),
     "random-pivot": Entry(f"{_AT}.random_pivot:RandomPivot", "null-text inversion around a random pivot"),
     "no-pivot": Entry(f"{_AT}.no_pivot:NoPivot", "null-text inversion under fresh noise, without a pivot"),
-    "open-loop": Entry(f"{_AT}.open_loop:OpenLoop", "optimises the null embeddings of all steps in one batch"),
+    "open-loop": Entry(
+        f"{_AT}.parallel_null_text:ParallelNullText", "optimises the null embeddings of all steps in one batch"
+    ),
     "textual-inversion": Entry(
         f"{_AT}.textual_inversion:TextualInversion", "optimises the prompt's embedding instead of the null text's"
     ),

@@ -1,4 +1,4 @@
-"""How near pictures are to each other, to captions and to an edit asked for: one function a figure.
+"""How near images are to each other, to prompts and to an edit asked for: one function a figure.
 
 What cannot be measured, for want of weights, a library or a single pixel, is `Missing`, never a number. A mask says
 which pixels count: pass the edited part for inside, its opposite for outside. `pie` has the figures of PIE-Bench as

@@ -1,4 +1,4 @@
-"""What CLIP says of pictures and captions, as cosines of their vectors (Radford et al., 2021, arXiv 2103.00020)."""
+"""What CLIP says of images and prompts, as cosines of their vectors (Radford et al., 2021, arXiv 2103.00020)."""
 
 from collections.abc import Sequence
 from typing import Final, Protocol, runtime_checkable
@@ -15,27 +15,27 @@ _SAME: Final = 1e-6
 
 
 @runtime_checkable
-class PicturesAndTexts(Protocol):
-    """Anything that puts pictures and captions into one space."""
+class ImagesAndTexts(Protocol):
+    """Anything that puts images and prompts into one space."""
 
     def images(self, pixels: Tensor, /) -> Tensor:
-        """Pictures [n, 3, H, W] in [-1, 1] as unit vectors, [n, D]."""
+        """Images [n, 3, H, W] in [-1, 1] as unit vectors, [n, D]."""
         ...
 
-    def texts(self, captions: Sequence[str], /) -> Tensor:
-        """Captions as unit vectors, [n, D]."""
+    def texts(self, prompts: Sequence[str], /) -> Tensor:
+        """Prompts as unit vectors, [n, D]."""
         ...
 
 
 def clip_image_similarity(
-    a: OnePixels, b: OnePixels, mask: Counted | None = None, *, clip: PicturesAndTexts
+    a: OnePixels, b: OnePixels, mask: Counted | None = None, *, clip: ImagesAndTexts
 ) -> float | Missing:
-    """How alike two pictures are to CLIP: the cosine of their vectors; higher is closer.
+    """How alike two images are to CLIP: the cosine of their vectors; higher is closer.
 
     Args:
         a: [1, 3, H, W] in [-1, 1].
         b: The same shape.
-        mask: [H, W] the pixels that count; all of them if None. The others are black in both pictures.
+        mask: [H, W] the pixels that count; all of them if None. The others are black in both images.
         clip: The CLIP to ask.
 
     Returns:
@@ -43,20 +43,20 @@ def clip_image_similarity(
     """
     if mask is not None and not mask.any():
         return NO_PIXEL
-    return _cosine(_seen(clip, a, mask), _seen(clip, b, mask))
+    return _cosine(_embedded(clip, a, mask), _embedded(clip, b, mask))
 
 
 def clip_text_similarity(
-    pixels: OnePixels, caption: str, mask: Counted | None = None, *, clip: PicturesAndTexts
+    pixels: OnePixels, prompt: str, mask: Counted | None = None, *, clip: ImagesAndTexts
 ) -> float | Missing:
-    """How well a caption describes a picture to CLIP: the cosine of their vectors; higher is better.
+    """How well a prompt describes an image to CLIP: the cosine of their vectors; higher is better.
 
     CLIPScore (Hessel et al., 2021, arXiv 2104.08718) as torchmetrics has it is a hundred times this where it is
     positive.
 
     Args:
         pixels: [1, 3, H, W] in [-1, 1].
-        caption: The caption.
+        prompt: The prompt.
         mask: [H, W] the pixels that count; all of them if None. The others are black.
         clip: The CLIP to ask.
 
@@ -65,46 +65,46 @@ def clip_text_similarity(
     """
     if mask is not None and not mask.any():
         return NO_PIXEL
-    return _cosine(_seen(clip, pixels, mask), clip.texts([caption])[0])
+    return _cosine(_embedded(clip, pixels, mask), clip.texts([prompt])[0])
 
 
 def clip_directional_similarity(
     source: OnePixels,
     target: OnePixels,
-    source_caption: str,
-    target_caption: str,
+    source_prompt: str,
+    target_prompt: str,
     mask: Counted | None = None,
     *,
-    clip: PicturesAndTexts,
+    clip: ImagesAndTexts,
 ) -> float | Missing:
-    """Whether a picture changed as its caption did: Gal et al., StyleGAN-NADA, arXiv 2108.00946.
+    """Whether an image changed as its prompt did: Gal et al., StyleGAN-NADA, arXiv 2108.00946.
 
-    ``cos(I(target) - I(source), T(target_caption) - T(source_caption))`` with the unit vectors I and T of pictures and
-    captions; one minus the paper's directional CLIP loss.
+    ``cos(I(target) - I(source), T(target_prompt) - T(source_prompt))`` with the unit vectors I and T of images and
+    prompts; one minus the paper's directional CLIP loss.
 
     Args:
-        source: [1, 3, H, W] in [-1, 1] the picture before the edit.
-        target: The same shape, the picture after it.
-        source_caption: What `source` shows.
-        target_caption: What `target` should show.
-        mask: [H, W] the pixels that count; all of them if None. The others are black in both pictures.
+        source: [1, 3, H, W] in [-1, 1] the image before the edit.
+        target: The same shape, the image after it.
+        source_prompt: What `source` shows.
+        target_prompt: What `target` should show.
+        mask: [H, W] the pixels that count; all of them if None. The others are black in both images.
         clip: The CLIP to ask.
 
     Returns:
-        -1 to 1, higher is better; missing if no pixel counts, or if the pictures or the captions are the same to CLIP,
+        -1 to 1, higher is better; missing if no pixel counts, or if the images or the prompts are the same to CLIP,
         so that there is no direction.
     """
     if mask is not None and not mask.any():
         return NO_PIXEL
-    before, after = clip.texts([source_caption])[0], clip.texts([target_caption])[0]
-    seen, said = _seen(clip, target, mask) - _seen(clip, source, mask), after - before
-    for what, direction in (("pictures", seen), ("captions", said)):
+    before, after = clip.texts([source_prompt])[0], clip.texts([target_prompt])[0]
+    image_direction, text_direction = _embedded(clip, target, mask) - _embedded(clip, source, mask), after - before
+    for what, direction in (("images", image_direction), ("prompts", text_direction)):
         if direction.norm() < _SAME:
             return Missing(f"the two {what} are the same to CLIP: there is no direction between them to compare.")
-    return _cosine(seen, said)
+    return _cosine(image_direction, text_direction)
 
 
-def _seen(clip: PicturesAndTexts, pixels: OnePixels, mask: Counted | None) -> Tensor:
+def _embedded(clip: ImagesAndTexts, pixels: OnePixels, mask: Counted | None) -> Tensor:
     return clip.images(pixels if mask is None else black_elsewhere(pixels, mask))[0]
 
 

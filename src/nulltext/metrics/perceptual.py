@@ -1,4 +1,4 @@
-"""LPIPS: how far apart two pictures look to a network trained on photographs."""
+"""LPIPS: how far apart two images look to a network trained on photographs."""
 
 import hashlib
 from functools import cache
@@ -34,8 +34,8 @@ def lpips(a: OnePixels, b: OnePixels, mask: Counted | None = None, *, network: N
     Args:
         a: [1, 3, H, W] in [-1, 1].
         b: The same shape.
-        mask: [H, W] the pixels that count; all of them if None. The others are black in both pictures, and the mean is
-            still over the whole picture, since a network sees no single pixels.
+        mask: [H, W] the pixels that count; all of them if None. The others are black in both images, and the mean is
+            still over the whole image, since a network sees no single pixels.
         network: The authors recommend AlexNet for comparing; PIE-Bench takes SqueezeNet.
 
     Returns:

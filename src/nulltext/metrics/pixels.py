@@ -1,4 +1,4 @@
-"""Distances between pictures, pixel by pixel."""
+"""Distances between images, pixel by pixel."""
 
 import math
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def psnr(a: Pixels, b: Pixels, mask: Counted | None = None) -> float | Missing:
         mask: [H, W] the pixels that count; all of them if None. The others have no part in the mean.
 
     Returns:
-        Decibels; infinity for equal pictures; missing if no pixel counts.
+        Decibels; infinity for equal images; missing if no pixel counts.
     """
     error = mse(a, b, mask)
     if isinstance(error, Missing):
@@ -69,7 +69,7 @@ def structural_similarity(a: OnePixels, b: OnePixels, mask: Counted | None) -> f
 def structural_similarity(a: OnePixels, b: OnePixels, mask: Counted | None = None) -> float | Missing:
     """SSIM: Wang et al., 2004, eq. 13, with its Gaussian window of sigma 1.5; up to 1, higher is closer.
 
-    The mean (eq. 17) is over the colours and over the windows that lie within the picture, so none is centred nearer
+    The mean (eq. 17) is over the colours and over the windows that lie within the image, so none is centred nearer
     than 5 pixels to its edge. With a mask it is over those of them that are centred on a pixel that counts; a window
     there also sees what lies up to 5 pixels beyond the mask.
 
@@ -89,7 +89,7 @@ def structural_similarity(a: OnePixels, b: OnePixels, mask: Counted | None = Non
     except ImportError as error:
         raise SettingError("SSIM needs scikit-image. Run: pip install 'nulltext[bench]'.") from error
     # From 0 to 1: the comparison of means (eq. 6) is made for values that are never negative.
-    ours, theirs = (((picture[0].cpu().double() + 1) / 2).numpy() for picture in (a, b))
+    ours, theirs = (((image[0].cpu().double() + 1) / 2).numpy() for image in (a, b))
     ssim = cast("Callable[..., tuple[float, Any]]", metrics.structural_similarity)
     mean, each = ssim(
         ours,

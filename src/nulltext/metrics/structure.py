@@ -1,4 +1,4 @@
-"""Whether two pictures are laid out alike, whatever their colours and textures."""
+"""Whether two images are laid out alike, whatever their colours and textures."""
 
 from typing import Protocol, runtime_checkable
 
@@ -14,15 +14,15 @@ Keys = Float[Tensor, "batch token feature"]
 
 
 @runtime_checkable
-class KeysOfPictures(Protocol):
+class ImageKeys(Protocol):
     """A vision transformer that shows the keys of its last attention layer."""
 
     def keys(self, pixels: Pixels) -> Keys:
-        """[B, N, D] the keys of pictures [B, 3, H, W] in [-1, 1], that of the class token among them."""
+        """[B, N, D] the keys of images [B, 3, H, W] in [-1, 1], that of the class token among them."""
         ...
 
 
-def structure_distance(a: OnePixels, b: OnePixels, *, dino: KeysOfPictures | Missing) -> float | Missing:
+def structure_distance(a: OnePixels, b: OnePixels, *, dino: ImageKeys | Missing) -> float | Missing:
     """DINO structure distance: Tumanyan et al., Splice, CVPR 2022, arXiv 2201.00424, section 3; lower is closer.
 
     ``mean_ij (S(a)_ij - S(b)_ij)²`` with ``S(x)_ij = cos(k_i(x), k_j(x))``, k_i being the key of token i in the last

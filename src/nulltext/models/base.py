@@ -63,7 +63,7 @@ class TextEncoder(Protocol):
             size: (height, width) of the image in pixels, of which some models are told; None for the default.
 
         Raises:
-            CaptionTooLongError: A caption has more tokens than the model reads; names the words that do not fit.
+            PromptTooLongError: A prompt has more tokens than the model reads; names the words that do not fit.
             UnknownWordError: The model has a word list, and a word is not on it.
         """
         ...
@@ -77,12 +77,12 @@ class TextEncoder(Protocol):
         """What stands for "no prompt", one row; `size` as in `embed`."""
         ...
 
-    def check_caption(self, caption: str) -> None:
-        """Raises what `embed` would for a caption, and embeds nothing."""
+    def check_prompt(self, prompt: str) -> None:
+        """Raises what `embed` would for a prompt, and embeds nothing."""
         ...
 
-    def tokenize(self, caption: str) -> Tokens:
-        """A caption as `embed` cuts it: row i of the embedding is token i, and the rows after the last are padding."""
+    def tokenize(self, prompt: str) -> Tokens:
+        """A prompt as `embed` cuts it: row i of the embedding is token i, and the rows after the last are padding."""
         ...
 
 
@@ -122,7 +122,7 @@ class Model(Denoiser, TextEncoder, Autoencoder, Protocol):
 
     @property
     def guidance(self) -> float:
-        """The weight w of classifier-free guidance at which the checkpoint is best used."""
+        """The guidance scale w of classifier-free guidance at which the checkpoint is best used."""
         ...
 
     @property
@@ -148,26 +148,26 @@ class Model(Denoiser, TextEncoder, Autoencoder, Protocol):
         ...
 
 
-def embed_captions(model: Model, captions: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
+def embed_prompts(model: Model, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
     """What prompts that are meant to say something tell the network, a row for each.
 
     Args:
         model: The model.
-        captions: B prompts.
+        prompts: B prompts.
         size: (height, width) of the image in pixels; None for the model's default.
 
     Raises:
-        EmptyCaptionError: A caption has no word in it, or there is no caption.
-        CaptionError: A caption has characters that are no text.
-        CaptionTooLongError: A caption has more tokens than the model reads.
+        EmptyPromptError: A prompt has no word in it, or there is no prompt.
+        PromptError: A prompt has characters that are no text.
+        PromptTooLongError: A prompt has more tokens than the model reads.
         UnknownWordError: The model does not know a word.
     """
-    check_words(captions)
-    return model.embed(captions, size)
+    check_words(prompts)
+    return model.embed(prompts, size)
 
 
-def check_captions(model: Model, captions: Sequence[str]) -> None:
-    """Raises what `embed_captions` would, and embeds nothing."""
-    check_words(captions)
-    for caption in captions:
-        model.check_caption(caption)
+def check_prompts(model: Model, prompts: Sequence[str]) -> None:
+    """Raises what `embed_prompts` would, and embeds nothing."""
+    check_words(prompts)
+    for prompt in prompts:
+        model.check_prompt(prompt)

@@ -1,4 +1,4 @@
-"""CLIP: pictures and captions as unit vectors in one space (Radford et al., 2021)."""
+"""CLIP: images and prompts as unit vectors in one space (Radford et al., 2021)."""
 
 import json
 from collections.abc import Sequence
@@ -50,13 +50,13 @@ class Clip:
             ModelNotFoundError: The folder holds no CLIP.
             ModelLoadError: It does, but damaged or incomplete.
         """
-        place = Path(folder)
-        if not (place / "config.json").is_file() or read_config(place / "config.json").get("model_type") != "clip":
+        path = Path(folder)
+        if not (path / "config.json").is_file() or read_config(path / "config.json").get("model_type") != "clip":
             raise ModelNotFoundError(
                 f"got {str(folder)!r}; expected a folder with a CLIPModel and its tokenizer, as transformers saves it."
             )
-        name = f"the {EMBEDDED} model" if place == embedded.CLIP else str(folder)
-        return Clip(read_network(CLIPModel, place), read_tokenizer(place), name)
+        name = f"the {EMBEDDED} model" if path == embedded.CLIP else str(folder)
+        return Clip(read_network(CLIPModel, path), read_tokenizer(path), name)
 
     def __repr__(self) -> str:
         """Which CLIP it is, for the records of runs: by its weights and its words, so that a folder may be moved."""
@@ -70,30 +70,30 @@ class Clip:
         return f"{self!r} of {self.name}" if self.name else repr(self)
 
     @torch.no_grad()
-    def texts(self, captions: Sequence[str]) -> Tensor:
-        """Captions as unit vectors, [n, D]; of one that is longer than the tower reads, the beginning."""
+    def texts(self, prompts: Sequence[str]) -> Tensor:
+        """Prompts as unit vectors, [n, D]; of one that is longer than the tower reads, the beginning."""
         length = int(self.model.text_model.config.to_dict()["max_position_embeddings"])
         tokens = self.tokenizer(
-            list(captions), padding="longest", truncation=True, max_length=length, return_tensors="pt"
+            list(prompts), padding="longest", truncation=True, max_length=length, return_tensors="pt"
         ).input_ids
-        said = self.model.text_model(input_ids=tokens.to(self.model.device)).pooler_output
-        return functional.normalize(self.model.text_projection(said), dim=-1)
+        hidden = self.model.text_model(input_ids=tokens.to(self.model.device)).pooler_output
+        return functional.normalize(self.model.text_projection(hidden), dim=-1)
 
     def images(self, pixels: Tensor) -> Tensor:
-        """Pictures [n, 3, h, w] in [-1, 1] as unit vectors, [n, D]; scaled to the tower's size where they are not.
+        """Images [n, 3, h, w] in [-1, 1] as unit vectors, [n, D]; scaled to the tower's size where they are not.
 
-        Differentiable with respect to the pictures.
+        Differentiable with respect to the images.
         """
-        seen = self.model.vision_model(pixel_values=self._fitted(pixels)).pooler_output
-        return functional.normalize(self.model.visual_projection(seen), dim=-1)
+        hidden = self.model.vision_model(pixel_values=self._fitted(pixels)).pooler_output
+        return functional.normalize(self.model.visual_projection(hidden), dim=-1)
 
     def patches(self, pixels: Tensor) -> Tensor:
-        """What the last layer says of every patch of pictures [n, 3, h, w] in [-1, 1]: unit vectors, [n, patches, D].
+        """What the last layer says of every patch of images [n, 3, h, w] in [-1, 1]: unit vectors, [n, patches, D].
 
-        Differentiable with respect to the pictures.
+        Differentiable with respect to the images.
         """
-        seen = self.model.vision_model(pixel_values=self._fitted(pixels)).last_hidden_state
-        return functional.normalize(seen[:, 1:], dim=-1)  # the first stands for the whole picture
+        hidden = self.model.vision_model(pixel_values=self._fitted(pixels)).last_hidden_state
+        return functional.normalize(hidden[:, 1:], dim=-1)  # the first stands for the whole image
 
     def _fitted(self, pixels: Tensor) -> Tensor:
         side = self.side
@@ -108,7 +108,7 @@ def spherical(a: Tensor, b: Tensor) -> Tensor:
 
 
 def clip_for(model: Model, given: Clip | None) -> Clip:
-    """The CLIP that judges pictures of a model: the one given, or the embedded model's own.
+    """The CLIP that judges images of a model: the one given, or the embedded model's own.
 
     Raises:
         SettingError: None is given, and the model is not the embedded one.

@@ -1,4 +1,4 @@
-"""What a file or a folder is that is no checkpoint, so that its owner is told where it goes."""
+"""What a file or a folder is that is no checkpoint, so that the error says so where it goes."""
 
 import json
 import re
@@ -36,7 +36,7 @@ class _Kind:
 
     what: str
     advice: str
-    seen: Callable[[Shapes], bool]
+    matches: Callable[[Shapes], bool]
 
 
 def _named(pattern: str) -> Callable[[Shapes], bool]:
@@ -89,7 +89,7 @@ _KINDS: Final = (
         lambda shapes: _named(r"^(encoder|decoder|first_stage_model)\.")(shapes)
         and not _begins(UNET)(shapes),
     ),
-    _Kind("an upscaler of pictures", _ADVICE, _named(r"^(RRDB_trunk|conv_first|body\.\d+\.rdb|model\.\d+\.sub)")),
+    _Kind("an upscaler of images", _ADVICE, _named(r"^(RRDB_trunk|conv_first|body\.\d+\.rdb|model\.\d+\.sub)")),
 )  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def check_file(file: TensorFile) -> None:
             "Choose the text-to-image checkpoint that it was made from."
         )
     for kind in _KINDS:
-        if kind.seen(shapes):
+        if kind.matches(shapes):
             raise UnsupportedPipelineError(f"{path} is {kind.what}; expected a whole checkpoint. {kind.advice}")
     prefixes = {"denoiser (UNet)": UNET, "autoencoder (VAE)": VAE, "text encoder": TEXT}
     lacking = [part for part, prefix in prefixes.items() if not any(name.startswith(prefix) for name in shapes)]
@@ -146,7 +146,7 @@ def _seen_in(folder: Path) -> str:
     if config:
         return _one_part(config)
     inside = sorted(path.parent for path in [*folder.glob("*/model_index.json"), *folder.glob("*/*/model_index.json")])
-    single = [file for place in (".", *_OTHER_UIS) for file in sorted((folder / place).glob("*"))]
+    single = [file for subfolder in (".", *_OTHER_UIS) for file in sorted((folder / subfolder).glob("*"))]
     single = [file for file in single if file.suffix in SINGLE_FILE and file.is_file()]
     found = {
         f"There is such a folder in it: {inside[0] if inside else ''}. Give that.": inside,
@@ -157,21 +157,21 @@ def _seen_in(folder: Path) -> str:
         "It has unet/, so its download seems to be incomplete. Fetch it again, whole.": (folder / "unet").is_dir(),
         "Check the path.": True,
     }
-    return next(sentence for sentence, seen in found.items() if seen)
+    return next(sentence for sentence, matches in found.items() if matches)
 
 
 def _one_part(config: Mapping[str, Any]) -> str:
     """What a folder with a config of its own holds."""
     made = config.get("_class_name")
     if made is not None:
-        place = {"UNet2DConditionModel": "as unet/, ", "AutoencoderKL": "as vae/, "}.get(str(made), "")
+        subfolder = {"UNet2DConditionModel": "as unet/, ", "AutoencoderKL": "as vae/, "}.get(str(made), "")
         return (
-            f"It holds one part alone, {made}. It goes, {place}into a folder that has the other parts; load that "
+            f"It holds one part alone, {made}. It goes, {subfolder}into a folder that has the other parts; load that "
             "folder."
         )
     kind = config.get("architectures") or config.get("model_type") or "model"
     kind = kind[0] if isinstance(kind, list) else kind
-    return f"It holds a {kind} of transformers, which draws no pictures. Choose a Stable Diffusion checkpoint."
+    return f"It holds a {kind} of transformers, which draws no images. Choose a Stable Diffusion checkpoint."
 
 
 def _json(path: Path) -> dict[str, Any]:

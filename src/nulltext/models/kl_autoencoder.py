@@ -68,7 +68,7 @@ class KLAutoencoder:
         latents = latents / self.network.config.scaling_factor + self._shift
         with self.offload.in_use(self.network, stays=latents.requires_grad):
             decoded: Tensor = self.network.decode(latents.contiguous(memory_format=self.layout)).sample
-        check_finite("picture", decoded, where=self.where)  # clamped, infinity is white
+        check_finite("image", decoded, where=self.where)  # clamped, infinity is white
         return clamp(decoded, -1.0, 1.0).contiguous()
 
     @property

@@ -121,13 +121,13 @@ class LatentModel:
         """See `PromptEncoder.null`."""
         return self.text.null(size)
 
-    def check_caption(self, caption: str) -> None:
-        """See `PromptEncoder.check_caption`."""
-        self.text.check_caption(caption)
+    def check_prompt(self, prompt: str) -> None:
+        """See `PromptEncoder.check_prompt`."""
+        self.text.check_prompt(prompt)
 
-    def tokenize(self, caption: str) -> Tokens:
+    def tokenize(self, prompt: str) -> Tokens:
         """See `PromptEncoder.tokenize`."""
-        return self.text.tokenize(caption)
+        return self.text.tokenize(prompt)
 
     def predict(
         self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()

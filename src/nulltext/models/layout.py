@@ -25,7 +25,7 @@ def quickest_layout(
         device: Where.
         dtype: In which precision.
         channels: In and out of a convolution of 3 x 3.
-        shape: (pictures at once, height, width) of what goes through it.
+        shape: (images at once, height, width) of what goes through it.
 
     Returns:
         ``torch.channels_last`` or ``torch.contiguous_format``.

@@ -7,19 +7,19 @@ from nulltext.attention.uncompiled import uncompiled
 from nulltext.models.base import Model
 
 ON_A_CPU, MOST = 8, 64
-"""Pictures at once: where memory is plenty and more are no quicker, and at most."""
+"""Images at once: where memory is plenty and more are no quicker, and at most."""
 _SHARE, _BESIDES = 0.8, 1.5
 """What of the free memory is used, and the peak as a multiple of what is saved for the backward pass."""
 
 
 def saved_bytes(model: Model, size: tuple[int, int] | None = None) -> int:
-    """What the network keeps of one picture between its forward and its backward pass, in bytes.
+    """What the network keeps of one image between its forward and its backward pass, in bytes.
 
     One evaluation of the network, not compiled: seconds on a CPU at full size.
 
     Args:
         model: The model.
-        size: (height, width) of the picture in pixels; the model's own if None.
+        size: (height, width) of the image in pixels; the model's own if None.
     """
     height, width = size or model.default_size
     weights = {weight.untyped_storage().data_ptr() for weight in model.denoiser.parameters()}
@@ -41,23 +41,23 @@ def saved_bytes(model: Model, size: tuple[int, int] | None = None) -> int:
 
 
 def predicted_peak(model: Model, at_once: int, size: tuple[int, int] | None = None) -> int:
-    """The memory that an optimisation of so many pictures at once will need, the network's weights included, in bytes.
+    """The memory that an optimisation of so many images at once will need, the network's weights included, in bytes.
 
     Args:
         model: The model.
-        at_once: Pictures that share a batch.
-        size: (height, width) of the pictures in pixels; the model's own if None.
+        at_once: Images that share a batch.
+        size: (height, width) of the images in pixels; the model's own if None.
     """
     weights = sum(weight.nbytes for weight in model.denoiser.parameters())
     return weights + round(_BESIDES * at_once * saved_bytes(model, size))
 
 
-def pictures_at_once(model: Model, size: tuple[int, int] | None = None) -> int:
-    """How many pictures to optimise at once: on a GPU as many as its free memory takes, 1 to 64; elsewhere 8.
+def images_at_once(model: Model, size: tuple[int, int] | None = None) -> int:
+    """How many images to optimise at once: on a GPU as many as its free memory takes, 1 to 64; elsewhere 8.
 
     Args:
         model: The model.
-        size: (height, width) of the pictures in pixels; the model's own if None.
+        size: (height, width) of the images in pixels; the model's own if None.
     """
     if model.device.type != "cuda":
         return ON_A_CPU

@@ -124,31 +124,31 @@ def tokenizer_class(folder: Path, index: Mapping[str, Any]) -> type[Any]:
     return _class(index, "tokenizer", "CLIPTokenizer", transformers.PreTrainedTokenizerBase, folder)
 
 
-def read_tokenizer(place: Path, made: type[Any] = transformers.CLIPTokenizer) -> Any:  # noqa: ANN401 - transformers carries no types
+def read_tokenizer(path: Path, made: type[Any] = transformers.CLIPTokenizer) -> Any:  # noqa: ANN401 - transformers carries no types
     """A tokenizer of transformers' from a folder.
 
     Raises:
         ModelLoadError: It is damaged or incomplete.
     """
-    check_regular(place)
-    files = sorted(place.glob("*.json"))
+    check_regular(path)
+    files = sorted(path.glob("*.json"))
     for file in files:
         read_config(file)
     try:
         with quiet():
-            tokenizer = made.from_pretrained(str(place), local_files_only=True)
+            tokenizer = made.from_pretrained(str(path), local_files_only=True)
             tokenizer("a", padding="max_length", max_length=8, return_offsets_mapping=True)
             length = tokenizer.model_max_length
     except BaseException as error:  # what is written in Rust panics with an exception of its own
         if not isinstance(error, Exception) and "Panic" not in type(error).__name__:
             raise
         raise ModelLoadError(
-            f"{place} cannot be loaded: {first_line(error)}. One of {', '.join(file.name for file in files)} is "
+            f"{path} cannot be loaded: {first_line(error)}. One of {', '.join(file.name for file in files)} is "
             "damaged or incomplete; fetch them again."
         ) from error
     if type(length) is not int or length < _LEAST:
         raise ModelLoadError(
-            f"{place / 'tokenizer_config.json'} has model_max_length={length!r}; expected a number such as 77. Correct "
+            f"{path / 'tokenizer_config.json'} has model_max_length={length!r}; expected a number such as 77. Correct "
             "it, or fetch the model again."
         )
     return tokenizer

@@ -219,7 +219,7 @@ class SDXLDenoiser:
         """Latents and what it is told besides, as it takes them; pooled text and sizes are zeros.
 
         Args:
-            side: Of the picture, in pixels.
+            side: Of the image, in pixels.
         """
         config = self.network.config
         pooled = config.projection_class_embeddings_input_dim - _TIME_IDS * config.addition_time_embed_dim

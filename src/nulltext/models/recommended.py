@@ -33,11 +33,11 @@ class Recommended:
     """Settings that editors and inverters take where none are given. The defaults here are the published ones.
 
     Attributes:
-        guidance: The weight w; 7.5 in the notebooks of Hertz et al. and Mokady et al., and in diffusers.
+        guidance: The guidance scale w; 7.5 in the notebooks of Hertz et al. and Mokady et al., and in diffusers.
         cross_attention: Prompt-to-Prompt's share of steps; 0.8 in its authors' notebooks for Stable Diffusion
             (github.com/google/prompt-to-prompt, ``prompt-to-prompt_stable.ipynb`` and ``null_text_w_ptp.ipynb``).
         self_attention: Likewise; 0.4 in ``prompt-to-prompt_stable.ipynb``, with that 0.8. Its null-text notebook picks
-            one for each picture, 0.5 to make a cat a tiger.
+            one for each image, 0.5 to make a cat a tiger.
         threshold: A blend's; 0.3 in both notebooks.
         vqgan_clip_learning_rate: `VQGANCLIP`'s; 0.1 in the authors' notebook (Crowson et al., arXiv 2204.08583).
         vqgan_clip_cutouts: Likewise, 32.
@@ -80,15 +80,15 @@ def parse(text: str, where: str) -> dict[str, Any]:
         ModelLoadError: It is no JSON object, or has an unknown name, or a number out of range.
     """
     try:
-        told: object = json.loads(text)
+        values: object = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ModelLoadError(f"{where}: the recommended settings are no JSON: {error}. Correct them.") from error
-    if not isinstance(told, dict):
+    if not isinstance(values, dict):
         raise ModelLoadError(
             f"{where}: the recommended settings are {shown(text, 40)}; expected a JSON object of names and numbers, as "
             'in {"self_attention": 0.4}. Correct them.'
         )
-    for name, value in cast("dict[str, object]", told).items():
+    for name, value in cast("dict[str, object]", values).items():
         if name not in _FIELDS:
             raise ModelLoadError(
                 f"{where}: got the recommended setting {shown(name, 40)}; expected {', '.join(_FIELDS)}. Correct "
@@ -103,5 +103,5 @@ def parse(text: str, where: str) -> dict[str, Any]:
                 f"{where}: got {str(value)[:40]} as the recommended {name}; expected a "
                 f"{'whole ' if kind is int else ''}number {'above' if above else 'from'} {low:g} to {most}. Correct it."
             )
-    numbers = cast("dict[str, Any]", told)
+    numbers = cast("dict[str, Any]", values)
     return {name: _FIELDS[name].type(value) for name, value in numbers.items()}  # 4 is as good as 4.0

@@ -110,11 +110,11 @@ class _Shared:
     def null(self, size: tuple[int, int] | None = None) -> Conditioning:
         return self.model.null(size)
 
-    def check_caption(self, caption: str) -> None:
-        self.model.check_caption(caption)
+    def check_prompt(self, prompt: str) -> None:
+        self.model.check_prompt(prompt)
 
-    def tokenize(self, caption: str) -> Tokens:
-        return self.model.tokenize(caption)
+    def tokenize(self, prompt: str) -> Tokens:
+        return self.model.tokenize(prompt)
 
     def encode(self, pixels: Pixels) -> Latents:
         return self.model.encode(pixels)

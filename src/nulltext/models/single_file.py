@@ -26,7 +26,7 @@ _WIDTH_OF_2: Final = 1024
 _MARKS: Final = ("v_pred", "ztsnr")
 _OPEN_CLIP: Final = "cond_stage_model.model."
 _CLIP: Final = "cond_stage_model.transformer."
-_SAID: Final = {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "epsilon", "eps": "epsilon"}
+_PREDICTIONS: Final = {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "epsilon", "eps": "epsilon"}
 
 
 def read_single_file(path: Path, config: str | os.PathLike[str] | None) -> Parts:
@@ -69,29 +69,29 @@ def follow(file: TensorFile, scheduler: Mapping[str, Any], given: Path | None) -
         ModelLoadError: It does not.
         UnsupportedPipelineError: The file says that it predicts something else than ε or v.
     """
-    said: dict[str, Any] = {}
+    stated: dict[str, Any] = {}
     if any(name.startswith("edm_") for name in file.shapes if "." not in name):
         raise UnsupportedPipelineError(f"{file.path} is an EDM checkpoint; expected one that predicts ε or v.")
     in_text = file.metadata.get("modelspec.prediction_type", file.metadata.get("prediction_type"))
     if in_text is not None:
-        if in_text.lower() not in _SAID:
+        if in_text.lower() not in _PREDICTIONS:
             raise UnsupportedPipelineError(
                 f"{file.path} says that it predicts {in_text!r}; expected 'epsilon' or 'v'. Choose another checkpoint."
             )
-        said["prediction_type"] = _SAID[in_text.lower()]
+        stated["prediction_type"] = _PREDICTIONS[in_text.lower()]
     if "v_pred" in file.shapes:
-        said["prediction_type"] = "v_prediction"
+        stated["prediction_type"] = "v_prediction"
     if "ztsnr" in file.shapes:
-        said["rescale_betas_zero_snr"] = True
-    for key, value in said.items():
+        stated["rescale_betas_zero_snr"] = True
+    for key, value in stated.items():
         if given is not None and scheduler.get(key, value) != value:
             raise ModelLoadError(
                 f"{file.path} says of itself that its {key} is {value!r}, and {given} that it is {scheduler[key]!r}; "
                 "mistaken, it draws noise. Give the config that it was trained with, or leave that line out of it."
             )
-    if said.get("rescale_betas_zero_snr") and not scheduler.get("rescale_betas_zero_snr"):
-        said["timestep_spacing"] = "trailing"  # else the step of pure noise is never taken
-    return {**scheduler, **said}
+    if stated.get("rescale_betas_zero_snr") and not scheduler.get("rescale_betas_zero_snr"):
+        stated["timestep_spacing"] = "trailing"  # else the step of pure noise is never taken
+    return {**scheduler, **stated}
 
 
 def _check_version(file: TensorFile) -> None:

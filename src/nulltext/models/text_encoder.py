@@ -10,7 +10,7 @@ from typing import Any, cast, final
 import torch
 
 from nulltext.diffusion.conditioning import Conditioning
-from nulltext.errors import CaptionTooLongError, ModelLoadError, shown
+from nulltext.errors import ModelLoadError, PromptTooLongError, shown
 from nulltext.models.networks import first_line
 from nulltext.models.offload import Offload
 from nulltext.models.quiet import quiet
@@ -51,10 +51,10 @@ class PromptEncoder:
         Raises:
             ModelLoadError: Network and tokenizer are not made for each other, or the network does not work.
         """
-        known, told = network.get_input_embeddings().num_embeddings, len(tokenizer)
-        if told > known:
+        known, events = network.get_input_embeddings().num_embeddings, len(tokenizer)
+        if events > known:
             raise ModelLoadError(
-                f"{model}: the tokenizer has {told} tokens, the text encoder {known}; expected no more. One of the "
+                f"{model}: the tokenizer has {events} tokens, the text encoder {known}; expected no more. One of the "
                 "two is another checkpoint's: fetch the tokenizer and the text encoder again, from the same place."
             )
         with quiet():
@@ -72,12 +72,12 @@ class PromptEncoder:
         """Embeddings of prompts, as the pipeline computes them, at every size.
 
         Raises:
-            CaptionError: A prompt has characters that are no text.
-            CaptionTooLongError: A prompt has more than L tokens; names the words that do not fit.
+            PromptError: A prompt has characters that are no text.
+            PromptTooLongError: A prompt has more than L tokens; names the words that do not fit.
             UnknownWordError: The model has a word list, and a word is not on it.
         """
         for prompt in prompts:
-            self.check_caption(prompt)
+            self.check_prompt(prompt)
         cut = [self.tokenize(prompt).ids for prompt in prompts]
         length, padding, device = self.length, self.tokenizer.pad_token_id, self.offload.device
         ids = torch.tensor([[*own, *[padding] * (length - len(own))] for own in cut], device=device)
@@ -91,25 +91,25 @@ class PromptEncoder:
         """The embedding of the empty text, one row."""
         return self.embed([""], size)
 
-    def check_caption(self, caption: str) -> None:
+    def check_prompt(self, prompt: str) -> None:
         """Raises what `embed` would for a prompt, and embeds nothing.
 
         Raises:
-            CaptionError: See `embed`.
+            PromptError: See `embed`.
         """
-        check_text(caption)
+        check_text(prompt)
         if self.word_list is not None:
-            self.word_list.check(caption, self.model)
-        self._check_length(caption)
+            self.word_list.check(prompt, self.model)
+        self._check_length(prompt)
 
-    def tokenize(self, caption: str) -> Tokens:
+    def tokenize(self, prompt: str) -> Tokens:
         """A prompt as `embed` cuts it: row i of the embedding is token i, and the rows after the last are padding.
 
         A word that was learnt as several vectors (textual inversion, Gal et al., arXiv 2208.01618) is as many tokens,
         each of which stands for the whole word.
         """
         cut = self.tokenizer(
-            caption, truncation=False, verbose=False, return_offsets_mapping=True, return_special_tokens_mask=True
+            prompt, truncation=False, verbose=False, return_offsets_mapping=True, return_special_tokens_mask=True
         )
         ids: list[int] = []
         spans: list[Span | None] = []
@@ -120,7 +120,7 @@ class PromptEncoder:
             whole = [token] if further[:1] == (following,) else [token, *further]  # written out by hand
             ids += whole
             spans += [None if mark else (int(start), int(end))] * len(whole)
-        return Tokens(caption, tuple(ids), tuple(spans))
+        return Tokens(prompt, tuple(ids), tuple(spans))
 
     @cached_property
     def _further(self) -> Mapping[int, tuple[int, ...]]:
@@ -143,8 +143,8 @@ class PromptEncoder:
         words = prompt.split()
         counts = range(1, len(words) + 1)
         fit = bisect_right(counts, limit, key=lambda first: tokens(" ".join(words[:first])))
-        raise CaptionTooLongError(
-            f"the caption has {length - 2} tokens; {self.model} reads {limit - 2}. "
+        raise PromptTooLongError(
+            f"the prompt has {length - 2} tokens; {self.model} reads {limit - 2}. "
             f"These words do not fit: {shown(' '.join(words[fit:]))}. Leave out {length - limit} tokens or more."
         )
 

@@ -63,7 +63,7 @@ class UNet:
 
         Args:
             x: [B, C, h, w] latents.
-            t: The time the network is told, or one for each of the B.
+            t: The time given to the network, or one for each of the B.
             conditioning: Text embeddings, B rows.
             attention: For the B rows, in order: so many, and what is done to their attention.
         """
@@ -90,7 +90,7 @@ def check_fit(unet: Any, vae: Any, width: int, model: str) -> None:  # noqa: ANN
     if unet.class_embed_type is not None:
         raise UnsupportedPipelineError(
             f"{model}: unet/config.json has class_embed_type={unet.class_embed_type!r}: the denoiser is told of "
-            "something besides a caption; expected a text-to-image checkpoint. Unclip and upscaling cannot be used."
+            "something besides a prompt; expected a text-to-image checkpoint. Unclip and upscaling cannot be used."
         )
     if unet.in_channels != vae.latent_channels:
         raise UnsupportedPipelineError(
@@ -116,8 +116,8 @@ def latent_size(unet: Any, vae: Any) -> tuple[int, int]:  # noqa: ANN401
     """
     size: Any = unet.sample_size
     if size is None:
-        said = "sample_size" not in getattr(vae, "_use_default_values", vae.get("_use_default_values", ()))
-        size = (vae.sample_size if said else _USUAL_SIDE) // scale_of(vae)
+        message = "sample_size" not in getattr(vae, "_use_default_values", vae.get("_use_default_values", ()))
+        size = (vae.sample_size if message else _USUAL_SIDE) // scale_of(vae)
     sides = (size, size) if isinstance(size, int) else tuple(size)
     if len(sides) != 2 or min(sides) < 1:  # noqa: PLR2004
         raise ModelLoadError(

@@ -52,7 +52,7 @@ class VQAutoencoder:
         return cls.load(found[0], device=device) if found else None
 
     def encode(self, pixels: Pixels) -> Latents:
-        """[B, C, h, w] what the encoder says of pictures, before it is quantised.
+        """[B, C, h, w] what the encoder says of images, before it is quantised.
 
         Raises:
             SettingError: Height or width is no multiple of a cell's.
@@ -60,23 +60,23 @@ class VQAutoencoder:
         scale = 2 ** (len(self.network.config.block_out_channels) - 1)
         if pixels.shape[-2] % scale or pixels.shape[-1] % scale:
             raise SettingError(
-                f"got a picture of {pixels.shape[-1]} x {pixels.shape[-2]}; this VQModel takes multiples of {scale}. "
+                f"got an image of {pixels.shape[-1]} x {pixels.shape[-2]}; this VQModel takes multiples of {scale}. "
                 "Open the photograph with such a size, open_image(..., size=(height, width))."
             )
         with torch.no_grad():
             return self.network.encode(pixels.to(self.network.device, torch.float32)).latents
 
     def decode(self, latents: Latents) -> Pixels:
-        """[B, 3, H, W] pictures of the codes nearest to latents, clamped to [-1, 1].
+        """[B, 3, H, W] images of the codes nearest to latents, clamped to [-1, 1].
 
         Differentiable straight through the quantisation (Bengio et al., arXiv 1308.3432): the gradient of a code is
         taken for that of the latent it stands for.
 
         Raises:
-            DivergedError: The pictures became infinite or not-a-number.
+            DivergedError: The images became infinite or not-a-number.
         """
         pixels: Tensor = self.network.decode(latents).sample
-        check_finite("picture", pixels)
+        check_finite("image", pixels)
         return clamp(pixels, -1.0, 1.0)
 
 

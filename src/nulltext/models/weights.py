@@ -71,17 +71,17 @@ def recommended_in(folder: Path, family: Family = IN_A_FILE) -> Recommended:
     Raises:
         ModelLoadError: A recommendation is no JSON object, has an unknown name, or a number out of range.
     """
-    said: dict[str, Any] = {}
+    stated: dict[str, Any] = {}
     for path in denoiser(folder, family):
         metadata = _metadata(path)
         if GUIDANCE_IN_WEIGHTS in metadata:
-            said["guidance"] = parse(f'{{"guidance": {metadata[GUIDANCE_IN_WEIGHTS]}}}', str(path))["guidance"]
+            stated["guidance"] = parse(f'{{"guidance": {metadata[GUIDANCE_IN_WEIGHTS]}}}', str(path))["guidance"]
         if IN_WEIGHTS in metadata:
-            said |= parse(metadata[IN_WEIGHTS], str(path))
+            stated |= parse(metadata[IN_WEIGHTS], str(path))
     file = folder / FILE
     if file.exists():
-        said |= parse(_text(file), str(file))
-    return Recommended(**said, own=frozenset(said))
+        stated |= parse(_text(file), str(file))
+    return Recommended(**stated, own=frozenset(stated))
 
 
 def recommended_by(identity: ModelIdentity) -> Recommended | None:

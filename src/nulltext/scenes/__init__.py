@@ -1,1 +1,1 @@
-"""A world that can be rendered: scenes, their captions, and the exact picture of every edit."""
+"""A world that can be rendered: scenes, their captions, and the exact image of every edit."""

@@ -51,7 +51,7 @@ def caption(scene: Scene, wording: int | None = 0, *, seed: int = 0) -> str:
         The caption, in lower case and without a full stop. Wording 0 names every attribute but "plain" and "matte".
     """
     rng = random.Random(seed)  # noqa: S311  wordings, not secrets
-    drawn = rng.choices(range(len(WORDINGS)), weights=(4, 1, 1, 1, 1))[0] if wording is None else wording
+    index = rng.choices(range(len(WORDINGS)), weights=(4, 1, 1, 1, 1))[0] if wording is None else wording
     say_photo = wording is not None or rng.random() < 0.6  # noqa: PLR2004  more often than not
     say_matte = wording is None and rng.random() < 0.3  # noqa: PLR2004  now and then
     style = "" if scene.style == "photo" and not say_photo else f"a {scene.style} of "
@@ -61,7 +61,7 @@ def caption(scene: Scene, wording: int | None = 0, *, seed: int = 0) -> str:
         things += f" {_RELATION_PHRASES[scene.relation]} {others[0]}"
     if len(others) > 1:
         things += f", with {others[1]} behind them"
-    return WORDINGS[drawn].format(style=style, things=things, ground=scene.ground, time=TIME_PHRASES[scene.time])
+    return WORDINGS[index].format(style=style, things=things, ground=scene.ground, time=TIME_PHRASES[scene.time])
 
 
 _RELATION_PHRASES: Final[dict[Relation, str]] = {

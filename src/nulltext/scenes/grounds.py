@@ -1,4 +1,4 @@
-"""Colours of the ground and the sky: everything in a picture that is not a thing."""
+"""Colours of the ground and the sky: everything in an image that is not a thing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ RGB: TypeAlias = tuple[float, float, float]
 
 
 class Light(NamedTuple):
-    """What a time of day or a weather does to a picture; colours are display RGB in [0, 1].
+    """What a time of day or a weather does to an image; colours are display RGB in [0, 1].
 
     Attributes:
-        zenith: Sky at the top of the picture.
+        zenith: Sky at the top of the image.
         horizon: Sky at the horizon; far ground fades into it.
         sun: Colour of the directional light.
         ambient: Colour of the light from everywhere.

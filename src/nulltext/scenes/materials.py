@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nulltext.scenes.grounds import RGB
-from nulltext.scenes.placement import Placed
+from nulltext.scenes.placement import PlacedThing
 from nulltext.scenes.shapes import LIBRARY
 from nulltext.scenes.tracing import Hit
 
@@ -28,7 +28,7 @@ PALETTE: Final[dict[str, RGB]] = {
 }
 
 
-def albedo(members: Sequence[Placed], hit: Hit) -> tuple[Tensor, Tensor]:
+def albedo(members: Sequence[PlacedThing], hit: Hit) -> tuple[Tensor, Tensor]:
     """Colour of every point found on things of one shape, [n, 3] in [0, 1], and whether it is shiny, [n]."""
     solid = LIBRARY[members[0].thing.shape]
     like = hit.t

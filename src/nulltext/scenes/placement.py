@@ -12,14 +12,14 @@ from torch import Tensor
 from nulltext.scenes.world import Scene, Thing
 
 FOCAL: Final = 2.9
-"""Focal length in half picture heights."""
+"""Focal length in half image heights."""
 DISTANCE: Final = 4.3
 """From the camera to the middle of the scene, scene units."""
 LOOKS_AT: Final = 0.62
 """Height above the ground of what the camera is turned to, scene units."""
 
 
-class Placed(NamedTuple):
+class PlacedThing(NamedTuple):
     """One thing in its scene: foot position, size, turn."""
 
     scene: int
@@ -30,7 +30,7 @@ class Placed(NamedTuple):
     scale: float
 
 
-def place(index: int, scene: Scene) -> list[Placed]:
+def place(index: int, scene: Scene) -> list[PlacedThing]:
     """Where the things of a scene stand: (x, z) of the foot, and their sizes."""
     if len(scene.things) == 1:
         spots = [(0.0, 0.0, 1.0)]
@@ -41,7 +41,7 @@ def place(index: int, scene: Scene) -> list[Placed]:
         spots = [(side * 0.68, 0.0, 0.74), (-side * 0.68, 0.0, 0.74), (0.0, -2.0, 0.95)]
     tight = 1.0 if len(scene.things) == 1 else 0.5  # less room to move where there are more things
     return [
-        Placed(index, slot, thing, x + tight * thing.dx, z + tight * thing.dz, size * thing.scale)
+        PlacedThing(index, slot, thing, x + tight * thing.dx, z + tight * thing.dz, size * thing.scale)
         for slot, (thing, (x, z, size)) in enumerate(zip(scene.things, spots, strict=False))
     ]
 
@@ -53,15 +53,15 @@ def middles(scene: Scene) -> list[tuple[float, float]]:
         scene: The scene.
 
     Returns:
-        For each thing (x, y) in half picture heights from the picture's middle, to the right and upwards.
+        For each thing (x, y) in half image heights from the image's middle, to the right and upwards.
     """
     pitch = math.atan((scene.camera_height - LOOKS_AT) / DISTANCE)
-    seen: list[tuple[float, float]] = []
+    projected: list[tuple[float, float]] = []
     for placed in place(0, scene):
         up, ahead = 0.55 * placed.scale - scene.camera_height, DISTANCE - placed.z
         depth = ahead * math.cos(pitch) - up * math.sin(pitch)
-        seen.append((FOCAL * placed.x / depth, FOCAL * (up * math.cos(pitch) + ahead * math.sin(pitch)) / depth))
-    return seen
+        projected.append((FOCAL * placed.x / depth, FOCAL * (up * math.cos(pitch) + ahead * math.sin(pitch)) / depth))
+    return projected
 
 
 class Frames(NamedTuple):
@@ -74,7 +74,7 @@ class Frames(NamedTuple):
     sin: Tensor
 
     @staticmethod
-    def of(members: Sequence[Placed], like: Tensor) -> Frames:
+    def of(members: Sequence[PlacedThing], like: Tensor) -> Frames:
         """The frames of some things, on the device of `like`."""
         rows = [(p.x, p.z, p.scale, math.cos(p.thing.yaw), math.sin(p.thing.yaw)) for p in members]
         return Frames(*torch.tensor(rows, device=like.device, dtype=like.dtype).T)

@@ -1,4 +1,4 @@
-"""The renderer: scenes in, pictures and masks out, many at once, on CPU or CUDA.
+"""The renderer: scenes in, images and masks out, many at once, on CPU or CUDA.
 
 Rays are grouped by shape over the whole batch, so that each signed distance function runs once a step on long vectors.
 A thing is only marched where a ray meets its bounding sphere, and a shadow only where a ray to the light does.
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nulltext.scenes import grounds, styles
 from nulltext.scenes.materials import albedo
-from nulltext.scenes.placement import DISTANCE, FOCAL, LOOKS_AT, Placed, place
+from nulltext.scenes.placement import DISTANCE, FOCAL, LOOKS_AT, PlacedThing, place
 from nulltext.scenes.tracing import FAR, Hit, Rays, march, shadow
 from nulltext.scenes.world import MOST_THINGS, Scene
 
@@ -27,7 +27,7 @@ SMALLEST_SIDE: Final = 16
 
 @dataclasses.dataclass(frozen=True)
 class Rendering:
-    """Pictures and where things are in them.
+    """Images and where things are in them.
 
     Attributes:
         pixels: [batch, 3, height, width], values in [-1, 1].
@@ -45,13 +45,13 @@ def render(
     """Draw scenes.
 
     Args:
-        scenes: What to draw; a picture does not depend on its neighbours in the batch.
+        scenes: What to draw; an image does not depend on its neighbours in the batch.
         height: Pixels, 16 or more.
         width: Pixels, 16 or more.
         device: Where to draw.
 
     Returns:
-        The pictures and the masks of their things.
+        The images and the masks of their things.
 
     Raises:
         ValueError: No scenes, or a side under 16 pixels.
@@ -61,20 +61,20 @@ def render(
             f"got {len(scenes)} scenes at {height}x{width} pixels, expected at least one scene and sides of at least 16"
         )
     frame = _Frame.of(scenes, height, width, torch.device(device))
-    by_shape: dict[str, list[Placed]] = {}
+    by_shape: dict[str, list[PlacedThing]] = {}
     for placed in frame.placed:
         by_shape.setdefault(placed.thing.shape, []).append(placed)
-    picture = _background(frame, by_shape)
+    image = _background(frame, by_shape)
     surfaces, cover = _things(frame, by_shape)
-    picture, masks = _composite(frame, picture, surfaces, cover)
-    pixels = picture.reshape(len(scenes), height, width, 3).permute(0, 3, 1, 2).clamp(0, 1)
+    image, masks = _composite(frame, image, surfaces, cover)
+    pixels = image.reshape(len(scenes), height, width, 3).permute(0, 3, 1, 2).clamp(0, 1)
     masks = masks.reshape(len(scenes), MOST_THINGS, height, width)
-    drawn = styles.apply(pixels, [scene.style for scene in scenes], masks.sum(1, keepdim=True))
-    return Rendering(pixels=drawn * 2 - 1, masks=masks)
+    styled = styles.apply(pixels, [scene.style for scene in scenes], masks.sum(1, keepdim=True))
+    return Rendering(pixels=styled * 2 - 1, masks=masks)
 
 
 class _Frame(NamedTuple):
-    """The cameras and the lights of a batch of b pictures of n pixels.
+    """The cameras and the lights of a batch of b images of n pixels.
 
     Attributes:
         scenes: The scenes.
@@ -91,7 +91,7 @@ class _Frame(NamedTuple):
     """
 
     scenes: Sequence[Scene]
-    placed: list[Placed]
+    placed: list[PlacedThing]
     camera: Tensor
     view: tuple[Tensor, Tensor, Tensor]
     to_light: tuple[Tensor, Tensor, Tensor]
@@ -150,18 +150,18 @@ class _Frame(NamedTuple):
         }
 
 
-def _background(frame: _Frame, by_shape: dict[str, list[Placed]]) -> Tensor:
+def _background(frame: _Frame, by_shape: dict[str, list[PlacedThing]]) -> Tensor:
     """The sky and the lit ground with its shadows, [b, n, 3] in [0, 1]."""
     dx, dy, dz = frame.view
     t = torch.where(dy < -1e-4, -frame.camera / dy.clamp(max=-1e-4), torch.full_like(dy, FAR))  # noqa: PLR2004  not level
     gx, gz = dx * t, DISTANCE + dz * t
     below = t < FAR
-    picture = torch.empty(*dx.shape, 3, device=dx.device)
+    image = torch.empty(*dx.shape, 3, device=dx.device)
     sun_side = frame.to_light[0].sign()
     for time, of in frame.where("time").items():
-        picture[of] = grounds.sky(grounds.LIGHTS[time], dx[of], dy[of], dz[of], sun_side[of])
+        image[of] = grounds.sky(grounds.LIGHTS[time], dx[of], dy[of], dz[of], sun_side[of])
     shift = torch.tensor([scene.ground_shift for scene in frame.scenes], device=dx.device)
-    base = torch.zeros_like(picture)
+    base = torch.zeros_like(image)
     for ground, of in frame.where("ground").items():
         ux, uz = gx[of] + shift[of, :1], gz[of] + shift[of, 1:]
         base[of] = grounds.GROUND_COLORS[ground](ux, uz, t[of].clamp(max=60) * frame.pixel_angle * 1.5)
@@ -175,12 +175,12 @@ def _background(frame: _Frame, by_shape: dict[str, list[Placed]]) -> Tensor:
         off = (gx[p.scene] - p.x).square() + (gz[p.scene] - p.z).square()
         contact[p.scene] *= 1 - 0.45 * torch.exp(-off / (0.22 * p.scale**2))
     direct = frame.to_light[1] * (1 - frame.darkness * (1 - reached))
-    lit = base * (frame.ambient * contact[..., None] + frame.sun * direct[..., None])
+    shaded = base * (frame.ambient * contact[..., None] + frame.sun * direct[..., None])
     fade = (1 - torch.exp(-frame.haze * t))[..., None]
-    return torch.where(below[..., None], lit + (frame.horizon - lit) * fade, picture)
+    return torch.where(below[..., None], shaded + (frame.horizon - shaded) * fade, image)
 
 
-def _things(frame: _Frame, by_shape: dict[str, list[Placed]]) -> tuple[Tensor, Tensor]:
+def _things(frame: _Frame, by_shape: dict[str, list[PlacedThing]]) -> tuple[Tensor, Tensor]:
     """Every thing on its own: its colours [b, things, n, 3] and how much of each pixel it covers [b, things, n]."""
     batch, area = frame.view[1].shape
     surfaces = torch.zeros(batch, MOST_THINGS, area, 3, device=frame.camera.device)
@@ -191,13 +191,13 @@ def _things(frame: _Frame, by_shape: dict[str, list[Placed]]) -> tuple[Tensor, T
         slot = torch.tensor([p.slot for p in members], device=cover.device)[hit.member]
         lifted = (at + 0.02 * normal for at, normal in zip(hit.point, hit.normal, strict=True))
         rays = Rays(*lifted, *(axis[scene, 0] for axis in frame.to_light))
-        lit = 1 - frame.darkness[scene, 0] * (1 - shadow(rays, scene, slot, by_shape))
-        surfaces[scene, slot, hit.pixel] = _shade(frame, members, hit, scene, lit)
+        shaded = 1 - frame.darkness[scene, 0] * (1 - shadow(rays, scene, slot, by_shape))
+        surfaces[scene, slot, hit.pixel] = _shade(frame, members, hit, scene, shaded)
         cover[scene, slot, hit.pixel] = hit.cover
     return surfaces, cover
 
 
-def _shade(frame: _Frame, members: Sequence[Placed], hit: Hit, scene: Tensor, lit: Tensor) -> Tensor:
+def _shade(frame: _Frame, members: Sequence[PlacedThing], hit: Hit, scene: Tensor, shaded: Tensor) -> Tensor:
     """Colours of points on things, [n, 3]: diffuse light, and a highlight and the sky's reflection on shiny ones."""
     base, shiny = albedo(members, hit)
     nx, ny, nz = hit.normal
@@ -205,21 +205,21 @@ def _shade(frame: _Frame, members: Sequence[Placed], hit: Hit, scene: Tensor, li
     sun, ambient, horizon = (light[scene, 0] for light in (frame.sun, frame.ambient, frame.horizon))
     facing = (nx * lx + ny * ly + nz * lz).clamp(min=0)
     bounce = (0.72 + 0.28 * ny).clamp(min=0)
-    color = base * (ambient * bounce[:, None] + sun * 1.15 * (facing * lit)[:, None])
+    color = base * (ambient * bounce[:, None] + sun * 1.15 * (facing * shaded)[:, None])
     vx, vy, vz = (axis[scene, hit.pixel] for axis in frame.view)
     along = nx * vx + ny * vy + nz * vz
     rx, ry, rz = vx - 2 * along * nx, vy - 2 * along * ny, vz - 2 * along * nz
     mirrored = horizon * (ry * 3.0 + 0.5).clamp(0, 1)[:, None]  # bright above the horizon, dark below it
     edge = MIRROR + (1 - MIRROR) * (1 + along).clamp(0, 1).pow(4)
     color = color + (mirrored - color) * (edge * shiny * 0.75)[:, None]
-    glint = (rx * lx + ry * ly + rz * lz).clamp(min=0).pow(28) * lit * shiny * 1.3
+    glint = (rx * lx + ry * ly + rz * lz).clamp(min=0).pow(28) * shaded * shiny * 1.3
     color = color + glint[:, None] * (sun + 0.35)
     far = (1 - torch.exp(-frame.haze[scene, 0] * hit.t))[:, None]
     return color + (horizon - color) * far
 
 
-def _composite(frame: _Frame, picture: Tensor, surfaces: Tensor, cover: Tensor) -> tuple[Tensor, Tensor]:
-    """Lay the things over the background, far to near; the picture and the visible share of every thing."""
+def _composite(frame: _Frame, image: Tensor, surfaces: Tensor, cover: Tensor) -> tuple[Tensor, Tensor]:
+    """Lay the things over the background, far to near; the image and the visible share of every thing."""
     depth = torch.full((len(frame.scenes), MOST_THINGS), FAR, device=cover.device)
     for p in frame.placed:
         depth[p.scene, p.slot] = -p.z
@@ -227,7 +227,7 @@ def _composite(frame: _Frame, picture: Tensor, surfaces: Tensor, cover: Tensor) 
     every = torch.arange(len(frame.scenes), device=cover.device)
     for slot in depth.argsort(dim=1, descending=True).T:  # slots without a thing come first and cover nothing
         share = cover[every, slot]
-        picture = picture + (surfaces[every, slot] - picture) * share[..., None]
+        image = image + (surfaces[every, slot] - image) * share[..., None]
         masks *= (1 - share)[:, None]
         masks[every, slot] = share
-    return picture, masks
+    return image, masks

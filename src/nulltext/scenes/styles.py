@@ -13,11 +13,11 @@ from nulltext.scenes.grounds import noise
 
 
 def apply(pixels: Tensor, styles: Sequence[str], things: Tensor) -> Tensor:
-    """Redraw each picture in its style.
+    """Redraw each image in its style.
 
     Args:
         pixels: [batch, 3, height, width] in [0, 1].
-        styles: One style a picture.
+        styles: One style an image.
         things: [batch, 1, height, width] share of every pixel that is a thing, in [0, 1].
 
     Returns:
@@ -26,7 +26,7 @@ def apply(pixels: Tensor, styles: Sequence[str], things: Tensor) -> Tensor:
     result = pixels.clone()
     for style in set(styles) - {"photo"}:
         of = torch.tensor([i for i, s in enumerate(styles) if s == style], device=pixels.device)
-        result[of] = _REDRAW[style](pixels[of], things[of]).clamp(0, 1)
+        result[of] = _REPAINT[style](pixels[of], things[of]).clamp(0, 1)
     return result
 
 
@@ -40,7 +40,7 @@ def _gray(pixels: Tensor) -> Tensor:
 
 
 def _edges(image: Tensor) -> Tensor:
-    """Strength of the edges of a picture, [batch, 1, h, w]: the length of its gradient over all channels."""
+    """Strength of the edges of an image, [batch, 1, h, w]: the length of its gradient over all channels."""
     padded = functional.pad(image, (1, 1, 1, 1), mode="replicate")
     across = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
     down = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
@@ -94,7 +94,7 @@ def _cartoon(pixels: Tensor, things: Tensor) -> Tensor:
     return (vivid + (crisp - vivid) * inside) * (1 - 0.95 * outline)
 
 
-_REDRAW: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
+_REPAINT: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
     "watercolor": _watercolor,
     "pencil drawing": _pencil,
     "cartoon": _cartoon,

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from nulltext.scenes.placement import Frames, Placed
+from nulltext.scenes.placement import Frames, PlacedThing
 from nulltext.scenes.shapes import LIBRARY, Shape, distance
 
 FAR: Final = 1e4
@@ -50,7 +50,7 @@ class Hit(NamedTuple):
 
 def march(
     shape: str,
-    members: Sequence[Placed],
+    members: Sequence[PlacedThing],
     eye: tuple[float, Tensor, float],
     view: tuple[Tensor, Tensor, Tensor],
     pixel_angle: float,
@@ -123,7 +123,7 @@ def _normal(solid: Shape, at: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Te
     return nx / norm, ny / norm, nz / norm
 
 
-def shadow(rays: Rays, scene: Tensor, owner: Tensor | None, by_shape: dict[str, list[Placed]]) -> Tensor:
+def shadow(rays: Rays, scene: Tensor, owner: Tensor | None, by_shape: dict[str, list[PlacedThing]]) -> Tensor:
     """Share of the light that reaches the start of each ray (soft shadows: I. Quilez, 2010).
 
     Args:
@@ -156,7 +156,7 @@ def shadow(rays: Rays, scene: Tensor, owner: Tensor | None, by_shape: dict[str, 
     return light
 
 
-def _rows_met(rays: Rays, scene: Tensor, owner: Tensor | None, p: Placed) -> Tensor:
+def _rows_met(rays: Rays, scene: Tensor, owner: Tensor | None, p: PlacedThing) -> Tensor:
     """The rays of a thing's scene, but for its own, that pass through its bounding sphere; as indices."""
     if owner is None:
         first, last = map(int, torch.searchsorted(scene, torch.tensor([p.scene, p.scene + 1], device=scene.device)))

@@ -1,8 +1,8 @@
-"""The world of `scenes`: what can be seen, and one picture of it as a value.
+"""The world of `scenes`: what can be seen, and one image of it as a value.
 
 A `Scene` holds *attributes*, the words of its caption, and *nuisances*, everything a caption does not say: where a
 thing stands, how it is turned, where the light comes from. Replacing one attribute and nothing else is a ground-truth
-edit: the renderer draws the exact picture that the edited caption asks for.
+edit: the renderer draws the exact image that the edited caption asks for.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ RELATIONS: Final = ("left", "right", "behind")
 Relation: TypeAlias = Literal["left", "right", "behind"]
 
 TRAINING_SEEDS: Final = range(10_000_000)
-"""Seeds of the pictures a model may be trained on."""
+"""Seeds of the images a model may be trained on."""
 HELD_OUT_SEEDS: Final = range(10_000_000, 20_000_000)
-"""Seeds of the pictures kept for measuring; the recipe never draws from them."""
+"""Seeds of the images kept for measuring; the recipe never draws from them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Thing:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scene:
-    """One picture: one to three things, where they are, when it is, and how it is drawn.
+    """One image: one to three things, where they are, when it is, and how it is drawn.
 
     Attributes:
         things: One to three things. The first is `relation` of the second; a third stands behind both.
@@ -124,13 +124,13 @@ def sample_scene(seed: int, *, things: int | None = None, style: str | None = No
     Returns:
         The scene.
     """
-    rng = random.Random(seed)  # noqa: S311  pictures, not secrets
-    drawn_count = rng.choices((1, 2, 3), weights=(70, 22, 8))[0]
-    drawn_style = rng.choices(STYLES, weights=(76, 8, 8, 8))[0]
-    count = drawn_count if things is None else things
-    drawn = tuple(_sample_thing(rng) for _ in range(MOST_THINGS))
+    rng = random.Random(seed)  # noqa: S311  images, not secrets
+    sampled_count = rng.choices((1, 2, 3), weights=(70, 22, 8))[0]
+    sampled_style = rng.choices(STYLES, weights=(76, 8, 8, 8))[0]
+    count = sampled_count if things is None else things
+    candidates = tuple(_sample_thing(rng) for _ in range(MOST_THINGS))
     kept: list[Thing] = []
-    for thing in drawn[:count]:  # two things never share shape or colour, so that the caption tells them apart
+    for thing in candidates[:count]:  # two things never share shape or colour, so that the caption tells them apart
         unlike = thing
         while any(unlike.shape == k.shape or unlike.color == k.color for k in kept):
             unlike = dataclasses.replace(unlike, shape=rng.choice(SHAPES), color=rng.choice(COLORS))
@@ -140,7 +140,7 @@ def sample_scene(seed: int, *, things: int | None = None, style: str | None = No
         relation=None if count == 1 else rng.choice(("left", "right", "behind") if count == 2 else ("left", "right")),  # noqa: PLR2004
         ground=rng.choice(GROUNDS),
         time=rng.choice(TIMES),
-        style=drawn_style if style is None else style,
+        style=sampled_style if style is None else style,
         light=rng.choice((-1, 1)) * rng.uniform(0.5, 1.2),
         camera_height=rng.uniform(1.0, 1.45),
         ground_shift=(rng.uniform(-1, 1), rng.uniform(-1, 1)),

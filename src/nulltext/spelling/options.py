@@ -58,9 +58,9 @@ def settings_of(cls: type[Any]) -> tuple[Setting, ...]:
 
 
 def _settings(cls: type[Any], above: tuple[str, ...]) -> Iterator[Setting]:
-    said = {name for each in fields_of(cls) for name in each.note.fills}
+    message = {name for each in fields_of(cls) for name in each.note.fills}
     for each in fields_of(cls):
-        if each.name in said:
+        if each.name in message:
             continue
         path = (*above, each.name)
         own = tuple(_settings(each.kind, path)) if each.nested else ()
@@ -147,35 +147,35 @@ def _assembled(cls: type[Any], above: tuple[str, ...], given: Mapping[str, Any])
                 value = _value(each, given[key])
                 made |= value if each.note.fills else {each.name: value}
             continue
-        parts, said = _assembled(each.kind, path, given), given.get(key)
-        if said is False and parts:
+        parts, message = _assembled(each.kind, path, given), given.get(key)
+        if message is False and parts:
             names = [one.option for one in settings_of(cls) if one.key in given and one.path[: len(path)] == path]
             raise SettingError(f"got {' and '.join(names) or each.name}, which cannot both hold; expected one of them.")
-        if said is None and not parts:
+        if message is None and not parts:
             continue
-        base: Any = each.note.named[said] if isinstance(said, str) else each.default
+        base: Any = each.note.named[message] if isinstance(message, str) else each.default
         absent = base is None or base is MISSING
         made[each.name] = (
-            None if said is False else each.kind(**parts) if absent else replace(cast("Any", base), **parts)
+            None if message is False else each.kind(**parts) if absent else replace(cast("Any", base), **parts)
         )
     return made
 
 
-def _value(each: Field, said: Any) -> Any:  # noqa: ANN401  a value of the field
+def _value(each: Field, message: Any) -> Any:  # noqa: ANN401  a value of the field
     """A field's value from what its option was given."""
     if each.note.named:
-        return each.note.named[said]
+        return each.note.named[message]
     if each.note.read is not None:
-        return each.note.read(said)
+        return each.note.read(message)
     if each.kind in (bool, int, float, str) or get_origin(each.kind) is Literal:
-        return said
+        return message
     match _origin(each):
         case None:
-            value = _loose(said)
+            value = _loose(message)
         case origin if origin is Mapping:
-            value = dict(_entry(each, text) for text in said)
+            value = dict(_entry(each, text) for text in message)
         case _:
-            value = [_loose(part) for part in said.split(",")]
+            value = [_loose(part) for part in message.split(",")]
     return read_value(each, value)
 
 

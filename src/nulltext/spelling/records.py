@@ -30,20 +30,20 @@ def _plain(value: object) -> Any:  # noqa: ANN401  whatever JSON can hold
     return value
 
 
-def read(cls: type[Any], said: Mapping[str, Any]) -> Any:  # noqa: ANN401  an instance of the class
+def read(cls: type[Any], message: Mapping[str, Any]) -> Any:  # noqa: ANN401  an instance of the class
     """A dataclass from a record, which may leave out what is the default.
 
     Args:
         cls: The dataclass.
-        said: Its settings by name, as JSON has them.
+        message: Its settings by name, as JSON has them.
 
     Raises:
         SettingError: One is of another type or out of range, or no setting of the class.
     """
-    return _built(cls, _checked(_form(cls), said, cls))
+    return _built(cls, _checked(_form(cls), message, cls))
 
 
-def read_value(each: Field, said: object) -> Any:  # noqa: ANN401  a value of the field
+def read_value(each: Field, message: object) -> Any:  # noqa: ANN401  a value of the field
     """One field's value from JSON.
 
     Raises:
@@ -52,7 +52,7 @@ def read_value(each: Field, said: object) -> Any:  # noqa: ANN401  a value of th
     from pydantic import create_model
 
     entries: dict[str, Any] = {each.name: (_type(each), ...)}
-    return getattr(_checked(create_model("value", **entries), {each.name: said}), each.name)
+    return getattr(_checked(create_model("value", **entries), {each.name: message}), each.name)
 
 
 def schema(cls: type[Any]) -> dict[str, Any]:
@@ -60,18 +60,18 @@ def schema(cls: type[Any]) -> dict[str, Any]:
     return _form(cls).model_json_schema()
 
 
-def _checked(form: "type[BaseModel]", said: object, cls: type[Any] | None = None) -> "BaseModel":
+def _checked(form: "type[BaseModel]", message: object, cls: type[Any] | None = None) -> "BaseModel":
     """What was said, with every value of its type; the class is for the sentence that refuses it."""
     from pydantic import ValidationError
 
     try:
-        return form.model_validate_json(json.dumps(said), strict=True)
+        return form.model_validate_json(json.dumps(message), strict=True)
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]
     except (TypeError, ValueError, RecursionError):
         wrong = {"type": "json_invalid", "loc": (), "msg": "", "input": None}
     if not wrong["loc"]:
-        raise SettingError(f"got {shown(said, 40)} for settings; expected names with values, as JSON has them.")
+        raise SettingError(f"got {shown(message, 40)} for settings; expected names with values, as JSON has them.")
     names = list[str]()
     for part in wrong["loc"]:
         names.append(str(part))

@@ -1,1 +1,1 @@
-"""Captions as words and tokens. Pure Python; knows no tokenizer."""
+"""Prompts as words and tokens. Pure Python; knows no tokenizer."""

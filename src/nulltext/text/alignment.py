@@ -1,4 +1,4 @@
-"""Which token of one caption answers to which token of another."""
+"""Which token of one prompt answers to which token of another."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ Pair = tuple[list[int], list[int]]
 
 
 def pair_words(source: Tokens, target: Tokens) -> list[Pair] | None:
-    """Pairs the words of two captions in order: Hertz et al., section 3.2, "word swap".
+    """Pairs the words of two prompts in order: Hertz et al., section 3.2, "word swap".
 
     Args:
-        source: The source caption.
-        target: The edited caption.
+        source: The source prompt.
+        target: The edited prompt.
 
     Returns:
-        A pair for every word, in order; None if the captions have different numbers of words.
+        A pair for every word, in order; None if the prompts have different numbers of words.
     """
     ours, theirs = source.words(), target.words()
     if len(ours) != len(theirs):

@@ -15,15 +15,15 @@ from nulltext.training.loop import Run, fit
 from nulltext.training.precision import autocast, group_norm_in_fp32
 
 CROPS: Final = 16
-"""Crops in a batch of crops; every fourth batch holds a quarter as many whole pictures."""
+"""Crops in a batch of crops; every fourth batch holds a quarter as many whole images."""
 CROP_SIDE: Final = 64
 ODDS: Final = 1024
 ODD_SHARE: Final = 0.2
-"""Share of pictures that are not scenes."""
+"""Share of images that are not scenes."""
 THING_WEIGHT: Final = 3.0
 """How much more a pixel of a thing counts than one of the background: wide backgrounds hide grey things."""
 KL_WEIGHT: Final = 2e-7
-"""On the sum over a picture's latents, against the mean squared error of its pixels."""
+"""On the sum over an image's latents, against the mean squared error of its pixels."""
 COARSE_WEIGHT: Final = 2.0
 """On the error averaged over 4x4 pixels: what has the right colour is learnt long before what has the right edges."""
 
@@ -47,12 +47,12 @@ def build() -> AutoencoderKL:
 class _Crops:
     """Draws training crops: most hold a piece of a thing, some are anything, some are no scene at all."""
 
-    def __init__(self, pictures: Tensor, masks: Tensor, run: Run) -> None:
-        self.pictures, self.masks, self.run = pictures, masks, run
-        odd = odds.draw(min(ODDS, len(pictures)), SIDE, run.seed)
+    def __init__(self, images: Tensor, masks: Tensor, run: Run) -> None:
+        self.images, self.masks, self.run = images, masks, run
+        odd = odds.draw(min(ODDS, len(images)), SIDE, run.seed)
         self.odd = ((odd + 1) * 127.5).round().byte()
-        seen = masks > 127  # noqa: PLR2004
-        rows, columns = seen.any(2), seen.any(1)
+        covered = masks > 127  # noqa: PLR2004
+        rows, columns = covered.any(2), covered.any(1)
         line = torch.arange(SIDE)
         self.boxes = torch.stack(
             [
@@ -70,7 +70,7 @@ class _Crops:
         whole = step % 4 == 0
         side, count = (SIDE, CROPS // 4) if whole else (CROP_SIDE, CROPS)
         odd_count = round(ODD_SHARE * count)
-        index = torch.randint(len(self.pictures), (count - odd_count,), generator=rng)
+        index = torch.randint(len(self.images), (count - odd_count,), generator=rng)
         room = SIDE - side
         at = torch.rand(count, 2, generator=rng)
         anywhere = torch.rand(count, generator=rng)
@@ -81,15 +81,15 @@ class _Crops:
                 r0, r1, c0, c1 = self.boxes[n].tolist()
                 top = min(max(int(r0 + float(at[i, 0]) * (r1 - r0)) - side // 2, 0), room)
                 left = min(max(int(c0 + float(at[i, 1]) * (c1 - c0)) - side // 2, 0), room)
-            pixels.append(self.pictures[n, :, top : top + side, left : left + side])
+            pixels.append(self.images[n, :, top : top + side, left : left + side])
             masks.append(self.masks[n, top : top + side, left : left + side])
         batch, mask = to_pixels(torch.stack(pixels)), torch.stack(masks).float()[:, None] / 255
         # The odd ones; half of them are scenes at odd scales.
         chosen = torch.randint(len(self.odd), (odd_count,), generator=rng).tolist()
-        others = torch.randint(len(self.pictures), (odd_count,), generator=rng).tolist()
+        others = torch.randint(len(self.images), (odd_count,), generator=rng).tolist()
         extra = []
         for i, (n, m) in enumerate(zip(chosen, others, strict=True)):
-            source = to_pixels((self.odd[n] if i % 2 else self.pictures[m])[None])
+            source = to_pixels((self.odd[n] if i % 2 else self.images[m])[None])
             scale = (0.5 if side < SIDE else 1.0) if i % 2 else 0.5 + 1.5 * float(at[i, 0])
             scaled = max(side, round(SIDE * scale))
             source = functional.interpolate(source, size=(scaled, scaled), mode="bilinear", antialias=True)
@@ -100,14 +100,14 @@ class _Crops:
 
 
 def train(
-    pictures: Tensor,
+    images: Tensor,
     masks: Tensor,
     run: Run,
 ) -> AutoencoderKL:
     """Train the autoencoder and measure the scale of its latents.
 
     Args:
-        pictures: [n, 3, 128, 128] uint8.
+        images: [n, 3, 128, 128] uint8.
         masks: [n, 128, 128] uint8.
         run: How to train.
 
@@ -116,7 +116,7 @@ def train(
     """
     device = run.device
     torch.manual_seed(run.seed)
-    crops = _Crops(pictures, masks, run)
+    crops = _Crops(images, masks, run)
 
     def loss(module: AutoencoderKL, step: int) -> Tensor:
         pixels, mask = (t.to(device, memory_format=torch.channels_last) for t in crops.draw(step))
@@ -141,14 +141,14 @@ def train(
             parameter.requires_grad_(requires_grad=name.startswith(("decoder", "post_quant_conv")))
     model = model.to(device, memory_format=torch.channels_last)
     average = fit(run, "autoencoder", model, loss, lr=2e-3)
-    autoencoder = finished(average, pictures[:512], device)
+    autoencoder = finished(average, images[:512], device)
     if earlier is not None:
         autoencoder.register_to_config(scaling_factor=earlier.config.scaling_factor)
     return autoencoder
 
 
 def finished(average: AutoencoderKL, sample: Tensor, device: torch.device) -> AutoencoderKL:
-    """A plain AutoencoderKL with the trained weights and the `scaling_factor` measured on a sample of pictures."""
+    """A plain AutoencoderKL with the trained weights and the `scaling_factor` measured on a sample of images."""
     autoencoder = build()
     autoencoder.load_state_dict(average.state_dict())
     autoencoder = autoencoder.to(device).eval().requires_grad_(requires_grad=False)
@@ -158,10 +158,10 @@ def finished(average: AutoencoderKL, sample: Tensor, device: torch.device) -> Au
 
 
 @torch.no_grad()
-def encode(autoencoder: AutoencoderKL, pictures: Tensor, device: torch.device, batch: int = 32) -> Tensor:
-    """Posterior modes [n, 4, 16, 16], unscaled, of stored pictures [n, 3, 128, 128] uint8."""
+def encode(autoencoder: AutoencoderKL, images: Tensor, device: torch.device, batch: int = 32) -> Tensor:
+    """Posterior modes [n, 4, 16, 16], unscaled, of stored images [n, 3, 128, 128] uint8."""
     parts = []
-    for chunk in pictures.split(batch):
+    for chunk in images.split(batch):
         pixels = to_pixels(chunk.to(device)).to(memory_format=torch.channels_last)
         parts.append(autoencoder.encode(pixels).latent_dist.mode().float().cpu().contiguous())
     return torch.cat(parts)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save
 from nulltext.files import write_file
 from nulltext.models.recommended import FILE, GUIDANCE_IN_WEIGHTS, IN_WEIGHTS
 
-HOLDS: Final = frozenset(
+FILES: Final = frozenset(
     {"model_index.json", "words.txt", "judges.safetensors", FILE}
     | {"clip", "scheduler", "text_encoder", "tokenizer", "unet", "vae"}
 )

@@ -29,7 +29,7 @@ WIDTH: Final = 128
 BATCH: Final = 96
 PATCH: Final = 16
 NEAR_MISSES: Final = 2
-"""Captions with one word changed that every picture must also reject."""
+"""Captions with one word changed that every image must also reject."""
 KEEP: Final = 10.0
 """Weight of the text states that a UNet knows, where one is trained on: it then only follows the captions' ends."""
 
@@ -64,7 +64,7 @@ def _merges(words: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def build(tokenizer: CLIPTokenizer) -> CLIPModel:
-    """The two towers, untrained: text 4 layers, pictures 6 layers over 8x8 patches of 16 pixels, width 128."""
+    """The two towers, untrained: text 4 layers, images 6 layers over 8x8 patches of 16 pixels, width 128."""
     layers = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_attention_heads": 4, "hidden_act": "gelu"}
     return CLIPModel(
         CLIPConfig(
@@ -97,7 +97,7 @@ READ: Final[dict[str, int]] = {
     "arrangement": MOST_THINGS + 1,
     **{f"{kind} {slot}": len(words) for slot in range(MOST_THINGS) for kind, words in THING_WORDS.items()},
 }
-"""What a picture and a caption say, and of how many words each: of the scene, and of every thing in it."""
+"""What an image and a caption say, and of how many words each: of the scene, and of every thing in it."""
 READ_PATCH: Final = {kind: len(words) for kind, words in THING_WORDS.items()}
 """What the place where a thing stands says."""
 _NOTHING: Final = -100
@@ -105,19 +105,19 @@ _NOTHING: Final = -100
 
 
 def reading(scene: Scene) -> list[int]:
-    """What a picture or a caption of a scene says, as indices into the words of `READ`; -100 where there is no thing.
+    """What an image or a caption of a scene says, as indices into the words of `READ`; -100 where there is no thing.
 
     Things count from the left, or from the back, not in the caption's order: "a ball to the left of a cube" and "a cube
-    to the right of a ball" are one picture and must be one embedding.
+    to the right of a ball" are one image and must be one embedding.
     """
     things = list(scene.things)
     if scene.relation == "right":
         things[:2] = reversed(things[:2])
     arrangement = MOST_THINGS if scene.relation == "behind" else len(things) - 1
-    said = [GROUNDS.index(scene.ground), TIMES.index(scene.time), STYLES.index(scene.style), arrangement]
+    targets = [GROUNDS.index(scene.ground), TIMES.index(scene.time), STYLES.index(scene.style), arrangement]
     for thing in things:
-        said += _words(thing)
-    return said + [_NOTHING] * (len(READ) - len(said))
+        targets += _words(thing)
+    return targets + [_NOTHING] * (len(READ) - len(targets))
 
 
 def _words(thing: Thing) -> list[int]:
@@ -127,23 +127,23 @@ def _words(thing: Thing) -> list[int]:
 class _Student(nn.Module):
     """CLIP, and linear read-outs that teach its towers what matters and are thrown away.
 
-    The contrast alone learns several things in one picture very slowly: told apart from other pictures by the ground
+    The contrast alone learns several things in one image very slowly: told apart from other images by the ground
     and the first thing, they give it nothing more to learn.
     """
 
     def __init__(self, clip: CLIPModel) -> None:
         super().__init__()
         self.clip = clip
-        self.read = nn.Linear(WIDTH, sum(READ.values()))  # from the embedding, of a picture and a caption alike
+        self.read = nn.Linear(WIDTH, sum(READ.values()))  # from the embedding, of an image and a caption alike
         self.read_patch = nn.Linear(WIDTH, sum(READ_PATCH.values()))  # from where a thing stands
 
 
-def _misread(logits: Tensor, said: Tensor, heads: dict[str, int]) -> Tensor:
+def _misread(logits: Tensor, targets: Tensor, heads: dict[str, int]) -> Tensor:
     """Mean cross-entropy of the logits of all heads side by side, [n, words in all], against words said, [n, heads].
 
     Every head counts alike, however seldom there is something to say; one that says nothing counts as 0.
     """
-    groups = zip(logits.float().split(list(heads.values()), dim=1), said.T, strict=True)
+    groups = zip(logits.float().split(list(heads.values()), dim=1), targets.T, strict=True)
     parts = [
         functional.cross_entropy(group, words, ignore_index=_NOTHING, reduction="sum") / (words >= 0).sum().clamp(min=1)
         for group, words in groups
@@ -152,12 +152,12 @@ def _misread(logits: Tensor, said: Tensor, heads: dict[str, int]) -> Tensor:
 
 
 def train(
-    pictures: Tensor, scenes: Sequence[Scene], run: Run, *, keep_text: bool = False
+    images: Tensor, scenes: Sequence[Scene], run: Run, *, keep_text: bool = False
 ) -> tuple[CLIPModel, CLIPTokenizer]:
     """Train both towers with the contrastive loss (Radford et al., 2021, figure 3), near misses among the negatives.
 
     Args:
-        pictures: [n, 3, 128, 128] uint8.
+        images: [n, 3, 128, 128] uint8.
         scenes: What they show; those of several things are drawn more often.
         run: How to train.
         keep_text: Whether the text tower stays as it is, because a UNet knows its states.
@@ -183,22 +183,22 @@ def train(
         wrong = [miss for scene in shown for miss in near_misses(scene, NEAR_MISSES, rng)]
         captions = _captions(shown, wrong, rng)
         tokens = tokenizer(captions, padding="longest", return_tensors="pt").input_ids.to(device)
-        pixels = to_pixels(pictures[index])
+        pixels = to_pixels(images[index])
         pixels[mirror] = pixels[mirror].flip(-1)
         flips = enumerate(zip(index, mirror, strict=True))
         places = torch.tensor([(row, patch) for row, (i, flip) in flips for patch in _patches(scenes[i], mirror=flip)])
         clip = module.clip
         with autocast(device):
-            seen = clip.vision_model(pixel_values=normalized(pixels.to(device)))
+            vision = clip.vision_model(pixel_values=normalized(pixels.to(device)))
             states = clip.text_model(input_ids=tokens)
-            image = functional.normalize(clip.visual_projection(seen.pooler_output).float(), dim=-1)
+            image = functional.normalize(clip.visual_projection(vision.pooler_output).float(), dim=-1)
             text = functional.normalize(clip.text_projection(states.pooler_output).float(), dim=-1)
             read_image, read_text = (module.read(WIDTH**0.5 * side) for side in (image, text))
-            read_patch = module.read_patch(seen.last_hidden_state[*places.T])
+            read_patch = module.read_patch(vision.last_hidden_state[*places.T])
         contrast = _contrast(clip.logit_scale.exp().clamp(max=100) * image @ text.T, captions)
-        said = torch.tensor([reading(scene) for scene in [*shown, *wrong]], device=device)
+        targets = torch.tensor([reading(scene) for scene in [*shown, *wrong]], device=device)
         stands = torch.tensor([_words(thing) for i in index for thing in scenes[i].things], device=device)
-        value = contrast / 2 + _misread(read_image, said[:BATCH], READ) + _misread(read_text, said, READ)
+        value = contrast / 2 + _misread(read_image, targets[:BATCH], READ) + _misread(read_text, targets, READ)
         value = value + _misread(read_patch, stands, READ_PATCH)
         return (
             value if known is None else value + KEEP * _moved(states.last_hidden_state[:BATCH], tokens[:BATCH], known)
@@ -219,9 +219,9 @@ def _captions(shown: Sequence[Scene], wrong: Sequence[Scene], rng: random.Random
 
 
 def _contrast(logits: Tensor, captions: Sequence[str]) -> Tensor:
-    """The contrastive loss both ways, of how alike `BATCH` pictures are to all captions, their own first."""
+    """The contrastive loss both ways, of how alike `BATCH` images are to all captions, their own first."""
     diagonal = torch.arange(BATCH, device=logits.device)
-    # The same caption may stand under several pictures; it is no negative then.
+    # The same caption may stand under several images; it is no negative then.
     same = torch.tensor([[a == b for b in captions] for a in captions[:BATCH]], device=logits.device)
     same[diagonal, diagonal] = False
     logits = logits.masked_fill(same, -1e4)
@@ -229,7 +229,7 @@ def _contrast(logits: Tensor, captions: Sequence[str]) -> Tensor:
 
 
 def _mirrored(scene: Scene) -> Scene:
-    """What a scene's picture shows in a mirror, nuisances aside."""
+    """What a scene's image shows in a mirror, nuisances aside."""
     swapped: dict[Relation, Relation] = {"left": "right", "right": "left"}
     return scene if scene.relation is None else replace(scene, relation=swapped.get(scene.relation, scene.relation))
 
@@ -237,8 +237,8 @@ def _mirrored(scene: Scene) -> Scene:
 def _patches(scene: Scene, *, mirror: bool) -> list[int]:
     """The vision tower's token at the middle of every thing; the tower's own token comes first."""
     grid = SIDE // PATCH
-    seen = [((-x if mirror else x) + 1, 1 - y) for x, y in middles(scene)]
-    columns_rows = [[min(grid - 1, max(0, int(at / 2 * grid))) for at in place] for place in seen]
+    vision = [((-x if mirror else x) + 1, 1 - y) for x, y in middles(scene)]
+    columns_rows = [[min(grid - 1, max(0, int(at / 2 * grid))) for at in place] for place in vision]
     return [1 + row * grid + column for column, row in columns_rows]
 
 

@@ -1,4 +1,4 @@
-"""Training pictures: rendered once into shards on disk, then read as often as wanted.
+"""Training images: rendered once into shards on disk, then read as often as wanted.
 
 A shard is a pure function of its size and its number (the seeds of its scenes), so an interrupted rendering goes on
 where it was.
@@ -25,7 +25,7 @@ from nulltext.scenes.renderer import render
 from nulltext.scenes.world import TRAINING_SEEDS, Scene, sample_scene
 
 SHARD: Final = 1024
-"""Pictures in one shard."""
+"""Images in one shard."""
 SIDE: Final = 128
 _BATCH: Final = 32
 
@@ -43,9 +43,9 @@ def render_shards(
     Args:
         folder: Where the shards lie; made if missing.
         count: How many shards there must be.
-        size: Pictures in each.
+        size: Images in each.
         workers: Processes, at most; as many as there are cores when not given.
-        on_progress: Told of every shard.
+        on_progress: Called for every shard.
 
     Returns:
         The shards' paths, in order. Each holds "pixels" [size, 3, 128, 128] and "mask" [size, 128, 128] (the visible
@@ -69,9 +69,9 @@ def _render_shard(job: tuple[int, int, Path]) -> None:
     scenes = shard_scenes(index, size)
     pixels, masks = [], []
     for start in range(0, size, _BATCH):
-        drawn = render(scenes[start : start + _BATCH], height=SIDE, width=SIDE)
-        pixels.append(to_bytes(drawn.pixels))
-        masks.append((drawn.masks.sum(1).clamp(0, 1) * 255).round().byte())
+        rendering = render(scenes[start : start + _BATCH], height=SIDE, width=SIDE)
+        pixels.append(to_bytes(rendering.pixels))
+        masks.append((rendering.masks.sum(1).clamp(0, 1) * 255).round().byte())
     tensors = {"pixels": torch.cat(pixels).contiguous(), "mask": torch.cat(masks).contiguous()}
     write_file(path, save(tensors, _stamp(tensors, index, size)), overwrite=True)
 
@@ -101,7 +101,7 @@ def content_digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def load_shards(paths: list[Path]) -> tuple[Tensor, Tensor]:
-    """All pictures [n, 3, 128, 128] and masks [n, 128, 128] of some shards, uint8."""
+    """All images [n, 3, 128, 128] and masks [n, 128, 128] of some shards, uint8."""
     shards = [load_file(path) for path in paths]
     return torch.cat([s["pixels"] for s in shards]), torch.cat([s["mask"] for s in shards])
 

@@ -1,4 +1,4 @@
-"""Stage 4: the judges, a small classifier with one head for every kind of word. It reads pictures of one thing."""
+"""Stage 4: the judges, a small classifier with one head for every kind of word. It reads images of one thing."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ BATCH = 64
 
 
 def train(
-    pictures: Tensor,
+    images: Tensor,
     scenes: Sequence[Scene],
     run: Run,
 ) -> Judges:
     """Train the judges on renders of one thing, some blurred or noisy so that they stand what an autoencoder does.
 
     Args:
-        pictures: [n, 3, 128, 128] uint8.
+        images: [n, 3, 128, 128] uint8.
         scenes: What they show; those of several things are left out.
         run: How to train.
 
@@ -35,13 +35,13 @@ def train(
     device = run.device
     torch.manual_seed(run.seed)
     single = torch.tensor([i for i, scene in enumerate(scenes) if len(scene.things) == 1])
-    said = [words_of(scenes[i]) for i in single.tolist()]
-    target = torch.tensor([[words.index(answer[head]) for head, words in HEADS.items()] for answer in said])
+    answers = [words_of(scenes[i]) for i in single.tolist()]
+    target = torch.tensor([[words.index(answer[head]) for head, words in HEADS.items()] for answer in answers])
 
     def loss(module: JudgesNetwork, step: int) -> Tensor:
         rng = run.generator(step)
         index = torch.randint(len(single), (BATCH,), generator=rng)
-        pixels = disturbed(to_pixels(pictures[single[index]]), rng)
+        pixels = disturbed(to_pixels(images[single[index]]), rng)
         with autocast(device):
             logits = module(pixels.to(device, memory_format=torch.channels_last))
         wanted = target[index].to(device)
@@ -59,7 +59,7 @@ def train(
 def disturbed(pixels: Tensor, rng: torch.Generator) -> Tensor:
     """A batch, in its order, as the judges may meet it.
 
-    Every other picture is mirrored, as none of the words knows left from right. All but the first quarter are blurred
+    Every other image is mirrored, as none of the words knows left from right. All but the first quarter are blurred
     by down- and upscaling, shifted by up to 4 pixels, and noisy.
     """
     pixels = pixels.clone()

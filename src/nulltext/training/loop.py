@@ -122,8 +122,8 @@ class _State(Generic[Trained]):
             return
         self.module.load_state_dict(state["module"])
         self.average.load_state_dict(state["average"])
-        for optimizer, seen in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(seen)
+        for optimizer, kept_state in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept_state)
         self.step, self.spent = state["step"], state["spent"]
 
     def save(self, run: Run, name: str) -> None:
@@ -235,7 +235,7 @@ def _optimizers(
 @torch.no_grad()
 def _average(average: nn.Module, module: nn.Module, decay: float) -> None:
     old, new = list(average.parameters()), [p.detach() for p in module.parameters()]
-    for kept, seen in zip(old, new, strict=True):
-        kept.lerp_(seen, 1 - decay)
-    for kept, seen in zip(average.buffers(), module.buffers(), strict=True):
-        kept.copy_(seen)
+    for kept, kept_state in zip(old, new, strict=True):
+        kept.lerp_(kept_state, 1 - decay)
+    for kept, kept_state in zip(average.buffers(), module.buffers(), strict=True):
+        kept.copy_(kept_state)

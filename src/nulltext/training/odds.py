@@ -1,4 +1,4 @@
-"""Pictures that are not scenes, so that the autoencoder also carries a photograph.
+"""Images that are not scenes, so that the autoencoder also carries a photograph.
 
 Dead leaves (shapes of power-law sizes over each other, which share the statistics of photographs: A. Lee, D. Mumford,
 J. Huang, 2001), coloured 1/f noise, and smooth gradients.
@@ -17,12 +17,12 @@ _BATCH: Final = 64
 
 
 def draw(count: int, side: int, seed: int) -> Tensor:
-    """Draw pictures: half dead leaves, a quarter 1/f noise, a quarter gradients.
+    """Draw images: half dead leaves, a quarter 1/f noise, a quarter gradients.
 
     Args:
         count: How many.
         side: Pixels.
-        seed: Same seed, same pictures.
+        seed: Same seed, same images.
 
     Returns:
         [count, 3, side, side] in [-1, 1].
@@ -31,8 +31,8 @@ def draw(count: int, side: int, seed: int) -> Tensor:
     parts = [leaves(min(_BATCH, count // 2 - start), side, generator) for start in range(0, count // 2, _BATCH)]
     rest = count - count // 2
     parts += [colored_noise(rest // 2, side, generator), gradients(rest - rest // 2, side, generator)]
-    drawn = torch.cat(parts)
-    return drawn[torch.randperm(count, generator=generator)].clamp(-1, 1)
+    samples = torch.cat(parts)
+    return samples[torch.randperm(count, generator=generator)].clamp(-1, 1)
 
 
 def _colors(count: int, generator: torch.Generator) -> Tensor:
@@ -45,7 +45,7 @@ def leaves(count: int, side: int, generator: torch.Generator) -> Tensor:
     """Dead leaves: discs and rectangles, shaded and textured, with antialiased edges, [count, 3, side, side]."""
     line = (torch.arange(side) + 0.5) / side
     v, u = torch.meshgrid(line, line, indexing="ij")
-    picture = gradients(count, side, generator)
+    image = gradients(count, side, generator)
     texture = colored_noise(count, side, generator)
     for _ in range(_LEAVES):
         x, y, shade_x, shade_y, turn, square, rough = torch.rand(7, count, 1, 1, generator=generator)
@@ -60,8 +60,8 @@ def leaves(count: int, side: int, generator: torch.Generator) -> Tensor:
         share = (0.5 - edge * side).clamp(0, 1)[:, None]
         shading = ((shade_x - 0.5) * du + (shade_y - 0.5) * dv)[:, None] / radius[:, None] * 0.5
         filled = color + shading + texture * (rough * 0.35)[:, None]
-        picture = picture + (filled - picture) * share
-    return picture
+        image = image + (filled - image) * share
+    return image
 
 
 def colored_noise(count: int, side: int, generator: torch.Generator) -> Tensor:
@@ -77,6 +77,6 @@ def colored_noise(count: int, side: int, generator: torch.Generator) -> Tensor:
 
 
 def gradients(count: int, side: int, generator: torch.Generator) -> Tensor:
-    """Smooth fields: a few random colours interpolated over the picture, [count, 3, side, side]."""
+    """Smooth fields: a few random colours interpolated over the image, [count, 3, side, side]."""
     corners = torch.stack([_colors(count, generator) for _ in range(9)], dim=-1).reshape(count, 3, 3, 3)
     return functional.interpolate(corners, size=(side, side), mode="bicubic", align_corners=True)

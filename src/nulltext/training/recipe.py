@@ -1,4 +1,4 @@
-"""The whole recipe: pictures, autoencoder, CLIP, UNet, judges, and the folder that holds them all."""
+"""The whole recipe: images, autoencoder, CLIP, UNet, judges, and the folder that holds them all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nulltext.models.recommended import IN_WEIGHTS
 from nulltext.progress import OnProgress, silent
 from nulltext.scenes.captions import vocabulary
 from nulltext.training import autoencoder, clip, judges, unet
-from nulltext.training.checkpoint import HOLDS, digest, read_stamp, replacing, stamp
+from nulltext.training.checkpoint import FILES, digest, read_stamp, replacing, stamp
 from nulltext.training.data import SHARD, content_digest, load_shards, render_shards, shard_scenes
 from nulltext.training.loop import Run
 
@@ -49,13 +49,13 @@ class Recipe:
     """What a checkpoint is made from; written into its weights, with the package's version and what it went on from.
 
     Attributes:
-        pictures: Training pictures; rounded up to whole files of 1024.
+        images: Training images; rounded up to whole files of 1024.
         seconds: Time budget of each of `STAGES`, seconds of training, resumptions included.
         seed: Of every draw.
         device: Where it trains, "cpu" or "cuda".
     """
 
-    pictures: int = 40 * SHARD
+    images: int = 40 * SHARD
     seconds: dict[str, float]
     seed: int = 0
     device: str = "cpu"
@@ -74,10 +74,10 @@ def run(
     Args:
         recipe: What to do.
         output: The checkpoint folder; new, or a checkpoint that this function wrote, which is then replaced.
-        work: Rendered pictures and training states; made if missing, kept afterwards.
+        work: Rendered images and training states; made if missing, kept afterwards.
         start: A checkpoint folder of this function to go on from instead of random weights. Its encoder stays as it is,
             since the UNet knows its latents; so does the text tower where the UNet has no time to follow it.
-        on_progress: Told of every stage.
+        on_progress: Called for every stage.
 
     Raises:
         SettingError: The output folder holds something else, the work folder was begun with another recipe, a time is
@@ -88,11 +88,11 @@ def run(
     output, work, start = output.resolve(), work.resolve(), None if start is None else start.resolve()
     _check(recipe, output, work, start)
     device = torch.device(recipe.device)
-    size = min(SHARD, recipe.pictures)
-    count = -(-recipe.pictures // size)
+    size = min(SHARD, recipe.images)
+    count = -(-recipe.images // size)
     source = None if start is None else {"name": start.name, "recipe": read_stamp(start)["recipe"]}
     first = "random weights" if start is None else f"the weights {digest(start)}"
-    begun = f"{first}, {size * count} pictures and seed {recipe.seed}"
+    begun = f"{first}, {size * count} images and seed {recipe.seed}"
 
     def stage(name: str) -> Run:
         return Run(
@@ -107,19 +107,19 @@ def run(
 
     for name in STAGES:
         stage(name).state(name)  # complains now of states that are not this recipe's, not after the rendering
-    pictures, masks = load_shards(render_shards(work / "pictures", count, size=size, on_progress=on_progress))
+    images, masks = load_shards(render_shards(work / "images", count, size=size, on_progress=on_progress))
     scenes = [scene for index in range(count) for scene in shard_scenes(index, size)]
-    vae = autoencoder.train(pictures, masks, stage("autoencoder"))
+    vae = autoencoder.train(images, masks, stage("autoencoder"))
     # A UNet that is not trained on must find the text states that it knows.
     keep_text = start is not None and not recipe.seconds["unet"]
-    towers, tokenizer = clip.train(pictures, scenes, stage("clip"), keep_text=keep_text)
-    latents = _latents(vae, pictures, work / "latents.safetensors", device)
+    towers, tokenizer = clip.train(images, scenes, stage("clip"), keep_text=keep_text)
+    latents = _latents(vae, images, work / "latents.safetensors", device)
     network = unet.train(
         latents, masks, scenes, text_model=clip.text_tower(towers), tokenizer=tokenizer, run=stage("unet")
     )
-    judging = judges.train(pictures, scenes, stage("judges"))
+    judging = judges.train(images, scenes, stage("judges"))
     facts: dict[str, object] = {"recipe": {**asdict(recipe), "start": source or "random", "version": __version__}}
-    facts[IN_WEIGHTS] = RECOMMENDED | ({} if start is None else _said_by(start))
+    facts[IN_WEIGHTS] = RECOMMENDED | ({} if start is None else _recommended_by(start))
     _write(output, vae=vae, towers=towers, tokenizer=tokenizer, network=network, judging=judging, facts=facts)
 
 
@@ -158,10 +158,10 @@ def _write(
         stamp(new, facts)
 
 
-def _said_by(checkpoint: Path) -> dict[str, float]:
+def _recommended_by(checkpoint: Path) -> dict[str, float]:
     """What a checkpoint itself recommends, its guidance among it, until a sweep of what comes of it finds better."""
-    said = weights.recommended_in(checkpoint)
-    return {name: getattr(said, name) for name in said.own}
+    recommended = weights.recommended_in(checkpoint)
+    return {name: getattr(recommended, name) for name in recommended.own}
 
 
 def _check(recipe: Recipe, output: Path, work: Path, start: Path | None) -> None:
@@ -190,26 +190,26 @@ def _check_places(output: Path, work: Path) -> None:
     if output.is_mount():  # nothing can take its place
         raise SettingError(f"output: {output} is where a disk begins; expected a folder on it. Give it a name.")
     try:
-        held = {path.name for path in output.iterdir()} if output.exists() else set[str]()
+        found = {path.name for path in output.iterdir()} if output.exists() else set[str]()
     except OSError as error:
         raise OutputWriteError(f"output: cannot read {output}: {error.strerror}. Choose another folder.") from error
-    if held - HOLDS or (held and "recipe" not in read_stamp(output)):
+    if found - FILES or (found and "recipe" not in read_stamp(output)):
         raise SettingError(
-            f"output: {output} holds {min(held - HOLDS or held)}, which is no part of a checkpoint that was trained "
+            f"output: {output} holds {min(found - FILES or found)}, which is no part of a checkpoint that was trained "
             "here; expected a new folder or an earlier checkpoint. Choose another."
         )
 
 
-def _latents(vae: AutoencoderKL, pictures: Tensor, path: Path, device: torch.device) -> Tensor:
-    """Scaled latents of all pictures; kept in a file, and made anew when the encoder or the pictures have changed."""
+def _latents(vae: AutoencoderKL, images: Tensor, path: Path, device: torch.device) -> Tensor:
+    """Scaled latents of all images; kept in a file, and made anew when the encoder or the images have changed."""
     weights = b"".join(
         w.cpu().numpy().tobytes()
         for w in [*vae.encoder.parameters(), *(vae.quant_conv.parameters() if vae.quant_conv else ())]
     )
-    source = {"encoder": hashlib.sha256(weights).hexdigest(), "pictures": content_digest({"pictures": pictures})}
+    source = {"encoder": hashlib.sha256(weights).hexdigest(), "images": content_digest({"images": images})}
     latents = _kept_latents(path, source)
     if latents is None:
-        latents = autoencoder.encode(vae, pictures, device)
+        latents = autoencoder.encode(vae, images, device)
         stamp = source | {"sha256": content_digest({"latents": latents.cpu()})}
         write_file(path, save({"latents": latents}, metadata=stamp), overwrite=True)
     return latents * vae.config.scaling_factor

@@ -22,7 +22,7 @@ BATCH: Final = 32
 NO_CAPTION_SHARE: Final = 0.1
 """Captions replaced by the empty one, for classifier-free guidance (Ho and Salimans, 2022)."""
 THING_WEIGHT: Final = 3.0
-"""Things weigh 1 + this in the loss: they cover a sixth of a picture and hold most of what a caption says."""
+"""Things weigh 1 + this in the loss: they cover a sixth of an image and hold most of what a caption says."""
 UNIFORM_SHARE: Final = 0.25
 """Timesteps drawn uniformly. The rest are logit-normal (Esser et al., 2024, section 3.1), which spends less on the
 last, nearly clean steps, where the caption says nothing any more."""

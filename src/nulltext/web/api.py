@@ -23,10 +23,10 @@ from nulltext.errors import (
     TooManyJobsError,
     UploadTooLargeError,
 )
+from nulltext.images import Fit
 from nulltext.inversion.table import INVERTERS, METHOD
-from nulltext.pictures import Fit
 from nulltext.web.bodies import parse
-from nulltext.web.bounds import MOST_ENTRIES, MOST_NAME, MOST_TEXT, MOST_WHOLE, MOST_WORD, check_text, said
+from nulltext.web.bounds import MOST_ENTRIES, MOST_NAME, MOST_TEXT, MOST_WHOLE, MOST_WORD, check_text, quoted
 from nulltext.web.clients import client_of
 from nulltext.web.handlers import is_inversion
 from nulltext.web.jobs import Job
@@ -101,28 +101,28 @@ class EditBody(BaseModel):
 
     Attributes:
         job: The inversion's job.
-        caption: The new caption.
-        before: Captions of edits that this one goes on from, drawn with the same settings, but everywhere.
+        prompt: The new prompt.
+        before: Prompts of edits that this one goes on from, drawn with the same settings, but everywhere.
         cross: How much of the composition to keep, 0 to 1; if not given, what the model recommends, which the result
             of the inversion says.
         self_share: How much of the layout to keep, 0 to 1; likewise.
         weights: Factors by word, -4 to 10.
-        places: Words where the picture may change; none for everywhere.
-        mask: A picture as base64, white where it may change.
-        vary: composition, layout or strength: four pictures side by side.
-        editor: The method; what stands above, but for the caption, is of prompt-to-prompt.
+        blend_words: Words where the image may change; none for everywhere.
+        mask: An image as base64, white where it may change.
+        vary: composition, layout or strength: four images side by side.
+        editor: The method; what stands above, but for the prompt, is of prompt-to-prompt.
         settings: Further settings of the editor, by the names of the Python class.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     job: Name
-    caption: Text
+    prompt: Text
     before: list[Text] = Field(default_factory=list, max_length=MOST_ENTRIES)
     cross: Finite | None = None
     self_share: Finite | None = None
     weights: dict[Word, Finite] = Field(default_factory=dict, max_length=MOST_ENTRIES)
-    places: list[Word] = Field(default_factory=list, max_length=MOST_ENTRIES)
+    blend_words: list[Word] = Field(default_factory=list, max_length=MOST_ENTRIES)
     mask: str | None = None
     vary: Vary = ""
     editor: Name = EDITOR
@@ -147,11 +147,11 @@ def router(workshop: Workshop) -> APIRouter:
 def _route_work(api: APIRouter, workshop: Workshop) -> None:
     """What starts a job."""
 
-    @api.post("/inversions", status_code=HTTPStatus.ACCEPTED, summary="Invert a picture")
+    @api.post("/inversions", status_code=HTTPStatus.ACCEPTED, summary="Invert an image")
     def invert(
         request: Request,
-        picture: Annotated[UploadFile, File(description="The picture, or an inversion file.")],
-        caption: Annotated[Text, Form(description="What it shows; not needed for an inversion file.")] = "",
+        image: Annotated[UploadFile, File(description="The image, or an inversion file.")],
+        prompt: Annotated[Text, Form(description="What it shows; not needed for an inversion file.")] = "",
         model: Annotated[Name, Form()] = workshop.models[0],
         method: Annotated[Name, Form(description=f"One of {', '.join(INVERTERS)}.")] = METHOD,
         steps: Annotated[Whole, Form()] = 50,
@@ -159,17 +159,17 @@ def _route_work(api: APIRouter, workshop: Workshop) -> None:
         settings: Annotated[
             Text, Form(description='Further settings of the method as a JSON object, {"inner_steps": 10}.')
         ] = "{}",
-        fit: Annotated[Fit, Form(description="How the picture is brought to the model's size.")] = "crop",
+        fit: Annotated[Fit, Form(description="How the image is brought to the model's size.")] = "crop",
     ) -> Started:
         """Starts an inversion, or opens one that was kept; ask for the job until it is done."""
         person, client = request.state.person, client_of(request.state)
         workshop.jobs.check(person, client)
-        data, name = picture.file.read(workshop.limits.inversion_bytes + 1), picture.filename or "picture.png"
+        data, name = image.file.read(workshop.limits.inversion_bytes + 1), image.filename or "image.png"
         check_text("the file's name", name, MOST_NAME)
         if is_inversion(data, name):
             return Started(job=workshop.open_inversion(person, data, name, client).number)
         asked = InversionRequest(
-            caption=caption,
+            prompt=prompt,
             model=model,
             method=method,
             steps=steps,
@@ -179,7 +179,7 @@ def _route_work(api: APIRouter, workshop: Workshop) -> None:
         )
         return Started(job=workshop.invert(person, data, name, asked, client).number)
 
-    @api.post("/edits", status_code=HTTPStatus.ACCEPTED, summary="Edit a picture that was inverted")
+    @api.post("/edits", status_code=HTTPStatus.ACCEPTED, summary="Edit an image that was inverted")
     def edit(request: Request, body: EditBody) -> Started:
         """Starts an edit; ask for the job until it is done."""
         person, client = request.state.person, client_of(request.state)
@@ -189,9 +189,9 @@ def _route_work(api: APIRouter, workshop: Workshop) -> None:
             raise SettingError("the job is no inversion, or is not done; expected the number of one that is. Wait.")
         workshop.jobs.check(person, client)
         workshop.jobs.use(inversion)
-        fields = body.model_dump(exclude={"job", "mask", "before", "places"})
-        one = EditRequest(**fields, places=tuple(body.places), mask=_mask(workshop, inverted, body.mask))
-        before = [replace(one, caption=caption, places=(), mask=None, vary="") for caption in body.before]
+        fields = body.model_dump(exclude={"job", "mask", "before", "blend_words"})
+        one = EditRequest(**fields, blend_words=tuple(body.blend_words), mask=_mask(workshop, inverted, body.mask))
+        before = [replace(one, prompt=prompt, blend_words=(), mask=None, vary="") for prompt in body.before]
         asked = replace(one, before=tuple(before))
         return Started(job=workshop.edit(person, inverted, asked, client).number)
 
@@ -215,7 +215,7 @@ def _route_jobs(api: APIRouter, workshop: Workshop) -> None:
 def _route_files(api: APIRouter, workshop: Workshop) -> None:
     """What jobs have made."""
 
-    @api.get("/files/{number}", summary="A picture or an inversion file")
+    @api.get("/files/{number}", summary="An image or an inversion file")
     def file(request: Request, number: Number) -> FileResponse:
         """A file that a job of yours has made."""
         path = workshop.people.path(request.state.person, number)
@@ -225,14 +225,14 @@ def _route_files(api: APIRouter, workshop: Workshop) -> None:
 
 def job_status(workshop: Workshop, job: Job[Any]) -> JobStatus:
     """How far a job is, for JSON."""
-    told, result = job.progress, job.result
+    progress, result = job.progress, job.result
     return JobStatus(
         state=job.state,
         position=workshop.jobs.position(job),
-        phase=None if told is None else told.phase,
-        step=None if told is None else told.step,
-        total=None if told is None else told.total,
-        loss=None if told is None else told.loss,
+        phase=None if progress is None else progress.phase,
+        step=None if progress is None else progress.step,
+        total=None if progress is None else progress.total,
+        loss=None if progress is None else progress.loss,
         seconds_left=job.seconds_left,
         message=job.message,
         result=dict(result.record()) if isinstance(result, Inverted | Edited) else None,
@@ -250,9 +250,9 @@ def invalid_response(_: Request, error: Exception) -> JSONResponse:
     wrong: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else ()
     first: dict[str, Any] = wrong[0] if wrong else {}
     field = ".".join(str(part)[:MOST_WORD] for part in first.get("loc", ())[1:][:2]) or "the request"
-    given = "nothing" if first.get("type") == "missing" else said(first.get("input"))
+    given = "nothing" if first.get("type") == "missing" else quoted(first.get("input"))
     wanted = str(first.get("msg", "another form")).rstrip(".")
-    sentence = f"got {given} for {said(field)}; expected another: {wanted[:1].lower()}{wanted[1:120]}."
+    sentence = f"got {given} for {quoted(field)}; expected another: {wanted[:1].lower()}{wanted[1:120]}."
     return JSONResponse({"detail": sentence}, status_code=HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
@@ -262,5 +262,5 @@ def _mask(workshop: Workshop, inverted: Inverted, text: str | None) -> Image.Ima
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError as error:  # binascii's own, or of text that is not ASCII
-        raise ImageDecodeError("the mask is no base64; expected a picture's file as base64.") from error
+        raise ImageDecodeError("the mask is no base64; expected an image's file as base64.") from error
     return open_small_mask(data, inverted, workshop.limits)

@@ -19,7 +19,7 @@ PAGE: dict[str, str] = {
 CALLS = ("/queue/join", "/run/predict")
 """Which of these ask for one of the page's functions."""
 PAGE_BYTES = 2**20
-"""The largest JSON that the page sends: captions, numbers and the names of files."""
+"""The largest JSON that the page sends: prompts, numbers and the names of files."""
 MOST_PARTS = 10_000
 """So many values JSON may have: far more than any request needs, and read at once."""
 _FILE = "/gradio_api/file="
@@ -80,7 +80,7 @@ def names_only_files_of(value: object, knows: Callable[[str], bool]) -> bool:
         value: What the JSON says.
         knows: Whether the sender was told of a path.
     """
-    return all(_known(name, said, knows) for name, said in _pairs(value) if name in {"path", "url"})
+    return all(_known(name, value_text, knows) for name, value_text in _pairs(value) if name in {"path", "url"})
 
 
 def _pairs(value: object) -> Iterator[tuple[str, object]]:
@@ -90,14 +90,14 @@ def _pairs(value: object) -> Iterator[tuple[str, object]]:
         one = left.pop()
         if isinstance(one, dict):
             pairs = cast("dict[str, object]", one)
-            yield from ((name.strip().lower(), said) for name, said in pairs.items())
+            yield from ((name.strip().lower(), value_text) for name, value_text in pairs.items())
             left.extend(pairs.values())
         elif isinstance(one, list):
             left.extend(cast("list[object]", one))
 
 
-def _known(name: str, said: object, knows: Callable[[str], bool]) -> bool:
-    if not isinstance(said, str):
-        return said is None and name == "url"  # a path is always said
-    _, here, path = said.rpartition(_FILE)
-    return knows(said) if name == "path" else bool(here) and (knows(path) or knows(unquote(path)))
+def _known(name: str, value_text: object, knows: Callable[[str], bool]) -> bool:
+    if not isinstance(value_text, str):
+        return value_text is None and name == "url"  # a path is always said
+    _, here, path = value_text.rpartition(_FILE)
+    return knows(value_text) if name == "path" else bool(here) and (knows(path) or knows(unquote(path)))

@@ -6,7 +6,7 @@ from typing import cast
 from nulltext.errors import SettingError, shown
 
 MOST_TEXT = 10_000
-"""No text is longer, in characters; a caption's own bound is in the limits."""
+"""No text is longer, in characters; a prompt's own bound is in the limits."""
 MOST_NAME = 255
 """No name of a model, a job or a file is longer, in characters."""
 MOST_WORD = 64
@@ -19,7 +19,7 @@ _SHOWN = 40
 """So much of a value is said back, in characters."""
 
 
-def said(value: object) -> str:
+def quoted(value: object) -> str:
     """A value as a sentence says it back, cut short."""
     return shown(value, _SHOWN)
 
@@ -31,7 +31,7 @@ def check_text(name: str, value: object, most: int = MOST_TEXT) -> None:
         SettingError: It is.
     """
     if not isinstance(value, str):
-        raise SettingError(f"got {said(value)} for {name}; expected text.")
+        raise SettingError(f"got {quoted(value)} for {name}; expected text.")
     if len(value) > most:
         raise SettingError(f"got {len(value)} characters for {name}; expected at most {most}. Say it shorter.")
     try:
@@ -56,7 +56,7 @@ def check_number(name: str, value: object, low: float, high: float, *, above: bo
     """
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
     if number is None or not low <= number <= high or (above and number == low):
-        given = f"{value:g}" if isinstance(value, float) else said(value)
+        given = f"{value:g}" if isinstance(value, float) else quoted(value)
         least = f"more than {low:g}, up to" if above else f"{low:g} to"
         raise SettingError(f"got {given} for {name}; expected {least} {high:g}.{hint}")
 
@@ -68,7 +68,7 @@ def check_whole(name: str, value: object) -> None:
         SettingError: It is.
     """
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MOST_WHOLE:
-        raise SettingError(f"got {said(value)} {name}; expected a whole number.")
+        raise SettingError(f"got {quoted(value)} {name}; expected a whole number.")
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
@@ -78,7 +78,7 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
         SettingError: It is not.
     """
     if not isinstance(value, str) or value not in choices:
-        raise SettingError(f"got {said(value)} for {name}; expected {', '.join(map(repr, choices))}.")
+        raise SettingError(f"got {quoted(value)} for {name}; expected {', '.join(map(repr, choices))}.")
 
 
 def check_words(name: str, value: object) -> None:
@@ -88,7 +88,7 @@ def check_words(name: str, value: object) -> None:
         SettingError: It is not.
     """
     if not isinstance(value, list | tuple | Mapping):
-        raise SettingError(f"got {said(value)} for {name}; expected a list of words.")
+        raise SettingError(f"got {quoted(value)} for {name}; expected a list of words.")
     words = list(cast("Iterable[object]", value))
     if len(words) > MOST_ENTRIES:
         raise SettingError(f"got {len(words)} {name}; expected at most {MOST_ENTRIES}.")

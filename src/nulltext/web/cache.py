@@ -39,10 +39,10 @@ def read(path: Path, key: Sequence[object]) -> tuple[Inversion, list[float]] | N
         note: Any = json.loads(note_of(path).read_bytes())
         if not isinstance(note, dict):
             return None
-        said = cast("dict[str, Any]", note)
-        if said.get("key") != _plain(key) or said.get("sha256") != _digest(path):
+        record = cast("dict[str, Any]", note)
+        if record.get("key") != _plain(key) or record.get("sha256") != _digest(path):
             return None
-        inversion, losses = Inversion.load(path), [float(loss) for loss in said["losses"]]
+        inversion, losses = Inversion.load(path), [float(loss) for loss in record["losses"]]
         for file in (path, note_of(path)):
             file.touch()
     except (InversionFileError, OSError, ValueError, TypeError, KeyError, RecursionError):

@@ -66,12 +66,12 @@ def is_here(scope: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
         loopback = ipaddress.ip_address(peer).is_loopback
     except ValueError:
         return False
-    said = [f"//{headers.get('host', '')}", *(headers[name] for name in ("origin", "referer") if name in headers)]
+    claimed = [f"//{headers.get('host', '')}", *(headers[name] for name in ("origin", "referer") if name in headers)]
     return (
         loopback
         and scope.get("http_version") != "1.0"
         and not is_forwarded(headers)
-        and all(_named(address) in LOOPBACK for address in said)
+        and all(_named(address) in LOOPBACK for address in claimed)
     )
 
 

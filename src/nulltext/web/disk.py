@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, final
 
-from nulltext.web.shelf import Held, too_many
+from nulltext.web.shelf import StoredItem, too_many
 
 _BLOCK = 4096
 """So many bytes a file takes at least, however little is in it."""
@@ -44,7 +44,7 @@ class Disk:
         """
         self.root, self.spared = root, frozenset[Path]()
         self._most, self._share, self._used = most, share, used
-        self._held: dict[tuple[str, str], float] = {}
+        self._sizes: dict[tuple[str, str], float] = {}
         self._owners: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -56,10 +56,10 @@ class Disk:
     def grew(self, part: str, size: int, address: str = "") -> None:
         """Takes note of a new file, and makes room if there is too much now."""
         with self._lock:
-            known = (part, "") in self._held
+            known = (part, "") in self._sizes
             for key, most in self._bounds(part, address).items():
-                self._held[key] = self._held.get(key, 0.0) + max(size, _BLOCK)
-                known = known and self._held[key] <= most
+                self._sizes[key] = self._sizes.get(key, 0.0) + max(size, _BLOCK)
+                known = known and self._sizes[key] <= most
         if not known:
             self.trim(part)
 
@@ -73,19 +73,19 @@ class Disk:
                 total[key] = total.get(key, 0.0) + one.size
         gone = 0
         if any(size > self._bounds(part, key[1])[key] for key, size in total.items()):
-            held = [
-                Held(key, self._owner(part, one), one.size)
+            items = [
+                StoredItem(key, self._owner(part, one), one.size)
                 for key, one in sorted(kept.items(), key=lambda item: item[1].used)
                 if spared.isdisjoint(one.paths)
             ]
-            needed = sum(one.size for one in kept.values()) - sum(one.size for one in held)
+            needed = sum(one.size for one in kept.values()) - sum(one.size for one in items)
             share = self._share if part == "people" else 1.0
-            for key in too_many(held, max(0.0, _LOW * most - needed), share):
+            for key in too_many(items, max(0.0, _LOW * most - needed), share):
                 gone += _remove(kept[key].paths)
                 for owner in self._bounds(part, self._owner(part, kept[key])):
                     total[owner] -= kept[key].size
         with self._lock:
-            self._held = {key: size for key, size in self._held.items() if key[0] != part} | {(part, ""): 0.0} | total
+            self._sizes = {key: size for key, size in self._sizes.items() if key[0] != part} | {(part, ""): 0.0} | total
             present = {path.name for path in (self.root / "people").iterdir()}
             self._owners = {name: owner for name, owner in self._owners.items() if name in present}
         return gone

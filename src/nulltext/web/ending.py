@@ -12,7 +12,7 @@ import uvicorn
 
 SECONDS = 4.5
 """After so many seconds from being told to end, the process is gone; the orderly end takes less."""
-_SAID = 0.9
+_PREDICTIONS = 0.9
 """After this share of them the server says so and leaves, as long as Python can still do that."""
 _log = logging.getLogger(__name__)
 
@@ -29,19 +29,19 @@ class EndingServer(uvicorn.Server):
             seconds: How long the end may take.
         """
         super().__init__(config)
-        self._seconds, self._told = seconds, False
+        self._seconds, self._stopping = seconds, False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Told to end: from now on the kernel counts the seconds.
 
         The event loop may never come back, and no thread runs while Python itself ends, or C code holds its lock.
         """
-        if not self._told:  # told again, it has no longer
-            self._told = True
+        if not self._stopping:  # told again, it has no longer
+            self._stopping = True
             if sys.platform != "win32":
                 signal.signal(signal.SIGALRM, signal.SIG_DFL)
                 signal.setitimer(signal.ITIMER_REAL, self._seconds)
-            watch = threading.Timer(_SAID * self._seconds, _leave, (sig,))
+            watch = threading.Timer(_PREDICTIONS * self._seconds, _leave, (sig,))
             watch.daemon = True
             watch.start()
         super().handle_exit(sig, frame)

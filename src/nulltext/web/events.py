@@ -12,7 +12,7 @@ from nulltext.text.words import different_words
 from nulltext.web import views, words
 from nulltext.web.clients import Client, client_of
 from nulltext.web.handlers import MOST_WORDS, Handlers, Table, edit_request
-from nulltext.web.page import COMPOSITION, LAYOUT, Page, Place
+from nulltext.web.page import COMPOSITION, LAYOUT, Page, TableKey
 from nulltext.web.requests import InversionRequest, has_setting
 from nulltext.web.results import Inverted
 from nulltext.web.shelf import Shelf
@@ -23,26 +23,27 @@ Values = list[Any]
 _PRIVATE: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
 """Jobs have a queue, a bar and an API of their own."""
 _RAW: dict[str, Any] = {**_PRIVATE, "preprocess": False}
-"""Fields are taken as they come: the page's library would open a picture with whatever knows it, drawings too."""
+"""Fields are taken as they come: the page's library would open an image with whatever knows it, drawings too."""
 
 
 def connect(page: Page, handlers: Handlers) -> None:
     """Connects a page's fields and buttons with its functions."""
     events, first, second, third = Events(handlers), page.open, page.edit, page.inside
     opened = [
-        page.below, first.pair, first.verdict, second.target, second.lit, second.paint, second.gallery, second.result,
-        second.downloads, second.places, second.of_words, *second.strengths, second.cross, second.self_share,
+        page.below, first.pair, first.verdict, second.target, second.highlight, second.paint, second.gallery,
+        second.result,
+        second.downloads, second.blend_words, second.of_words, *second.strengths, second.cross, second.self_share,
     ]  # fmt: skip
-    looked = [first.progress, first.preview, first.message, first.caption]
+    status = [first.progress, first.preview, first.message, first.prompt]
     shown = [second.result, second.downloads, second.python, second.shell, second.gallery]
-    settings = [second.target, second.cross, second.self_share, second.places, second.of_words, *second.strengths]
+    settings = [second.target, second.cross, second.self_share, second.blend_words, second.of_words, *second.strengths]
     with page.blocks:
-        first.upload.change(events.open_picture, [first.upload], [page.table, *looked, *opened], **_PRIVATE)
-        first.samples.select(events.take_sample, None, [page.table, *looked, *opened], **_PRIVATE)
+        first.upload.change(events.open_upload, [first.upload], [page.table, *status, *opened], **_PRIVATE)
+        first.samples.select(events.take_sample, None, [page.table, *status, *opened], **_PRIVATE)
         gr.on(
-            [first.caption.change, first.model.change],
-            handlers.check_caption,
-            [first.model, first.caption],
+            [first.prompt.change, first.model.change],
+            handlers.check_prompt,
+            [first.model, first.prompt],
             [first.checked],
             trigger_mode="always_last",
             **_RAW,
@@ -50,21 +51,22 @@ def connect(page: Page, handlers: Handlers) -> None:
         first.model.change(handlers.word_list, [first.model], [first.known], **_RAW)
         first.invert.click(
             events.invert,
-            [page.table, first.caption, first.model, first.method, first.steps, first.inner, first.fit],
+            [page.table, first.prompt, first.model, first.method, first.steps, first.inner, first.fit],
             [page.table, first.progress, first.preview, first.message, *opened],
             **_RAW,
         )
         second.target.change(
             events.change_target,
-            [page.table, second.target, second.places, second.of_words, *second.strengths],
-            [second.lit, second.places, second.of_words, *second.strengths],
+            [page.table, second.target, second.blend_words, second.of_words, *second.strengths],
+            [second.highlight, second.blend_words, second.of_words, *second.strengths],
             trigger_mode="always_last",
             **_RAW,
         )
         second.edit.click(
             events.edit,
             [
-                page.table, second.target, second.cross, second.self_share, second.places, second.paint, second.vary,
+                page.table, second.target, second.cross, second.self_share, second.blend_words, second.paint,
+                second.vary,
                 second.go_on, *second.strengths,
             ],
             [page.table, second.progress, second.preview, second.message, *shown],
@@ -90,69 +92,75 @@ class Events:
         self._handlers, limits = handlers, handlers.workshop.limits
         self._tables = Shelf[Table](limits.part_bytes, limits.share)
 
-    def _lay(self, request: gr.Request, table: Table) -> Place:
+    def _lay(self, request: gr.Request, table: Table) -> TableKey:
         """Keeps what lies on a tab's table; that tab itself keeps only where."""
-        place = Place(_person(request), _tab(request))
-        self._tables.put(place, table, _client(request).address)
-        return place
+        key = TableKey(_person(request), _tab(request))
+        self._tables.put(key, table, _client(request).address)
+        return key
 
-    def _table(self, request: gr.Request, place: Place) -> Table:
+    def _table(self, request: gr.Request, key: TableKey) -> Table:
         """What lies there; nothing, if it had to make room for others or is another's."""
-        return (self._tables.get(place) if place.person == _person(request) else None) or Table()
+        return (self._tables.get(key) if key.person == _person(request) else None) or Table()
 
-    def open_picture(self, path: str | None, request: gr.Request) -> Iterator[Values]:
+    def open_upload(self, path: str | None, request: gr.Request) -> Iterator[Values]:
         """A file was given, or taken away."""
-        for view in self._handlers.open_picture(_person(request), _tab(request), path, _client(request)):
-            picture: Values = [gr.update(value=view.picture, visible=True) if view.done else gr.skip()]
-            said: Values = [gr.skip() if view.inverted is None else view.inverted.request.caption]
-            place = self._lay(request, view.table)
-            yield [place, view.progress, *picture, view.message, *said, *_opened(view.inverted)]
+        for view in self._handlers.open_upload(_person(request), _tab(request), path, _client(request)):
+            image: Values = [gr.update(value=view.image, visible=True) if view.done else gr.skip()]
+            message: Values = [gr.skip() if view.inverted is None else view.inverted.request.prompt]
+            key = self._lay(request, view.table)
+            yield [key, view.progress, *image, view.message, *message, *_opened(view.inverted)]
 
     def take_sample(self, request: gr.Request, event: gr.SelectData) -> Values:
         """A sample was chosen."""
-        view, said = self._handlers.take_sample(_person(request), _tab(request), int(event.index))
-        place = self._lay(request, view.table)
-        return [place, "", gr.update(value=view.picture, visible=True), view.message, said, *_opened(None)]
+        view, message = self._handlers.take_sample(_person(request), _tab(request), int(event.index))
+        key = self._lay(request, view.table)
+        return [key, "", gr.update(value=view.image, visible=True), view.message, message, *_opened(None)]
 
-    def invert(self, request: gr.Request, place: Place, caption: str, model: str, *settings: Any) -> Iterator[Values]:
-        """The picture is to be inverted; the settings are method, steps, inner steps and fit."""
+    def invert(self, request: gr.Request, key: TableKey, prompt: str, model: str, *settings: Any) -> Iterator[Values]:
+        """The image is to be inverted; the settings are method, steps, inner steps and fit."""
         method, steps, inner, fit = settings
         own = {"inner_steps": inner} if has_setting(INVERTERS, method, "inner_steps") else {}
-        asked = InversionRequest(caption=caption, model=model, method=method, steps=steps, settings=own, fit=fit)
-        table = self._table(request, place)
+        asked = InversionRequest(prompt=prompt, model=model, method=method, steps=steps, settings=own, fit=fit)
+        table = self._table(request, key)
         for view in self._handlers.invert(_person(request), _tab(request), table, asked, _client(request)):
             if view.table is None:
                 preview: Values = [gr.skip() if view.preview is None else view.preview]
                 yield [gr.skip(), view.progress, *preview, view.message, *[gr.skip()] * _OPENED]
             else:
-                place = self._lay(request, view.table)
-                yield [place, "", gr.update(visible=False), "", *_opened(view.table.inverted)]
+                key = self._lay(request, view.table)
+                yield [key, "", gr.update(visible=False), "", *_opened(view.table.inverted)]
 
     def change_target(
-        self, request: gr.Request, place: Place, caption: str, places: list[str], of_words: list[str], *strengths: float
+        self,
+        request: gr.Request,
+        key: TableKey,
+        prompt: str,
+        blend_words: list[str],
+        of_words: list[str],
+        *strengths: float,
     ) -> Values:
-        """The new caption was changed: strengths and ticks stay with their words."""
-        table = self._table(request, place)
-        if table.inverted is None or not self._handlers.may_be_caption(caption):
+        """The new prompt was changed: strengths and ticks stay with their words."""
+        table = self._table(request, key)
+        if table.inverted is None or not self._handlers.may_be_prompt(prompt):
             return [gr.skip()] * (3 + MOST_WORDS)
-        source, factors = table.inverted.request.caption, dict(zip(of_words, strengths, strict=False))
-        return [words.lit(source, caption), *_words_of(source, caption, places, factors)]
+        source, factors = table.inverted.request.prompt, dict(zip(of_words, strengths, strict=False))
+        return [words.highlight(source, prompt), *_words_of(source, prompt, blend_words, factors)]
 
     def edit(
-        self, request: gr.Request, place: Place, caption: str, cross: float, self_share: float, *rest: Any
+        self, request: gr.Request, key: TableKey, prompt: str, cross: float, self_share: float, *rest: Any
     ) -> Iterator[Values]:
-        """The picture is to be edited; the rest are places, paint, what varies, whether to go on, and strengths."""
-        table = self._table(request, place)
-        places, painted, vary, go_on, *strengths = rest
+        """The image is to be edited; the rest are places, paint, what varies, whether to go on, and strengths."""
+        table = self._table(request, key)
+        blend_words, painted, vary, go_on, *strengths = rest
         layers = cast("list[dict[str, Any]]", cast("dict[str, Any]", painted or {}).get("layers") or [{}])
         try:
             asked = edit_request(
                 table=table,
-                caption=caption,
+                prompt=prompt,
                 cross=cross,
                 self_share=self_share,
                 strengths=strengths,
-                places=places,
+                blend_words=blend_words,
                 painted=self._handlers.painted(_person(request), layers[0].get("path")),
                 vary=vary,
                 go_on=go_on,
@@ -162,36 +170,36 @@ class Events:
             return
         for view in self._handlers.edit(_person(request), _tab(request), table, asked, _client(request)):
             if view.table is not None:
-                place = self._lay(request, view.table)
-                yield [place, "", gr.update(visible=False), "", *self._shown(view.table)]
+                key = self._lay(request, view.table)
+                yield [key, "", gr.update(visible=False), "", *self._shown(view.table)]
                 continue
             preview: Values = [gr.skip() if view.preview is None else gr.update(visible=True, value=view.preview)]
             preview = [gr.update(visible=False)] if view.done else preview
             yield [gr.skip(), view.progress, *preview, view.message, *[gr.skip()] * 5]
 
-    def choose(self, place: Place, request: gr.Request, event: gr.SelectData) -> Values:
+    def choose(self, key: TableKey, request: gr.Request, event: gr.SelectData) -> Values:
         """An earlier edit was chosen."""
-        table = self._table(request, place)
+        table = self._table(request, key)
         if table.person != _person(request) or table.inverted is None:
             return [gr.skip()] * (11 + MOST_WORDS)
         chosen, asked = self._handlers.choose(table, int(event.index))
-        fields = _words_of(table.inverted.request.caption, asked.caption, asked.places, asked.weights)
-        return [self._lay(request, chosen), *self._shown(chosen), asked.caption, asked.cross, asked.self_share, *fields]
+        fields = _words_of(table.inverted.request.prompt, asked.prompt, asked.blend_words, asked.weights)
+        return [self._lay(request, chosen), *self._shown(chosen), asked.prompt, asked.cross, asked.self_share, *fields]
 
-    def look_inside(self, place: Place, request: gr.Request) -> Iterator[Values]:
+    def look_inside(self, key: TableKey, request: gr.Request) -> Iterator[Values]:
         """What goes on inside is to be seen."""
-        table = self._table(request, place)
+        table = self._table(request, key)
         for view, insight in self._handlers.look_inside(_person(request), _tab(request), table, _client(request)):
             if insight is None:
                 yield [view.progress, view.message, *[gr.skip()] * 3]
             else:
-                maps = [(picture, word) for word, picture in insight.maps.items()]
+                maps = [(image, word) for word, image in insight.maps.items()]
                 losses = pd.DataFrame({"step": range(1, len(insight.losses) + 1), "loss": insight.losses})
                 plot = gr.update(value=losses, visible=bool(insight.losses))
-                said = (
+                message = (
                     "" if insight.losses else views.note("No losses are known: this inversion optimised nothing here.")
                 )
-                yield [view.progress, view.message + said, maps, insight.strip, plot]
+                yield [view.progress, view.message + message, maps, insight.strip, plot]
 
     def cancel(self, request: gr.Request) -> str:
         """What is under way is to stop."""
@@ -229,17 +237,17 @@ def _opened(inverted: Inverted | None) -> Values:
     if inverted is None:
         hidden: Values = [gr.update(visible=False), gr.update(visible=False, value=None), "", gr.skip(), ""]
         return [*hidden, *nothing, *[gr.skip()] * (4 + MOST_WORDS)]
-    said, stem = inverted.request.caption, inverted.name.rsplit(".", 1)[0]
+    message, stem = inverted.request.prompt, inverted.name.rsplit(".", 1)[0]
     kept = views.links([(inverted.number, f"{stem}.safetensors", "Keep the inversion, to go on another day")])
     nothing[0] = {"background": inverted.source, "layers": [], "composite": None}
     return [
         gr.update(visible=True),
         gr.update(visible=True, value=(inverted.source, inverted.reconstruction)),
         views.note(f"{inverted.verdict} Method: {inverted.request.method}.") + kept,
-        said,
-        words.lit(said, said),
+        message,
+        words.highlight(message, message),
         *nothing,
-        *_words_of(said, said, [], {}),
+        *_words_of(message, message, [], {}),
         gr.update(
             value=inverted.recommended.cross_attention,
             info=f"{COMPOSITION} Without a change it is {inverted.why('cross')}.",
@@ -251,10 +259,10 @@ def _opened(inverted: Inverted | None) -> Values:
     ]
 
 
-def _words_of(source: str, target: str, places: Sequence[str], factors: Mapping[str, float]) -> Values:
+def _words_of(source: str, target: str, blend_words: Sequence[str], factors: Mapping[str, float]) -> Values:
     """The words that may be ticked, those that sliders show, and a slider for each, as far as there are so many."""
     own = different_words(target)[:MOST_WORDS]
     both = list(dict.fromkeys(word.lower() for word in (*different_words(source), *own)))
     sliders = [gr.update(visible=True, label=word, value=factors.get(word, 1)) for word in own]
     rest = [gr.update(visible=False, value=1)] * (MOST_WORDS - len(own))
-    return [gr.update(choices=both, value=[word for word in places if word in both]), own, *sliders, *rest]
+    return [gr.update(choices=both, value=[word for word in blend_words if word in both]), own, *sliders, *rest]

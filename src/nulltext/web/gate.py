@@ -37,7 +37,7 @@ _ASKING = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing."""
 _SESSIONS = 100_000
 """So many tabs are remembered."""
-_TOLD = 10_000
+_MOST_PEOPLE = 10_000
 """So many people are remembered of each file; who was told of it first is forgotten first."""
 _REFUSED = 400
 """From this status on an answer is none."""
@@ -45,7 +45,7 @@ _SCANNED = (b"application/json", b"text/event-stream", b"text/html")
 
 
 @final
-class Told:
+class KnownFiles:
     """Which files the page has told whom of: only they may fetch them.
 
     The page's library serves every file of its folder to whoever names it. The names cannot be guessed, but one that
@@ -65,16 +65,16 @@ class Told:
         self._to: dict[str, dict[str, None]] = {}
         self._lock = threading.Lock()
 
-    def note(self, person: str, said: bytes, *, listed: bool = False) -> None:
+    def note(self, person: str, message: bytes, *, listed: bool = False) -> None:
         """Remembers the files that something said to a person names.
 
         Args:
             person: To whom.
-            said: A piece of JSON.
+            message: A piece of JSON.
             listed: Whether it is a list of files, as an upload is answered; else only what is said to be a path, or to
                 have become one, counts: nobody is told of a file by a text of their own that reads like its name.
         """
-        for match in (self._listed if listed else self._named).finditer(said):
+        for match in (self._listed if listed else self._named).finditer(message):
             try:
                 path: str = json.loads(match[1])
             except ValueError:  # it only looks like JSON
@@ -83,7 +83,7 @@ class Told:
                 with self._lock:
                     people = self._to.setdefault(path, {})
                     people[person] = None
-                    while len(people) > _TOLD:
+                    while len(people) > _MOST_PEOPLE:
                         del people[next(iter(people))]
 
     def knows(self, person: str, path: str) -> bool:
@@ -116,7 +116,7 @@ class Gate:
         self,
         app: App,
         *,
-        told: Told,
+        known_files: KnownFiles,
         auth: tuple[str, str] | None = None,
         most_bytes: float = float("inf"),
         json_bytes: float = float("inf"),
@@ -127,7 +127,7 @@ class Gate:
 
         Args:
             app: The app.
-            told: Which files the page has told whom of.
+            known_files: Which files the page has told whom of.
             auth: The name and password that everybody has to know, if there is one.
             most_bytes: The largest body of a request that is let through; the app writes it to the disk first.
             json_bytes: The largest body of JSON, which is held in memory.
@@ -135,7 +135,7 @@ class Gate:
                 give a name of its own to this machine, and ask in its visitor's place.
             functions: The numbers of what the page can do; None for any.
         """
-        self.app, self.told, self.most_bytes, self._hosts = app, told, most_bytes, hosts
+        self.app, self.known_files, self.most_bytes, self._hosts = app, known_files, most_bytes, hosts
         self._json_bytes, self._functions = json_bytes, functions
         self._sessions: dict[bytes, str] = {}
         self._auth = None if auth is None else "Basic " + base64.b64encode(":".join(auth).encode()).decode()
@@ -187,8 +187,8 @@ class Gate:
             )
         if scope["method"] not in _ASKING and not names.is_own(headers, self._hosts, proxied=proxied):
             return 403, "This was asked by another site's page."
-        said = headers.get("content-length", "")
-        if said.isdecimal() and int(said[:20]) > self.most_bytes:
+        message = headers.get("content-length", "")
+        if message.isdecimal() and int(message[:20]) > self.most_bytes:
             return _LARGE
         if (kind := _kind_refusal(scope, headers)) is not None:
             return kind
@@ -197,7 +197,7 @@ class Gate:
         if any(self._whose(session, person) != person for session in sessions):
             return 403, "This page is not yours."
         if path.startswith(_FILES):
-            theirs = self.told.knows(person, path.removeprefix(_FILES).removeprefix("="))
+            theirs = self.known_files.knows(person, path.removeprefix(_FILES).removeprefix("="))
             return None if theirs else (403, "This file is not yours, or is gone.")
         return (404, "There is nothing here.") if path.startswith(_CLOSED) else None
 
@@ -214,7 +214,7 @@ class Gate:
         except SettingError as error:
             return 400, str(error)
         if page:
-            if not bodies.names_only_files_of(value, lambda path: self.told.knows(person, path)):
+            if not bodies.names_only_files_of(value, lambda path: self.known_files.knows(person, path)):
                 return 403, "This names a file that is not yours, or is gone. Give it again."
             session = cast("dict[str, Any]", value).get("session_hash") if isinstance(value, dict) else None
             if session is not None and (not isinstance(session, str) or self._whose(session, person) != person):
@@ -264,7 +264,7 @@ class Gate:
                 if all(name != _POLICY for name, _ in headers):
                     message["headers"].append((_POLICY, policy.ANSWER))
             elif scanned:
-                self.told.note(person, message.get("body", b""), listed=listed)
+                self.known_files.note(person, message.get("body", b""), listed=listed)
             if whole.start is None:
                 await send(message)
             elif (finished := whole.take(message)) is not None:

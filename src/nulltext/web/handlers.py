@@ -12,8 +12,8 @@ from PIL import Image
 
 from nulltext.editing.change import WEIGHTS
 from nulltext.errors import NulltextError
+from nulltext.images import to_image
 from nulltext.models.capabilities import word_list_of
-from nulltext.pictures import to_image
 from nulltext.scenes.captions import caption as caption_of
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
@@ -21,7 +21,7 @@ from nulltext.text.words import different_words
 from nulltext.web import views, words
 from nulltext.web.bounds import MOST_NAME, check_number, check_text, check_words
 from nulltext.web.clients import NOBODY, Client
-from nulltext.web.gate import Told
+from nulltext.web.gate import KnownFiles
 from nulltext.web.jobs import Job
 from nulltext.web.opening import open_paint, open_thumbnail
 from nulltext.web.requests import EditRequest, InversionRequest, Vary
@@ -33,10 +33,10 @@ Result = TypeVar("Result")
 POLL = 0.25
 """Seconds between two looks at a job."""
 MOST_WORDS = 24
-"""So many words of a caption have a slider of their own."""
+"""So many words of a prompt have a slider of their own."""
 MOST_EDITS = 40
 """Earlier ones are forgotten; their files stay a day."""
-NOT_YET = "Invert the picture first."
+NOT_YET = "Invert the image first."
 SAMPLES = (50_003, 50_014, 50_021, 50_033)
 """Held-out scenes to begin with."""
 
@@ -47,16 +47,16 @@ class Table:
     """What lies on one person's table: what a tab of the page works on.
 
     Attributes:
-        picture: The picture's file; None if there is none yet.
+        image: The image's file; None if there is none yet.
         name: What that was called.
         inverted: Its inversion, once there is one.
         edits: The edits made of it, oldest first.
-        shown: Which of them is shown, from 0, and which of its pictures; None for none.
+        shown: Which of them is shown, from 0, and which of its images; None for none.
         person: Whose it is: what a tab is called is no secret.
     """
 
-    picture: bytes | None = None
-    name: str = "picture.png"
+    image: bytes | None = None
+    name: str = "image.png"
     inverted: Inverted | None = None
     edits: tuple[Edited, ...] = ()
     shown: tuple[int, int] | None = None
@@ -64,27 +64,27 @@ class Table:
 
     @property
     def gallery(self) -> list[tuple[Image.Image, str]]:
-        """Every picture with its settings."""
+        """Every image with its settings."""
         return [
-            (picture, request.summary)
+            (image, request.summary)
             for edited in self.edits
-            for picture, request in zip(edited.pictures, edited.requests, strict=True)
+            for image, request in zip(edited.images, edited.requests, strict=True)
         ]
 
-    def place(self, index: int) -> tuple[int, int]:
-        """Which edit a picture of the gallery belongs to, and which of its pictures it is."""
+    def position(self, index: int) -> tuple[int, int]:
+        """Which edit an image of the gallery belongs to, and which of its images it is."""
         for number, edited in enumerate(self.edits):
-            if index < len(edited.pictures):
+            if index < len(edited.images):
                 return number, index
-            index -= len(edited.pictures)
+            index -= len(edited.images)
         raise IndexError(index)
 
 
 class OpenView(NamedTuple):
-    """What the page shows while a picture is opened and when it is."""
+    """What the page shows while an image is opened and when it is."""
 
     table: Table
-    picture: Image.Image | None = None
+    image: Image.Image | None = None
     message: str = ""
     inverted: Inverted | None = None
     progress: str = ""
@@ -116,23 +116,23 @@ class Handlers:
 
     Attributes:
         workshop: Who does the work.
-        told: Which files the page has told whom of.
+        known_files: Which files the page has told whom of.
     """
 
-    def __init__(self, workshop: Workshop, told: Told) -> None:
+    def __init__(self, workshop: Workshop, known_files: KnownFiles) -> None:
         """Begins with nothing under way."""
-        self.workshop, self.told = workshop, told
+        self.workshop, self.known_files = workshop, known_files
         self._current: dict[tuple[str, str], Job[Any]] = {}
         self._lock = threading.Lock()
 
     def samples(self) -> list[tuple[Image.Image, str]]:
-        """Pictures to begin with, each with its caption."""
+        """Images to begin with, each with its prompt."""
         scenes = [sample_scene(HELD_OUT_SEEDS[seed]) for seed in SAMPLES]
         pixels = render(scenes, height=256, width=256).pixels
         return [(to_image(one[None]), caption_of(scene)) for one, scene in zip(pixels, scenes, strict=True)]
 
-    def open_picture(self, person: str, tab: str, path: str | None, client: Client = NOBODY) -> Iterator[OpenView]:
-        """Takes a picture, or opens an inversion that was kept.
+    def open_upload(self, person: str, tab: str, path: str | None, client: Client = NOBODY) -> Iterator[OpenView]:
+        """Takes an image, or opens an inversion that was kept.
 
         Args:
             person: Who gives it.
@@ -146,9 +146,9 @@ class Handlers:
             yield OpenView(nothing)
             return
         try:
-            data, name = self.told.read(person, path), PurePath(path).name
+            data, name = self.known_files.read(person, path), PurePath(path).name
             if not is_inversion(data, name):
-                self.workshop.limits.check_picture(data)
+                self.workshop.limits.check_image(data)
                 yield OpenView(Table(data, name, person=person), open_thumbnail(data))
                 return
         except NulltextError as error:
@@ -168,29 +168,29 @@ class Handlers:
                 yield OpenView(view.table, view.table.inverted.source, "", view.table.inverted)
 
     def take_sample(self, person: str, tab: str, index: int) -> tuple[OpenView, str]:
-        """One of the samples, and its caption."""
+        """One of the samples, and its prompt."""
         self.cancel(person, tab)
-        picture, said = self.samples()[index]
-        return OpenView(Table(png(picture), f"sample-{index + 1}.png", person=person), picture), said
+        image, message = self.samples()[index]
+        return OpenView(Table(png(image), f"sample-{index + 1}.png", person=person), image), message
 
-    def check_caption(self, model: str, caption: str) -> str:
-        """A caption with the words marked that a model does not know; empty if all is well."""
+    def check_prompt(self, model: str, prompt: str) -> str:
+        """A prompt with the words marked that a model does not know; empty if all is well."""
         try:
             check_text("the model", model, MOST_NAME)
-            check_text("the caption", caption)
-            self.workshop.limits.check_caption(caption)
+            check_text("the prompt", prompt)
+            self.workshop.limits.check_prompt(prompt)
             loaded = self.workshop.at_hand(model)
             listed = None if loaded is None else word_list_of(loaded)
-            spans = () if listed is None else listed.unknown(caption)
+            spans = () if listed is None else listed.unknown(prompt)
         except NulltextError as error:
             return views.alert(str(error))
-        return words.marked(caption, spans, "not known to this model") if spans else ""
+        return words.marked(prompt, spans, "not known to this model") if spans else ""
 
-    def may_be_caption(self, caption: str) -> bool:
-        """Whether a caption is one at all: text, and not too long."""
+    def may_be_prompt(self, prompt: str) -> bool:
+        """Whether a prompt is one at all: text, and not too long."""
         try:
-            check_text("the caption", caption)
-            self.workshop.limits.check_caption(caption)
+            check_text("the prompt", prompt)
+            self.workshop.limits.check_prompt(prompt)
         except NulltextError:
             return False
         return True
@@ -201,35 +201,35 @@ class Handlers:
             check_text("the model", model, MOST_NAME)
             loaded = self.workshop.at_hand(model)
             if loaded is None:
-                return views.note("It is loaded with the first picture.")
+                return views.note("It is loaded with the first image.")
             listed = word_list_of(loaded)
             return views.word_list(None if listed is None else listed.words)
         except NulltextError as error:
             return views.alert(str(error))
 
     def painted(self, person: str, path: str | None) -> Image.Image | None:
-        """What a person painted over a picture, transparent where nothing was; None for nothing.
+        """What a person painted over an image, transparent where nothing was; None for nothing.
 
         Args:
             person: Who.
             path: Where the page's library has put it.
 
         Raises:
-            NulltextError: It is not theirs, no picture, or too large.
+            NulltextError: It is not theirs, no image, or too large.
         """
         if path is None:
             return None
         check_text("the paint", path)
-        return open_paint(self.told.read(person, path), self.workshop.limits)
+        return open_paint(self.known_files.read(person, path), self.workshop.limits)
 
     def invert(
         self, person: str, tab: str, table: Table, request: InversionRequest, client: Client = NOBODY
     ) -> Iterator[WorkView]:
-        """Inverts the picture on the table, telling how far it is."""
-        if table.picture is None or table.person != person:
-            yield WorkView(message=views.alert("There is no picture yet. Drop one, or take a sample."))
+        """Inverts the image on the table, telling how far it is."""
+        if table.image is None or table.person != person:
+            yield WorkView(message=views.alert("There is no image yet. Drop one, or take a sample."))
             return
-        submit = partial(self.workshop.invert, person, table.picture, table.name, request, client)
+        submit = partial(self.workshop.invert, person, table.image, table.name, request, client)
 
         def lay_down(inverted: Inverted) -> Table:
             return replace(table, inverted=inverted, edits=(), shown=None)
@@ -259,14 +259,14 @@ class Handlers:
         if inverted is None or table.person != person:
             yield WorkView(message=views.alert(NOT_YET)), None
             return
-        seen: list[Insight] = []
+        insights: list[Insight] = []
 
         def see(insight: Insight) -> Table:
-            seen.append(insight)
+            insights.append(insight)
             return table
 
         for view in self._work(person, tab, partial(self.workshop.look_inside, person, inverted, client), see):
-            yield view, seen[0] if seen else None
+            yield view, insights[0] if insights else None
 
     def cancel(self, person: str, tab: str) -> str:
         """Stops what a person's tab has under way; says so."""
@@ -283,14 +283,14 @@ class Handlers:
             return None
         number, which = table.shown
         edited, stem = table.edits[number], PurePath(table.name).stem
-        files = [(edited.numbers[which], f"{stem}-edited.png", "Download the picture")]
+        files = [(edited.numbers[which], f"{stem}-edited.png", "Download the image")]
         files += [(mask, name, f"The painted mask, {name} in the code") for mask, name in edited.masks]
-        pair = edited.source, edited.pictures[which]
+        pair = edited.source, edited.images[which]
         return EditView(pair, views.links(files), edited.python[which], edited.shell[which])
 
     def choose(self, table: Table, index: int) -> tuple[Table, EditRequest]:
-        """Goes back to a picture of the gallery, and to its settings."""
-        number, which = table.place(index)
+        """Goes back to an image of the gallery, and to its settings."""
+        number, which = table.position(index)
         return replace(table, shown=(number, which)), table.edits[number].requests[which]
 
     def _work(
@@ -305,10 +305,10 @@ class Handlers:
             return
         with self._lock:
             self._current[person, tab] = job
-        seen: Image.Image | None = None
+        insights: Image.Image | None = None
         try:
             while not job.wait(POLL):
-                preview, seen = (None if job.preview is seen else job.preview), job.preview
+                preview, insights = (None if job.preview is insights else job.preview), job.preview
                 yield WorkView(progress=views.progress(self.workshop.jobs, job), preview=preview, done=False)
         finally:
             job.stop()  # the tab was closed; without effect on one that is over
@@ -327,11 +327,11 @@ class Handlers:
 def edit_request(
     *,
     table: Table,
-    caption: str,
+    prompt: str,
     cross: float,
     self_share: float,
     strengths: Sequence[float],
-    places: Sequence[str],
+    blend_words: Sequence[str],
     painted: Image.Image | None,
     vary: Vary,
     go_on: bool,
@@ -340,32 +340,32 @@ def edit_request(
 
     Args:
         table: What is on the table.
-        caption: The new caption.
+        prompt: The new prompt.
         cross: How much of the composition to keep.
         self_share: How much of the layout to keep.
-        strengths: Of the words of the caption, in their order.
-        places: Words where the picture may change.
-        painted: What was painted over the picture, transparent where nothing was.
-        vary: What is drawn in several strengths.
+        strengths: Of the words of the prompt, in their order.
+        blend_words: Words where the image may change.
+        painted: What was painted over the image, transparent where nothing was.
+        vary: What is varied in several strengths.
         go_on: Whether the edit goes on from the one that is shown.
 
     Raises:
         SettingError: A field is not of its kind.
     """
-    check_text("the new caption", caption)
-    check_words("places", places)
+    check_text("the new prompt", prompt)
+    check_words("blend_words", blend_words)
     for strength in strengths:
         check_number("the strength of a word", strength, *WEIGHTS)
     shown = table.edits[table.shown[0]].requests[table.shown[1]] if table.shown is not None else None
     before = shown.chain if go_on and shown is not None else ()
-    known = different_words(caption)
+    known = different_words(prompt)
     return EditRequest(
-        caption=caption,
+        prompt=prompt,
         before=before,
         cross=cross,
         self_share=self_share,
         weights={word: factor for word, factor in zip(known, strengths, strict=False) if factor != 1},
-        places=tuple(places),
+        blend_words=tuple(blend_words),
         mask=painted_mask(painted),
         vary=vary,
     )

@@ -10,9 +10,9 @@ from nulltext.web.gate import App, Message, Receive, Scope, Send
 from nulltext.web.limits import Limits
 
 _FILES = ("/upload", "/api/inversions")
-"""What takes whole files; elsewhere a picture is at most a mask within JSON."""
+"""What takes whole files; elsewhere an image is at most a mask within JSON."""
 _MASKS = 2
-"""So many times the largest picture's file a request has at most that takes no files."""
+"""So many times the largest image's file a request has at most that takes no files."""
 
 
 @final
@@ -25,17 +25,17 @@ class Incoming:
         Args:
             app: The app.
             limits: How much there is room for.
-            uploaded: Told of the bytes of each upload, once it is written.
+            uploaded: Called with the bytes of each upload, once it is written.
         """
         self._app, self._limits, self._uploaded = app, limits, uploaded
-        self._held: dict[str, int] = {}
+        self._items: dict[str, int] = {}
         self._lock = threading.Lock()
 
     @property
     def size(self) -> int:
         """Bytes of requests that are not answered yet."""
         with self._lock:
-            return sum(self._held.values())
+            return sum(self._items.values())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -45,10 +45,10 @@ class Incoming:
         client: Client = scope.get("state", {}).get("client", NOBODY)
         path: str = scope["path"]
         most = self._limits.request_bytes if path.endswith(_FILES) else _MASKS * self._limits.upload_bytes
-        said = _length({name.lower(): value for name, value in scope["headers"]})
-        if said > most:
+        length = _length({name.lower(): value for name, value in scope["headers"]})
+        if length > most:
             await refuse(send, 413, "This is larger than the server takes.")
-        elif not self._fits(client.address, said):
+        elif not self._fits(client.address, length):
             await refuse(send, 429, "More is being sent than the server takes at a time. Try again in a moment.")
         else:
             got = 0
@@ -72,14 +72,14 @@ class Incoming:
 
     def _fits(self, address: str, size: int) -> bool:
         with self._lock:
-            total, own = sum(self._held.values()), self._held.get(address, 0)
+            total, own = sum(self._items.values()), self._items.get(address, 0)
         return total + size <= self._limits.part_bytes and own + size <= self._limits.share * self._limits.part_bytes
 
     def _note(self, address: str, size: int) -> None:
         with self._lock:
-            self._held[address] = self._held.get(address, 0) + size
-            if not self._held[address]:
-                del self._held[address]
+            self._items[address] = self._items.get(address, 0) + size
+            if not self._items[address]:
+                del self._items[address]
 
 
 async def refuse(send: Send, status: int, sentence: str) -> None:
@@ -95,5 +95,5 @@ async def refuse(send: Send, status: int, sentence: str) -> None:
 
 def _length(headers: Mapping[bytes, bytes]) -> int:
     """How long a request says that it is; 0 if it does not."""
-    said = headers.get(b"content-length", b"")
-    return int(said[:20]) if said.isdigit() else 0
+    length = headers.get(b"content-length", b"")
+    return int(length[:20]) if length.isdigit() else 0

@@ -4,9 +4,9 @@ import torch
 from PIL import Image
 
 from nulltext.editing.maps import AttentionMaps
+from nulltext.images import to_image
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
-from nulltext.pictures import to_image
 from nulltext.web.opening import thumbnail
 from nulltext.web.results import Insight
 
@@ -17,7 +17,7 @@ STRIP = 8
 def insight_of(model: Model, inversion: Inversion, maps: AttentionMaps, losses: tuple[float, ...]) -> Insight:
     """The attention maps of an inversion over its image, and its trajectory from noise to image."""
     return Insight(
-        maps={word: _lit(maps, word, inversion) for word in maps.words()},
+        maps={word: _highlight(maps, word, inversion) for word in maps.words()},
         strip=_strip(model, inversion),
         losses=losses,
     )
@@ -33,7 +33,7 @@ def _strip(model: Model, inversion: Inversion) -> Image.Image:
     return strip
 
 
-def _lit(maps: AttentionMaps, word: str, inversion: Inversion) -> Image.Image:
+def _highlight(maps: AttentionMaps, word: str, inversion: Inversion) -> Image.Image:
     """The image, bright where a word looks."""
     bright = (maps.pixels[:1] + 1) * (0.15 + 0.85 * maps.over(word)) - 1
     return thumbnail(inversion.restore(bright))

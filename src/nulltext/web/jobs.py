@@ -16,13 +16,13 @@ from nulltext.errors import Cancelled, JobNotFoundError, NulltextError
 from nulltext.progress import Progress
 from nulltext.web.clients import NOBODY, Client
 from nulltext.web.limits import Limits
-from nulltext.web.places import Asked, Asking, check_place
-from nulltext.web.shelf import Held, too_many
+from nulltext.web.queue_limits import Asked, Asking, check_queue
+from nulltext.web.shelf import StoredItem, too_many
 from nulltext.web.sizes import size_of
 
 Result = TypeVar("Result")
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
-UNFORESEEN = "Something unforeseen went wrong; the server's log says what. Try again, or with another picture."
+UNFORESEEN = "Something unforeseen went wrong; the server's log says what. Try again, or with another image."
 
 _log = logging.getLogger(__name__)
 _LEAST = 2**16
@@ -39,7 +39,7 @@ class Job(Generic[Result]):
         state: How far it is.
         progress: The last event of its progress, if there was one.
         losses: The objective after every step that has one.
-        preview: What the picture looks like so far, if anything can be seen.
+        preview: What the image looks like so far, if anything can be seen.
         result: What it made, once it is done.
         message: What went wrong, in a sentence, if it failed.
         ended: When it ended, or was last used after that.
@@ -137,8 +137,8 @@ class Job(Generic[Result]):
         except Cancelled:
             self._end("cancelled")
         except NulltextError as error:
-            said = str(error)
-            self._end("failed", message=said if self._private is None else self._private.sub("the file", said))
+            message = str(error)
+            self._end("failed", message=message if self._private is None else self._private.sub("the file", message))
         except Exception:  # noqa: BLE001  nobody waits for this thread: the log and a sentence are all there is
             _log.exception("a job failed")
             self._end("failed", message=UNFORESEEN)
@@ -230,12 +230,12 @@ class Jobs:
 
     def _check(self, job: Asking) -> None:
         self._waiting = [waiting for waiting in self._waiting if not waiting.over]
-        check_place(self._limits, job, self._waiting, self._running)
+        check_queue(self._limits, job, self._waiting, self._running)
 
     def used(self) -> frozenset[Path]:
         """Files that jobs which are not over need."""
         with self._changed:
-            return frozenset(path for job in self._held() for path in job.uses)
+            return frozenset(path for job in self._items() for path in job.uses)
 
     def forget(self) -> None:
         """Forgets jobs that are over and were kept for long enough."""
@@ -246,10 +246,10 @@ class Jobs:
     def size(self) -> tuple[int, int]:
         """Bytes that jobs hold: of what they were given, and of what they made."""
         with self._changed:
-            jobs = self._held()
+            jobs = self._items()
             return sum(job.size for job in jobs), sum(job.weight for job in jobs if job.over)
 
-    def _held(self) -> list[Job[Any]]:
+    def _items(self) -> list[Job[Any]]:
         """All jobs in memory: one that was stopped and forgotten may still be at work."""
         running = [] if self._running is None or self._running.number in self._jobs else [self._running]
         return [*self._jobs.values(), *running]
@@ -262,8 +262,8 @@ class Jobs:
                 by_person.setdefault(job.person, []).append(job.number)
         kept = {number for own in by_person.values() for number in own[-limits.results :]}
         over = [self._jobs[number] for number in self._jobs if number in kept]
-        held = [Held(job.number, job.client.address, job.weight) for job in sorted(over, key=_ended)]
-        kept -= set(too_many(held, limits.part_bytes, limits.share))
+        items = [StoredItem(job.number, job.client.address, job.weight) for job in sorted(over, key=_ended)]
+        kept -= set(too_many(items, limits.part_bytes, limits.share))
         self._jobs = {number: job for number, job in self._jobs.items() if not job.over or number in kept}
 
     def get(self, person: str, number: str) -> Job[Any]:

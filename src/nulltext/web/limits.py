@@ -9,8 +9,8 @@ from typing import cast, final
 
 from nulltext.decoding import decode
 from nulltext.errors import (
-    CaptionTooLongError,
     ImageTooLargeError,
+    PromptTooLongError,
     SettingError,
     UploadTooLargeError,
 )
@@ -20,7 +20,7 @@ from nulltext.web.bounds import check_words
 FREE = ("seed", "most_tokens")
 """Whole numbers of methods that may be as high as one likes."""
 FORM = 5
-"""So many times the largest picture's file the largest request has."""
+"""So many times the largest image's file the largest request has."""
 
 
 @final
@@ -29,11 +29,11 @@ class Limits:
     """Bounds that keep a server usable for everybody.
 
     Attributes:
-        upload_bytes: The largest picture's file; an inversion's may have four times as much. A larger one is refused.
-        pixels: The largest picture taken, by its pixels; a larger one is refused before it is decoded.
+        upload_bytes: The largest image's file; an inversion's may have four times as much. A larger one is refused.
+        pixels: The largest image taken, by its pixels; a larger one is refused before it is decoded.
         side: The longest side taken, in pixels; a longer one is refused before it is decoded.
-        characters: The longest caption taken; a longer one is refused.
-        captions: How many captions an edit may draw at once; more are refused.
+        characters: The longest prompt taken; a longer one is refused.
+        prompts: How many prompts an edit may draw at once; more are refused.
         steps: The most steps of the sampler, T; more are refused.
         inner_steps: The most optimiser steps at each of them, N; more are refused.
         iterations: The most steps of an editor that optimises; more are refused.
@@ -60,7 +60,7 @@ class Limits:
     pixels: int = 40_000_000
     side: int = 12_000
     characters: int = 500
-    captions: int = 8
+    prompts: int = 8
     steps: int = 100
     inner_steps: int = 50
     iterations: int = 1000
@@ -105,7 +105,7 @@ class Limits:
         return self.memory_bytes // 4
 
     @property
-    def places(self) -> int:
+    def queue(self) -> int:
         """How many jobs of one address may wait and be under way."""
         return max(1, int(self.share * self.waiting))
 
@@ -123,11 +123,11 @@ class Limits:
         if size > self.upload_bytes:
             raise UploadTooLargeError(
                 f"the file has {size / 2**20:.1f} MB; expected at most {self.upload_bytes / 2**20:g} MB. Scale the "
-                "picture down, or save it as a JPEG."
+                "image down, or save it as a JPEG."
             )
 
-    def check_picture(self, data: bytes, name: str = "the picture") -> None:
-        """Refuses a picture that is too large, before its pixels are decoded.
+    def check_image(self, data: bytes, name: str = "the image") -> None:
+        """Refuses an image that is too large, before its pixels are decoded.
 
         Args:
             data: Its file.
@@ -135,14 +135,14 @@ class Limits:
 
         Raises:
             UploadTooLargeError: The file is too large.
-            ImageDecodeError: It is no picture, or of a format that is not opened.
+            ImageDecodeError: It is no image, or of a format that is not opened.
             ImageTooLargeError: It has too many pixels, or too many on one side.
         """
         self.check_upload(len(data))
         self.check_size(*decode(name, data).size, name=name)
 
-    def check_size(self, width: int, height: int, *, name: str = "the picture") -> None:
-        """Refuses a picture of too many pixels.
+    def check_size(self, width: int, height: int, *, name: str = "the image") -> None:
+        """Refuses an image of too many pixels.
 
         Args:
             width: Its pixels on one side.
@@ -158,15 +158,15 @@ class Limits:
                 f"{self.pixels / 1e6:g} million pixels altogether. Scale it down first."
             )
 
-    def check_caption(self, caption: str) -> None:
-        """Refuses a caption that is too long.
+    def check_prompt(self, prompt: str) -> None:
+        """Refuses a prompt that is too long.
 
         Raises:
-            CaptionTooLongError: It is.
+            PromptTooLongError: It is.
         """
-        if len(caption) > self.characters:
-            raise CaptionTooLongError(
-                f"the caption has {len(caption)} characters; expected at most {self.characters}. Say it shorter."
+        if len(prompt) > self.characters:
+            raise PromptTooLongError(
+                f"the prompt has {len(prompt)} characters; expected at most {self.characters}. Say it shorter."
             )
 
     def check_steps(self, steps: int, inner_steps: int) -> None:
@@ -189,7 +189,7 @@ class Limits:
             if is_dataclass(value):
                 self.check_settings(value)
             elif isinstance(value, str):
-                self.check_caption(value)
+                self.check_prompt(value)
             elif isinstance(value, int) and not isinstance(value, bool):
                 self._check_count(name, value)
             elif isinstance(value, list | tuple | Mapping):
@@ -199,7 +199,7 @@ class Limits:
         what, most = {
             "steps": ("steps", self.steps),
             "inner_steps": ("optimiser steps", self.inner_steps),
-            "closing_steps": ("closing steps", self.inner_steps),
+            "sequential_steps": ("closing steps", self.inner_steps),
             "iterations": ("iterations", self.iterations),
         }.get(name, (name, self.counts))
         if name not in FREE and count > most:

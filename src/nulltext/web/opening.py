@@ -1,4 +1,4 @@
-"""Pictures that strangers send, decoded one at a time and kept no larger than they are of use."""
+"""Images that strangers send, decoded one at a time and kept no larger than they are of use."""
 
 import threading
 from collections.abc import Generator
@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, ImageOps
 
 from nulltext.decoding import decode, read
 from nulltext.errors import ImageDecodeError, ImageError, TooManyJobsError
-from nulltext.pictures import check_mask_size, grey_mask, open_mask
+from nulltext.images import check_mask_size, grey_mask, open_mask
 from nulltext.web.limits import Limits
 from nulltext.web.requests import EditRequest
 from nulltext.web.results import Inverted
@@ -18,16 +18,16 @@ MASK_DETAIL = 4
 """A mask is kept at so many times the detail that the model works in: finer than any edge that it can follow."""
 
 _TURN = 3.0
-"""So many seconds a picture waits for its turn to be decoded."""
+"""So many seconds an image waits for its turn to be decoded."""
 _decoding = threading.BoundedSemaphore(1)
-"""A picture of the largest size takes a few hundred megabytes for the moment in which it is decoded."""
+"""An image of the largest size takes a few hundred megabytes for the moment in which it is decoded."""
 _waiting = threading.BoundedSemaphore(8)
 """Who waits for a turn holds one of the server's few threads; the others are for other requests."""
 
 
 @contextmanager
 def turn() -> Generator[None]:
-    """Waits until no other picture is decoded.
+    """Waits until no other image is decoded.
 
     Raises:
         TooManyJobsError: Too many others wait, or it takes too long.
@@ -39,22 +39,22 @@ def turn() -> Generator[None]:
         finally:
             _waiting.release()
     if not got:
-        raise TooManyJobsError("many pictures are being opened; expected fewer at a time. Try again in a moment.")
+        raise TooManyJobsError("many images are being opened; expected fewer at a time. Try again in a moment.")
     try:
         yield
     finally:
         _decoding.release()
 
 
-def thumbnail(picture: Image.Image) -> Image.Image:
-    """A picture to look at, of at most 1024 pixels on a side."""
-    small = picture.copy()
+def thumbnail(image: Image.Image) -> Image.Image:
+    """An image to look at, of at most 1024 pixels on a side."""
+    small = image.copy()
     small.thumbnail((1024, 1024))
     return small
 
 
 def open_thumbnail(data: bytes) -> Image.Image:
-    """A picture's file as a picture to look at.
+    """An image's file as an image to look at.
 
     Raises:
         ImageError: It is truncated or damaged.
@@ -65,14 +65,14 @@ def open_thumbnail(data: bytes) -> Image.Image:
 
 
 def open_paint(data: bytes, limits: Limits) -> Image.Image:
-    """What was painted over a picture, transparent where nothing was.
+    """What was painted over an image, transparent where nothing was.
 
     Raises:
-        ImageError: It is no picture, too large or damaged.
+        ImageError: It is no image, too large or damaged.
         UploadTooLargeError: The file is too large.
         TooManyJobsError: Too many others are being opened.
     """
-    limits.check_picture(data, "the paint")
+    limits.check_image(data, "the paint")
     with turn():
         return open_mask(decode("the paint", data))
 
@@ -81,11 +81,11 @@ def open_small_mask(data: bytes, inverted: Inverted, limits: Limits) -> Image.Im
     """A mask's file, refused by its header if it does not go with the photograph.
 
     Raises:
-        ImageError: It is no picture, too large, of another shape, or damaged.
+        ImageError: It is no image, too large, of another shape, or damaged.
         UploadTooLargeError: The file is too large.
         TooManyJobsError: Too many others are being opened.
     """
-    limits.check_picture(data, "the mask")
+    limits.check_image(data, "the mask")
     mask = decode("the mask", data)
     try:
         check_mask_size(
@@ -112,12 +112,12 @@ def _grey(mask: Image.Image) -> Image.Image:
         return grey if plain else ImageChops.multiply(grey, mask.getchannel("A"))
     except Exception as error:  # as in `decoding.read`
         raise ImageDecodeError(
-            f"the mask is truncated or damaged: {error}. Expected a whole picture; draw or export it again."
+            f"the mask is truncated or damaged: {error}. Expected a whole image; draw or export it again."
         ) from error
 
 
 def small_mask(mask: Image.Image, inverted: Inverted) -> Image.Image:
-    """A mask over a photograph, in grey and no larger than the model's picture needs.
+    """A mask over a photograph, in grey and no larger than the model's image needs.
 
     Raises:
         ImageError: It is of another shape than the photograph.

@@ -19,7 +19,7 @@ CSS = """
 .gradio-container { max-width: 1600px !important; margin: 0 auto; }
 .alert { border-left: 4px solid #d33; padding: .5em .8em; background: color-mix(in srgb, #d33 12%, transparent); }
 .progress progress { width: 100%; height: 1rem; }
-.caption { font-size: 1.05em; }
+.prompt { font-size: 1.05em; }
 mark { background: #ffd54a; color: #222; border-radius: 3px; padding: 0 .2em; }
 .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
 .downloads { list-style: none; padding: 0; margin: .3em 0; }
@@ -33,7 +33,7 @@ NEEDS = (
 )
 COMPOSITION = (
     "How long the new words look where the old ones did. Lower it if the change is hardly seen, raise it if the "
-    "picture is arranged differently."
+    "image is arranged differently."
 )
 LAYOUT = (
     "How long shapes and places stay the source's. Lower it to change a shape, raise it to keep everything in place."
@@ -41,7 +41,7 @@ LAYOUT = (
 METHODS = [(f"{word}: {entry.summary}", word) for word, entry in INVERTERS.items()]
 FITS = [("is edited as a whole", "pad"), ("is edited in its middle, in more detail", "crop")]
 VARY = [
-    ("one picture", ""),
+    ("one image", ""),
     ("four, by how much of the composition is kept", "composition"),
     ("four, by how much of the layout is kept", "layout"),
     ("four, by the strength of the new words", "strength"),
@@ -50,7 +50,7 @@ NARROW = 300
 """Below twice this width in pixels the columns stand below each other."""
 
 
-class Place(NamedTuple):
+class TableKey(NamedTuple):
     """Where a tab's table is kept: whose it is, and in which tab."""
 
     person: str = ""
@@ -60,11 +60,11 @@ class Place(NamedTuple):
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OpenPart:
-    """The first part's fields and buttons: a picture is opened and inverted."""
+    """The first part's fields and buttons: an image is opened and inverted."""
 
     upload: gr.File
     samples: gr.Gallery
-    caption: gr.Textbox
+    prompt: gr.Textbox
     checked: gr.HTML
     known: gr.HTML
     model: gr.Dropdown
@@ -87,10 +87,10 @@ class EditPart:
     """The second part's: it is edited; `of_words` are the words whose strengths the sliders show."""
 
     target: gr.Textbox
-    lit: gr.HTML
+    highlight: gr.HTML
     cross: gr.Slider
     self_share: gr.Slider
-    places: gr.CheckboxGroup
+    blend_words: gr.CheckboxGroup
     strengths: list[gr.Slider]
     of_words: gr.State
     paint: gr.ImageEditor
@@ -131,7 +131,7 @@ class Page:
         blocks: It, for the server.
         table: Where what a tab works on is kept.
         open: The first part.
-        below: What is seen only once a picture was inverted: the other two.
+        below: What is seen only once an image was inverted: the other two.
         edit: The second part.
         inside: The third part.
     """
@@ -148,7 +148,7 @@ def lay_out(handlers: Handlers) -> Page:
     """The page, with nothing connected yet."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as blocks:
         blocks.state_session_capacity = SESSIONS
-        table = gr.State(Place())
+        table = gr.State(TableKey())
         gr.Markdown("# nulltext\nChange a photograph by changing the words that describe it.")
         first = _open_part(handlers)
         with gr.Column(visible=False, elem_id="below") as below:
@@ -161,7 +161,7 @@ def _open_part(handlers: Handlers) -> OpenPart:
     gr.Markdown("## 1. Open")
     with gr.Row():
         with gr.Column(min_width=NARROW):
-            upload = gr.File(label="A picture, or a kept inversion", type="filepath", height=120, elem_id="upload")
+            upload = gr.File(label="An image, or a kept inversion", type="filepath", height=120, elem_id="upload")
             samples = gr.Gallery(
                 value=handlers.samples(),
                 label="Or take one of these",
@@ -172,7 +172,7 @@ def _open_part(handlers: Handlers) -> OpenPart:
                 object_fit="cover",
                 elem_id="samples",
             )
-            caption = gr.Textbox(label="What is in the picture?", lines=2, elem_id="caption")
+            prompt = gr.Textbox(label="What is in the image?", lines=2, elem_id="prompt")
             checked = gr.HTML(elem_id="checked")
             with gr.Accordion("The words this model knows", open=False):
                 known = gr.HTML(handlers.word_list(models[0]))
@@ -184,19 +184,19 @@ def _open_part(handlers: Handlers) -> OpenPart:
                 inner = gr.Slider(
                     1, limits.inner_steps, 10, step=1, label="Optimiser steps, of the methods that optimise"
                 )
-                fit = gr.Radio(FITS, value="pad", label="A picture that is not square")
+                fit = gr.Radio(FITS, value="pad", label="An image that is not square")
             with gr.Row():
                 invert = gr.Button("Invert", variant="primary", elem_id="invert")
                 stop = gr.Button("Cancel", variant="stop", elem_id="cancel")
             message, progress = gr.HTML(elem_id="message"), gr.HTML(elem_id="progress")
         with gr.Column(min_width=NARROW):
-            preview = gr.Image(label="The picture", interactive=False, elem_id="preview", buttons=[])
-            pair = gr.ImageSlider(label="Source | drawn again", visible=False, elem_id="pair", buttons=["fullscreen"])
+            preview = gr.Image(label="The image", interactive=False, elem_id="preview", buttons=[])
+            pair = gr.ImageSlider(label="Source | reconstructed", visible=False, elem_id="pair", buttons=["fullscreen"])
             verdict = gr.HTML(elem_id="verdict")
     return OpenPart(
         upload=upload,
         samples=samples,
-        caption=caption,
+        prompt=prompt,
         checked=checked,
         known=known,
         model=model,
@@ -219,7 +219,7 @@ def _edit_part() -> EditPart:
     with gr.Row():
         with gr.Column(min_width=NARROW):
             target = gr.Textbox(label="What shall it show?", lines=2, elem_id="target")
-            lit = gr.HTML(elem_id="lit")
+            highlight = gr.HTML(elem_id="highlight")
             first = Recommended()  # until there is an inversion, whose model says better
             cross = gr.Slider(
                 0, 1, first.cross_attention, step=0.05, label="Keep the composition", info=COMPOSITION, elem_id="cross"
@@ -227,11 +227,11 @@ def _edit_part() -> EditPart:
             self_share = gr.Slider(
                 0, 1, first.self_attention, step=0.05, label="Keep the layout", info=LAYOUT, elem_id="self"
             )
-            places = gr.CheckboxGroup(label="Change the picture only where these words are", elem_id="places")
+            blend_words = gr.CheckboxGroup(label="Change the image only where these words are", elem_id="blend_words")
             with gr.Accordion("Strength of each word", open=False, elem_id="strengths"):
                 strengths = _strength_sliders()
             of_words = gr.State([])
-            with gr.Accordion("Paint where the picture may change", open=False, elem_id="paint-part"):
+            with gr.Accordion("Paint where the image may change", open=False, elem_id="paint-part"):
                 paint = _mask_editor()
             vary = gr.Dropdown(VARY, value="", label="Draw", elem_id="vary")
             go_on = gr.Checkbox(label="Go on from the edit that is shown", elem_id="go-on")
@@ -249,10 +249,10 @@ def _edit_part() -> EditPart:
                 shell = gr.Code(language="shell", label="Command line", interactive=False, elem_id="shell")
     return EditPart(
         target=target,
-        lit=lit,
+        highlight=highlight,
         cross=cross,
         self_share=self_share,
-        places=places,
+        blend_words=blend_words,
         strengths=strengths,
         of_words=of_words,
         paint=paint,
@@ -313,7 +313,7 @@ def _inside_part() -> InsidePart:
                 label="Where each word looks", columns=4, height=260, elem_id="maps", object_fit="contain"
             )
         with gr.Column(min_width=NARROW):
-            strip = gr.Image(label="From noise to picture", interactive=False, elem_id="strip", buttons=[])
+            strip = gr.Image(label="From noise to image", interactive=False, elem_id="strip", buttons=[])
             losses = gr.LinePlot(
                 x="step", y="loss", label="Null-text loss at each step", visible=False, elem_id="losses"
             )

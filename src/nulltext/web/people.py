@@ -109,7 +109,7 @@ class People:
         return path
 
     def cached(self, *what: object) -> Path:
-        """Where the inversion of a picture, caption, model and settings is kept, whether it is there or not."""
+        """Where the inversion of an image, prompt, model and settings is kept, whether it is there or not."""
         digest = hashlib.sha256(json.dumps(what, sort_keys=True, default=repr).encode()).hexdigest()
         return self.root / "inversions" / f"{digest}.safetensors"
 

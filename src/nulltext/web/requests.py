@@ -13,18 +13,18 @@ from nulltext.editing.blend import Blend
 from nulltext.editing.change import WEIGHTS
 from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.editing.table import EDITOR, EDITORS
-from nulltext.errors import EmptyCaptionError, SettingError, shown
+from nulltext.errors import EmptyPromptError, SettingError, shown
+from nulltext.images import Fit
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.table import INVERTERS, METHOD
 from nulltext.models.recommended import Recommended
-from nulltext.pictures import Fit
 from nulltext.spelling.code import python
 from nulltext.spelling.fields import fields_of
 from nulltext.spelling.options import argv
 from nulltext.spelling.records import read
 from nulltext.tables import Table
 from nulltext.text.words import Tokens
-from nulltext.web.bounds import MOST_NAME, check_choice, check_number, check_text, check_whole, check_words, said
+from nulltext.web.bounds import MOST_NAME, check_choice, check_number, check_text, check_whole, check_words, quoted
 from nulltext.web.limits import Limits
 
 Vary = Literal["", "composition", "layout", "strength"]
@@ -42,16 +42,16 @@ class InversionRequest:
     """An inversion that somebody asks for.
 
     Attributes:
-        caption: What the picture shows.
+        prompt: What the image shows.
         model: The model's name.
         method: A row of `INVERTERS`; of an inversion that was kept, what its file says, which may be a stranger's.
         steps: T.
-        guidance: The weight w; None is the method's default.
+        guidance: The guidance scale w; None is the method's default.
         settings: Further settings of the method by name, as JSON has them.
-        fit: How the picture is brought to the model's size.
+        fit: How the image is brought to the model's size.
     """
 
-    caption: str
+    prompt: str
     model: str = "scenes"
     method: str = METHOD
     steps: int = 50
@@ -77,10 +77,10 @@ class InversionRequest:
         Raises:
             NulltextError: Something is.
         """
-        check_text("the caption", self.caption)
-        if not self.caption.strip():
-            raise EmptyCaptionError("the caption is empty; expected at least one word. Say what is in the picture.")
-        limits.check_caption(self.caption)
+        check_text("the prompt", self.prompt)
+        if not self.prompt.strip():
+            raise EmptyPromptError("the prompt is empty; expected at least one word. Say what is in the image.")
+        limits.check_prompt(self.prompt)
         check_text("the model", self.model, MOST_NAME)
         check_whole("steps", self.steps)
         limits.check_steps(self.steps, 1)
@@ -109,25 +109,25 @@ class EditRequest:
     """An edit that somebody asks for.
 
     Attributes:
-        caption: The new caption.
+        prompt: The new prompt.
         before: Edits that this one goes on from, in their order, each with settings of its own.
         cross: In which share of the steps words look where those of the source look, 0 to 1; None is what the model
             recommends.
         self_share: In which share of the steps shapes and places are the source's, 0 to 1; None likewise.
-        weights: Factors by word of the new caption, -4 to 10.
-        places: Words of either caption where the picture may change; none for everywhere.
-        mask: A picture drawn over the photograph, white where it may change.
-        vary: What is drawn in several strengths side by side; "" for one picture.
-        editor: A row of `EDITORS`. What stands above, but for the caption, is Prompt-to-Prompt's.
+        weights: Factors by word of the new prompt, -4 to 10.
+        blend_words: Words of either prompt where the image may change; none for everywhere.
+        mask: An image drawn over the photograph, white where it may change.
+        vary: What is varied in several strengths side by side; "" for one image.
+        editor: A row of `EDITORS`. What stands above, but for the prompt, is Prompt-to-Prompt's.
         settings: Further settings of the editor by name, as JSON has them.
     """
 
-    caption: str
+    prompt: str
     before: tuple["EditRequest", ...] = ()
     cross: float | None = None
     self_share: float | None = None
     weights: Mapping[str, float] = field(default_factory=dict[str, float])
-    places: tuple[str, ...] = ()
+    blend_words: tuple[str, ...] = ()
     mask: Image.Image | None = None
     vary: Vary = ""
     editor: str = EDITOR
@@ -139,46 +139,46 @@ class EditRequest:
         Raises:
             NulltextError: Something is.
         """
-        if len(self.chain) > limits.captions:
+        if len(self.chain) > limits.prompts:
             raise SettingError(
-                f"got {len(self.chain)} edits on top of each other; expected at most {limits.captions}. Begin again "
+                f"got {len(self.chain)} edits on top of each other; expected at most {limits.prompts}. Begin again "
                 "from the source."
             )
         if self.vary and self.before:
             raise SettingError("got an edit that goes on from another, in several strengths; expected one of the two.")
         check_choice("what to vary", self.vary, get_args(Vary))
         for one in self.chain:
-            one.check_alone(limits)
+            one.check_one(limits)
         if self.editor == EDITOR and any(one.editor != EDITOR for one in self.chain):
             raise SettingError(f"got edits by several editors on top of each other; expected {EDITOR} alone.")
 
-    def check_alone(self, limits: Limits) -> None:
+    def check_one(self, limits: Limits) -> None:
         """Refuses what is out of bounds in this edit, whatever it goes on from.
 
         Raises:
             NulltextError: Something is.
         """
-        check_text("the new caption", self.caption)
-        if not self.caption.strip():
-            raise EmptyCaptionError("the new caption is empty; expected at least one word. Say what shall be seen.")
-        limits.check_caption(self.caption)
+        check_text("the new prompt", self.prompt)
+        if not self.prompt.strip():
+            raise EmptyPromptError("the new prompt is empty; expected at least one word. Say what shall be seen.")
+        limits.check_prompt(self.prompt)
         self._check_editor(limits)
         for name, share in (("composition", self.cross), ("layout", self.self_share)):
             if share is not None:
                 check_number(f"how much of the {name} to keep", share, 0, 1)
-        check_words("places", self.places)
+        check_words("blend_words", self.blend_words)
         check_words("weights", self.weights)
         for word, factor in self.weights.items():
-            check_number(f"the strength of {said(word)}", factor, *WEIGHTS)
+            check_number(f"the strength of {quoted(word)}", factor, *WEIGHTS)
 
     def _check_editor(self, limits: Limits) -> None:
         check_choice("the editor", self.editor, tuple(EDITORS))
         owned = {"cross": "cross_attention", "self_share": "self_attention", "weights": "reweight"}
-        said = [name for name in (*owned, "places", "mask", "vary", "before") if getattr(self, name)]
-        if self.editor != EDITOR and said:
-            raise SettingError(f"got {said[0]} for {self.editor}; expected it for {EDITOR} alone. Leave it out.")
-        check_settings(self.settings, (*(owned[name] for name in owned if name in said), "chain", "maps"))
-        if "blend" in self.settings and self.places:
+        quoted = [name for name in (*owned, "blend_words", "mask", "vary", "before") if getattr(self, name)]
+        if self.editor != EDITOR and quoted:
+            raise SettingError(f"got {quoted[0]} for {self.editor}; expected it for {EDITOR} alone. Leave it out.")
+        check_settings(self.settings, (*(owned[name] for name in owned if name in quoted), "chain", "maps"))
+        if "blend" in self.settings and self.blend_words:
             raise SettingError("got places and a blend among the settings; expected one of the two.")
         limits.check_settings(self.method)
 
@@ -203,9 +203,9 @@ class EditRequest:
         return (*self.before, replace(self, before=()))
 
     @property
-    def captions(self) -> tuple[str, ...]:
-        """Their captions."""
-        return tuple(one.caption for one in self.chain)
+    def prompts(self) -> tuple[str, ...]:
+        """Their prompts."""
+        return tuple(one.prompt for one in self.chain)
 
     def in_force(self, recommended: Recommended) -> "EditRequest":
         """This edit, and those it goes on from, with what was left to the model filled in."""
@@ -224,11 +224,11 @@ class EditRequest:
         """The editor with the settings of each edit of the chain.
 
         Args:
-            source: The source caption's words.
-            targets: Those of `captions`.
+            source: The source prompt's words.
+            targets: Those of `prompts`.
 
         Raises:
-            WordNotFoundError: A place is a word of neither the source nor the edit's own caption.
+            WordNotFoundError: A place is a word of neither the source nor the edit's own prompt.
             SettingError: They differ in settings that hold for a whole run.
         """
         chained = len(targets) > 1
@@ -239,7 +239,7 @@ class EditRequest:
         if any(each.run != made[0].run for each in made):
             raise SettingError(
                 "got edits on top of each other with different settings of a whole run (guidance, rule, most_tokens, "
-                "hold_source, maps); expected the same for all. Begin again from the source."
+                "correct_source, maps); expected the same for all. Begin again from the source."
             )
         return made
 
@@ -247,28 +247,28 @@ class EditRequest:
         """Prompt-to-Prompt with the settings of this edit alone.
 
         Raises:
-            WordNotFoundError: A place is a word of neither caption.
+            WordNotFoundError: A place is a word of neither prompt.
         """
-        old = [word for word in self.places if source.has(word)]
-        new = [word for word in self.places if target.has(word) or (word not in old and target.find(word))]
+        old = [word for word in self.blend_words if source.has(word)]
+        new = [word for word in self.blend_words if target.has(word) or (word not in old and target.find(word))]
         plain: Any = self.method
         blend = plain.blend
         if old or new:
             blend = Blend(old, new, mask=self.mask)
         elif self.mask is not None:
             blend = Blend(mask=self.mask) if blend is None else replace(blend, mask=self.mask)
-        said = {
+        quoted = {
             "cross_attention": self.cross,
             "self_attention": self.self_share,
             "reweight": {word: factor for word, factor in self.weights.items() if factor != 1} or None,
         }
-        return replace(plain, blend=blend, **{name: value for name, value in said.items() if value is not None})
+        return replace(plain, blend=blend, **{name: value for name, value in quoted.items() if value is not None})
 
     def variants(self, new_words: Sequence[str]) -> list["EditRequest"]:
         """This edit in several strengths, or itself alone.
 
         Args:
-            new_words: The words of the new caption that the source's lacks.
+            new_words: The words of the new prompt that the source's lacks.
 
         Raises:
             SettingError: The strength of new words is to be varied, and there are none.
@@ -280,7 +280,7 @@ class EditRequest:
             return [replace(one, self_share=share) for share in SHARES]
         if self.vary == "strength":
             if not new_words:
-                raise SettingError("there is no new word whose strength could be varied. Change the caption first.")
+                raise SettingError("there is no new word whose strength could be varied. Change the prompt first.")
             others = {word: factor for word, factor in self.weights.items() if word.lower() not in new_words}
             return [replace(one, weights={**others, **dict.fromkeys(new_words, factor)}) for factor in STRENGTHS]
         return [self]
@@ -293,19 +293,19 @@ class EditRequest:
         parts += [f"{name}: {shown(value, 40)}" for name, value in self.settings.items()]
         parts += [f"{name} {share:g}" for name, share in shares.items() if share is not None]
         parts += [f"{word} x{factor:g}" for word, factor in self.weights.items() if factor != 1]
-        parts += [f"only where {', '.join(self.places)}"] if self.places else []
+        parts += [f"only where {', '.join(self.blend_words)}"] if self.blend_words else []
         parts += ["only inside the mask"] if self.mask is not None else []
-        return f"{self.caption} ({'; '.join(parts)})" if parts else self.caption
+        return f"{self.prompt} ({'; '.join(parts)})" if parts else self.prompt
 
 
 def python_code(
-    inversion: InversionRequest, picture: str, edit: EditRequest, editors: Sequence[Editor], *, opened: bool
+    inversion: InversionRequest, image: str, edit: EditRequest, editors: Sequence[Editor], *, opened: bool
 ) -> str:
     """A script that does the same.
 
     Args:
-        inversion: How the picture was inverted.
-        picture: The picture's file name.
+        inversion: How the image was inverted.
+        image: The image's file name.
         edit: The edit.
         editors: For each edit of its chain the settings.
         opened: Whether the inversion is one that was kept: who knows how it was made.
@@ -313,39 +313,39 @@ def python_code(
     size = "" if inversion.fit == "crop" else f", fit={inversion.fit!r}"
     lines = ["import nulltext", "", f"model = nulltext.load({inversion.model!r})"]
     if opened:
-        lines.append(f"inversion = nulltext.Inversion.load({_kept(picture)!r})")
+        lines.append(f"inversion = nulltext.Inversion.load({_kept(image)!r})")
     else:
-        lines.append(f"photo = nulltext.open_image({picture!r}, model{size})")
-        lines.append(f"inversion = {python(inversion.inverter)}(model, photo, {inversion.caption!r})")
+        lines.append(f"image = nulltext.open_image({image!r}, model{size})")
+        lines.append(f"inversion = {python(inversion.inverter)}(model, image, {inversion.prompt!r})")
     first, *rest = [_on_disk(editor, mask_name(step, len(editors))) for step, editor in enumerate(editors)]
     if isinstance(first, EditsEach) and rest:
         changes = [python(each.change) for each in (first, *rest) if isinstance(each, EditsEach)]
-        pairs = [f"({caption!r}, {change})" for caption, change in zip(edit.captions, changes, strict=True)]
+        pairs = [f"({prompt!r}, {change})" for prompt, change in zip(edit.prompts, changes, strict=True)]
         lines.append(f"edit = {python(first.run)}.each(model, inversion, [{', '.join(pairs)}])")
     else:
-        lines.append(f"edit = {python(first)}(model, inversion, {edit.caption!r})")
+        lines.append(f"edit = {python(first)}(model, inversion, {edit.prompt!r})")
     lines.append('edit.images[-1].save("edited.png")')
     return "\n".join(lines)
 
 
 def command_line(
-    inversion: InversionRequest, picture: str, edit: EditRequest, editors: Sequence[Editor], *, opened: bool
+    inversion: InversionRequest, image: str, edit: EditRequest, editors: Sequence[Editor], *, opened: bool
 ) -> str:
     """Commands that do the same; see `python_code`."""
     if any(editor != editors[0] for editor in editors):
         return "# The edits of this chain have different settings, which one command cannot say; see the Python."
-    picture = f"./{picture}" if picture.startswith("-") else picture  # which would be taken for an option
-    kept, lines = _kept(picture), list[str]()
+    image = f"./{image}" if image.startswith("-") else image  # which would be taken for an option
+    kept, lines = _kept(image), list[str]()
     if not opened:
         invert = ["nulltext", "invert", "--output", kept]
         invert += [] if inversion.model == "scenes" else ["--model", inversion.model]
         invert += ["--method", inversion.method, *argv(inversion.inverter)]
         invert += [] if inversion.fit == "crop" else ["--fit", inversion.fit]
-        lines.append(shlex.join([*invert, "--", picture, inversion.caption]))
+        lines.append(shlex.join([*invert, "--", image, inversion.prompt]))
     draw = ["nulltext", "edit"] + ([] if edit.editor == EDITOR else ["--editor", edit.editor])
     draw += argv(_on_disk(editors[0], mask_name(0, len(editors))))
     draw += ["--output", "edited" if len(editors) > 1 else "edited.png"]
-    return "\n".join([*lines, shlex.join([*draw, "--", kept, *edit.captions])])
+    return "\n".join([*lines, shlex.join([*draw, "--", kept, *edit.prompts])])
 
 
 def mask_name(step: int, steps: int) -> str:
@@ -353,9 +353,9 @@ def mask_name(step: int, steps: int) -> str:
     return "mask.png" if steps == 1 else f"mask-{step + 1}.png"
 
 
-def _kept(picture: str) -> str:
-    """What the inversion of a picture's file is called."""
-    return f"{picture.rsplit('.', 1)[0] or 'picture'}.safetensors"
+def _kept(image: str) -> str:
+    """What the inversion of an image's file is called."""
+    return f"{image.rsplit('.', 1)[0] or 'image'}.safetensors"
 
 
 def _on_disk(editor: Editor, mask: str) -> Editor:
@@ -372,12 +372,12 @@ def has_setting(table: Table, word: object, name: str) -> bool:
     return any(each.name == name for each in fields_of(table[word].load()))
 
 
-def check_settings(settings: object, said: Sequence[str]) -> None:
+def check_settings(settings: object, quoted: Sequence[str]) -> None:
     """Refuses settings that are no names with values, are too many, or are said elsewhere.
 
     Args:
         settings: What was given.
-        said: The names of those that are said elsewhere, or that the app sets itself.
+        quoted: The names of those that are said elsewhere, or that the app sets itself.
 
     Raises:
         SettingError: They are.
@@ -385,7 +385,7 @@ def check_settings(settings: object, said: Sequence[str]) -> None:
     if not isinstance(settings, Mapping):
         raise SettingError(f"got {shown(settings, 40)} for the settings; expected names with values.")
     check_words("settings", cast("object", settings))
-    twice = [name for name in said if name in settings]
+    twice = [name for name in quoted if name in settings]
     if twice:
         raise SettingError(f"got {twice[0]} among the settings; expected it in its own place, or not at all.")
 

@@ -19,7 +19,7 @@ class Origin(NamedTuple):
 
     Attributes:
         request: How it was asked for.
-        name: What the picture's file was called.
+        name: What the image's file was called.
         opened: Whether it is an inversion that was kept, and not one made here.
     """
 
@@ -37,10 +37,10 @@ class Inverted:
         number: The inversion file's.
         request: What was asked for.
         recommended: What the model recommends for edits of it.
-        name: What the picture's file was called.
+        name: What the image's file was called.
         opened: Whether it is an inversion that was kept, and not one made here.
         size: (height, width) of the photograph, upright.
-        fitted: (height, width) of the picture that the model works on.
+        fitted: (height, width) of the image that the model works on.
         source: The fitted photograph in its surroundings, to look at.
         reconstruction: Drawn again from the inversion, likewise.
         psnr: Of the reconstruction, decibels.
@@ -74,12 +74,12 @@ class Inverted:
         gap = self.vae_psnr - self.psnr
         figures = f"{self.psnr:.1f} dB of at most {self.vae_psnr:.1f} dB that this model's autoencoder allows"
         if gap <= UNSEEN:
-            return f"Very good: the picture comes back as well as it can ({figures}). Edit away."
+            return f"Very good: the image comes back as well as it can ({figures}). Edit away."
         if gap <= SMALL:
             return f"Good enough to edit: small details are lost ({figures})."
         return (
-            f"Not good enough: the picture drifts when it is drawn again ({figures}). Take the method direct or "
-            "null-text, or a caption that describes the picture better."
+            f"Not good enough: the image drifts when it is reconstructed ({figures}). Take the method direct or "
+            "null-text, or a prompt that describes the image better."
         )
 
     def why(self, name: str) -> str:
@@ -103,8 +103,8 @@ class Edited:
     """An edit, or one in several strengths.
 
     Attributes:
-        requests: What was asked for, one for every picture.
-        pictures: The pictures, to look at.
+        requests: What was asked for, one for every image.
+        images: The images, to look at.
         numbers: Their files, of the photograph's size.
         masks: The files of painted masks, each with the name that the code calls it by.
         source: The source beside them, to look at.
@@ -115,7 +115,7 @@ class Edited:
     """
 
     requests: tuple[EditRequest, ...]
-    pictures: tuple[Image.Image, ...]
+    images: tuple[Image.Image, ...]
     numbers: tuple[str, ...]
     masks: tuple[tuple[str, str], ...]
     source: Image.Image
@@ -127,7 +127,7 @@ class Edited:
     def record(self) -> Mapping[str, object]:
         """The result for JSON."""
         return {
-            "pictures": list(self.numbers), "python": list(self.python), "shell": list(self.shell),
+            "images": list(self.numbers), "python": list(self.python), "shell": list(self.shell),
             "editor": self.requests[-1].editor,
             "settings": [
                 {"cross": one.cross, "self_share": one.self_share} if one.editor == EDITOR else its
@@ -143,8 +143,8 @@ class Insight:
     """What can be seen inside of an inversion.
 
     Attributes:
-        maps: Where each word of the caption looks, over the picture.
-        strip: The trajectory from noise to picture.
+        maps: Where each word of the prompt looks, over the image.
+        strip: The trajectory from noise to image.
         losses: The objective at each step of the optimisation; empty if the method has none, or the file does not say.
     """
 

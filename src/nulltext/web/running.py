@@ -1,4 +1,4 @@
-"""A model at work for a job: it stops when it shall, and shows how far the picture is."""
+"""A model at work for a job: it stops when it shall, and shows how far the image is."""
 
 import time
 from collections.abc import Callable, Generator
@@ -8,8 +8,8 @@ from typing import TypeVar
 import torch
 from PIL import Image
 
+from nulltext.images import to_image
 from nulltext.models.base import Model
-from nulltext.pictures import to_image
 from nulltext.progress import OnProgress, Progress
 from nulltext.types import OnePixels
 from nulltext.web.jobs import Job
@@ -37,7 +37,7 @@ def stopping(model: Model, check: Callable[[], None]) -> Generator[None]:
 
 
 def previewing(model: Model, job: Job[Result], restore: Callable[[OnePixels], Image.Image] = to_image) -> OnProgress:
-    """A callback that passes progress on to a job and now and then decodes how far the picture is."""
+    """A callback that passes progress on to a job and now and then decodes how far the image is."""
     cost, last = 0.0, time.perf_counter()
 
     def tell(event: Progress) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from nulltext import __version__
 from nulltext.errors import NulltextError, SettingError
 from nulltext.web.entrance import Arrived, Below, Peer
-from nulltext.web.gate import Gate, Told
+from nulltext.web.gate import Gate, KnownFiles
 from nulltext.web.incoming import Incoming
 from nulltext.web.workshop import Workshop
 
@@ -56,10 +56,10 @@ def build(
 
     from nulltext.web import page
 
-    told = Told(uploads)
-    blocks = _blocks(workshop, told)
+    known_files = KnownFiles(uploads)
+    blocks = _blocks(workshop, known_files)
     app = gradio.mount_gradio_app(
-        _api(workshop, told),
+        _api(workshop, known_files),
         blocks,
         path="/",
         show_error=False,
@@ -74,7 +74,7 @@ def build(
     limits = workshop.limits
     gate = Gate(
         Below(app),
-        told=told,
+        known_files=known_files,
         auth=auth,
         most_bytes=limits.request_bytes,
         json_bytes=2 * limits.upload_bytes,
@@ -103,12 +103,12 @@ def _prepare_libraries(uploads: Path) -> None:
         ) from error
 
 
-def _blocks(workshop: Workshop, told: Told) -> "Blocks":
+def _blocks(workshop: Workshop, known_files: KnownFiles) -> "Blocks":
     """The page with its buttons connected; the files of its samples are never swept."""
     from nulltext.web import events, page
     from nulltext.web.handlers import Handlers
 
-    handlers = Handlers(workshop, told)
+    handlers = Handlers(workshop, known_files)
     laid_out = page.lay_out(handlers)
     laid_out.blocks.has_launched = True  # else its library, which is only mounted here, takes any file for a given one
     events.connect(laid_out, handlers)
@@ -117,7 +117,7 @@ def _blocks(workshop: Workshop, told: Told) -> "Blocks":
     return laid_out.blocks
 
 
-def _api(workshop: Workshop, told: Told) -> "FastAPI":
+def _api(workshop: Workshop, known_files: KnownFiles) -> "FastAPI":
     """The API and its documentation; as long as it is served, old files are swept."""
     from fastapi import FastAPI
     from fastapi.exceptions import RequestValidationError
@@ -128,7 +128,7 @@ def _api(workshop: Workshop, told: Told) -> "FastAPI":
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncGenerator[None]:
-        sweeper = threading.Thread(target=_sweep, args=(workshop, told, stopped), daemon=True)
+        sweeper = threading.Thread(target=_sweep, args=(workshop, known_files, stopped), daemon=True)
         sweeper.start()
         yield
         stopped.set()
@@ -217,12 +217,12 @@ def default_folder() -> Path:
     return Path(cache) / "nulltext" / "web"
 
 
-def _sweep(workshop: Workshop, told: Told, stopped: threading.Event) -> None:
+def _sweep(workshop: Workshop, known_files: KnownFiles, stopped: threading.Event) -> None:
     while True:
         try:
             workshop.people.sweep()
             workshop.jobs.forget()
-            told.forget()
+            known_files.forget()
         except OSError:  # a file that cannot be looked at now may be next time
             _log.exception("old files could not be swept")
         if stopped.wait(SWEEP_EVERY):

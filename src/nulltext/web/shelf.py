@@ -9,7 +9,7 @@ from nulltext.web.sizes import size_of
 Value = TypeVar("Value")
 
 
-class Held(NamedTuple):
+class StoredItem(NamedTuple):
     """Something that is kept for an address, "" if it is not known for which, and its bytes."""
 
     key: Hashable
@@ -17,15 +17,15 @@ class Held(NamedTuple):
     size: int
 
 
-def too_many(held: Iterable[Held], most: float, share: float) -> list[Hashable]:
+def too_many(items: Iterable[StoredItem], most: float, share: float) -> list[Hashable]:
     """What has to go, so that no address holds more than its share, nor all together more than there is room for.
 
     Args:
-        held: What is kept, what is to go first standing first.
+        items: What is kept, what is to go first standing first.
         most: So many bytes may be kept.
         share: Which share of them one address may have.
     """
-    kept, gone = list(held), dict[Hashable, None]()
+    kept, gone = list(items), dict[Hashable, None]()
     by_address: dict[str, int] = {}
     for one in kept:
         by_address[one.address] = by_address.get(one.address, 0) + one.size
@@ -47,15 +47,15 @@ class Shelf(Generic[Value]):
     def __init__(self, most: float, share: float) -> None:
         """Begins empty; see `too_many`."""
         self._most, self._share = most, share
-        self._values: dict[Hashable, tuple[Value, Held]] = {}
+        self._values: dict[Hashable, tuple[Value, StoredItem]] = {}
         self._lock = threading.Lock()
 
     def put(self, key: Hashable, value: Value, address: str) -> None:
         """Keeps a value in the place of the one before."""
         with self._lock:
             self._values.pop(key, None)
-            self._values[key] = value, Held(key, address, size_of(key, value))
-            for gone in too_many([held for _, held in self._values.values()], self._most, self._share):
+            self._values[key] = value, StoredItem(key, address, size_of(key, value))
+            for gone in too_many([items for _, items in self._values.values()], self._most, self._share):
                 del self._values[gone]
 
     def get(self, key: Hashable) -> Value | None:
@@ -70,4 +70,4 @@ class Shelf(Generic[Value]):
     def size(self) -> int:
         """Bytes that are kept."""
         with self._lock:
-            return sum(held.size for _, held in self._values.values())
+            return sum(items.size for _, items in self._values.values())

@@ -7,7 +7,7 @@ from typing import Any
 from nulltext.web.jobs import Job, Jobs
 
 PHASES = {
-    "invert": "Looking for the noise that the picture comes from",
+    "invert": "Looking for the noise that the image comes from",
     "optimise": "Fitting the null embeddings",
     "sample": "Drawing",
 }
@@ -64,9 +64,9 @@ def word_list(words: Iterable[str] | None) -> str:
 
 def _bar(share: float | None, sentence: str) -> str:
     value = "" if share is None else f' value="{share:.3f}"'
-    said = escape(sentence)
+    message = escape(sentence)
     bar = f'<progress max="1"{value} aria-label="Progress"></progress>'
-    return f'<div class="progress">{bar}<p role="status">{said}</p></div>'
+    return f'<div class="progress">{bar}<p role="status">{message}</p></div>'
 
 
 def _time(seconds: float) -> str:

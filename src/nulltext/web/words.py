@@ -1,4 +1,4 @@
-"""Captions as the page shows them: words that a model does not know marked, words that changed lit up."""
+"""Prompts as the page shows them: words that a model does not know marked, words that changed lit up."""
 
 import difflib
 import re
@@ -9,30 +9,30 @@ from nulltext.text.words import Span
 
 
 def changed_words(source: str, target: str) -> list[str]:
-    """The words of a new caption that are not where the source's were: replaced or added."""
-    old, new = (re.findall(r"\w+", caption.lower()) for caption in (source, target))
+    """The words of a new prompt that are not where the source's were: replaced or added."""
+    old, new = (re.findall(r"\w+", prompt.lower()) for prompt in (source, target))
     matches = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     return list(dict.fromkeys(word for kind, _, _, start, end in matches if kind != "equal" for word in new[start:end]))
 
 
-def marked(caption: str, spans: Sequence[Span], title: str) -> str:
-    """A caption as HTML, some of its characters marked.
+def marked(prompt: str, spans: Sequence[Span], title: str) -> str:
+    """A prompt as HTML, some of its characters marked.
 
     Args:
-        caption: The caption.
+        prompt: The prompt.
         spans: What is marked, [start, end) each, in order.
         title: What the mark means; read out by screen readers.
     """
     parts, at = list[str](), 0
     for start, end in spans:
-        word = escape(caption[start:end])
-        parts += [escape(caption[at:start]), f'<mark title="{escape(title)}">{word}</mark>']
+        word = escape(prompt[start:end])
+        parts += [escape(prompt[at:start]), f'<mark title="{escape(title)}">{word}</mark>']
         at = end
-    return f'<span class="caption">{"".join(parts)}{escape(caption[at:])}</span>'
+    return f'<span class="prompt">{"".join(parts)}{escape(prompt[at:])}</span>'
 
 
-def lit(source: str, target: str) -> str:
-    """A new caption as HTML, its words lit up where they are not those of the source, and what was taken out named."""
+def highlight(source: str, target: str) -> str:
+    """A new prompt as HTML, its words lit up where they are not those of the source, and what was taken out named."""
     changed = set(changed_words(source, target))
     spans = [match.span() for match in re.finditer(r"\w+", target) if match[0].lower() in changed]
     gone = changed_words(target, source)

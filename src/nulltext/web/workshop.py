@@ -1,4 +1,4 @@
-"""The work behind the page and the API: pictures opened, inverted, edited and looked into, for one person at a time."""
+"""The work behind the page and the API: images opened, inverted, edited and looked into, for one person at a time."""
 
 import io
 import re
@@ -23,6 +23,7 @@ from nulltext.errors import (
     UploadTooLargeError,
 )
 from nulltext.files import write_file
+from nulltext.images import open_image, to_pixels
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import reconstruct
 from nulltext.inversion.table import INVERTERS
@@ -31,12 +32,11 @@ from nulltext.models.capabilities import word_list_of
 from nulltext.models.loading import EMBEDDED, load
 from nulltext.models.precision import precision_of
 from nulltext.models.recommended import Recommended
-from nulltext.pictures import open_image, to_pixels
 from nulltext.spelling.records import record
 from nulltext.tables import word_of
 from nulltext.types import OnePixels
 from nulltext.web import cache
-from nulltext.web.bounds import said
+from nulltext.web.bounds import quoted
 from nulltext.web.clients import NOBODY, Client
 from nulltext.web.insight import insight_of
 from nulltext.web.jobs import Job, Jobs
@@ -123,22 +123,22 @@ class Workshop:
     def invert(
         self, person: str, data: bytes, name: str, request: InversionRequest, client: Client = NOBODY
     ) -> Job[Inverted]:
-        """Inverts a picture; at once if the same was inverted before.
+        """Inverts an image; at once if the same was inverted before.
 
         Args:
             person: Who asks.
-            data: The picture's file.
+            data: The image's file.
             name: What that was called.
             request: How.
             client: From where.
 
         Raises:
-            NulltextError: Picture, caption or settings are out of bounds, or there are too many jobs.
+            NulltextError: Image, prompt or settings are out of bounds, or there are too many jobs.
         """
-        self.limits.check_picture(data)
+        self.limits.check_image(data)
         request.check(self.limits)
         self.check_model(request.model, here=client.here)
-        self.check_words(request.model, request.caption)
+        self.check_words(request.model, request.prompt)
         work = partial(self._invert, data, name, request)
         return self.jobs.submit(person, work, request.plan, client=client)
 
@@ -151,19 +151,19 @@ class Workshop:
         self.check_model(name, here=True)
         return self.model(name) if name in self._loaded or name == EMBEDDED else None
 
-    def check_words(self, model: str, caption: str) -> None:
-        """Refuses a caption with a word that a model was not taught, as far as that can be told without loading it.
+    def check_words(self, model: str, prompt: str) -> None:
+        """Refuses a prompt with a word that a model was not taught, as far as that can be told without loading it.
 
         Raises:
             UnknownWordError: There is one.
         """
         loaded = self.at_hand(model)
         listed = None if loaded is None else word_list_of(loaded)
-        if listed is not None and (spans := listed.unknown(caption)):
-            words = ", ".join(said(caption[start:end]) for start, end in spans[:_NAMED])
+        if listed is not None and (spans := listed.unknown(prompt)):
+            words = ", ".join(quoted(prompt[start:end]) for start, end in spans[:_NAMED])
             words += ", ..." if len(spans) > _NAMED else ""
             raise UnknownWordError(
-                f"this model does not know {words}; expected only words of its list, which stands below the caption. "
+                f"this model does not know {words}; expected only words of its list, which stands below the prompt. "
                 "Say it in these."
             )
 
@@ -182,20 +182,20 @@ class Workshop:
         return self.jobs.submit(person, partial(self._open, data, name, client.here), client=client)
 
     def edit(self, person: str, inverted: Inverted, request: EditRequest, client: Client = NOBODY) -> Job[Edited]:
-        """Edits a picture that was inverted.
+        """Edits an image that was inverted.
 
         Raises:
-            NulltextError: Captions or settings are out of bounds, the inversion was swept, or there are too many jobs.
+            NulltextError: Prompts or settings are out of bounds, the inversion was swept, or there are too many jobs.
         """
         request.check(self.limits)
-        for caption in request.captions:
-            self.check_words(inverted.request.model, caption)
+        for prompt in request.prompts:
+            self.check_words(inverted.request.model, prompt)
         path = self.people.path(person, inverted.number)
         work = partial(self._edit, path, inverted.origin, with_small_masks(request, inverted))
         return self.jobs.submit(person, work, request.plan, client=client, uses=frozenset({path}))
 
     def look_inside(self, person: str, inverted: Inverted, client: Client = NOBODY) -> Job[Insight]:
-        """Draws an inversion again and looks at the attention.
+        """Reconstructs an inversion and looks at the attention.
 
         Raises:
             NulltextError: The inversion was swept, or there are too many jobs.
@@ -213,16 +213,16 @@ class Workshop:
 
     def _invert(self, data: bytes, name: str, request: InversionRequest, job: Job[Inverted]) -> Inverted:
         start, model = time.perf_counter(), self.model(request.model)
-        self.check_words(request.model, request.caption)
-        photo = open_image(data, model, fit=request.fit)
-        key = photo.sha256, request.caption, asdict(model.identity), repr(request.inverter), request.fit
+        self.check_words(request.model, request.prompt)
+        image = open_image(data, model, fit=request.fit)
+        key = image.sha256, request.prompt, asdict(model.identity), repr(request.inverter), request.fit
         key = *key, precision_of(model), torch.get_num_threads()
         path, seconds = self.people.cached(*key), 0.0
         job.uses = frozenset({path, cache.note_of(path)})
         found = cache.read(path, key)
         if found is None:
             with stopping(model, job.check):
-                inversion = request.inverter(model, photo, request.caption, previewing(model, job))
+                inversion = request.inverter(model, image, request.prompt, previewing(model, job))
             losses = list(job.losses)
             cache.write(path, key, inversion, losses)
             self.people.grew("inversions", path)
@@ -268,18 +268,18 @@ class Workshop:
             NulltextError: It is out of bounds.
         """
         request = InversionRequest(
-            caption=inversion.caption,
+            prompt=inversion.prompt,
             model=self._name_of(inversion, here=here),
             steps=len(inversion.schedule),
             method=word_of(INVERTERS, inversion.method) or inversion.method,
             guidance=inversion.guidance,
         )
         request.check_kept(self.limits)
-        self.check_words(request.model, request.caption)
+        self.check_words(request.model, request.prompt)
         return request
 
     def _check_inversion(self, inversion: Inversion, model: Model) -> None:
-        """Refuses one of another model, or whose pictures are larger than is taken.
+        """Refuses one of another model, or whose images are larger than is taken.
 
         Raises:
             NulltextError: It is.
@@ -290,7 +290,7 @@ class Workshop:
             height, width = inversion.frame.fitted
             raise MismatchError(
                 f"this inversion is of {width} x {height} pixels; expected {model.default_size[1]} x "
-                f"{model.default_size[0]}, the model's own. Invert the picture again here."
+                f"{model.default_size[0]}, the model's own. Invert the image again here."
             )
 
     def _name_of(self, inversion: Inversion, *, here: bool) -> str:
@@ -306,35 +306,35 @@ class Workshop:
             return inversion.model.id
         raise MismatchError(
             f"this inversion was made with the model {inversion.model.id!r}, which this server does not offer; "
-            f"expected {' or '.join(self.models)}. Invert the picture again here."
+            f"expected {' or '.join(self.models)}. Invert the image again here."
         )
 
     def _edit(self, path: Path, origin: Origin, request: EditRequest, job: Job[Edited]) -> Edited:
         start, model = time.perf_counter(), self.model(origin.request.model)
         inversion = Inversion.load(path)
-        source, targets = model.tokenize(inversion.caption), [model.tokenize(one) for one in request.captions]
+        source, targets = model.tokenize(inversion.prompt), [model.tokenize(one) for one in request.prompts]
         request = request.in_force(model.recommended)
-        requests = request.variants(changed_words(inversion.caption, request.caption))
+        requests = request.variants(changed_words(inversion.prompt, request.prompt))
         tell, editors = previewing(model, job, inversion.restore), list[list[Any]]()
         with stopping(model, job.check):
             if request.editor == EDITOR:
                 editors = [[in_force(each, model) for each in one.editors(source, targets)] for one in requests]
-                captions = [caption for one in requests for caption in one.captions]
-                asked = list(zip(captions, (editor for its in editors for editor in its), strict=True))
+                prompts = [prompt for one in requests for prompt in one.prompts]
+                asked = list(zip(prompts, (editor for its in editors for editor in its), strict=True))
                 edit = asked[0][1].run.each(model, inversion, asked, tell)
             else:
                 editors = [[in_force(request.method, model)]]
-                edit = editors[0][0](model, inversion, request.caption, tell)
+                edit = editors[0][0](model, inversion, request.prompt, tell)
         job.check()
-        pictures = edit.images[-len(requests) :]
+        images = edit.images[-len(requests) :]
         steps = request.chain
         masks = [(mask_name(at, len(steps)), one.mask) for at, one in enumerate(steps) if one.mask is not None]
         asked, name, code = origin.request, origin.name, {"opened": origin.opened}
         keep = partial(self.people.keep, job.person, address=job.client.address)
         return Edited(
             requests=tuple(requests),
-            pictures=tuple(thumbnail(picture) for picture in pictures),
-            numbers=tuple(keep(png(picture), "png") for picture in pictures),
+            images=tuple(thumbnail(image) for image in images),
+            numbers=tuple(keep(png(image), "png") for image in images),
             masks=tuple((keep(png(mask), "png"), name) for name, mask in masks),
             source=thumbnail(edit.reconstruction),
             python=tuple(
@@ -354,10 +354,10 @@ class Workshop:
         return insight_of(model, inversion, maps, losses)
 
 
-def png(picture: Image.Image) -> bytes:
-    """A picture as a PNG file."""
+def png(image: Image.Image) -> bytes:
+    """An image as a PNG file."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=3)
+    image.save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()
 
 
@@ -373,7 +373,7 @@ def _inverted(
     losses: Sequence[float] = (),
     seconds: float = 0.0,
 ) -> Inverted:
-    """An inversion with what is shown of it, the picture drawn again among that."""
+    """An inversion with what is shown of it, the reconstructed image among that."""
     return Inverted(
         number=number,
         request=request,
@@ -382,7 +382,7 @@ def _inverted(
         opened=opened,
         size=inversion.frame.size,
         fitted=inversion.frame.fitted,
-        source=thumbnail(inversion.restore(to_pixels(inversion.picture))),
+        source=thumbnail(inversion.restore(to_pixels(inversion.image))),
         reconstruction=thumbnail(inversion.restore(again)),
         psnr=inversion.scores.psnr,
         vae_psnr=inversion.scores.vae_psnr,

@@ -50,8 +50,8 @@ def distinct(entries: Iterable[Entry]) -> list[Entry]:
             f"{where}: the name {name!r} is taken, see {first}; expected names that differ in more than capitals. "
             "Give each its own."
         )
-        told = {"kind": entry.kind, "source": entry.source, "target": entry.target}
-        kept.append(Refused(name=where, where=where, error=error, **told))
+        fields = {"kind": entry.kind, "source": entry.source, "target": entry.target}
+        kept.append(Refused(name=where, where=where, error=error, **fields))
     return kept
 
 
@@ -96,10 +96,10 @@ def find_file(folder: Path, name: str, where: str) -> Path:
 
 
 def open_upright(path: Path, where: str) -> Image.Image:
-    """A picture, upright and in RGB, decoded to its last pixel.
+    """An image, upright and in RGB, decoded to its last pixel.
 
     Raises:
-        CaseError: It is no picture, or damaged.
+        CaseError: It is no image, or damaged.
     """
     try:
         return read(path)[0]

@@ -1,4 +1,4 @@
-"""Cases from a folder of pictures, with their captions in one CSV or JSONL file."""
+"""Cases from a folder of images, with their captions in one CSV or JSONL file."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ from nulltext.bench.cases.files import (
     read_text,
 )
 from nulltext.errors import CaseError, CaseNotFoundError, ImageError
-from nulltext.pictures import open_mask
+from nulltext.images import open_mask
 
 REQUIRED = ("file", "source", "target")
 OPTIONAL = ("name", "kind", "blend_source", "blend_target", "mask", "truth", "seed")
@@ -33,7 +33,7 @@ _Row = tuple[str, Mapping[str, str] | CaseError]
 
 
 def read_folder(path: str | os.PathLike[str]) -> list[Entry]:
-    r"""Reads a folder of pictures and their captions, and checks all of it before anything is measured.
+    r"""Reads a folder of images and their captions, and checks all of it before anything is measured.
 
     The captions are in one file, one edit a row: CSV with a line of column names, or JSONL with an object a line, in
     UTF-8. A column left out, or a cell left empty, is as good as none.
@@ -45,8 +45,8 @@ def read_folder(path: str | os.PathLike[str]) -> list[Entry]:
     | name | of the case; by default the file's path without its ending, with - for each slash |
     | kind | the category it is counted in |
     | blend_source, blend_target | words whose places may change, commas (in JSONL also a list) between several |
-    | mask | a picture of the photograph's size, white where the edit belongs |
-    | truth | the true edited picture, of the photograph's size |
+    | mask | an image of the photograph's size, white where the edit belongs |
+    | truth | the true edited image, of the photograph's size |
     | seed | of every random draw, 0 by default |
 
     Args:
@@ -187,26 +187,26 @@ def _filled(cells: Mapping[str, str], where: str) -> Mapping[str, str]:
 
 
 _MEANT = {
-    "file": "the path of a picture",
+    "file": "the path of an image",
     "source": "the caption of the photograph",
     "target": "the caption of the edit",
 }
 
 
 def _entry(folder: Path, where: str, cells: Mapping[str, str] | CaseError) -> Entry:
-    place = where.removeprefix(f"{folder}{os.sep}")
+    name = where.removeprefix(f"{folder}{os.sep}")
     if isinstance(cells, CaseError):
-        return Refused(name=place, where=where, error=cells)
+        return Refused(name=name, where=where, error=cells)
     try:
         return _case(folder, where, cells)
     except CaseError as error:
-        told = {column: cells.get(column, "") for column in ("kind", "source", "target")}
-        return Refused(name=place, where=where, error=error, **told)
+        fields = {column: cells.get(column, "") for column in ("kind", "source", "target")}
+        return Refused(name=name, where=where, error=error, **fields)
 
 
 def _case(folder: Path, where: str, cells: Mapping[str, str]) -> Case:
-    picture = find_file(folder, cells["file"], where)
-    size = open_upright(picture, where).size
+    image = find_file(folder, cells["file"], where)
+    size = open_upright(image, where).size
     blends = tuple(
         tuple(word.strip() for word in cells.get(column, "").split(",") if word.strip())
         for column in ("blend_source", "blend_target")
@@ -217,7 +217,7 @@ def _case(folder: Path, where: str, cells: Mapping[str, str]) -> Case:
     return Case(
         name=check_name(cells.get("name", "-".join(given.with_suffix("").parts)), where),
         kind=cells.get("kind", ""),
-        picture=picture,
+        image=image,
         source=cells["source"],
         target=cells["target"],
         changed=_mask(find_file(folder, cells["mask"], where), size, where) if "mask" in cells else None,
@@ -231,11 +231,11 @@ def _case(folder: Path, where: str, cells: Mapping[str, str]) -> Case:
 
 def _mask(path: Path, size: tuple[int, int], where: str) -> Image.Image:
     try:
-        drawn = open_mask(path)
+        mask_image = open_mask(path)
     except ImageError as error:
         raise CaseError(f"{where}: {error}") from error
-    _check_size(drawn, size, path, where)
-    mask = Image.alpha_composite(Image.new("RGBA", size, (0, 0, 0, 255)), drawn).convert("L")
+    _check_size(mask_image, size, path, where)
+    mask = Image.alpha_composite(Image.new("RGBA", size, (0, 0, 0, 255)), mask_image).convert("L")
     if mask.getextrema() == (0, 0):
         raise CaseError(
             f"{where}: the mask {path} is black all over; expected white where the edit belongs. Paint some, or name "

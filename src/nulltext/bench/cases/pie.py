@@ -1,8 +1,8 @@
-"""PIE-Bench: its pictures in their published format, and the protocol that they are edited by.
+"""PIE-Bench: its images in their published format, and the protocol that they are edited by.
 
 Ju et al., "Direct Inversion: Boosting Diffusion-based Editing with 3 Lines of Code", ICLR 2024, arXiv 2310.01506; the
 data is had from its authors (github.com/cure-lab/PnPInversion). A folder holds ``mapping_file.json`` and, below
-``annotation_images``, the pictures, 512 x 512. For every picture the mapping file has an entry under its id:
+``annotation_images``, the images, 512 x 512. For every image the mapping file has an entry under its id:
 
     {"image_path": "1_change_object_80/...", "original_prompt": "a cat on a mat", "editing_prompt": "a [dog] on a mat",
      "editing_instruction": "...", "editing_type_id": "1", "blended_word": "cat dog", "mask": [start, length, ...]}
@@ -10,16 +10,16 @@ data is had from its authors (github.com/cure-lab/PnPInversion). A folder holds 
 What is done as in the authors' programs (``run_editing_p2p.py`` and ``evaluation/evaluate.py``):
 
 - Captions are the prompts without any square bracket, wherever those stand.
-- A mask's runs are laid over the picture row by row; then a border of one pixel is set, "to avoid annotation errors in
+- A mask's runs are laid over the image row by row; then a border of one pixel is set, "to avoid annotation errors in
   boundary".
 - Where that leaves nothing outside the mask, the metrics outside of it are left out; `PieSet.whole` names these cases.
-- Every picture is begun with the seed 1234.
+- Every image is begun with the seed 1234.
 - Prompt-to-Prompt always refines, keeps cross-attention in 40 % and self-attention in 60 % of 50 steps under guidance
   7.5, blends by the blended words above 0.3 of their maps' maximum, in the latents only, and weights the second of
   them by 2. Without blended words it neither blends nor weights.
 - The model is Stable Diffusion 1.4 in single precision.
 
-What is done otherwise: a word is also found in other capitals or beside punctuation, and pictures of another size than
+What is done otherwise: a word is also found in other capitals or beside punctuation, and images of another size than
 their masks are refused, not cropped.
 """
 
@@ -47,9 +47,9 @@ from nulltext.bench.cases.run_length import cut_runs, decode_runs
 from nulltext.errors import CaseError, CaseNotFoundError, SettingError
 from nulltext.models import embedded
 
-MAPPING, PICTURES = "mapping_file.json", "annotation_images"
+MAPPING, IMAGES = "mapping_file.json", "annotation_images"
 SIDE = 512
-"""Of every picture and mask, pixels."""
+"""Of every image and mask, pixels."""
 SEED = 1234
 MODEL = "CompVis/stable-diffusion-v1-4"
 CATEGORIES: Mapping[str, str] = {
@@ -92,7 +92,7 @@ class PieSet:
 
     @property
     def whole(self) -> tuple[str, ...]:
-        """The names of the cases whose mask is the whole picture: see `is_whole`."""
+        """The names of the cases whose mask is the whole image: see `is_whole`."""
         return tuple(case.name for case in self.cases if is_whole(case))
 
 
@@ -105,7 +105,7 @@ def read_pie(folder: str | os.PathLike[str], *, lenient: bool = False) -> PieSet
     """Reads PIE-Bench, or any set in its format, and checks every entry before anything is measured.
 
     Args:
-        folder: Where the mapping file and the pictures are.
+        folder: Where the mapping file and the images are.
         lenient: Whether to take as the authors' programs do what is amiss in an entry, and remark on it: a run beyond
             the end of a mask is cut off there, a blended word that its caption does not have is left out.
 
@@ -119,9 +119,9 @@ def read_pie(folder: str | os.PathLike[str], *, lenient: bool = False) -> PieSet
     for name, entry in entries.items():
         where = f"{file}, entry {name!r}"
         try:
-            read.append(_case(file.parent / PICTURES, where, name, entry, remarks))
+            read.append(_case(file.parent / IMAGES, where, name, entry, remarks))
         except CaseError as error:
-            read.append(Refused(name=name, where=where, error=error, **_told(entry)))
+            read.append(Refused(name=name, where=where, error=error, **_fields(entry)))
     return PieSet(entries=tuple(distinct(read)), remarks=tuple(remarks or ()))
 
 
@@ -156,12 +156,12 @@ def _mapping(folder: Path) -> tuple[Path, dict[str, object]]:
     file = folder / MAPPING
     if not file.is_file():
         raise CaseNotFoundError(
-            f"there is no {file}; expected a folder with {MAPPING} and {PICTURES}, as PIE-Bench is published. Check "
+            f"there is no {file}; expected a folder with {MAPPING} and {IMAGES}, as PIE-Bench is published. Check "
             "the path."
         )
     entries = parse_json(read_text(file), str(file))
     if not isinstance(entries, dict) or not entries:
-        raise CaseError(f"{file}: got no entries; expected an object with one for each picture, under its id.")
+        raise CaseError(f"{file}: got no entries; expected an object with one for each image, under its id.")
     return file, cast("dict[str, object]", entries)
 
 
@@ -170,7 +170,7 @@ def plain_caption(prompt: str) -> str:
     return " ".join(prompt.replace("[", "").replace("]", "").split())
 
 
-def _case(pictures: Path, where: str, name: str, entry: object, remarks: list[str] | None) -> Case:
+def _case(images: Path, where: str, name: str, entry: object, remarks: list[str] | None) -> Case:
     if not isinstance(entry, dict):
         raise CaseError(f"{where}: got {entry!r}; expected an object with {', '.join(_FIELDS)}.")
     fields = cast("dict[str, object]", entry)
@@ -187,14 +187,14 @@ def _case(pictures: Path, where: str, name: str, entry: object, remarks: list[st
     source, target = (plain_caption(texts[field]) for field in ("original_prompt", "editing_prompt"))
     if not source or not target:
         raise CaseError(f"{where}: got an empty prompt; expected words in original_prompt and editing_prompt.")
-    picture = find_file(pictures, texts["image_path"], where)
-    size = open_upright(picture, where).size
+    image = find_file(images, texts["image_path"], where)
+    size = open_upright(image, where).size
     if size != (SIDE, SIDE):
-        raise CaseError(f"{where}: {picture} is {size[0]} x {size[1]}; expected {SIDE} x {SIDE}, as its mask is.")
+        raise CaseError(f"{where}: {image} is {size[0]} x {size[1]}; expected {SIDE} x {SIDE}, as its mask is.")
     return Case(
         name=check_name(name, where),
         kind=CATEGORIES[texts["editing_type_id"]],
-        picture=picture,
+        image=image,
         source=source,
         target=target,
         changed=_mask(cast("list[object]", fields["mask"]), where, remarks),
@@ -206,7 +206,7 @@ def _case(pictures: Path, where: str, name: str, entry: object, remarks: list[st
     )
 
 
-def _told(entry: object) -> dict[str, str]:
+def _fields(entry: object) -> dict[str, str]:
     """The kind and the captions of an entry that cannot be used, as far as it has any."""
     fields = cast("dict[str, object]", entry) if isinstance(entry, dict) else {}
     texts = {name: text if isinstance(text := fields.get(name), str) else "" for name in _FIELDS}

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from nulltext.bench.case import Case, Entry
 from nulltext.bench.extras import extra
 from nulltext.errors import SettingError
+from nulltext.images import SourceImage, open_image, to_image
 from nulltext.judges import words_of
 from nulltext.models.base import Model
-from nulltext.pictures import Photo, open_image, to_image
 from nulltext.scenes.captions import caption, one_word_edits
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, Scene, sample_scene
@@ -54,14 +54,14 @@ class GroundTruth:
         before: The scene that is inverted.
         after: The scene with one word changed.
         caption: Of `after`.
-        outside: [H, W] where the two pictures do not differ.
-        truth: [1, 3, H, W] in [-1, 1] the picture of `after`.
+        outside: [H, W] where the two images do not differ.
+        truth: [1, 3, H, W] in [-1, 1] the image of `after`.
     """
 
     kind: str
     before: Scene
     after: Scene
-    caption: str
+    prompt: str
     outside: Bool[Tensor, "height width"]
     truth: OnePixels
 
@@ -79,7 +79,7 @@ class GroundTruth:
 
 
 def ground_truth(scene: Scene, seed: int, *, height: int, width: int) -> list[GroundTruth]:
-    """One edit of every kind of a scene of one thing; which word it becomes is drawn by the seed."""
+    """One edit of every kind of a scene of one thing; which word it becomes is random by the seed."""
     draw = random.Random(seed)  # noqa: S311  a choice of words, not a secret
     edits = list(one_word_edits(scene))
     chosen = [(name, draw.choice([after for kind, after in edits if kind in kinds])) for name, kinds in KINDS.items()]
@@ -89,7 +89,7 @@ def ground_truth(scene: Scene, seed: int, *, height: int, width: int) -> list[Gr
             kind=kind,
             before=scene,
             after=after,
-            caption=caption(after),
+            prompt=caption(after),
             outside=unchanged(before[None], truth[None]),
             truth=truth[None],
         )
@@ -131,9 +131,9 @@ def scene_cases(
             Case(
                 name=f"scene-{seed}-{edit.kind}",
                 kind=edit.kind,
-                picture=image,
+                image=image,
                 source=caption(scene),
-                target=edit.caption,
+                target=edit.prompt,
                 changed=Image.fromarray((~edit.outside).byte().mul(255).numpy()),
                 blend=edit.blend,
                 truth=edit.truth if exact else to_image(edit.truth),
@@ -151,7 +151,7 @@ def kinds_in_turn(cases: Sequence[Entry]) -> list[Entry]:
     return [cases[scene * kinds + scene % kinds] for scene in range(len(cases) // kinds)]
 
 
-def reconstruction_cases(scenes: int, photos: int, *, size: tuple[int, int]) -> list[Case]:
+def reconstruction_cases(scenes: int, images: int, *, size: tuple[int, int]) -> list[Case]:
     """Held-out scenes of one to three things and real photographs, with nothing to be edited; kinds say which is which.
 
     Raises:
@@ -162,9 +162,9 @@ def reconstruction_cases(scenes: int, photos: int, *, size: tuple[int, int]) -> 
         f"scene-{seed}": (to_image(render([scene], height=height, width=width).pixels), caption(scene), "scenes")
         for seed, scene in enumerate(held_out_scenes(scenes))
     }
-    found |= {name: (image, prompt, "photographs") for name, image, prompt in _photographs()[:photos]}
+    found |= {name: (image, prompt, "photographs") for name, image, prompt in _images()[:images]}
     return [
-        Case(name=name, kind=kind, picture=image, source=prompt, target=prompt)
+        Case(name=name, kind=kind, image=image, source=prompt, target=prompt)
         for name, (image, prompt, kind) in found.items()
     ]
 
@@ -174,22 +174,22 @@ def held_out_scenes(count: int) -> list[Scene]:
     return [sample_scene(HELD_OUT_SEEDS[index]) for index in range(count)]
 
 
-def scene_photo(scene: Scene, model: Model, *, size: tuple[int, int] | None = None) -> tuple[Photo, str]:
+def scene_image(scene: Scene, model: Model, *, size: tuple[int, int] | None = None) -> tuple[SourceImage, str]:
     """A scene as a photograph, through 8 bits as a file would be, and its caption; of the model's size by default."""
     height, width = size or model.default_size
     image = to_image(render([scene], height=height, width=width).pixels)
     return open_image(image, model, size=(height, width)), caption(scene)
 
 
-def photographs(model: Model) -> list[tuple[Photo, str]]:
+def photographs(model: Model) -> list[tuple[SourceImage, str]]:
     """The photographs, cropped to the model's size, with their prompts.
 
     Raises:
         SettingError: scikit-image is not installed.
     """
-    return [(open_image(image, model), prompt) for _, image, prompt in _photographs()]
+    return [(open_image(image, model), prompt) for _, image, prompt in _images()]
 
 
-def _photographs() -> list[tuple[str, Image.Image, str]]:
+def _images() -> list[tuple[str, Image.Image, str]]:
     data = extra("skimage.data")
     return [(name, Image.fromarray(getattr(data, name)()), prompt) for name, prompt in PHOTOGRAPHS.items()]

@@ -15,13 +15,13 @@ TRANSCRIPTION, PARITY, DIRECT = "transcription", "null-text", "direct inversion"
 @final
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """What one way to invert costs, for a picture.
+    """What one way to invert costs, for an image.
 
     Attributes:
         seconds: In each round.
         evaluations: Of the network, forwards and backwards, in the mean.
         peak_bytes: The most memory of any round, see `nulltext.bench.cost.Cost`; None where it is not known.
-        psnr: Of the reconstruction, decibels, in the mean over the rounds' pictures.
+        psnr: Of the reconstruction, decibels, in the mean over the rounds' images.
     """
 
     seconds: Sequence[float]
@@ -51,14 +51,14 @@ class Ratio:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Growth:
-    """What a picture costs at one setting, without early stop.
+    """What an image costs at one setting, without early stop.
 
     Attributes:
         steps: T.
         inner_steps: N.
         side: Pixels on a side.
-        batch: Pictures at once.
-        seconds: For a picture, the median of the rounds.
+        batch: Images at once.
+        seconds: For an image, the median of the rounds.
         peak_bytes: The most of any round, see `nulltext.bench.cost.Cost`.
     """
 
@@ -78,12 +78,12 @@ class SpeedFigures(Result):
     Attributes:
         ways: By name: the transcription, null-text inversion, direct inversion, and the last two in batches.
         ratios: Of each way but the transcription.
-        batch: How many pictures a batch has.
-        tera_flop: What null-text inversion of one picture needs, from the evaluations that it made.
+        batch: How many images a batch has.
+        tera_flop: What null-text inversion of one image needs, from the evaluations that it made.
         product_rate: Of a product of matrices in the model's precision, TFLOP a second, in the same run.
         floor_share: What of that rate null-text inversion in a batch reaches.
         growth: The cost by T, N, side and batch.
-        guidance: The weight w.
+        guidance: The guidance scale w.
         device: Where.
         dtype: The network's precision, see `nulltext.models.precision.precision_of`.
         compiled: Whether the network is compiled; the transcription's never is.
@@ -121,7 +121,7 @@ class SpeedFigures(Result):
     def shown(self) -> Iterator[Sheet | str]:
         """As tables, and what has to be known of them."""
         yield Sheet(
-            title=f"A picture at w={self.guidance:g}",
+            title=f"An image at w={self.guidance:g}",
             headings=("", "seconds", "times faster", "evaluations", "PSNR, dB", "peak, GB"),
             rows=[
                 [
@@ -136,13 +136,13 @@ class SpeedFigures(Result):
             ],
         )
         yield (
-            f"{self.tera_flop:.3g} TFLOP a picture at {self.product_rate:.3g} TFLOP/s of a product of matrices: "
+            f"{self.tera_flop:.3g} TFLOP an image at {self.product_rate:.3g} TFLOP/s of a product of matrices: "
             f"{100 * self.floor_share:.0f} % of that rate is reached in batches of {self.batch}"
         )
         if self.growth:
             yield Sheet(
                 title="How it grows, without early stop",
-                headings=("T", "N", "side", "pictures at once", "seconds a picture", "peak, GB"),
+                headings=("T", "N", "side", "images at once", "seconds an image", "peak, GB"),
                 rows=[
                     [
                         *map(str, (one.steps, one.inner_steps, one.side, one.batch)),
@@ -162,17 +162,17 @@ def _gigabytes(peak: int | None) -> str:
 
 
 def in_batches(way: str, batch: int) -> str:
-    """What a way is called where so many pictures share a batch."""
+    """What a way is called where so many images share a batch."""
     return f"{way}, batches of {batch}"
 
 
 def plot(found: Sequence[Growth]) -> str:
-    """Seconds a picture by T, N, side and batch; an SVG element."""
+    """Seconds an image by T, N, side and batch; an SVG element."""
     figure = extra("matplotlib.figure").Figure(figsize=(11, 3), layout="constrained")
     base = found[0]
     for axes, (name, label) in zip(
         figure.subplots(1, 4, sharey=True),
-        (("steps", "T"), ("inner_steps", "N"), ("side", "side, pixels"), ("batch", "pictures at once")),
+        (("steps", "T"), ("inner_steps", "N"), ("side", "side, pixels"), ("batch", "images at once")),
         strict=True,
     ):
         others = {"steps", "inner_steps", "side", "batch"} - {name}
@@ -183,5 +183,5 @@ def plot(found: Sequence[Growth]) -> str:
         axes.grid(alpha=0.3)
     first = figure.axes[0]  # all share its scale
     first.set_ylim(0, 1.05 * max(one.seconds for one in found))
-    first.set_ylabel("seconds a picture")
+    first.set_ylabel("seconds an image")
     return svg(figure)

@@ -6,15 +6,15 @@ from typing import Any, cast, final
 
 import torch
 
-from nulltext.bench.cases.scenes import held_out_scenes, scene_photo
-from nulltext.bench.cost import NO_EARLY_STOP, measured, measured_together
+from nulltext.bench.cases.scenes import held_out_scenes, scene_image
+from nulltext.bench.cost import NO_EARLY_STOP, measured, measured_batch
 from nulltext.bench.result import Result
 from nulltext.bench.speed.arithmetic import called, flops, product_rate
 from nulltext.bench.study import Setting
 from nulltext.diffusion.sharing import descend
+from nulltext.inversion.many import inverting
 from nulltext.inversion.methods.direct import DirectInversion
 from nulltext.inversion.methods.null_text import NullText
-from nulltext.inversion.together import inverting
 from nulltext.models.base import Model
 from nulltext.models.compiling import is_compiled
 from nulltext.models.loading import choose_device
@@ -76,26 +76,26 @@ def measure_full_size(
     sdxl_side: int = SDXL_SIDE,
     on_progress: OnProgress = silent,
 ) -> dict[str, Any]:
-    """Times null-text inversion without early stop, and direct inversion, of one picture and of many at once.
+    """Times null-text inversion without early stop, and direct inversion, of one image and of many at once.
 
     Args:
         make: Makes the model in a precision.
-        sdxl: Makes the UNet of Stable Diffusion XL, which is measured at a picture of `sdxl_side`.
+        sdxl: Makes the UNet of Stable Diffusion XL, which is measured at an image of `sdxl_side`.
         steps: T.
         inner_steps: N.
-        batch: Pictures at once.
+        batch: Images at once.
         sdxl_side: Pixels.
-        on_progress: Told of every measurement.
+        on_progress: Called for every measurement.
 
     Returns:
-        By precision: seconds a picture, peak memory, what of the product's rate is reached; and the memory of SDXL.
+        By precision: seconds an image, peak memory, what of the product's rate is reached; and the memory of SDXL.
         Bytes; memory is missing (None) where the system does not tell it.
     """
     done, total = 0, 2 * len(DTYPES) + 1
     found: dict[str, Any] = {"steps": steps, "inner_steps": inner_steps, "batch": batch}
     for dtype in DTYPES:
         model = make(dtype)
-        null_text = NullText(steps=steps, inner_steps=inner_steps, guidance=7.5, constants=NO_EARLY_STOP)
+        null_text = NullText(steps=steps, inner_steps=inner_steps, guidance=7.5, descent=NO_EARLY_STOP)
         direct = DirectInversion(steps=steps, guidance=7.5)
         about: dict[str, Any] = {"device": called(model.device), "product_tflops": product_rate(model)}
         about["compiled"] = is_compiled(model)
@@ -115,13 +115,13 @@ def measure_full_size(
 
 def _timed(model: Model, inverter: NullText | DirectInversion, batch: int, rate: float) -> Mapping[str, Any]:
     forward, backward = flops(model)
-    scenes = [scene_photo(scene, model) for scene in held_out_scenes(batch)]
+    scenes = [scene_image(scene, model) for scene in held_out_scenes(batch)]
     if model.device.type == "cuda" or is_compiled(model):  # what the first use costs, of one and of many
         short = replace(inverter, steps=2)
         short(model, *scenes[0])
-        measured_together(model, [inverting(model, short, *scene) for scene in scenes], batch)
+        measured_batch(model, [inverting(model, short, *scene) for scene in scenes], batch)
     _, one = measured(model, lambda: inverter(model, *scenes[0]))
-    many = [cost for _, cost in measured_together(model, [inverting(model, inverter, *s) for s in scenes], batch)]
+    many = [cost for _, cost in measured_batch(model, [inverting(model, inverter, *s) for s in scenes], batch)]
     each = sum(cost.seconds for cost in many) / batch
     needed = (one.forwards * forward + one.backwards * backward) / 1e12
     return {

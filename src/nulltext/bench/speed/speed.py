@@ -7,8 +7,8 @@ from statistics import fmean, median
 
 import torch
 
-from nulltext.bench.cases.scenes import held_out_scenes, scene_photo
-from nulltext.bench.cost import NO_EARLY_STOP, Cost, mean_of, measured, measured_together
+from nulltext.bench.cases.scenes import held_out_scenes, scene_image
+from nulltext.bench.cost import NO_EARLY_STOP, Cost, mean_of, measured, measured_batch
 from nulltext.bench.speed.arithmetic import called, flops, product_rate
 from nulltext.bench.speed.figures import (
     DIRECT,
@@ -24,15 +24,15 @@ from nulltext.bench.speed.figures import (
 from nulltext.bench.speed.transcription import Transcription
 from nulltext.bench.study import Setting
 from nulltext.files import write_file
+from nulltext.images import SourceImage
+from nulltext.inversion.many import inverting
 from nulltext.inversion.methods.direct import DirectInversion
 from nulltext.inversion.methods.null_text import NullText
-from nulltext.inversion.stopping import PUBLISHED, Constants
-from nulltext.inversion.together import inverting
+from nulltext.inversion.stopping import PUBLISHED, DescentSchedule
 from nulltext.metrics import psnr
 from nulltext.models.base import Model
 from nulltext.models.compiling import is_compiled
 from nulltext.models.precision import precision_of
-from nulltext.pictures import Photo
 from nulltext.progress import OnProgress, Progress, silent
 
 BASE = (10, 5, 1, 1)
@@ -43,7 +43,7 @@ GROWTH = (
     *((10, 5, side, 1) for side in (2, 3)),
     *((10, 5, 1, batch) for batch in (2, 4, 8, 16)),
 )
-"""Where the cost is measured: T, N, the side as a multiple of the model's own, pictures at once."""
+"""Where the cost is measured: T, N, the side as a multiple of the model's own, images at once."""
 
 
 def study(model: Model, setting: Setting) -> SpeedFigures:
@@ -81,21 +81,21 @@ def measure_speed(
 
     Args:
         model: The model.
-        rounds: How many rounds; each has another picture, and the batches have them all.
-        batch: Pictures at once, where there are several.
+        rounds: How many rounds; each has another image, and the batches have them all.
+        batch: Images at once, where there are several.
         steps: T.
         inner_steps: N.
-        guidance: The weight w.
+        guidance: The guidance scale w.
         early_stop: Whether a step ends where its error is below the published tolerance.
         grow: Whether to measure how the cost grows, too.
-        on_progress: Told of every run.
+        on_progress: Called for every run.
     """
-    constants: Constants = PUBLISHED if early_stop else NO_EARLY_STOP
-    scenes = [scene_photo(scene, model) for scene in held_out_scenes(max(rounds, batch))]
-    null_text = NullText(steps=steps, inner_steps=inner_steps, guidance=guidance, constants=constants)
+    descent: DescentSchedule = PUBLISHED if early_stop else NO_EARLY_STOP
+    scenes = [scene_image(scene, model) for scene in held_out_scenes(max(rounds, batch))]
+    null_text = NullText(steps=steps, inner_steps=inner_steps, guidance=guidance, descent=descent)
     direct = DirectInversion(steps=steps, guidance=guidance)
     ours = {PARITY: null_text, DIRECT: direct}
-    published = Transcription.of(model, steps=steps, inner_steps=inner_steps, guidance=guidance, constants=constants)
+    published = Transcription.of(model, steps=steps, inner_steps=inner_steps, guidance=guidance, descent=descent)
     runs: dict[str, list[tuple[Cost, float]]] = {}
     total = rounds * (1 + 2 * len(ours))
     on_progress(Progress("measure", 0, total))
@@ -128,26 +128,26 @@ def _timings(
     model: Model,
     published: Transcription,
     ours: Mapping[str, NullText | DirectInversion],
-    scenes: Sequence[tuple[Photo, str]],
+    scenes: Sequence[tuple[SourceImage, str]],
     *,
     rounds: int,
     batch: int,
 ) -> Iterator[tuple[str, Cost, float]]:
-    """Every way in every round: what it is called, what a picture costs, and the PSNR that it reaches."""
+    """Every way in every round: what it is called, what an image costs, and the PSNR that it reaches."""
     replace(published, steps=2, inner_steps=1)(*scenes[0])  # what the first use costs
     for inverter in ours.values():
         short = replace(inverter, steps=2)
         short(model, *scenes[0])
-        measured_together(model, [inverting(model, short, *scene) for scene in scenes[:batch]], batch)
-    for photo, prompt in scenes[:rounds]:
-        z, cost = measured(model, partial(published, photo, prompt), network=published.unet)
-        yield TRANSCRIPTION, cost, psnr(model.decode(z).cpu(), photo.pixels)
+        measured_batch(model, [inverting(model, short, *scene) for scene in scenes[:batch]], batch)
+    for image, prompt in scenes[:rounds]:
+        z, cost = measured(model, partial(published, image, prompt), network=published.unet)
+        yield TRANSCRIPTION, cost, psnr(model.decode(z).cpu(), image.pixels)
         for way, inverter in ours.items():
-            inversion, cost = measured(model, partial(inverter, model, photo, prompt))
+            inversion, cost = measured(model, partial(inverter, model, image, prompt))
             yield way, cost, inversion.scores.psnr
         for way, inverter in ours.items():
             works = [inverting(model, inverter, *scene) for scene in scenes[:batch]]
-            inversions, costs = zip(*measured_together(model, works, batch), strict=True)
+            inversions, costs = zip(*measured_batch(model, works, batch), strict=True)
             yield in_batches(way, batch), mean_of(costs), fmean(one.scores.psnr for one in inversions)
 
 
@@ -158,8 +158,8 @@ def growth(
 
     Args:
         model: The model.
-        guidance: The weight w.
-        settings: T, N, the side as a multiple of the model's own, and how many pictures at once.
+        guidance: The guidance scale w.
+        settings: T, N, the side as a multiple of the model's own, and how many images at once.
         rounds: How many.
     """
     height, width = model.default_size
@@ -168,10 +168,10 @@ def growth(
     for _ in range(rounds):
         for number, (t, n, times, batch) in enumerate(settings):
             size = (height * times, width * times)
-            scenes = [scene_photo(scene, model, size=size) for scene in held_out_scenes(batch)]
-            inverter = NullText(steps=t, inner_steps=n, guidance=guidance, constants=NO_EARLY_STOP)
+            scenes = [scene_image(scene, model, size=size) for scene in held_out_scenes(batch)]
+            inverter = NullText(steps=t, inner_steps=n, guidance=guidance, descent=NO_EARLY_STOP)
             works = [inverting(model, inverter, *scene) for scene in scenes]
-            costs = [cost for _, cost in measured_together(model, works, batch)]
+            costs = [cost for _, cost in measured_batch(model, works, batch)]
             seconds[number].append(sum(cost.seconds for cost in costs) / batch)
             peaks[number] += [peak for cost in costs if (peak := cost.peak) is not None]
     return [

@@ -1,7 +1,7 @@
 """The published algorithm as its authors' notebook runs it: what `nulltext bench speed` compares with.
 
-One picture at a time, every operation where the notebook has it: the network's weights ask for gradients although
-nothing uses them, the caption's half is computed for the optimisation and again for the step that follows it, and
+One image at a time, every operation where the notebook has it: the network's weights ask for gradients although
+nothing uses them, the prompt's half is computed for the optimisation and again for the step that follows it, and
 attention is not fused.
 """
 
@@ -14,10 +14,10 @@ from torch.nn.functional import mse_loss
 from torch.optim.adam import Adam
 
 from nulltext.diffusion.levels import Interval, denoise, renoise
-from nulltext.inversion.stopping import PUBLISHED, Constants
+from nulltext.images import SourceImage
+from nulltext.inversion.stopping import PUBLISHED, DescentSchedule
 from nulltext.models.base import Model
 from nulltext.models.unoptimised import unoptimised
-from nulltext.pictures import Photo
 from nulltext.types import Embeddings, Latents
 
 
@@ -31,11 +31,11 @@ class Transcription:
     steps: int = 50
     inner_steps: int = 10
     guidance: float = 7.5
-    constants: Constants = PUBLISHED
+    descent: DescentSchedule = PUBLISHED
 
     @classmethod
     def of(
-        cls, model: Model, *, steps: int, inner_steps: int, guidance: float, constants: Constants = PUBLISHED
+        cls, model: Model, *, steps: int, inner_steps: int, guidance: float, descent: DescentSchedule = PUBLISHED
     ) -> "Transcription":
         """With a copy of the model's own network."""
         return cls(
@@ -44,15 +44,15 @@ class Transcription:
             steps=steps,
             inner_steps=inner_steps,
             guidance=guidance,
-            constants=constants,
+            descent=descent,
         )
 
-    def __call__(self, photo: Photo, caption: str) -> Latents:
+    def __call__(self, image: SourceImage, prompt: str) -> Latents:
         """[1, C, h, w] where the guided sampler ends with the embeddings optimised for a photograph."""
         model, w = self.model, self.guidance
         schedule = model.schedule(self.steps)
-        null, cond = model.null().text, model.embed([caption]).text
-        z = model.encode(photo.pixels)
+        null, cond = model.null().text, model.embed([prompt]).text
+        z = model.encode(image.pixels)
         pivot = [z]
         with torch.no_grad():
             for interval in reversed(schedule):
@@ -61,7 +61,7 @@ class Transcription:
             z = pivot[-1]
         for i, interval in enumerate(schedule):
             null = null.clone().detach().requires_grad_()
-            adam = Adam([null], lr=self.constants.rate_at(i))
+            adam = Adam([null], lr=self.descent.rate_at(i))
             target = pivot[len(schedule) - i - 1]
             with torch.no_grad():
                 of_cond = self._predict(z, interval, cond)
@@ -72,7 +72,7 @@ class Transcription:
                 adam.zero_grad()
                 loss.backward()
                 adam.step()
-                if loss.item() < self.constants.tolerance_at(i):
+                if loss.item() < self.descent.tolerance_at(i):
                     break
             with torch.no_grad():
                 both = self._predict(torch.cat([z, z]), interval, torch.cat([null, cond]))

@@ -43,17 +43,17 @@ def candidates(model: Model, setting: Setting) -> Sequence[Candidate]:
     found = [Candidate(name=FLAT, inverter=always(DDIM(steps=steps)), editor=None, guidance=w)]
     for n in budgets(setting):
         for name, inverter in methods(steps, n, w).items():
-            under = random_caption if name.endswith("random caption") else None
-            found.append(Candidate(name=at(name, steps * n), inverter=inverter, editor=None, caption=under))
+            under = random_prompt if name.endswith("random prompt") else None
+            found.append(Candidate(name=at(name, steps * n), inverter=inverter, editor=None, prompt=under))
     return found
 
 
 def methods(steps: int, n: int, w: float) -> Mapping[str, Callable[[Case], Inverter]]:
     """The methods compared, by name, for one budget of N iterations a step."""
-    null_text = always(NullText(steps=steps, inner_steps=n, guidance=w, constants=NO_EARLY_STOP))
+    null_text = always(NullText(steps=steps, inner_steps=n, guidance=w, descent=NO_EARLY_STOP))
     return {
         "null-text": null_text,
-        "null-text, random caption": null_text,
+        "null-text, random prompt": null_text,
         "global null-text": always(GlobalNullText(steps=steps, inner_steps=n, guidance=w)),
         "null-text, random pivot": partial(_random_pivot, steps=steps, n=n, w=w),
         "null-text, no pivot": partial(_no_pivot, steps=steps, n=n, w=w),
@@ -67,9 +67,9 @@ def at(name: str, iterations: int) -> str:
     return f"{name}, {iterations} iterations"
 
 
-def random_caption(case: Case) -> str:
-    """The caption of some other scene, drawn with the seed of the case."""
-    seeds = random.Random(case.seed)  # noqa: S311  a caption, not a secret
+def random_prompt(case: Case) -> str:
+    """The prompt of some other scene, drawn with the seed of the case."""
+    seeds = random.Random(case.seed)  # noqa: S311  a prompt, not a secret
     while (other := caption(sample_scene(seeds.randrange(2**31)))) == case.source:
         pass
     return other
@@ -85,7 +85,7 @@ def plot(rows: Sequence[Row], iterations: Sequence[int]) -> str:
     for name in methods(1, 1, 2.0):
         curve: list[Summary] = [table[at(name, budget)]["psnr_source"] for budget in iterations]
         (line,) = axes.plot(iterations, [point.mean for point in curve], marker="o", label=name)
-        if all(math.isfinite(point.low) for point in curve):  # several pictures
+        if all(math.isfinite(point.low) for point in curve):  # several images
             low, high = [point.low for point in curve], [point.high for point in curve]
             axes.fill_between(iterations, low, high, color=line.get_color(), alpha=0.15, lw=0)
     axes.axhline(flat["psnr_source"].mean, color="grey", ls=":", label=FLAT)
@@ -97,11 +97,11 @@ def plot(rows: Sequence[Row], iterations: Sequence[int]) -> str:
 
 
 def _random_pivot(case: Case, *, steps: int, n: int, w: float) -> RandomPivot:
-    return RandomPivot(steps=steps, inner_steps=n, guidance=w, constants=NO_EARLY_STOP, seed=case.seed)
+    return RandomPivot(steps=steps, inner_steps=n, guidance=w, descent=NO_EARLY_STOP, seed=case.seed)
 
 
 def _no_pivot(case: Case, *, steps: int, n: int, w: float) -> NoPivot:
-    return NoPivot(steps=steps, inner_steps=n, guidance=w, constants=NO_EARLY_STOP, seed=case.seed)
+    return NoPivot(steps=steps, inner_steps=n, guidance=w, descent=NO_EARLY_STOP, seed=case.seed)
 
 
 def _textual(case: Case, *, steps: int, n: int, w: float) -> TextualInversion:
@@ -112,7 +112,7 @@ STUDY = Study(
     name="ablation",
     title="Ablation at w={w}",
     candidates=candidates,
-    columns=("psnr_source", "below_bound", "invert_backwards", "seconds"),
+    columns=("psnr_source", "gap_to_vae", "invert_backwards", "seconds"),
     measured=("bound",),
     plots=lambda setting, rows: {"ablation": plot(rows, [setting.steps * n for n in budgets(setting)])},
 )

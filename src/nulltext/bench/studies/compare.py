@@ -8,7 +8,7 @@ from nulltext.bench.case import Case
 from nulltext.bench.studies.editors import blended
 from nulltext.bench.study import Setting, Study
 from nulltext.bench.table import CLIP, SOURCE, TRUTH
-from nulltext.editing.methods.caption_swap import CaptionSwap
+from nulltext.editing.methods.prompt_swap import PromptSwap
 from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.editing.methods.sdedit import SDEdit
 from nulltext.editing.methods.text2live import Text2LIVE
@@ -35,7 +35,7 @@ def candidates(model: Model, setting: Setting) -> Sequence[Candidate]:
     }
     return (
         *(Candidate(name=name, inverter=ddim, editor=edit, inverts=False) for name, edit in from_source.items()),
-        Candidate(name="DDIM inversion", inverter=ddim, editor=always(CaptionSwap(guidance=w))),
+        Candidate(name="DDIM inversion", inverter=ddim, editor=always(PromptSwap(guidance=w))),
         Candidate(name="null-text + P2P", inverter=null_text, editor=always(PromptToPrompt())),
         Candidate(name="null-text + P2P, blend", inverter=null_text, editor=blended),
     )

@@ -6,7 +6,7 @@ from nulltext.bench.candidate import always
 from nulltext.bench.case import Case
 from nulltext.editing.base import Editor
 from nulltext.editing.blend import Blend
-from nulltext.editing.methods.caption_swap import CaptionSwap
+from nulltext.editing.methods.prompt_swap import PromptSwap
 from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 
 
@@ -16,7 +16,7 @@ def blended(case: Case, *, threshold: float | None = None) -> PromptToPrompt:
 
 
 EDITORS: Mapping[str, Callable[[Case], Editor]] = {
-    "plain": always(CaptionSwap()),
+    "plain": always(PromptSwap()),
     "p2p": always(PromptToPrompt()),
     "p2p_blend": blended,
 }

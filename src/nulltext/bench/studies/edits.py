@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from nulltext.bench.candidate import Candidate, always
-from nulltext.bench.cases.scenes import EDITED, LOCAL, scene_photo
+from nulltext.bench.cases.scenes import EDITED, LOCAL, scene_image
 from nulltext.bench.studies.editors import EDITORS
 from nulltext.bench.study import Fact, Setting, Study, scenes
 from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
@@ -26,7 +26,7 @@ def candidates(model: Model, setting: Setting) -> Sequence[Candidate]:
 def four_edits_cost(model: Model, setting: Setting) -> float:
     """The time of four prompts in one batch over that of one, the best of two tries each."""
     scene = sample_scene(HELD_OUT_SEEDS[EDITED], things=1)
-    inversion = DDIM(steps=setting.steps)(model, *scene_photo(scene, model))
+    inversion = DDIM(steps=setting.steps)(model, *scene_image(scene, model))
     prompts = [caption(after) for _, after in one_word_edits(scene)][:4]
 
     def seconds(prompts: Sequence[str]) -> float:
@@ -49,5 +49,5 @@ STUDY = Study(
     edits_at_once=16,
     groups={"local": LOCAL},
     every_kind=True,
-    facts={"four_edits_cost": Fact(text="four captions in one batch cost {:.2f} times one", measure=four_edits_cost)},
+    facts={"four_edits_cost": Fact(text="four prompts in one batch cost {:.2f} times one", measure=four_edits_cost)},
 )

@@ -10,7 +10,7 @@ from nulltext.models.base import Model
 
 
 def candidates(model: Model, setting: Setting) -> Sequence[Candidate]:
-    """DDIM inversion at w = 1 and at the full weight, each reconstructed at w = 1 and at the full weight."""
+    """DDIM inversion at w = 1 and at the full scale, each reconstructed at w = 1 and at the full scale."""
     weights = (1.0, setting.weight(model))
     return [
         Candidate(

@@ -1,4 +1,4 @@
-"""How well, and at what cost, pictures are inverted: the published method, faster ones, and those between them."""
+"""How well, and at what cost, images are inverted: the published method, faster ones, and those between them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from nulltext.inversion.methods.ddim import DDIM
 from nulltext.inversion.methods.direct import DirectInversion
 from nulltext.inversion.methods.negative_prompt import NegativePrompt
 from nulltext.inversion.methods.null_text import NullText
-from nulltext.inversion.methods.open_loop import OpenLoop
+from nulltext.inversion.methods.parallel_null_text import ParallelNullText
 from nulltext.models.base import Model
 
 
@@ -31,9 +31,9 @@ def inverters(steps: int, inner_steps: int, w: float) -> Mapping[str, Inverter]:
         "null-text": null_text,
         "null-text, N=1": replace(null_text, inner_steps=1),
         "null-text, L-BFGS, N=5": replace(null_text, inner_steps=5, solver="lbfgs"),
-        "open loop": OpenLoop(steps=steps, inner_steps=inner_steps, guidance=w),
-        "caption's embedding": NegativePrompt(steps=steps, guidance=w),
-        "caption's embedding, solved pivot": NegativePrompt(steps=steps, guidance=w, fixed_point=FixedPoint()),
+        "parallel null-text": ParallelNullText(steps=steps, inner_steps=inner_steps, guidance=w),
+        "prompt's embedding": NegativePrompt(steps=steps, guidance=w),
+        "prompt's embedding, solved pivot": NegativePrompt(steps=steps, guidance=w, fixed_point=FixedPoint()),
     }
 
 
@@ -50,12 +50,12 @@ def candidates(model: Model, setting: Setting) -> Sequence[Candidate]:
 def plot(rows: Sequence[Row]) -> str:
     """Reconstruction and edits by evaluations, and the front that no other method is better than; an SVG element."""
     figure = extra("matplotlib.figure").Figure(figsize=(11, 4.5), layout="constrained")
-    table = summarize(rows, ("evaluations", "below_bound", "psnr_truth"))
+    table = summarize(rows, ("evaluations", "gap_to_vae", "psnr_truth"))
     both = figure.subplots(1, 2)
     for axes, (name, label, sign) in zip(
         both,
         (
-            ("below_bound", "reconstruction above the autoencoder alone, dB", -1),
+            ("gap_to_vae", "reconstruction above the autoencoder alone, dB", -1),
             ("psnr_truth", "PSNR to the true edit, dB", 1),
         ),
         strict=True,
@@ -91,7 +91,7 @@ STUDY = Study(
     title="Methods of inversion at w={w}",
     candidates=candidates,
     cases=partial(scenes, count=40),
-    columns=("evaluations", "invert_seconds", "below_bound", "success", "outside_truth", "psnr_truth", "ssim_truth"),
+    columns=("evaluations", "invert_seconds", "gap_to_vae", "success", "outside_truth", "psnr_truth", "ssim_truth"),
     plots=lambda _, rows: {"pareto": plot(rows)},
     remarks=("DDIM inversion is reconstructed at w=1, where its pivot leads; all edits are at the same guidance.",),
 )

@@ -34,7 +34,7 @@ def cases(_: Model, setting: Setting) -> CaseSet:
     found = pie.read_pie(folder, lenient=bool(setting.own.get("lenient")))
     entries = spread(found.entries, setting.limit)
     good = [entry for entry in entries if isinstance(entry, Case)]
-    whole = f"{sum(map(pie.is_whole, good))} masks of {len(good)} are whole pictures: not counted outside."
+    whole = f"{sum(map(pie.is_whole, good))} masks of {len(good)} are whole images: not counted outside."
     return CaseSet(entries, (whole, *found.remarks))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from nulltext.bench.candidate import Candidate, always
 from nulltext.bench.case import CaseSet
 from nulltext.bench.cases.folder import read_folder
-from nulltext.bench.cases.scenes import PHOTOGRAPHS, held_out_scenes, reconstruction_cases, scene_photo
+from nulltext.bench.cases.scenes import PHOTOGRAPHS, held_out_scenes, reconstruction_cases, scene_image
 from nulltext.bench.cost import NO_EARLY_STOP
 from nulltext.bench.study import Fact, Setting, Study
 from nulltext.inversion.methods.ddim import DDIM
@@ -37,11 +37,11 @@ def candidates(model: Model, setting: Setting) -> Sequence[Candidate]:
 def invert_seconds(model: Model, setting: Setting) -> float:
     """Of one null-text inversion with every inner step taken."""
     inverter = NullText(
-        steps=setting.steps, inner_steps=setting.inner_steps, guidance=setting.weight(model), constants=NO_EARLY_STOP
+        steps=setting.steps, inner_steps=setting.inner_steps, guidance=setting.weight(model), descent=NO_EARLY_STOP
     )
-    photo, prompt = scene_photo(held_out_scenes(1)[0], model)
+    image, prompt = scene_image(held_out_scenes(1)[0], model)
     start = time.perf_counter()
-    inverter(model, photo, prompt, setting.on_progress)
+    inverter(model, image, prompt, setting.on_progress)
     return time.perf_counter() - start
 
 
@@ -50,7 +50,7 @@ STUDY = Study(
     title="Reconstruction at w={w}, T={T}, N={N}",
     candidates=candidates,
     cases=cases,
-    columns=("psnr_source", "bound", "below_bound"),
+    columns=("psnr_source", "bound", "gap_to_vae"),
     every_kind=True,
     facts={"invert_seconds": Fact(text="one inversion without early stop: {:.1f} s", measure=invert_seconds)},
 )

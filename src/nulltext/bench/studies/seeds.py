@@ -7,8 +7,8 @@ from nulltext.bench.candidate import Candidate, always
 from nulltext.bench.case import Case
 from nulltext.bench.study import Setting, Study
 from nulltext.bench.table import CLIP, SOURCE, TRUTH
-from nulltext.editing.methods.caption_swap import CaptionSwap
 from nulltext.editing.methods.from_noise import FromNoise
+from nulltext.editing.methods.prompt_swap import PromptSwap
 from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.inversion.methods.ddim import DDIM
 from nulltext.inversion.methods.null_text import NullText
@@ -22,7 +22,7 @@ def candidates(model: Model, setting: Setting) -> Sequence[Candidate]:
     null_text = always(NullText(steps=setting.steps, inner_steps=setting.inner_steps, guidance=w))
     return (
         Candidate(name="generated", inverter=ddim, editor=partial(_generated, guidance=w), inverts=False),
-        Candidate(name="DDIM inversion", inverter=ddim, editor=always(CaptionSwap(guidance=w))),
+        Candidate(name="DDIM inversion", inverter=ddim, editor=always(PromptSwap(guidance=w))),
         Candidate(name="null-text", inverter=null_text, editor=always(PromptToPrompt())),
     )
 

@@ -50,7 +50,7 @@ class DiffEditMask:
 
         Raises:
             MismatchError: Another model than the inversion's.
-            CaptionError: The prompt is empty, too long, or has an unknown word.
+            PromptError: The prompt is empty, too long, or has an unknown word.
             SettingError: `strength` leaves no step.
             DivergedError: The predicted noise is infinite or not-a-number.
             EmptyMaskError: The prompts say the same to the model, or differ nowhere enough.
@@ -75,7 +75,7 @@ class DiffEditMask:
         if torch.equal(prompts.text[0], prompts.text[1]) or difference.mean() <= rounding:
             raise EmptyMaskError(
                 f"the mask of {shown(prompt)} is empty: the model sees no difference from the source prompt "
-                f"{shown(inversion.caption)}; expected another prompt. Change a word, or give a mask of another kind."
+                f"{shown(inversion.prompt)}; expected another prompt. Change a word, or give a mask of another kind."
             )
         most = self.ratio * difference.mean()
         mask = difference.clamp(max=most) / most > self.threshold

@@ -1,4 +1,4 @@
-"""What the model draws of a caption where there is no photograph: the bound for editing's freedom."""
+"""What the model draws of a prompt where there is no photograph: the bound for editing's freedom."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,14 +15,14 @@ from nulltext.progress import OnProgress, silent
 @final
 @dataclass(frozen=True, kw_only=True)
 class FromNoise:
-    """The new caption sampled from noise alone, of the photograph's size and in the inversion's steps.
+    """The new prompt sampled from noise alone, of the photograph's size and in the inversion's steps.
 
-    It shows what the model makes of the caption and keeps nothing of the photograph: the row "generated" of the
+    It shows what the model makes of the prompt and keeps nothing of the photograph: the row "generated" of the
     paper's comparison.
 
     Attributes:
-        guidance: The weight w; None is the model's own.
-        seed: Of the noise, the same for every caption.
+        guidance: The guidance scale w; None is the model's own.
+        seed: Of the noise, the same for every prompt.
 
     Raises:
         SettingError: A setting is out of range.
@@ -37,16 +37,16 @@ class FromNoise:
     def __call__(
         self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
     ) -> Edit:
-        """Draws; see `nulltext.editing.base.Editor`. The edit's `source` is the picture through the autoencoder.
+        """Draws; see `nulltext.editing.base.Editor`. The edit's `source` is the image through the autoencoder.
 
         Raises:
             MismatchError: Another model or schedule than the inversion's.
-            CaptionError: A caption is empty, too long, or has an unknown word.
+            PromptError: A prompt is empty, too long, or has an unknown word.
         """
         wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
         inversion.check(model)
         own = in_force(self, model)
-        drawn = generate(
+        output = generate(
             model,
             wanted,
             steps=len(inversion.schedule),
@@ -56,4 +56,4 @@ class FromNoise:
             on_progress=on_progress,
         )
         source = model.decode(inversion.pivot[-1:].to(model.device)).cpu()
-        return Edit(captions=wanted, pixels=drawn, source=source, frame=inversion.frame, settings=(own,) * len(wanted))
+        return Edit(prompts=wanted, pixels=output, source=source, frame=inversion.frame, settings=(own,) * len(wanted))

@@ -8,7 +8,7 @@ from nulltext.attention.keys_values import MutualSelfAttention
 from nulltext.attention.sites import self_attention_layers
 from nulltext.checks import Guidance, Share, check_numbers
 from nulltext.editing.base import Edit
-from nulltext.errors import EmptyCaptionError
+from nulltext.errors import EmptyPromptError
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
 from nulltext.models.base import Model
@@ -28,7 +28,7 @@ class MasaCtrl:
     Attributes:
         start: After which share of the steps edits look at the source, 0 to 1; more leaves the layout more time.
         start_layer: From which share of the self-attention layers on, in the order in which the network passes them.
-        hold_source: Whether the source of any inversion is put back on the pivot after every step, as that of
+        correct_source: Whether the source of any inversion is put back on the pivot after every step, as that of
             `DirectInversion` is: edits look at the image itself, and not at a source that has drifted.
         guidance: The guidance scale w; None is the inversion's own. Another is an error if the inversion has embeddings
             that were optimised for its own.
@@ -39,7 +39,7 @@ class MasaCtrl:
 
     start: Share = 0.08
     start_layer: Share = 0.625
-    hold_source: bool = True
+    correct_source: bool = True
     guidance: Guidance | None = None
 
     def __post_init__(self) -> None:
@@ -52,16 +52,16 @@ class MasaCtrl:
 
         Raises:
             MismatchError: Another model, schedule or guidance than the inversion's.
-            CaptionError: A prompt is empty, too long, or has an unknown word.
+            PromptError: A prompt is empty, too long, or has an unknown word.
             SessionError: The model has no self-attention.
         """
         wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
         if not wanted:
-            raise EmptyCaptionError("got no prompt; expected one or more. Say what the edited image shall show.")
+            raise EmptyPromptError("got no prompt; expected one or more. Say what the edited image shall show.")
         w = inversion.check(model, self.guidance)
         latents = replay(
             model,
-            inversion.held() if self.hold_source else inversion,
+            inversion.corrected() if self.correct_source else inversion,
             wanted,
             guidance=w,
             control=self.control(model, len(inversion.schedule)),
@@ -69,7 +69,7 @@ class MasaCtrl:
         )
         images = model.decode(latents).cpu()
         return Edit(
-            captions=wanted,
+            prompts=wanted,
             pixels=images[1:],
             source=images[:1],
             frame=inversion.frame,

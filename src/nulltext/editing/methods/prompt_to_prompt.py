@@ -26,10 +26,10 @@ from nulltext.editing.blending import Blender
 from nulltext.editing.change import Change
 from nulltext.editing.maps import AttentionMaps
 from nulltext.editing.masks import mask_of
-from nulltext.errors import EmptyCaptionError, SettingError, shown
+from nulltext.errors import EmptyPromptError, SettingError, shown
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
-from nulltext.models.base import Model, check_captions
+from nulltext.models.base import Model, check_prompts
 from nulltext.progress import OnProgress, silent
 from nulltext.text.words import Tokens
 from nulltext.types import Latents
@@ -45,7 +45,7 @@ class PromptToPrompt(Change):
     Attributes:
         chain: Whether each prompt edits the result of the one before instead of the source.
         most_tokens: The layout is kept at self-attention sites up to so many tokens.
-        hold_source: Whether the source of any inversion is put back on the pivot after every step, as that of
+        correct_source: Whether the source of any inversion is put back on the pivot after every step, as that of
             `DirectInversion` is: it is exact, and so is what edits follow.
         maps: Whether to keep the attention maps, to look at.
         guidance: The guidance scale w; None is the inversion's own. Another is an error if the inversion has embeddings
@@ -58,7 +58,7 @@ class PromptToPrompt(Change):
 
     chain: bool = False
     most_tokens: Annotated[Count, spelled.TOKENS] = 32 * 32
-    hold_source: bool = False
+    correct_source: bool = False
     maps: bool = False
     guidance: Guidance | None = None
     rule: Rule = field(default_factory=Rule)
@@ -80,7 +80,7 @@ class PromptToPrompt(Change):
 
         Raises:
             MismatchError: Another model, schedule or guidance than the inversion's.
-            CaptionError: A prompt is empty, too long, has an unknown word, or lacks a word of the settings.
+            PromptError: A prompt is empty, too long, has an unknown word, or lacks a word of the settings.
             SettingError: "replace" is asked for prompts with different numbers of words.
             EmptyMaskError: The blend would let nothing change.
         """
@@ -101,22 +101,22 @@ class PromptToPrompt(Change):
             inversion: The inversion.
             changes: The target prompts, each with its change. What holds for the run is this editor's; of an editor
                 given as a change only what it says of one prompt counts.
-            on_progress: Told of every step, phase "sample".
+            on_progress: Called for every step, phase "sample".
 
         Raises:
             MismatchError: Another model, schedule or guidance than the inversion's.
-            CaptionError: A prompt is empty, too long, has an unknown word, or lacks a word of its change.
+            PromptError: A prompt is empty, too long, has an unknown word, or lacks a word of its change.
             SettingError: "replace" is asked for prompts with different numbers of words.
             EmptyMaskError: A blend would let nothing change.
         """
         if not changes:
-            raise EmptyCaptionError("got no caption; expected one or more. Say what the edited picture shall show.")
+            raise EmptyPromptError("got no prompt; expected one or more. Say what the edited image shall show.")
         own = replace(in_force(self, model), guidance=inversion.check(model, self.guidance))
         settings = tuple(own if change is self else in_force(change, model) for _, change in changes)
         run = _Run.of(own, model, inversion, [prompt for prompt, _ in changes], settings)
         latents = replay(
             model,
-            inversion.held() if self.hold_source else inversion,
+            inversion.corrected() if self.correct_source else inversion,
             run.prompts,
             guidance=own.guidance,
             rule=self.rule,
@@ -127,7 +127,7 @@ class PromptToPrompt(Change):
         images = run.blender.finish(model.decode(latents).cpu())
         blends = any(change.blend is not None for change in settings)
         return Edit(
-            captions=run.prompts,
+            prompts=run.prompts,
             pixels=images[1:],
             source=images[:1],
             frame=inversion.frame,
@@ -172,8 +172,8 @@ class _Run:
             prompts: The target prompts.
             settings: For each of them its change, in force.
         """
-        check_captions(model, prompts)
-        tokens = tuple(model.tokenize(prompt) for prompt in (inversion.caption, *prompts))
+        check_prompts(model, prompts)
+        tokens = tuple(model.tokenize(prompt) for prompt in (inversion.prompt, *prompts))
         targets, steps, length = tokens[1:], len(inversion.schedule), model.text_length
         bases = tuple(range(len(targets))) if editor.chain else (0,) * len(targets)
         size = (inversion.pivot.shape[-2], inversion.pivot.shape[-1])
@@ -227,6 +227,6 @@ def _factors(settings: Sequence[Change], targets: Sequence[Tokens], when: WordSt
             if tokens and factor != 1 and not when.table[:, prompt, tokens].any():
                 raise SettingError(
                     f"reweight acts in the steps of cross_attention, and there are none for {shown(word)} in "
-                    f"{shown(targets[prompt].caption)}; expected a share of at least one step. Raise cross_attention."
+                    f"{shown(targets[prompt].prompt)}; expected a share of at least one step. Raise cross_attention."
                 )
     return factors

@@ -1,4 +1,4 @@
-"""SDEdit: noise the picture half-way and sample the rest under the new caption (Meng et al., arXiv 2108.01073)."""
+"""SDEdit: noise the image half-way and sample the rest under the new prompt (Meng et al., arXiv 2108.01073)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,24 +14,24 @@ from nulltext.diffusion.schedule import Schedule
 from nulltext.editing.base import Edit, filled, in_force, recommended
 from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion
-from nulltext.models.base import Model, embed_captions
+from nulltext.models.base import Model, embed_prompts
 from nulltext.progress import OnProgress, silent
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class SDEdit:
-    """The picture's latents with fresh noise, sampled under the new caption.
+    """The image's latents with fresh noise, sampled under the new prompt.
 
-    Of the inversion it takes the picture and the steps, nothing else. Which step it begins with is the arithmetic of
+    Of the inversion it takes the image and the steps, nothing else. Which step it begins with is the arithmetic of
     diffusers' ``StableDiffusionImg2ImgPipeline``.
 
     Attributes:
-        strength: The share of the steps that are sampled, above 0 to 1: more follows the caption, less the picture.
-            Even at 1 the first level has a little of the picture in it, unless the model's schedule begins with noise
+        strength: The share of the steps that are sampled, above 0 to 1: more follows the prompt, less the image.
+            Even at 1 the first level has a little of the image in it, unless the model's schedule begins with noise
             alone.
-        guidance: The weight w; None is the model's own.
-        seed: Of the noise, the same for every caption.
+        guidance: The guidance scale w; None is the model's own.
+        seed: Of the noise, the same for every prompt.
 
     Raises:
         SettingError: A setting is out of range.
@@ -47,11 +47,11 @@ class SDEdit:
     def __call__(
         self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
     ) -> Edit:
-        """Edits; see `nulltext.editing.base.Editor`. The edit's `source` is the picture through the autoencoder.
+        """Edits; see `nulltext.editing.base.Editor`. The edit's `source` is the image through the autoencoder.
 
         Raises:
             MismatchError: Another model or schedule than the inversion's.
-            CaptionError: A caption is empty, too long, or has an unknown word.
+            PromptError: A prompt is empty, too long, or has an unknown word.
             SettingError: `strength` leaves no step to sample.
         """
         wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
@@ -65,12 +65,12 @@ class SDEdit:
             )
         size = inversion.frame.fitted
         rest = Schedule(inversion.schedule[first:])
-        cond, null = embed_captions(model, wanted, size), model.null(size)
+        cond, null = embed_prompts(model, wanted, size), model.null(size)
         own = in_force(self, model)
         guided = Guided(model, cond, filled(own.guidance))
         z0 = inversion.pivot[-1:]
         noise = torch.randn(z0.shape, generator=torch.Generator().manual_seed(self.seed))
         start = combine(z0, noise, rest[0].noisy).to(model.device).expand(len(cond), -1, -1, -1)
-        drawn = model.decode(sample(guided, rest, start, [null] * len(rest), on_progress)).cpu()
+        output = model.decode(sample(guided, rest, start, [null] * len(rest), on_progress)).cpu()
         source = model.decode(z0.to(model.device)).cpu()
-        return Edit(captions=wanted, pixels=drawn, source=source, frame=inversion.frame, settings=(own,) * len(wanted))
+        return Edit(prompts=wanted, pixels=output, source=source, frame=inversion.frame, settings=(own,) * len(wanted))

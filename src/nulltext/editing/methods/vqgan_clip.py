@@ -1,4 +1,4 @@
-"""VQGAN-CLIP: the autoencoder's latents moved until CLIP sees the caption (Crowson et al., arXiv 2204.08583)."""
+"""VQGAN-CLIP: the autoencoder's latents moved until CLIP sees the prompt (Crowson et al., arXiv 2204.08583)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,32 +12,32 @@ from nulltext.checks import Count, Rate, Seed, Weight, check_numbers
 from nulltext.editing.base import Edit, filled, in_force, recommended
 from nulltext.editing.spelled import AUTOENCODER, CLIP
 from nulltext.editing.views import Views
+from nulltext.images import to_pixels
 from nulltext.inversion.base import Inversion
-from nulltext.models.base import Autoencoder, Model, embed_captions
+from nulltext.models.base import Autoencoder, Model, embed_prompts
 from nulltext.models.capabilities import quantised_of
 from nulltext.models.clip import Clip, clip_for, spherical
-from nulltext.pictures import to_pixels
 from nulltext.progress import OnProgress, Progress, numbered, silent
 from nulltext.types import Latents, Pixels
 
 VIEWS: Final = Views(smallest=0.6, tilt=0.2, jitter=0.1, noise=0.1)
-"""Of each picture that CLIP judges."""
+"""Of each image that CLIP judges."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class VQGANCLIP:
-    """Adam on the picture's own latents, by how near CLIP finds random views of the picture to the new caption.
+    """Adam on the image's own latents, by how near CLIP finds random views of the image to the new prompt.
 
-    Of the inversion it takes the picture alone. Nothing but `keep` holds the result near the picture.
+    Of the inversion it takes the image alone. Nothing but `keep` holds the result near the image.
 
     Attributes:
-        iterations: Steps of Adam for each caption.
+        iterations: Steps of Adam for each prompt.
         learning_rate: Adam's; None is what the model recommends, and the authors' 0.1 if it says nothing.
         cutouts: Random views that CLIP judges in each step; None is what the model recommends, and the authors' 32 if
             it says nothing.
         keep: Weight of the mean-squared distance of the latents from where they started.
-        seed: Of the views, the same for every caption.
+        seed: Of the views, the same for every prompt.
         clip: What judges; None for the embedded model's own.
         autoencoder: Whose latents are moved; None for the checkpoint's with a codebook if it holds one, else its own.
 
@@ -59,49 +59,49 @@ class VQGANCLIP:
     def __call__(
         self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
     ) -> Edit:
-        """Edits; see `nulltext.editing.base.Editor`. The edit's `source` is the picture through the autoencoder.
+        """Edits; see `nulltext.editing.base.Editor`. The edit's `source` is the image through the autoencoder.
 
-        Progress is told of every step, phase "optimise", of the captions in turn.
+        Progress is reported for every step, phase "optimise", of the prompts in turn.
 
         Raises:
             MismatchError: Another model or schedule than the inversion's.
-            CaptionError: A caption is empty, too long, or has an unknown word.
+            PromptError: A prompt is empty, too long, or has an unknown word.
             SettingError: No CLIP is given and the model is not the embedded one, or the autoencoder cannot take the
-                picture's size.
+                image's size.
         """
         if (own := in_force(self, model)) is not self:
             return own(model, inversion, prompts, on_progress)
         wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
         inversion.check(model)
-        embed_captions(model, wanted)  # for what it raises
+        embed_prompts(model, wanted)  # for what it raises
         clip = clip_for(model, self.clip)
         autoencoder = self.autoencoder or quantised_of(model) or model
-        start = autoencoder.encode(to_pixels(inversion.picture).to(model.device))
-        drawn: list[Pixels] = []
-        for number, caption in enumerate(wanted, start=1):
-            said = clip.texts([caption])[0]  # alone: Adam makes much of how a batch is rounded
+        start = autoencoder.encode(to_pixels(inversion.image).to(model.device))
+        output: list[Pixels] = []
+        for number, prompt in enumerate(wanted, start=1):
+            text = clip.texts([prompt])[0]  # alone: Adam makes much of how a batch is rounded
             tell = numbered(on_progress, number, len(wanted))
-            drawn.append(autoencoder.decode(self._optimise(clip, autoencoder, start, said, tell)).cpu())
+            output.append(autoencoder.decode(self._optimise(clip, autoencoder, start, text, tell)).cpu())
         source = autoencoder.decode(start).cpu()
         return Edit(
-            captions=wanted,
-            pixels=torch.cat(drawn),
+            prompts=wanted,
+            pixels=torch.cat(output),
             source=source,
             frame=inversion.frame,
             settings=(self,) * len(wanted),
         )
 
     def _optimise(
-        self, clip: Clip, autoencoder: Autoencoder, start: Latents, said: Tensor, on_progress: OnProgress
+        self, clip: Clip, autoencoder: Autoencoder, start: Latents, text: Tensor, on_progress: OnProgress
     ) -> Latents:
-        """The latents whose picture CLIP finds nearest to a caption's embedding `said`, [D], after all steps."""
+        """The latents whose image CLIP finds nearest to a prompt's embedding `text`, [D], after all steps."""
         generator = torch.Generator().manual_seed(self.seed)
         latents = start.clone().requires_grad_()
         adam = torch.optim.Adam([latents], lr=filled(self.learning_rate))
         for step in range(1, self.iterations + 1):
             with torch.enable_grad():
                 views = VIEWS(autoencoder.decode(latents), filled(self.cutouts), (clip.side, clip.side), generator)
-                loss = spherical(clip.images(views), said).mean()
+                loss = spherical(clip.images(views), text).mean()
                 (loss + self.keep * F.mse_loss(latents, start)).backward()
             adam.step()
             adam.zero_grad()

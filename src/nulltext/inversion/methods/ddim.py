@@ -20,7 +20,7 @@ class DDIM(Inverter):
 
     Attributes:
         steps: T.
-        guidance: The weight w of the inversion, and of the reconstruction unless another is asked for.
+        guidance: The guidance scale w of the inversion, and of the reconstruction unless another is asked for.
         fixed_point: How well the steps are solved, so that sampling at that weight leads back; None is the plain
             inversion.
     """

@@ -1,8 +1,8 @@
 """Direct inversion.
 
 Ju et al., "PnP Inversion: Boosting Diffusion-based Editing with 3 Lines of Code", arXiv 2310.01506, which calls it
-that. Nothing is optimised. The pivot is kept, and whatever draws the source puts it back there after every step; edits
-beside it follow a source that is exact, and are guided by the null caption as it is.
+that. Nothing is optimised. The pivot is kept, and whatever samples the source puts it back there after every step;
+edits beside it follow a source that is exact, and are guided by the null text as it is.
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +25,8 @@ class DirectInversion(Inverter):
 
     Attributes:
         steps: T.
-        guidance: The weight w of edits unless they ask for another; None is the model's own, 7.5 for Stable Diffusion.
+        guidance: The guidance scale w of edits unless they ask for another; None is the model's own, 7.5 for Stable
+            Diffusion.
         fixed_point: How well the steps of the pivot are solved; None is the paper's plain DDIM inversion.
     """
 

@@ -25,7 +25,7 @@ class GlobalNullText(Inverter):
     Attributes:
         steps: T, the steps of the sampler.
         inner_steps: N, so many times the optimisation passes all of them, one step of Adam at each.
-        guidance: The weight w, of the optimisation and of every use of the result; None is the model's own.
+        guidance: The guidance scale w, of the optimisation and of every use of the result; None is the model's own.
         learning_rate: Adam's.
 
     Raises:

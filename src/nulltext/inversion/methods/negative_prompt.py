@@ -22,7 +22,7 @@ class NegativePrompt(Inverter):
 
     Attributes:
         steps: T, the steps of the sampler.
-        guidance: The weight w of every use of the result; None is the model's own.
+        guidance: The guidance scale w of every use of the result; None is the model's own.
         fixed_point: How well the steps of the pivot are solved; None is the plain DDIM inversion.
 
     Raises:

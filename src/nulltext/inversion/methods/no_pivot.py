@@ -1,7 +1,7 @@
 """Null-text inversion without a pivot.
 
 An ablation of null-text inversion: Mokady et al., arXiv 2211.09794, section 4, "Null-text optimization without pivotal
-inversion". Fresh noise at every iteration asks each null embedding to lead every noise to the one picture.
+inversion". Fresh noise at every iteration asks each null embedding to lead every noise to the one image.
 """
 
 from dataclasses import dataclass
@@ -36,8 +36,8 @@ class NoPivot(Inverter):
     Attributes:
         steps: T, the steps of the sampler.
         inner_steps: N, at most so many steps of Adam for each.
-        guidance: The weight w, of the optimisation and of every use of the result; None is the model's own.
-        constants: Learning rate and early stop.
+        guidance: The guidance scale w, of the optimisation and of every use of the result; None is the model's own.
+        descent: Learning rate and early stop.
         seed: Of all noise.
 
     Raises:
@@ -47,13 +47,13 @@ class NoPivot(Inverter):
     replays: ClassVar[ReplayForm] = ReplayForm(nulls=True)
 
     inner_steps: Count = 10
-    constants: Preset = PUBLISHED
+    descent: Preset = PUBLISHED
     seed: Seed = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_null_guidance(self.guidance)
-        self.constants.check(self.steps)
+        self.descent.check(self.steps)
 
     def evaluations(self) -> dict[str, int]:
         """See `Inverter`."""
@@ -65,7 +65,7 @@ class NoPivot(Inverter):
         pivot, null, nulls = random_trajectory(z0, problem.schedule, generator), problem.null, list[Null]()
         error = torch.tensor(torch.nan)
         for i, step in enumerate(problem.schedule):
-            adam, tolerance = Adam(null.text, self.constants.rate_at(i)), self.constants.tolerance_at(i)
+            adam, tolerance = Adam(null.text, self.descent.rate_at(i)), self.descent.tolerance_at(i)
             for _ in range(self.inner_steps):
                 noise = draw_noise(z0, generator)
                 z, target = combine(z0, noise, step.noisy), combine(z0, noise, step.clean)

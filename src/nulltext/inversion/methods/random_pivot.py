@@ -1,6 +1,6 @@
 """Null-text inversion around a random pivot.
 
-An ablation of null-text inversion: Mokady et al., arXiv 2211.09794, section 4, "Random pivot". The picture's latents
+An ablation of null-text inversion: Mokady et al., arXiv 2211.09794, section 4, "Random pivot". The image's latents
 under one noise, more of it at every step, stand in the place of the trajectory of DDIM inversion.
 """
 
@@ -29,8 +29,8 @@ class RandomPivot(Inverter):
     Attributes:
         steps: T, the steps of the sampler.
         inner_steps: N, at most so many steps of Adam for each.
-        guidance: The weight w, of the optimisation and of every use of the result; None is the model's own.
-        constants: Learning rate and early stop.
+        guidance: The guidance scale w, of the optimisation and of every use of the result; None is the model's own.
+        descent: Learning rate and early stop.
         seed: Of the noise.
 
     Raises:
@@ -40,13 +40,13 @@ class RandomPivot(Inverter):
     replays: ClassVar[ReplayForm] = ReplayForm(nulls=True)
 
     inner_steps: Count = 10
-    constants: Preset = PUBLISHED
+    descent: Preset = PUBLISHED
     seed: Seed = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_null_guidance(self.guidance)
-        self.constants.check(self.steps)
+        self.descent.check(self.steps)
 
     def evaluations(self) -> dict[str, int]:
         """See `Inverter`."""
@@ -55,5 +55,5 @@ class RandomPivot(Inverter):
     def solve(self, problem: Problem) -> Solution:
         """Algorithm 1 along a random trajectory."""
         pivot = random_trajectory(problem.z0, problem.schedule, torch.Generator().manual_seed(self.seed))
-        nulls, z0 = optimise_each(problem, pivot, inner_steps=self.inner_steps, constants=self.constants)
+        nulls, z0 = optimise_each(problem, pivot, inner_steps=self.inner_steps, descent=self.descent)
         return Solution(pivot, Replay(nulls=nulls), z0)

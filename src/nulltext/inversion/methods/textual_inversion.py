@@ -1,7 +1,7 @@
-"""Textual inversion: the caption's embedding is optimised, not the null caption's.
+"""Textual inversion: the prompt's embedding is optimised, not the null text's.
 
 Gal et al., arXiv 2208.01618, in the form that Mokady et al., arXiv 2211.09794, section 4, compare null-text inversion
-with: the whole conditional embedding, for one picture. What is drawn for it need not follow the caption's words any
+with: the whole conditional embedding, for one image. What is drawn for it need not follow the prompt's words any
 longer, so that editing by words suffers.
 """
 
@@ -30,7 +30,7 @@ from nulltext.types import Embeddings, Latents
 @final
 @dataclass(frozen=True, kw_only=True)
 class TextualInversion(Inverter):
-    """One conditional embedding, optimised under guidance with the null caption left as it is.
+    """One conditional embedding, optimised under guidance with the null text left as it is.
 
     Without a pivot each iteration draws a fresh noise and one of the sampler's times, and sampling starts from
     ``z_T = alpha z_0 + sigma noise`` with the first noise of the seed, as in `NoPivot`. With one, the iterations pass
@@ -39,7 +39,7 @@ class TextualInversion(Inverter):
     Attributes:
         steps: T, the steps of the sampler.
         inner_steps: N; there are T N steps of Adam.
-        guidance: The weight w, of the optimisation and of every use of the result; None is the model's own.
+        guidance: The guidance scale w, of the optimisation and of every use of the result; None is the model's own.
         pivot: Whether there is a pivot.
         learning_rate: Adam's.
         seed: Of all noise; without meaning if there is a pivot.
@@ -58,7 +58,7 @@ class TextualInversion(Inverter):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.guidance == 0:
-            raise SettingError("got guidance=0, at which the caption has no part; expected another. 7.5 is usual.")
+            raise SettingError("got guidance=0, at which the prompt has no part; expected another. 7.5 is usual.")
 
     def evaluations(self) -> dict[str, int]:
         """See `Inverter`."""

@@ -44,7 +44,7 @@ class Asked:
     over: bool = False
 
 
-def check_place(limits: Limits, job: Asking, waiting: Sequence[Asking], running: Asking | None) -> None:
+def check_queue(limits: Limits, job: Asking, waiting: Sequence[Asking], running: Asking | None) -> None:
     """Refuses a job for which there is no place.
 
     Args:
@@ -57,7 +57,7 @@ def check_place(limits: Limits, job: Asking, waiting: Sequence[Asking], running:
         TooManyJobsError: There is none.
     """
     alive = [*waiting, *([] if running is None or running.over else [running])]
-    holding: list[Asking] = [*waiting, *([] if running is None else [running])]
+    occupying: list[Asking] = [*waiting, *([] if running is None else [running])]
     address = job.client.address
     own = sum(other.person == job.person for other in alive)
     near = sum(other.client.address == address for other in alive)
@@ -70,18 +70,22 @@ def check_place(limits: Limits, job: Asking, waiting: Sequence[Asking], running:
             f"{own} of your jobs are waiting or under way; expected fewer than {limits.jobs}. Wait for one of them, or "
             "cancel it."
         )
-    if near >= limits.places:
+    if near >= limits.queue:
         raise TooManyJobsError(
-            f"{near} jobs from your network address are waiting or under way; expected fewer than {limits.places}, "
+            f"{near} jobs from your network address are waiting or under way; expected fewer than {limits.queue}, "
             "which all behind that address share. Wait for one of them."
         )
     for who, most, others in (
-        ("your network address", limits.share * limits.part_bytes, [o for o in holding if o.client.address == address]),
-        ("everybody", limits.part_bytes, holding),
+        (
+            "your network address",
+            limits.share * limits.part_bytes,
+            [o for o in occupying if o.client.address == address],
+        ),
+        ("everybody", limits.part_bytes, occupying),
     ):
-        held = job.size + sum(other.size for other in others)
-        if held > most:
+        items = job.size + sum(other.size for other in others)
+        if items > most:
             raise TooManyJobsError(
-                f"the pictures of {who} that wait would take {held / 2**20:.1f} MB with this one; expected at most "
+                f"the images of {who} that wait would take {items / 2**20:.1f} MB with this one; expected at most "
                 f"{most / 2**20:g} MB. Wait for some of the jobs, or send a smaller file."
             )

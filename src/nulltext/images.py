@@ -1,6 +1,6 @@
 """Opening photographs for a model, and putting results back into them.
 
-A model takes pictures of certain sizes. `open_image` fits a photograph to such a size in one of two ways, and the
+A model takes images of certain sizes. `open_image` fits a photograph to such a size in one of two ways, and the
 `Frame` it leaves behind undoes that for any result:
 
 - ``fit="crop"`` (default) takes the largest centred part with the wanted aspect ratio and scales it. A result is scaled
@@ -27,7 +27,7 @@ from nulltext.colours import eight_bits
 from nulltext.decoding import MAX_PIXELS, decode, header, read, read_bytes
 from nulltext.errors import ImageDecodeError, ImageError, SettingError, shown
 from nulltext.showing import brief, png
-from nulltext.types import Mask, OnePixels, Picture
+from nulltext.types import ImageBytes, Mask, OnePixels
 
 Fit = Literal["crop", "pad"]
 """How a photograph is brought to a model's size."""
@@ -37,7 +37,7 @@ Box = tuple[int, int, int, int]
 
 
 MOST_FITTED = 4096 * 4096
-"""The largest picture that is fitted or drawn, in pixels: 64 times what Stable Diffusion was made for."""
+"""The largest image that is fitted or drawn, in pixels: 64 times what Stable Diffusion was made for."""
 
 
 @runtime_checkable
@@ -57,13 +57,13 @@ class Sizes(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """Where in a photograph a fitted picture lies; enough to put a result back.
+    """Where in a photograph a fitted image lies; enough to put a result back.
 
     Attributes:
         size: (height, width) of the photograph, upright.
-        fitted: (height, width) of the fitted picture.
+        fitted: (height, width) of the fitted image.
         part: The box in the photograph that was taken.
-        content: The box in the fitted picture that shows it; the rest is filling.
+        content: The box in the fitted image that shows it; the rest is filling.
         surroundings: The photograph as a PNG with the part blackened, where the part is not all of it.
     """
 
@@ -79,14 +79,14 @@ class Frame:
         for box, (height, width) in ((self.part, self.size), (self.content, self.fitted)):
             left, top, right, bottom = box
             if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-                raise SettingError(f"got the box {box} in a picture of {width} x {height}; expected one inside it.")
+                raise SettingError(f"got the box {box} in an image of {width} x {height}; expected one inside it.")
         whole = self.part == (0, 0, self.size[1], self.size[0])
         if whole != (self.surroundings is None):
             raise SettingError("got a part that is the whole photograph and surroundings, or a smaller one and none.")
 
     @classmethod
     def whole(cls, height: int, width: int) -> "Frame":
-        """The frame of a picture that was fitted to nothing."""
+        """The frame of an image that was fitted to nothing."""
         box = (0, 0, width, height)
         return cls(size=(height, width), fitted=(height, width), part=box, content=box)
 
@@ -97,7 +97,7 @@ class Frame:
             pixels: [1, 3, H, W] in [-1, 1], of the fitted size.
 
         Returns:
-            An RGB picture of the photograph's size.
+            An RGB image of the photograph's size.
         """
         left, top, right, bottom = self.part
         result = to_image(pixels).resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=self.content)
@@ -108,7 +108,7 @@ class Frame:
         return whole
 
     def fit_mask(self, mask: Image.Image) -> Mask:
-        """Brings a mask drawn over the photograph to the fitted picture.
+        """Brings a mask drawn over the photograph to the fitted image.
 
         Args:
             mask: Of the photograph's size or its aspect ratio, upright; white where something may change. Its
@@ -183,7 +183,7 @@ def _check_surroundings(data: bytes, size: tuple[int, int]) -> None:
     """Reads them to the end, which would otherwise fail after the work.
 
     Raises:
-        SettingError: They are no whole picture, or not of that (height, width).
+        SettingError: They are no whole image, or not of that (height, width).
     """
     try:
         with header(data, ("PNG",)) as image:
@@ -191,19 +191,19 @@ def _check_surroundings(data: bytes, size: tuple[int, int]) -> None:
             if got == (expected := f"RGB {size[1]} x {size[0]}"):
                 image.load()
     except Exception as error:  # as in `decoding.read`; a decompression bomb's is no OSError
-        raise SettingError(f"its surroundings are {len(data)} bytes that are no whole picture: {error}.") from error
+        raise SettingError(f"its surroundings are {len(data)} bytes that are no whole image: {error}.") from error
     if got != expected:
         raise SettingError(f"its surroundings are {got}; expected {expected}.")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Photo:
+class SourceImage:
     """A photograph fitted to a model.
 
     Attributes:
         pixels: [1, 3, H, W] in [-1, 1], of a size the model can take, in whole steps of 2/255.
         frame: Where these pixels lie in the photograph.
-        sha256: Digest of the input: of a file's bytes, or of a PIL picture's mode, size and pixels.
+        sha256: Digest of the input: of a file's bytes, or of a PIL image's mode, size and pixels.
 
     Raises:
         ImageError: A pixel is infinite or not-a-number.
@@ -223,11 +223,11 @@ class Photo:
     __repr__ = brief
 
     def _repr_png_(self) -> bytes:
-        """The fitted picture, in a notebook."""
+        """The fitted image, in a notebook."""
         return png(to_image(self.pixels))
 
     def restore(self, pixels: OnePixels) -> Image.Image:
-        """A result of the fitted size, [1, 3, H, W] in [-1, 1], as a picture of the photograph's size."""
+        """A result of the fitted size, [1, 3, H, W] in [-1, 1], as an image of the photograph's size."""
         return self.frame.restore(pixels)
 
 
@@ -237,15 +237,15 @@ def open_image(
     *,
     fit: Fit = "crop",
     size: tuple[int, int] | None = None,
-) -> Photo:
+) -> SourceImage:
     """Opens a photograph and fits it to a model.
 
     It is turned upright as its EXIF orientation says, brought to 8-bit sRGB (by its colour profile if it has one;
-    transparency laid on white, 16-bit and greyscale, palette and CMYK pictures converted; of an animation the first
-    frame), then fitted. Pictures of any size are taken, small ones are enlarged.
+    transparency laid on white, 16-bit and greyscale, palette and CMYK images converted; of an animation the first
+    frame), then fitted. Images of any size are taken, small ones are enlarged.
 
     Args:
-        source: A path, a file's bytes, or a PIL picture.
+        source: A path, a file's bytes, or a PIL image.
         model: Whose sizes to fit to.
         fit: "crop" or "pad", see this module's head.
         size: (height, width) in pixels to fit to, each rounded to the nearest size the model can take (a multiple
@@ -256,7 +256,7 @@ def open_image(
 
     Raises:
         ImageNotFoundError: There is no such file.
-        ImageDecodeError: The data is not a picture, is truncated, or has pixels that are not colours.
+        ImageDecodeError: The data is not an image, is truncated, or has pixels that are not colours.
         ImageTooLargeError: It has more than `MAX_PIXELS` pixels.
         SettingError: `fit` or `size` is out of range.
     """
@@ -284,7 +284,7 @@ def open_image(
         content=content,
         surroundings=_surroundings(image, part),
     )
-    return Photo(pixels=to_pixels(torch.from_numpy(np.array(fitted))), frame=frame, sha256=digest)
+    return SourceImage(pixels=to_pixels(torch.from_numpy(np.array(fitted))), frame=frame, sha256=digest)
 
 
 def open_mask(source: str | os.PathLike[str] | Image.Image) -> Image.Image:
@@ -292,7 +292,7 @@ def open_mask(source: str | os.PathLike[str] | Image.Image) -> Image.Image:
 
     Raises:
         ImageNotFoundError: There is no such file.
-        ImageDecodeError: It is no picture, or truncated, or its pixels are no levels.
+        ImageDecodeError: It is no image, or truncated, or its pixels are no levels.
     """
     name = "the mask" if isinstance(source, Image.Image) else str(source)
     image = source if isinstance(source, Image.Image) else decode(name, read_bytes(Path(source)))
@@ -304,24 +304,24 @@ def open_mask(source: str | os.PathLike[str] | Image.Image) -> Image.Image:
         raise
     except Exception as error:  # as in `decoding.read`
         raise ImageDecodeError(
-            f"{name} is truncated or damaged: {error}. Expected a whole picture; draw or export it again."
+            f"{name} is truncated or damaged: {error}. Expected a whole image; draw or export it again."
         ) from error
 
 
-def check_mask_size(mask: tuple[int, int], photo: tuple[int, int]) -> None:
+def check_mask_size(mask: tuple[int, int], image: tuple[int, int]) -> None:
     """Refuses a mask of another shape than the photograph's.
 
     Args:
         mask: (width, height) of the mask, upright.
-        photo: (height, width) of the photograph, upright.
+        image: (height, width) of the photograph, upright.
 
     Raises:
         ImageError: It has another aspect ratio.
     """
     width, height = mask
-    if abs(width * photo[0] - height * photo[1]) > max(*mask, *photo):
+    if abs(width * image[0] - height * image[1]) > max(*mask, *image):
         raise ImageError(
-            f"the mask is {width} x {height}; expected the photograph's {photo[1]} x {photo[0]}, or its aspect ratio. "
+            f"the mask is {width} x {height}; expected the photograph's {image[1]} x {image[0]}, or its aspect ratio. "
             "Draw it over the photograph."
         )
 
@@ -333,28 +333,28 @@ def grey_mask(mask: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", mask.size, (0, 0, 0, 255)), mask.convert("RGBA")).convert("L")
 
 
-def to_pixels(picture: Picture) -> OnePixels:
+def to_pixels(image: ImageBytes) -> OnePixels:
     """[H, W, 3] bytes as [1, 3, H, W] in [-1, 1], float32."""
-    return picture.permute(2, 0, 1)[None].float() / 127.5 - 1
+    return image.permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
-def to_picture(pixels: OnePixels) -> Picture:
+def to_image_bytes(pixels: OnePixels) -> ImageBytes:
     """[1, 3, H, W] in [-1, 1] as [H, W, 3] bytes, rounded; undoes `to_pixels`.
 
     Raises:
         DivergedError: There is an infinity or not-a-number in it.
     """
-    check_finite("picture", pixels)
+    check_finite("image", pixels)
     return ((pixels[0].detach().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
 
 
 def to_image(pixels: OnePixels) -> Image.Image:
-    """[1, 3, H, W] in [-1, 1] as an RGB picture of W x H pixels.
+    """[1, 3, H, W] in [-1, 1] as an RGB image of W x H pixels.
 
     Raises:
         DivergedError: There is an infinity or not-a-number in it.
     """
-    return Image.fromarray(to_picture(pixels).numpy())
+    return Image.fromarray(to_image_bytes(pixels).numpy())
 
 
 def nearest_size(model: Sizes, size: tuple[int, int]) -> tuple[int, int]:
@@ -376,7 +376,7 @@ def nearest_size(model: Sizes, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _centred_part(size: tuple[int, int], ratio: float) -> Box:
-    """The largest centred box of width / height = `ratio` (to a pixel) in a picture of (width, height)."""
+    """The largest centred box of width / height = `ratio` (to a pixel) in an image of (width, height)."""
     width, height = size
     inner_width = max(1, min(width, round(height * ratio)))
     inner_height = max(1, min(height, round(width / ratio)))

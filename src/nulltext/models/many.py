@@ -8,9 +8,9 @@ from typing import Generic, Literal, TypeVar, final, get_args
 
 from nulltext.checks import Count, checked
 from nulltext.diffusion.sharing import SharedDenoiser, Work, share
-from nulltext.errors import NulltextError, PicturesFailedError, SettingError
+from nulltext.errors import ImagesFailedError, NulltextError, SettingError
 from nulltext.models.base import Model
-from nulltext.models.memory import pictures_at_once
+from nulltext.models.memory import images_at_once
 from nulltext.models.shared import sharing
 from nulltext.progress import OnProgress, Progress
 
@@ -49,23 +49,23 @@ class Together(Generic[Job, Made]):
             jobs: A list is checked before any work; of anything else each is checked as it is taken.
             at_once: At most so many are under way; None is what the device takes.
             errors: Whether errors are raised, all as one at the end, or given in their jobs' places.
-            on_progress: Told of every step of every job, with its number, from 1.
+            on_progress: Called for every step of every job, with its number, from 1.
 
         Raises:
             SettingError: `at_once` or `errors` is out of range.
-            PicturesFailedError: Some failed.
+            ImagesFailedError: Some failed.
         """
         if errors not in get_args(Errors):
             raise SettingError(f"got errors={errors!r}; expected 'raise' or 'return'.")
         at_once = checked("at_once", at_once, Count | None)
-        pace = pictures_at_once(model) if at_once is None else at_once
+        pace = images_at_once(model) if at_once is None else at_once
         wrong = self._wrong(model, jobs) if isinstance(jobs, Sequence) else {}
         if wrong and errors == "raise":
             raise self._failure(wrong, {})
         made = self._settled(model, jobs, wrong, pace, on_progress)
         return made if errors == "return" else self._raising(made)
 
-    def alone(self, model: Model, job: Job, on_progress: OnProgress) -> Work[Made]:
+    def single(self, model: Model, job: Job, on_progress: OnProgress) -> Work[Made]:
         """A job, checked first, as a work that shares the network's batches with others."""
 
         def work(denoiser: SharedDenoiser) -> Made:
@@ -101,7 +101,7 @@ class Together(Generic[Job, Made]):
                 for index, job in enumerate(jobs):
                     if index not in wrong:
                         taken.append(index)
-                        yield self._settling(self.alone(model, job, partial(_numbered, on_progress, index + 1)))
+                        yield self._settling(self.single(model, job, partial(_numbered, on_progress, index + 1)))
             except self.of_one as error:  # of an iterator, which has no more
                 broken.append(error)
 
@@ -133,12 +133,12 @@ class Together(Generic[Job, Made]):
         if failed:
             raise self._failure(failed, done)
 
-    def _failure(self, failed: Mapping[int, NulltextError], done: Mapping[int, Made]) -> PicturesFailedError:
+    def _failure(self, failed: Mapping[int, NulltextError], done: Mapping[int, Made]) -> ImagesFailedError:
         """One error of many."""
         reasons = [f"number {index}, {type(error).__name__}: {error}" for index, error in sorted(failed.items())]
         more = f" And {len(reasons) - _LISTED} more." if len(reasons) > _LISTED else ""
         rest = f"the {len(done)} others are done" if done else "no other is done"
-        return PicturesFailedError(
+        return ImagesFailedError(
             f"{len(failed)} could not be {self.done}, {rest} (counted from 0): {' '.join(reasons[:_LISTED])}{more}",
             dict(failed),
             dict(done),
@@ -146,4 +146,4 @@ class Together(Generic[Job, Made]):
 
 
 def _numbered(on_progress: OnProgress, number: int, event: Progress) -> None:
-    on_progress(replace(event, picture=number))
+    on_progress(replace(event, image=number))

@@ -1,4 +1,4 @@
-"""The plainest edit: the new caption in the old one's place."""
+"""The plainest edit: the new prompt in the old one's place."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -7,7 +7,7 @@ from typing import final
 from nulltext.checks import Guidance, check_numbers
 from nulltext.diffusion.rule import Rule
 from nulltext.editing.base import Edit
-from nulltext.errors import EmptyCaptionError
+from nulltext.errors import EmptyPromptError
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
 from nulltext.models.base import Model
@@ -16,12 +16,12 @@ from nulltext.progress import OnProgress, silent
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class CaptionSwap:
-    """The sampler run from z_T with the null embeddings of the inversion and the new caption, attention left alone.
+class PromptSwap:
+    """The sampler run from z_T with the null embeddings of the inversion and the new prompt, attention left alone.
 
     Attributes:
-        guidance: The weight w; None is the inversion's own. Another is an error if the inversion has embeddings that
-            were optimised for its own.
+        guidance: The guidance scale w; None is the inversion's own. Another is an error if the inversion has embeddings
+            that were optimised for its own.
         rule: How guidance is done. Another than the usual is an error with such embeddings.
 
     Raises:
@@ -41,16 +41,16 @@ class CaptionSwap:
 
         Raises:
             MismatchError: Another model, schedule or guidance than the inversion's.
-            CaptionError: A caption is empty, too long, or has an unknown word.
+            PromptError: A prompt is empty, too long, or has an unknown word.
         """
         wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
         if not wanted:
-            raise EmptyCaptionError("got no caption; expected one or more. Say what the edited picture shall show.")
+            raise EmptyPromptError("got no prompt; expected one or more. Say what the edited image shall show.")
         w = inversion.check(model, self.guidance)
         latents = replay(model, inversion, wanted, guidance=w, rule=self.rule, on_progress=on_progress)
         images = model.decode(latents).cpu()
         return Edit(
-            captions=wanted,
+            prompts=wanted,
             pixels=images[1:],
             source=images[:1],
             frame=inversion.frame,

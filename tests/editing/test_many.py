@@ -11,39 +11,39 @@ from nulltext import (
     DDIM,
     VQGANCLIP,
     Blend,
-    CaptionSwap,
     DirectInversion,
     FromNoise,
     NullText,
+    PromptSwap,
     PromptToPrompt,
     SDEdit,
     Text2LIVE,
     TextualInversion,
-    edit_together,
+    edit_many,
 )
 from nulltext.attention.sites import attention_modules
 from nulltext.errors import (
     Cancelled,
-    CaptionError,
     EmptyMaskError,
+    ImagesFailedError,
     MismatchError,
-    PicturesFailedError,
+    PromptError,
     SettingError,
     WordNotFoundError,
 )
 
-CAPTION = "a cat on grass"
+PROMPT = "a cat on grass"
 
 
 @pytest.fixture(scope="module")
-def inversions(model, photo):
+def inversions(model, source_image):
     methods = (
         NullText(steps=3, inner_steps=1, guidance=3.0),
         DirectInversion(steps=3, guidance=4.0),
         DDIM(steps=3),
         TextualInversion(steps=3, inner_steps=1, guidance=3.0),
     )
-    return [method(model, photo, CAPTION) for method in methods]
+    return [method(model, source_image, PROMPT) for method in methods]
 
 
 @pytest.fixture
@@ -65,10 +65,10 @@ def jobs_of(inversions, clip):
     half.paste(255, (0, 0, 48, 80))
     return [
         (PromptToPrompt(), nulled, "a dog on grass"),
-        (PromptToPrompt(kind="refine", self_attention=0.0, guidance=2.0), direct, ["a red cat on grass", CAPTION]),
-        (CaptionSwap(guidance=5.0), ddim, "a dog on grass"),
+        (PromptToPrompt(kind="refine", self_attention=0.0, guidance=2.0), direct, ["a red cat on grass", PROMPT]),
+        (PromptSwap(guidance=5.0), ddim, "a dog on grass"),
         (PromptToPrompt(blend=Blend("cat", "dog", threshold=0.1, mask=half), maps=True), textual, "a dog on grass"),
-        (PromptToPrompt(reweight={"dog": 3.0}, hold_source=True), nulled, "a dog on grass"),
+        (PromptToPrompt(reweight={"dog": 3.0}, correct_source=True), nulled, "a dog on grass"),
         (PromptToPrompt(cross_attention=0.0, self_attention=0.0), direct, "a dog on grass"),
         (SDEdit(strength=0.7), ddim, "a dog"),
         (FromNoise(seed=3), nulled, ["a dog", "a ball"]),
@@ -79,7 +79,7 @@ def jobs_of(inversions, clip):
 
 
 def same(one, other):
-    assert (one.captions, one.kinds, one.settings) == (other.captions, other.kinds, other.settings)
+    assert (one.prompts, one.kinds, one.settings) == (other.prompts, other.kinds, other.settings)
     for name in ("pixels", "source", "masks"):
         mine, others = getattr(one, name), getattr(other, name)
         assert (mine is None) == (others is None)
@@ -92,13 +92,13 @@ def same(one, other):
 
 def test_each_is_what_it_is_alone_and_batches_are_shared(model, inversions, clip, batches):
     jobs, before = jobs_of(inversions, clip), processors(model)
-    alone = [editor(model, inversion, prompts) for editor, inversion, prompts in jobs]
+    single = [editor(model, inversion, prompts) for editor, inversion, prompts in jobs]
     rows, passes = sum(batches), len(batches)
     batches.clear()
-    together = dict(edit_together(model, jobs, at_once=len(jobs)))
-    assert sorted(together) == list(range(len(jobs)))
-    for index, edit in together.items():
-        same(edit, alone[index])
+    batched = dict(edit_many(model, jobs, at_once=len(jobs)))
+    assert sorted(batched) == list(range(len(jobs)))
+    for index, edit in batched.items():
+        same(edit, single[index])
     assert sum(batches) == rows, "none is asked twice, and none for nothing"
     assert len(batches) == 3, "all of a step in one batch"
     assert passes > 20
@@ -106,18 +106,18 @@ def test_each_is_what_it_is_alone_and_batches_are_shared(model, inversions, clip
 
 
 def test_progress_says_which_edit(model, inversions):
-    told = []
-    jobs = [(CaptionSwap(), inversions[0], "a dog"), (PromptToPrompt(), inversions[1], "a dog on grass")]
-    list(edit_together(model, iter(jobs), at_once=1, on_progress=told.append))
-    assert [(event.picture, event.step) for event in told] == [(job, step) for job in (1, 2) for step in (1, 2, 3)]
+    events = []
+    jobs = [(PromptSwap(), inversions[0], "a dog"), (PromptToPrompt(), inversions[1], "a dog on grass")]
+    list(edit_many(model, iter(jobs), at_once=1, on_progress=events.append))
+    assert [(event.image, event.step) for event in events] == [(job, step) for job in (1, 2) for step in (1, 2, 3)]
 
 
 WRONG = {
-    "prompt": (CaptionSwap(), 0, " ", CaptionError),
+    "prompt": (PromptSwap(), 0, " ", PromptError),
     "word": (PromptToPrompt(reweight={"tiger": 2.0}), 0, "a dog", WordNotFoundError),
     "mask": (PromptToPrompt(blend=Blend("cat", "dog", keep_out=("cat", "dog"))), 0, "a dog on grass", EmptyMaskError),
     "settings": (PromptToPrompt(kind="replace"), 0, "a dog", SettingError),
-    "guidance": (CaptionSwap(guidance=9.0), 0, "a dog", MismatchError),
+    "guidance": (PromptSwap(guidance=9.0), 0, "a dog", MismatchError),
 }
 
 
@@ -125,27 +125,27 @@ WRONG = {
 def test_one_bad_edit_stops_no_other(model, inversions, wrong):
     editor, which, prompt, kind = WRONG[wrong]
     good = (PromptToPrompt(), inversions[1], "a dog on grass")
-    jobs = [good, (editor, inversions[which], prompt), (CaptionSwap(), inversions[2], "a dog")]
+    jobs = [good, (editor, inversions[which], prompt), (PromptSwap(), inversions[2], "a dog")]
     before = processors(model)
-    made = dict(edit_together(model, jobs, errors="return"))
+    made = dict(edit_many(model, jobs, errors="return"))
     assert isinstance(made[1], kind)
     for index in (0, 2):
         same(made[index], jobs[index][0](model, *jobs[index][1:]))
-    with pytest.raises(PicturesFailedError, match=r"1 could not be edited.*number 1") as caught:
-        list(edit_together(model, iter(jobs)))
+    with pytest.raises(ImagesFailedError, match=r"1 could not be edited.*number 1") as caught:
+        list(edit_many(model, iter(jobs)))
     assert sorted(caught.value.results) == [0, 2]
     assert all(a is b for a, b in zip(processors(model), before, strict=True))
 
 
 def test_what_is_wrong_with_a_list_is_known_before_any_work(model, inversions, folder):
-    told = []
+    events = []
     other = nulltext.load(folder("v_prediction"), device="cpu")
-    with pytest.raises(PicturesFailedError, match=r"number 0, CaptionError|number 0, EmptyCaptionError") as caught:
-        edit_together(model, [(CaptionSwap(), inversions[0], [])], on_progress=told.append)
+    with pytest.raises(ImagesFailedError, match=r"number 0, PromptError|number 0, EmptyPromptError") as caught:
+        edit_many(model, [(PromptSwap(), inversions[0], [])], on_progress=events.append)
     assert caught.value.results == {}
-    with pytest.raises(PicturesFailedError, match="MismatchError: got the model v_prediction"):
-        edit_together(other, [(CaptionSwap(), inversions[0], "a dog")], on_progress=told.append)
-    assert told == []
+    with pytest.raises(ImagesFailedError, match="MismatchError: got the model v_prediction"):
+        edit_many(other, [(PromptSwap(), inversions[0], "a dog")], on_progress=events.append)
+    assert events == []
 
 
 def test_a_callback_that_raises_closes_all(model, inversions):
@@ -157,14 +157,14 @@ def test_a_callback_that_raises_closes_all(model, inversions):
 
     jobs = [(PromptToPrompt(), inversion, "a dog on grass") for inversion in inversions]
     with pytest.raises(Cancelled):
-        list(edit_together(model, jobs, on_progress=stop))
+        list(edit_many(model, jobs, on_progress=stop))
     assert all(a is b for a, b in zip(processors(model), before, strict=True))
     same(PromptToPrompt()(model, inversions[0], "a dog"), PromptToPrompt()(model, inversions[0], "a dog"))
 
 
 def test_bad_settings(model, inversions):
     with pytest.raises(SettingError, match=r"at_once=0.*at least 1"):
-        edit_together(model, [], at_once=0)
+        edit_many(model, [], at_once=0)
     with pytest.raises(SettingError, match="'raise' or 'return'"):
-        inspect.unwrap(edit_together)(model, [], errors="ignore")
-    assert list(edit_together(model, [])) == []
+        inspect.unwrap(edit_many)(model, [], errors="ignore")
+    assert list(edit_many(model, [])) == []

@@ -28,15 +28,15 @@ from nulltext.types import Latents, Null, Nulls, Trajectory
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class OpenLoop(Inverter):
+class ParallelNullText(Inverter):
     """Null embeddings of all timesteps optimised at once, each from the pivot.
 
     Attributes:
-        steps: T, the steps of the sampler, and the pictures in a batch.
+        steps: T, the steps of the sampler, and the images in a batch.
         inner_steps: N, so many steps of Adam for all of them together.
-        closing_steps: At most so many for each in the pass of algorithm 1 that follows.
-        guidance: The weight w, of the optimisation and of every use of the result; None is the model's own.
-        constants: Learning rate and early stop of that pass; all timesteps at once have its first learning rate.
+        sequential_steps: At most so many for each in the pass of algorithm 1 that follows.
+        guidance: The guidance scale w, of the optimisation and of every use of the result; None is the model's own.
+        descent: Learning rate and early stop of that pass; all timesteps at once have its first learning rate.
         fixed_point: How well the steps of the pivot are solved; None is the plain DDIM inversion.
 
     Raises:
@@ -46,18 +46,18 @@ class OpenLoop(Inverter):
     replays: ClassVar[ReplayForm] = ReplayForm(nulls=True)
 
     inner_steps: Count = 10
-    closing_steps: CountOrZero = 1
-    constants: Preset = PUBLISHED
+    sequential_steps: CountOrZero = 1
+    descent: Preset = PUBLISHED
     fixed_point: FixedPoint | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_null_guidance(self.guidance)
-        self.constants.check(self.steps)
+        self.descent.check(self.steps)
 
     def evaluations(self) -> dict[str, int]:
         """See `Inverter`."""
-        optimise = self.steps * (3 + 2 * self.inner_steps + 2 * self.closing_steps)
+        optimise = self.steps * (3 + 2 * self.inner_steps + 2 * self.sequential_steps)
         passes = FixedPoint.a_step(self.fixed_point)
         return {"invert": passes * self.steps, "optimise": optimise, "sample": 2 * self.steps}
 
@@ -82,7 +82,7 @@ class OpenLoop(Inverter):
             return torch.stack([mse_loss(at, pivot[i : i + 1]) for i, at in enumerate(landed, start=1)]).sum()
 
         nulls = problem.null.expand(len(schedule))
-        adam = Adam(nulls.text, self.constants.learning_rate)
+        adam = Adam(nulls.text, self.descent.learning_rate)
         for done in range(1, self.inner_steps + 1):
             loss, gradient = descend(denoiser, z, times, nulls, error)
             nulls = nulls.with_text(adam.move(gradient))
@@ -92,7 +92,7 @@ class OpenLoop(Inverter):
     def _close(self, problem: Problem, pivot: Trajectory, starts: Nulls) -> tuple[Nulls, Latents]:
         """Algorithm 1 from those embeddings; a step that lands well enough is left as it is."""
         denoiser, schedule, z, nulls = problem.denoiser, problem.schedule, pivot[:1], list[Null]()
-        stopping = Stopping(problem, self.constants, z)
+        stopping = Stopping(problem, self.descent, z)
         for i, step in enumerate(schedule):
             target, out_cond = pivot[i + 1 : i + 2], denoiser.predict(z, step.t, problem.cond)
 
@@ -103,10 +103,10 @@ class OpenLoop(Inverter):
                 return mse_loss(land(out_null), target)
 
             null, tolerance = problem.null.with_text(starts[i : i + 1]), stopping.below(i, land)
-            adam = Adam(null.text, self.constants.rate_at(i))
+            adam = Adam(null.text, self.descent.rate_at(i))
             out_null = denoiser.predict(z, step.t, null)
             loss, taken = error(out_null), 0
-            while taken < self.closing_steps and not (tolerance > 0 and loss.item() < tolerance):
+            while taken < self.sequential_steps and not (tolerance > 0 and loss.item() < tolerance):
                 loss, gradient = descend(denoiser, z, step.t, null, error)
                 null, taken = null.with_text(adam.move(gradient)), taken + 1
             nulls.append(null.text)

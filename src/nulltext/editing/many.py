@@ -7,17 +7,17 @@ from nulltext.checks import Count
 from nulltext.editing.base import Edit, Editor
 from nulltext.errors import (
     AttentionError,
-    CaptionError,
     ImageError,
     InversionError,
     MismatchError,
     NulltextError,
     OutOfMemoryError,
+    PromptError,
     SettingError,
 )
 from nulltext.inversion.base import Inversion
-from nulltext.models.base import Model, check_captions
-from nulltext.models.together import Errors, Together
+from nulltext.models.base import Model, check_prompts
+from nulltext.models.many import Errors, Together
 from nulltext.progress import OnProgress, silent
 
 Job = tuple[Editor, Inversion, str | Sequence[str]]
@@ -25,7 +25,7 @@ Job = tuple[Editor, Inversion, str | Sequence[str]]
 
 
 @overload
-def edit_together(
+def edit_many(
     model: Model,
     jobs: Iterable[Job],
     *,
@@ -34,7 +34,7 @@ def edit_together(
     on_progress: OnProgress = silent,
 ) -> Iterator[tuple[int, Edit]]: ...
 @overload
-def edit_together(
+def edit_many(
     model: Model,
     jobs: Iterable[Job],
     *,
@@ -42,7 +42,7 @@ def edit_together(
     errors: Literal["return"],
     on_progress: OnProgress = silent,
 ) -> Iterator[tuple[int, Edit | NulltextError]]: ...
-def edit_together(
+def edit_many(
     model: Model,
     jobs: Iterable[Job],
     *,
@@ -65,14 +65,14 @@ def edit_together(
             out to be no memory for so many, their batches are halved.
         errors: "raise" raises what went wrong when all others are done, with what was made of them; what is wrong with
             a list, before any work. "return" yields each error in its edit's place, and keeps nothing.
-        on_progress: Told of every step of every edit, with its number.
+        on_progress: Called for every step of every edit, with its number.
 
     Yields:
         Which edit it is, from 0, and the edit, as they come; with "return" perhaps its error.
 
     Raises:
         SettingError: `at_once` or `errors` is out of range.
-        PicturesFailedError: Some could not be edited; only with "raise".
+        ImagesFailedError: Some could not be edited; only with "raise".
     """
     return _EDITING(model, jobs, at_once=at_once, errors=errors, on_progress=on_progress)
 
@@ -81,11 +81,11 @@ def _check(model: Model, job: Job) -> None:
     """Makes sure that an inversion can be edited.
 
     Raises:
-        CaptionError: A prompt is empty, too long, or has an unknown word.
+        PromptError: A prompt is empty, too long, or has an unknown word.
         MismatchError: The inversion was made with another model.
     """
     _, inversion, prompts = job
-    check_captions(model, [prompts] if isinstance(prompts, str) else prompts)
+    check_prompts(model, [prompts] if isinstance(prompts, str) else prompts)
     inversion.check(model)
 
 
@@ -99,7 +99,7 @@ _EDITING: Final = Together(
     do=_edit,
     of_one=(
         AttentionError,
-        CaptionError,
+        PromptError,
         ImageError,
         InversionError,
         MismatchError,
