@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import nulltext
+
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-WORDS_ALONE = ("checkpoints.md",)
+WORDS_ALONE = ("checkpoints.md", "extending.md", "glossary.md")
 """Pages about what cannot be seen."""
 
 
@@ -35,3 +37,17 @@ def test_the_commands_of_the_pages_make_their_images(here: Path, loaded_once, mo
     assert {path.suffix for path in written} == {".png"}
     for path in written:
         Image.open(path).load()
+
+
+def test_the_code_of_the_page_on_extending_runs(here: Path, embedded):
+    """Block after block, in one namespace."""
+    nulltext.to_image(nulltext.generate(embedded, "a photo of a red ball on grass on a sunny day", steps=2)).save(
+        "image.png"
+    )
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "extending.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 4
+    names: dict[str, object] = {"__name__": "extending"}
+    for block in blocks:
+        exec(block, names)  # noqa: S102  our own page
+    with Image.open("edited.png") as made:
+        assert made.size == (128, 128)
