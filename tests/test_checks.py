@@ -148,6 +148,7 @@ def test_what_is_no_number_is_no_argument(function, parameter, bad, model, image
         "inversion": inversion,
         "inverter": nulltext.DDIM(steps=1),
         "images": [],
+        "jobs": [],
     }
     names = [each for each in inspect.signature(function).parameters if each in given]
     for value in bad:

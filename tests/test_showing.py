@@ -82,6 +82,7 @@ def instances(model, large, inversion, edit):
         nulltext.VQGANCLIP(autoencoder=model),
         *(entry.load()() for table in (INVERTERS, EDITORS, MASKS) for entry in table.values()),
         nulltext.NullText(fixed_point=nulltext.FixedPoint()),
+        nulltext.Rule(name="interval", settings={"start": 0.25, "end": 0.75}),
         # Not by name, but in a user's hands all the same:
         model,
         large.frame,

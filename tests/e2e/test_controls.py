@@ -148,7 +148,9 @@ def test_an_edit_records_the_settings_that_were_in_force(run_json, inverted, tin
     assert run_json(*given)["settings"] == [{"cross": 0.8, "self": 0.4, "threshold": None}]
     one = run_json(*given, "--cross", "dog=0.1", "--blend", "cat:dog", "--self", "0.2-0.3")["settings"]
     assert one == [{"cross": {"": 0.8, "dog": 0.1}, "self": [0.2, 0.3], "threshold": 0.3}]
-    assert run_json(*given, "--editor", "prompt-swap")["settings"] == [{"guidance": 7.5}]
+    assert run_json(*given, "--editor", "prompt-swap")["settings"] == [
+        {"guidance": 7.5, "rule": {"name": "classifier-free", "settings": {}}}
+    ]
 
 
 def test_the_help_says_what_is_in_force_and_why(run):

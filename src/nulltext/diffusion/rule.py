@@ -42,6 +42,9 @@ class Rule:
     def __post_init__(self) -> None:
         self.at(1.0)
 
+    def __repr__(self) -> str:
+        return f"Rule({', '.join([self.name, *(f'{name}={value}' for name, value in self.settings.items())])})"
+
     def at(self, scale: float | Scales) -> GuidanceRule:
         """The rule at a guidance scale, or at one for each row."""
         return replace(read(row(GUIDANCE, self.name, "--guidance-rule").load(), self.settings), scale=scale)
