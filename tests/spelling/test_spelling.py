@@ -86,7 +86,7 @@ ALL = Every(
 )  # fmt: skip
 GIVEN = {
     "steps": 7, "share": 0.25, "how": "two", "words": ["a b=2.5"], "span": "0.25,0.5", "names": "a,b", "part_size": 4,
-    "other_size": 5, "either": "[0.5, 1]", "said": "y", "on": False, "noted": "xx",
+    "other_size": 5, "either": "[0.5, 1]", "stated": "y", "on": False, "noted": "xx",
 }  # fmt: skip
 METHODS = {word: entry for table in (INVERTERS, EDITORS) for word, entry in table.items()}
 
@@ -95,14 +95,14 @@ def test_every_kind_of_field_is_an_option():
     options = {one.option: one for one in settings_of(Every)}
     assert list(options) == [
         "--steps", "--share", "--how", "--words", "--span", "--names", "--part-size", "--other", "--other-size",
-        "--either", "--said", "--on", "--note",
+        "--either", "--stated", "--on", "--note",
     ]  # fmt: skip
     assert options["--steps"].about == "T, on two lines."
     assert options["--share"].about == "A share; if not given, the model's own."
     assert options["--other"].about == "Another; --no-other is none."
     assert options["--other-size"].about == "How much, in cells."
     assert (options["--how"].choices, options["--on"].off) == (("one", "two"), "--no-on")
-    assert [options[name].default for name in ("--steps", "--on", "--said", "--share")] == ["50", "yes", "x", ""]
+    assert [options[name].default for name in ("--steps", "--on", "--stated", "--share")] == ["50", "yes", "x", ""]
 
 
 def test_options_are_read():
@@ -115,9 +115,9 @@ def test_options_are_written():
     assert argv(Every()) == []
     assert argv(replace(ALL, either=1.0)) == [
         "--steps", "7", "--share", "0.25", "--how", "two", "--words", "a b=2.5", "--span", "0.25,0.5", "--names", "a,b",
-        "--part-size", "4", "--other", "--other-size", "5", "--said", "y", "--no-on", "--note", "xx",
+        "--part-size", "4", "--other", "--other-size", "5", "--stated", "y", "--no-on", "--note", "xx",
     ]  # fmt: skip
-    assert argv(Every(stated="-y")) == ["--said=-y"]
+    assert argv(Every(stated="-y")) == ["--stated=-y"]
     assert argv(DirectInversion(fixed_point=None)) == ["--no-fixed-point"]
     assert argv(NullText(descent=PAPER)) == ["--preset", "paper"]
 
@@ -159,8 +159,8 @@ def test_a_record_is_read_as_it_was_written():
         ({"words": {"a": "b"}}, "words"),
         ({"span": [1]}, "span"),
         ({"either": [0.5, "x"]}, "'either' of Every"),
-        ({"said": "\ud800"}, "as JSON has them"),
-        ({"said": b"x"}, "as JSON has them"),
+        ({"stated": "\ud800"}, "as JSON has them"),
+        ({"stated": b"x"}, "as JSON has them"),
         ([["x"]], "names with values"),
     ],
 )
@@ -215,8 +215,8 @@ def test_prompt_to_prompt_in_every_way():
     assert read(PromptToPrompt, record(editor)) == lone, "a mask is a file of this machine, in no record"
 
 
-def test_constants_begin_from_those_with_the_name():
-    made = assemble(NullText, {"descent": "paper", "constants_decay": 0.5, "fixed_point_iterations": 2, "steps": 2})
+def test_a_descent_begins_from_the_one_with_the_name():
+    made = assemble(NullText, {"descent": "paper", "descent_decay": 0.5, "fixed_point_iterations": 2, "steps": 2})
     assert made.descent == replace(PAPER, decay=0.5)
     assert made.fixed_point == FixedPoint(iterations=2)
     own = NullText(descent=DescentSchedule(learning_rate=0.02, decay=0.01, tolerance=1e-5, tolerance_growth=2e-5))

@@ -118,7 +118,7 @@ def _row(  # noqa: PLR0917  all that a row tells of
         return inverted
     if isinstance(image, Failed):
         return image
-    given = {"photo": source_image, "inverted": inverted, "drawn": image, "key": task.key, "measures": measures}
+    given = {"image": source_image, "inverted": inverted, "output": image, "key": task.key, "measures": measures}
     return attempt(partial(measured_row, model, case, task.candidate, **given))
 
 
