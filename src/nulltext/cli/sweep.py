@@ -50,9 +50,7 @@ def sweep(
             rich_help_panel="Output",
         ),
     ] = None,
-    batch: Annotated[
-        int, typer.Option(min=1, help="How many are sampled at once; the source is sampled with each.")
-    ] = 8,
+    batch: Annotated[int, typer.Option(min=1, help="How many are sampled at once, the source with each.")] = 8,
     loading: FileLoading,
     reporting: options.Reporting,
     **settings: object,

@@ -360,7 +360,7 @@ def _kept(image: str) -> str:
 
 def _on_disk(editor: Editor, mask: str) -> Editor:
     """An editor whose mask is a file, as code can say it."""
-    if not isinstance(editor, PromptToPrompt) or editor.blend is None or editor.blend.mask is None:
+    if not isinstance(editor, Change) or editor.blend is None or editor.blend.mask is None:
         return editor
     return replace(editor, blend=replace(editor.blend, mask=Path(mask)))
 
