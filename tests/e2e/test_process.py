@@ -59,7 +59,7 @@ def test_json_is_all_there_is_on_stdout(here, image_file, tiny, program, environ
 def test_measuring_says_nothing_but_its_figures(here, program, environment):
     args = ["bench", "model", "--limit", "1", "--steps", "1", "--json"]
     result = subprocess.run([*program, *args], check=True, capture_output=True, text=True, env=environment)
-    assert json.loads(result.stdout)["images"] == 1
+    assert json.loads(result.stdout)["pictures"] == 1
     assert result.stderr == ""
 
 
