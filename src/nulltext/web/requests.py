@@ -10,7 +10,7 @@ from PIL import Image
 
 from nulltext.editing.base import Editor, EditsEach
 from nulltext.editing.blend import Blend
-from nulltext.editing.change import WEIGHTS
+from nulltext.editing.change import WEIGHTS, Change
 from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.editing.table import EDITOR, EDITORS
 from nulltext.errors import EmptyPromptError, SettingError, shown
