@@ -242,6 +242,12 @@ def test_edits_out_of_bounds(client, inverted, blue, body, named):
     assert named in answer.json()["detail"]
 
 
+def test_a_field_that_an_edit_does_not_have_is_refused(client, inverted, blue):
+    answer = edit(client, inverted, blue, weight={"ball": 2.0})
+    assert answer.status_code == 422
+    assert "weight" in answer.text
+
+
 def test_a_truncated_mask(client, inverted, blue, encode):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (128, 160), dtype=np.uint8))
     data = encode(noise, "PNG")
