@@ -59,7 +59,7 @@ _MSE, _PSNR, _SSIM = "nulltext.metrics:mse", "nulltext.metrics:psnr", "nulltext.
 _IMAGES, _TEXTS = "nulltext.metrics:clip_image_similarity", "nulltext.metrics:clip_text_similarity"
 
 
-def _against(name: str, label: str, figure: str, unit: str = "", **more: Any) -> Metric:  # noqa: ANN401
+def _against(name: str, label: str, figure: str, unit: str = "", **more: Any) -> Metric:  # noqa: ANN401  what the metric asks
     """A row of `nulltext.bench.measures.against`; a figure without a module is a network that is asked itself."""
     of_metric = {key: more.pop(key) for key in ("better", "digits", "asks") if key in more}
     if ":" in figure:

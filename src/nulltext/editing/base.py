@@ -8,6 +8,7 @@ from PIL import Image
 
 from nulltext.contact_sheet import Cell, contact_sheet
 from nulltext.editing.maps import AttentionMaps
+from nulltext.errors import EmptyPromptError
 from nulltext.images import Frame
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
@@ -104,6 +105,18 @@ class Edit:
     def reconstruction(self) -> Image.Image:
         """The source reconstructed, put back into the photograph like an edit."""
         return self.frame.restore(self.source)
+
+
+def listed_prompts(prompts: str | Sequence[str]) -> tuple[str, ...]:
+    """One target prompt or several, as several.
+
+    Raises:
+        EmptyPromptError: There is none.
+    """
+    wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
+    if not wanted:
+        raise EmptyPromptError("got no prompt; expected one or more. Say what the edited image shall show.")
+    return wanted
 
 
 @runtime_checkable

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 from nulltext.checks import Guidance, Seed, check_numbers
-from nulltext.editing.base import Edit, in_force, recommended
+from nulltext.editing.base import Edit, in_force, listed_prompts, recommended
 from nulltext.editing.generate import generate
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
@@ -43,7 +43,7 @@ class FromNoise:
             MismatchError: Another model or schedule than the inversion's.
             PromptError: A prompt is empty, too long, or has an unknown word.
         """
-        wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
+        wanted = listed_prompts(prompts)
         inversion.check(model)
         own = in_force(self, model)
         output = generate(

@@ -7,8 +7,7 @@ from typing import final
 from nulltext.attention.keys_values import MutualSelfAttention
 from nulltext.attention.sites import self_attention_layers
 from nulltext.checks import Guidance, Share, check_numbers
-from nulltext.editing.base import Edit
-from nulltext.errors import EmptyPromptError
+from nulltext.editing.base import Edit, listed_prompts
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
 from nulltext.models.base import Model
@@ -55,9 +54,7 @@ class MasaCtrl:
             PromptError: A prompt is empty, too long, or has an unknown word.
             SessionError: The model has no self-attention.
         """
-        wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
-        if not wanted:
-            raise EmptyPromptError("got no prompt; expected one or more. Say what the edited image shall show.")
+        wanted = listed_prompts(prompts)
         w = inversion.check(model, self.guidance)
         latents = replay(
             model,

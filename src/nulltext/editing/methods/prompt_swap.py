@@ -6,8 +6,7 @@ from typing import final
 
 from nulltext.checks import Guidance, check_numbers
 from nulltext.diffusion.rule import Rule
-from nulltext.editing.base import Edit
-from nulltext.errors import EmptyPromptError
+from nulltext.editing.base import Edit, listed_prompts
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
 from nulltext.models.base import Model
@@ -43,9 +42,7 @@ class PromptSwap:
             MismatchError: Another model, schedule or guidance than the inversion's.
             PromptError: A prompt is empty, too long, or has an unknown word.
         """
-        wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
-        if not wanted:
-            raise EmptyPromptError("got no prompt; expected one or more. Say what the edited image shall show.")
+        wanted = listed_prompts(prompts)
         w = inversion.check(model, self.guidance)
         latents = replay(model, inversion, wanted, guidance=w, rule=self.rule, on_progress=on_progress)
         images = model.decode(latents).cpu()

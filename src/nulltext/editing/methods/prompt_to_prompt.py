@@ -21,7 +21,7 @@ from nulltext.attention.word_steps import WordSteps, find_in_any
 from nulltext.checks import Count, Guidance
 from nulltext.diffusion.rule import Rule
 from nulltext.editing import spelled
-from nulltext.editing.base import Edit, filled, in_force
+from nulltext.editing.base import Edit, filled, in_force, listed_prompts
 from nulltext.editing.blending import Blender
 from nulltext.editing.change import Change
 from nulltext.editing.maps import AttentionMaps
@@ -84,7 +84,7 @@ class PromptToPrompt(Change):
             SettingError: "replace" is asked for prompts with different numbers of words.
             EmptyMaskError: The blend would let nothing change.
         """
-        wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
+        wanted = listed_prompts(prompts)
         return self.each(model, inversion, [(prompt, self) for prompt in wanted], on_progress)
 
     def each(

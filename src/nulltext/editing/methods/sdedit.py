@@ -11,7 +11,7 @@ from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import combine
 from nulltext.diffusion.sampling import sample
 from nulltext.diffusion.schedule import Schedule
-from nulltext.editing.base import Edit, filled, in_force, recommended
+from nulltext.editing.base import Edit, filled, in_force, listed_prompts, recommended
 from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_prompts
@@ -54,7 +54,7 @@ class SDEdit:
             PromptError: A prompt is empty, too long, or has an unknown word.
             SettingError: `strength` leaves no step to sample.
         """
-        wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
+        wanted = listed_prompts(prompts)
         inversion.check(model)
         steps = len(inversion.schedule)
         first = steps - int(steps * self.strength)

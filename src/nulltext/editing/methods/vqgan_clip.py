@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nulltext.checks import Count, Rate, Seed, Weight, check_numbers
-from nulltext.editing.base import Edit, filled, in_force, recommended
+from nulltext.editing.base import Edit, filled, in_force, listed_prompts, recommended
 from nulltext.editing.spelled import AUTOENCODER, CLIP
 from nulltext.editing.views import Views
 from nulltext.images import to_pixels
@@ -71,7 +71,7 @@ class VQGANCLIP:
         """
         if (own := in_force(self, model)) is not self:
             return own(model, inversion, prompts, on_progress)
-        wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
+        wanted = listed_prompts(prompts)
         inversion.check(model)
         embed_prompts(model, wanted)  # for what it raises
         clip = clip_for(model, self.clip)
