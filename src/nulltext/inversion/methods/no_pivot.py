@@ -5,55 +5,32 @@ inversion". Fresh noise at every iteration asks each null embedding to lead ever
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch.nn.functional import mse_loss
 
-from nulltext.checks import Count, Seed
 from nulltext.diffusion.guidance import guide
 from nulltext.diffusion.levels import combine, denoise
 from nulltext.diffusion.sharing import descend
-from nulltext.inversion.invert import Inverter
+from nulltext.inversion.each_step import EachStep
 from nulltext.inversion.noise import draw_noise, random_trajectory
 from nulltext.inversion.problem import Problem, Solution
-from nulltext.inversion.replay import Replay, ReplayForm
-from nulltext.inversion.solvers import Adam, check_null_guidance
-from nulltext.inversion.stopping import PUBLISHED, Preset
+from nulltext.inversion.replay import Replay
+from nulltext.inversion.solvers import Adam
 from nulltext.progress import Progress
 from nulltext.types import Latents, Null
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class NoPivot(Inverter):
+class NoPivot(EachStep):
     """Null embeddings, one for each step, optimised under fresh noise at every iteration.
 
     The first noise of the seed is the one that sampling starts from, as ``z_T = alpha z_0 + sigma noise``, and
     `RandomPivot` with the same seed starts from the same. The trajectory in the result is that noise's; the
     optimisation, which draws all the following ones, makes no use of it.
-
-    Attributes:
-        steps: T, the steps of the sampler.
-        inner_steps: N, at most so many steps of Adam for each.
-        guidance: The guidance scale w, of the optimisation and of every use of the result; None is the model's own.
-        descent: Learning rate and early stop.
-        seed: Of all noise.
-
-    Raises:
-        SettingError: A setting is out of range.
     """
-
-    replays: ClassVar[ReplayForm] = ReplayForm(nulls=True)
-
-    inner_steps: Count = 10
-    descent: Preset = PUBLISHED
-    seed: Seed = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_null_guidance(self.guidance)
-        self.descent.check(self.steps)
 
     def evaluations(self) -> dict[str, int]:
         """See `Inverter`."""
