@@ -1,7 +1,7 @@
 """Tiny pipelines of the real classes, built on the spot: no download and no stand-ins."""
 
 import os
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -150,14 +150,6 @@ def build_pipeline(
         "feature_extractor": None,
     }
     return StableDiffusionPipeline(**parts, requires_safety_checker=False)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def usual_layout() -> Iterator[None]:
-    """The layout that is usual on a CPU: measured beside other work, another might win in the middle of a run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nulltext.models.latent_model.quickest_layout", lambda *_: torch.channels_last)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ class KLAutoencoder:
     Attributes:
         network: The ``AutoencoderKL``.
         offload: Where it computes.
-        layout: The memory layout in which its convolutions are quickest.
+        layout: The memory layout of its weights and inputs, see `nulltext.models.layout`.
         where: In which model it is, and how that computes, for errors.
     """
 

@@ -15,7 +15,7 @@ from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import shown
 from nulltext.models.base import Autoencoder, ModelIdentity
 from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling
-from nulltext.models.layout import quickest_layout
+from nulltext.models.layout import layout_for
 from nulltext.models.offload import Offload
 from nulltext.models.parts import SCHEDULER, Parts, ddim_config
 from nulltext.models.recommended import Recommended
@@ -179,7 +179,7 @@ def put_together(
     check_scaling(vae, called)
     scheduler = ddim_config(parts.scheduler_config, f"{called}/{SCHEDULER}")
     ScheduleConfig.read(scheduler)
-    layout = quickest_layout(device, dtype, unet.block_out_channels[0], (2, *latent_size(unet, vae)))
+    layout = layout_for(device, dtype)
     offload = Offload(device, low_memory)
     words = None if word_list is None else TaughtWords.read(word_list, parts.tokenizer)
     return LatentModel(

@@ -28,7 +28,7 @@ class UNet:
     Attributes:
         network: The ``UNet2DConditionModel``.
         dtype: Its precision.
-        layout: The memory layout in which its convolutions are quickest.
+        layout: The memory layout of its weights and inputs, see `nulltext.models.layout`.
         prediction: What it returns.
     """
 
