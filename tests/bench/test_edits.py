@@ -25,7 +25,7 @@ from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import SettingError
 from nulltext.images import open_image
 from nulltext.judges import words_of
-from nulltext.metrics import structural_similarity
+from nulltext.metrics import Missing, structural_similarity
 from nulltext.models.base import Model
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
 
@@ -125,12 +125,28 @@ def test_edits_drawn_together_are_what_each_is_alone(embedded: Model, scene, edi
     calls: list[int] = []
     batched = edit_all(embedded, [*asked, asked[1]], on_progress=lambda event: calls.append(event.step))
     assert len(calls) == 2 * 3, "one batch by Prompt-to-Prompt and one plain, of three steps each"
-    assert torch.equal(batched[1], batched[4])
-    for (editor, _, prompt), pixels in zip(asked, batched, strict=False):
-        single = editor(embedded, inversion, prompt).pixels
-        torch.testing.assert_close(pixels, single, rtol=0, atol=2e-3)
-    differences = [(batched[i] - batched[j]).abs().max() for i, j in itertools.combinations(range(4), 2)]
+    assert torch.equal(batched[1].pixels, batched[4].pixels)
+    for (editor, _, prompt), made in zip(asked, batched, strict=False):
+        single = editor(embedded, inversion, prompt)
+        torch.testing.assert_close(made.pixels, single.pixels, rtol=0, atol=2e-3)
+        assert (made.mask is None) == (single.masks is None), "a mask is an edit's own, also in a batch with others"
+    differences = [(batched[i].pixels - batched[j].pixels).abs().max() for i, j in itertools.combinations(range(4), 2)]
     assert min(differences) > 0.01
+
+
+@pytest.mark.parametrize(("kept", "expected"), [("all", 1.0), ("half", 0.5), ("none", 0.0)])
+def test_the_mask_beside_the_true_change(embedded: Model, kept, expected):
+    (case,) = scene_cases(1, first=5, size=embedded.default_size)[:1]
+    inversion = DDIM(steps=1)(embedded, *scene_image(sample_scene(HELD_OUT_SEEDS[5], things=1), embedded))
+    outcome = truth_of(embedded, case, inversion)
+    changed = outcome.changed
+    assert changed is not None
+    half = changed & (changed.flatten().cumsum(0).view_as(changed) <= changed.sum() // 2)
+    measure = measures_of(["mask_iou"])["mask_iou"]
+    own = {"all": changed, "half": half, "none": ~changed}[kept]
+    assert measure(replace(outcome, mask=own)) == pytest.approx(expected, abs=1 / int(changed.sum()))
+    assert isinstance(measure(outcome), Missing)
+    assert isinstance(measure(replace(outcome, mask=own, changed=None)), Missing)
 
 
 def blend_alone(model: Model, setting: Setting):

@@ -69,6 +69,7 @@ class Outcome:
         edited: Which of the two.
         truth: [1, 3, H, W] the true edited image, where it is known.
         changed: [H, W] where the edit belongs, where that is known.
+        mask: [H, W] where the method allowed a change; None if it has no mask.
     """
 
     case: Case
@@ -79,6 +80,7 @@ class Outcome:
     edited: bool
     truth: OnePixels | None
     changed: Bool[Tensor, "height width"] | None
+    mask: Bool[Tensor, "height width"] | None = None
 
 
 Measure = Callable[[Outcome], float | Missing]

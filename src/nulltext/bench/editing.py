@@ -1,20 +1,34 @@
 """Many edits at once."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import final
 
 from nulltext.editing.base import Editor, EditsEach
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
 from nulltext.progress import OnProgress, silent
-from nulltext.types import OnePixels
+from nulltext.types import Mask, OnePixels
 
 Job = tuple[Editor, Inversion, str]
 """An editor, what it edits, and the target prompt."""
 
 
-def edit_all(
-    model: Model, jobs: Iterable[Job], *, at_once: int = 16, on_progress: OnProgress = silent
-) -> list[OnePixels]:
+@final
+@dataclass(frozen=True, eq=False)
+class Edited:
+    """What was made of a case.
+
+    Attributes:
+        pixels: [1, 3, H, W] in [-1, 1].
+        mask: [1, 1, H, W] in [0, 1] where the method allowed a change; None if it has no mask.
+    """
+
+    pixels: OnePixels
+    mask: Mask | None = None
+
+
+def edit_all(model: Model, jobs: Iterable[Job], *, at_once: int = 16, on_progress: OnProgress = silent) -> list[Edited]:
     """Images of target prompts, each by an editor of its own, sampled together where that is possible and none twice.
 
     Args:
@@ -25,30 +39,30 @@ def edit_all(
         on_progress: Called for every step.
 
     Returns:
-        [1, 3, H, W] in [-1, 1] for each job, in their order.
+        One for each job, in their order.
     """
     asked = list(jobs)
     waiting: list[Job] = []
     for job in asked:
         if not any(_same(job, other) for other in waiting):
             waiting.append(job)
-    made: list[tuple[Job, OnePixels]] = []
+    made: list[tuple[Job, Edited]] = []
     while waiting:
         batch = [job for job in waiting if _share(waiting[0], job)][:at_once]
         made += zip(batch, _batch(model, batch, on_progress), strict=True)
         waiting = [job for job in waiting if not any(job is one for one in batch)]
-    return [next(pixels for other, pixels in made if _same(job, other)) for job in asked]
+    return [next(edited for other, edited in made if _same(job, other)) for job in asked]
 
 
-def _batch(model: Model, batch: Sequence[Job], on_progress: OnProgress) -> Sequence[OnePixels]:
+def _batch(model: Model, batch: Sequence[Job], on_progress: OnProgress) -> Sequence[Edited]:
     editor, inversion, _ = batch[0]
     prompts = [prompt for _, _, prompt in batch]
     if isinstance(editor, EditsEach):
         changes = [(prompt, each) for each, _, prompt in batch]
-        pixels = editor.run.each(model, inversion, changes, on_progress).pixels
+        edit = editor.run.each(model, inversion, changes, on_progress)
     else:
-        pixels = editor(model, inversion, prompts, on_progress).pixels
-    return [pixels[i : i + 1] for i in range(len(batch))]
+        edit = editor(model, inversion, prompts, on_progress)
+    return [Edited(edit.pixels[i : i + 1], edit.mask_of(i)) for i in range(len(batch))]
 
 
 def _share(one: Job, other: Job) -> bool:

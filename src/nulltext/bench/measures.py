@@ -11,7 +11,7 @@ from torch.nn import functional
 from nulltext.bench.candidate import Measure, Outcome
 from nulltext.bench.table import METRICS, named
 from nulltext.judges import Judges
-from nulltext.metrics import Missing, clip_directional_similarity, psnr
+from nulltext.metrics import Missing, clip_directional_similarity, intersection_over_union, psnr
 from nulltext.metrics.clip import ImagesAndTexts
 from nulltext.metrics.perceptual import Lpips
 from nulltext.metrics.pie import LPIPS_NETWORK, SCALES
@@ -23,6 +23,7 @@ Figure = Callable[..., float | Missing]
 
 NO_TRUTH = Missing("the true edited image is not known.")
 NO_MASK = Missing("where the edit belongs is not known.")
+NO_OWN_MASK = Missing("the method has no mask.")
 NO_WORDS = Missing("which word must be seen is not known.")
 
 
@@ -101,6 +102,13 @@ def success(outcome: Outcome, *, judges: Judges) -> float | Missing:
         return NO_WORDS
     (read,) = judges.read(outcome.output)
     return float(all(read[head] == word for head, word in words.items()))
+
+
+def mask_iou(outcome: Outcome) -> float | Missing:
+    """How far the method's mask is the part that the true edit changes: their intersection over their union."""
+    if outcome.mask is None:
+        return NO_OWN_MASK
+    return NO_MASK if outcome.changed is None else intersection_over_union(outcome.mask, outcome.changed)
 
 
 def bound(outcome: Outcome) -> float:

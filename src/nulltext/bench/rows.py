@@ -13,6 +13,7 @@ from nulltext import __version__
 from nulltext.bench.candidate import Candidate, Measure, Outcome
 from nulltext.bench.case import Case, Entry
 from nulltext.bench.cost import Cost
+from nulltext.bench.editing import Edited
 from nulltext.bench.kept import FAILED, MEASURED, Row
 from nulltext.bench.keys import LIBRARIES, instruments
 from nulltext.editing.base import in_force
@@ -23,7 +24,6 @@ from nulltext.inversion.base import Inversion
 from nulltext.metrics import Missing
 from nulltext.models.base import Model
 from nulltext.models.precision import precision_of
-from nulltext.types import OnePixels
 
 COSTS: Final = (
     "invert_seconds",
@@ -47,7 +47,7 @@ def measured_row(
     *,
     image: SourceImage,
     inverted: tuple[Inversion, Cost],
-    output: tuple[OnePixels, Cost],
+    output: tuple[Edited, Cost],
     key: str,
     measures: Mapping[str, Measure],
 ) -> Row:
@@ -56,17 +56,18 @@ def measured_row(
     Raises:
         DivergedError: The image is not finite.
     """
-    pixels, edit_cost = output
-    if not torch.isfinite(pixels).all():
+    made, edit_cost = output
+    if not torch.isfinite(made.pixels).all():
         raise DivergedError("the edited image became infinite or not-a-number. Take dtype float32 or less guidance.")
     outcome = Outcome(
         case=case,
         image=image,
         inversion=inverted[0],
         inverted=inverted[1],
-        output=pixels,
+        output=made.pixels,
         edited=candidate.editor is not None,
         truth=open_image(case.truth, model).pixels if isinstance(case.truth, Image.Image) else case.truth,
+        mask=None if made.mask is None else made.mask[0, 0] > HALF,
         changed=None if case.changed is None else image.frame.fit_mask(case.changed)[0, 0] > HALF,
     )
     figures = {name: measure(outcome) for name, measure in measures.items()}

@@ -96,6 +96,7 @@ _ROWS = (
     _against("ssim_truth", "SSIM to the true edit", _SSIM, digits=3, to="truth"),
     _against("outside_truth", "PSNR outside the edit", _PSNR, "dB", to="truth", where="outside"),
     Metric(name="success", label="success", unit="%", digits=1, path=f"{_MEASURES}:success", asks={"judges": "judges"}),
+    Metric(name="mask_iou", label="IoU of the mask and the true change", digits=3, path=f"{_MEASURES}:mask_iou"),
     # What CLIP says.
     _against("clip_image_target", "CLIP Img2Img target", _IMAGES, digits=3, to="truth", asks=_CLIP),
     _against("clip_image_source", "CLIP Img2Img source", _IMAGES, digits=3, asks=_CLIP),

@@ -10,7 +10,7 @@ from nulltext.bench.attempts import Failed, attempt
 from nulltext.bench.candidate import Candidate, Measure
 from nulltext.bench.case import Case
 from nulltext.bench.cost import Cost, measured, measured_batch
-from nulltext.bench.editing import Job, edit_all
+from nulltext.bench.editing import Edited, Job, edit_all
 from nulltext.bench.kept import MEASURED, Row, keep_samples, write_kept
 from nulltext.bench.keys import digest
 from nulltext.bench.rows import failed_row, measured_row
@@ -22,14 +22,13 @@ from nulltext.inversion.reconstruct import reconstruct
 from nulltext.models.base import Model
 from nulltext.models.shared import sharing
 from nulltext.progress import OnProgress
-from nulltext.types import OnePixels
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
 
 _Inversions = Mapping[tuple[str, str], tuple[Inversion, Cost] | Failed]
 """An image's inversions and what they cost, by inverter and prompt."""
-_Images = dict[tuple[str, str], tuple[OnePixels, Cost] | Failed]
+_Images = dict[tuple[str, str], tuple[Edited, Cost] | Failed]
 """What the methods made of the cases and what it cost, by their names."""
 
 
@@ -97,7 +96,7 @@ def try_image(
             if isinstance(row, Failed):
                 row = failed_row(model, case, task.candidate, row.reason, measures)
             elif case.name in shown and not isinstance(image, Failed):
-                keep_samples(folder, row, source_image, image[0])
+                keep_samples(folder, row, source_image, image[0].pixels)
             rows.append(row)
         if all(row["status"] == MEASURED for row in rows):
             write_kept(task.path, task.key, rows)
@@ -111,7 +110,7 @@ def _row(  # noqa: PLR0917  all that a row tells of
     task: Task,
     source_image: SourceImage,
     inverted: tuple[Inversion, Cost] | Failed,
-    image: tuple[OnePixels, Cost] | Failed,
+    image: tuple[Edited, Cost] | Failed,
     measures: Mapping[str, Measure],
 ) -> Row | Failed:
     if isinstance(inverted, Failed):
@@ -175,13 +174,13 @@ def _reconstruct(
             else:
                 wanted[method.name, case.name] = made[0], method.guidance
 
-    def work(key: tuple[str, str], denoiser: Denoiser | None = None) -> OnePixels:
-        return reconstruct(model if denoiser is None else sharing(model, denoiser), *wanted[key])
+    def work(key: tuple[str, str], denoiser: Denoiser | None = None) -> Edited:
+        return Edited(reconstruct(model if denoiser is None else sharing(model, denoiser), *wanted[key]))
 
-    def single(key: tuple[str, str]) -> tuple[OnePixels, Cost]:
+    def single(key: tuple[str, str]) -> tuple[Edited, Cost]:
         return measured(model, partial(work, key))
 
-    def batched(keys: Sequence[tuple[str, str]]) -> list[tuple[OnePixels, Cost]]:
+    def batched(keys: Sequence[tuple[str, str]]) -> list[tuple[Edited, Cost]]:
         return measured_batch(model, [partial(work, key) for key in keys], at_once)
 
     return found | _all(list(wanted), batched if at_once > 1 else None, single)
@@ -209,11 +208,11 @@ def _edit(
                 jobs[key] = editor, made[0], case.target
                 alike.setdefault(None if edits_at_once > 1 else (inversion, digest(editor)), []).append(key)
 
-    def single(key: tuple[str, str]) -> tuple[OnePixels, Cost]:
+    def single(key: tuple[str, str]) -> tuple[Edited, Cost]:
         (image,), cost = measured(model, lambda: edit_all(model, [jobs[key]]))
         return image, cost
 
-    def batched(keys: Sequence[tuple[str, str]]) -> list[tuple[OnePixels, Cost]]:
+    def batched(keys: Sequence[tuple[str, str]]) -> list[tuple[Edited, Cost]]:
         at_once = edits_at_once if edits_at_once > 1 else len(keys)
         images, cost = measured(model, lambda: edit_all(model, [jobs[key] for key in keys], at_once=at_once))
         return [(image, cost.share(len(keys))) for image in images]

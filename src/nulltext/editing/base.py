@@ -14,7 +14,7 @@ from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
 from nulltext.progress import OnProgress, silent
 from nulltext.showing import brief, png
-from nulltext.types import Masks, OnePixels, Pixels
+from nulltext.types import Mask, Masks, OnePixels, Pixels
 
 Settings = TypeVar("Settings")
 
@@ -62,6 +62,7 @@ class Edit:
         frame: Where the fitted images lie in the photograph.
         kinds: How each prompt was matched with its source, "replace" or "refine"; empty for methods that match none.
         masks: [B, 1, H, W] in [0, 1] where each image was allowed to change; None for everywhere.
+        masked: For each image whether it has a mask of its own; empty where all have one, or none.
         maps: The attention maps of source and edits, if they were asked for.
         settings: For each prompt those in force, with what was left to model and inversion filled in: the editor,
             or the `Change` of that prompt alone.
@@ -73,6 +74,7 @@ class Edit:
     frame: Frame
     kinds: tuple[str, ...] = ()
     masks: Masks | None = None
+    masked: tuple[bool, ...] = ()
     maps: AttentionMaps | None = None
     settings: tuple[Any, ...] = ()
 
@@ -100,6 +102,12 @@ class Edit:
     def mask_images(self) -> list[Image.Image]:
         """The masks as grey images of the photograph's size, white where an image may have changed; [] for none."""
         return [] if self.masks is None else [self.frame.restore_mask(mask[None]) for mask in self.masks]
+
+    def mask_of(self, index: int) -> Mask | None:
+        """[1, 1, H, W] in [0, 1] where one image was allowed to change; None if nothing kept it from anywhere."""
+        if self.masks is None or (self.masked and not self.masked[index]):
+            return None
+        return self.masks[index : index + 1]
 
     @property
     def reconstruction(self) -> Image.Image:

@@ -6,6 +6,7 @@ they were published, which take a mask otherwise.
 """
 
 from nulltext.metrics.clip import clip_directional_similarity, clip_image_similarity, clip_text_similarity
+from nulltext.metrics.masks import intersection_over_union
 from nulltext.metrics.missing import Missing
 from nulltext.metrics.perceptual import lpips
 from nulltext.metrics.pixels import mse, psnr, structural_similarity
@@ -16,6 +17,7 @@ __all__ = [
     "clip_directional_similarity",
     "clip_image_similarity",
     "clip_text_similarity",
+    "intersection_over_union",
     "lpips",
     "mse",
     "psnr",

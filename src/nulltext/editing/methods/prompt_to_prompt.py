@@ -125,14 +125,15 @@ class PromptToPrompt(Change):
             on_progress=on_progress,
         )
         images = run.blender.finish(model.decode(latents).cpu())
-        blends = any(change.blend is not None for change in settings)
+        masked = tuple(change.blend is not None for change in settings)
         return Edit(
             prompts=run.prompts,
             pixels=images[1:],
             source=images[:1],
             frame=inversion.frame,
             kinds=tuple("replace" if isinstance(each, Replace) else "refine" for each in run.alignments),
-            masks=F.interpolate(run.blender.masks, size=images.shape[-2:]) if blends else None,
+            masks=F.interpolate(run.blender.masks, size=images.shape[-2:]) if any(masked) else None,
+            masked=masked,
             maps=AttentionMaps(run.tokens, run.record.maps().cpu(), images) if self.maps else None,
             settings=settings,
         )
