@@ -32,6 +32,7 @@ WRONG = {
     ("bench reconstruction", "--output"): "x.html",
     ("bench edits", "--output"): "x.html",
     ("bench settings", "--output"): "x.html",
+    ("bench frontier", "--output"): "x.html",
 }
 """A name with another's suffix, for every option of every command that names what is written."""
 

@@ -127,7 +127,7 @@ def test_images_of_ones_own(run_json, here: Path, image):
     assert record["tables"]["overall"]["null-text"]["psnr_truth"]["missing"] == 1
 
 
-OVER_DATA = ["seeds", "guidance", "compare", "ablation", "methods", "edits", "settings", "reconstruction"]
+OVER_DATA = ["seeds", "guidance", "compare", "ablation", "methods", "edits", "settings", "frontier", "reconstruction"]
 BAD_ROWS = (
     ("cat.png,a photo of a red zebra on grass,a photo of a blue ball on grass", "zebra"),
     ("cat.png,a photo of a red ball on grass," + "a red ball " * 40, "do not fit"),
@@ -176,6 +176,7 @@ COMMANDS: dict[str, list[str]] = {
     "methods": ["--dtype", "bfloat16", "--config", "c*nfig", "--json"],
     "compare": ["--iterations", "7", "--inner-steps", "3", "--debug"],
     "ablation": ["--budget", "2", "--budget", "3", "--at-once", "4"],
+    "frontier": ["--method", "direct+prompt-swap", "--method", "ddim+prompt-to-prompt:blend=words", "--guidance", "2"],
     "pie": ["--data", "PIE Bench", "--lenient", "--dino", "d i n o", "--steps", "9"],
 }
 
@@ -205,6 +206,13 @@ def test_a_folder_without_prompts(run, here: Path, study):
     assert result.exit_code == 2
     assert "empty" in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_method_that_there_is_none_of_is_told_before_anything_is_read(run, here: Path):
+    result = run("bench", "frontier", "--method", "direct+prompt-swop", "--data", "nowhere", "--model", "nowhere")
+    assert result.exit_code == 2
+    assert "got the editor 'prompt-swop'; expected prompt-to-prompt," in " ".join(result.output.split())
+    assert list(here.iterdir()) == []
 
 
 def test_methods_of_inversion(run_json, here: Path):

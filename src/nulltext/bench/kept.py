@@ -24,6 +24,9 @@ MEASURED, FAILED = "measured", "failed"
 ROWS, SAMPLES = "rows", "images"
 """Folders of a run: a file for all rows of a method on an image, and images of the first few cases to look at."""
 
+_NOT_IN_NAMES = {ord(each): f"%{ord(each):02X}" for each in '%/\\:*?"|'}
+"""What a method may be called by and a file may not, on some system or other; as in a URL."""
+
 _STAMP = "nulltext"
 """The text chunk of a PNG that says of what it is an image."""
 
@@ -88,7 +91,8 @@ def keep_samples(folder: Path, row: Row, image: SourceImage, output: OnePixels) 
 def samples_of(folder: Path, row: Row) -> tuple[tuple[Path, str], tuple[Path, str]]:
     """Where the source of a row and the image it tells of are kept, if they are, each with its stamp."""
     source = folder / f"{row['case']}.source.png", f"{row['sha256']} {row['revision']}"
-    return source, (folder / f"{row['case']}.{row['method']}.png", str(row["key"]))
+    method = str(row["method"]).translate(_NOT_IN_NAMES)
+    return source, (folder / f"{row['case']}.{method}.png", str(row["key"]))
 
 
 def has_samples(folder: Path, row: Row) -> bool:

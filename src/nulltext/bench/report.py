@@ -15,7 +15,7 @@ from PIL import Image
 from nulltext.bench.extras import extra
 from nulltext.bench.kept import MEASURED, SAMPLES, Row, read_sample, samples_of
 from nulltext.bench.keys import LIBRARIES
-from nulltext.bench.result import Result, Sheet
+from nulltext.bench.result import Findings, Result, Sheet
 from nulltext.bench.summary import ALL, Summary, Table, by_kind
 from nulltext.bench.table import Metric
 from nulltext.files import write_file
@@ -35,6 +35,7 @@ class Report(Result):
         command: The command that measures it again.
         columns: The figures shown.
         rows: The rows of the run.
+        findings: What is found in the rows beside the means.
         plots: More plots than the means', by name, as SVG elements.
         remarks: What a reader of the tables has to know.
         options: What it was run with, in a line.
@@ -46,6 +47,7 @@ class Report(Result):
     command: str
     columns: Sequence[Metric]
     rows: Sequence[Row]
+    findings: Findings = field(default_factory=Findings)
     plots: Mapping[str, str] = field(default_factory=dict[str, str])
     remarks: Sequence[str] = ()
     options: str = ""
@@ -113,11 +115,13 @@ class Report(Result):
             "missing": self.missing(),
             "remarks": list(self.remarks),
             **self.facts,
+            **self.findings.figures,
         }
 
     def shown(self) -> Iterator[Sheet | str]:
         """What is printed: one table, and what has to be known of it."""
         yield self._every_kind() if self.every_kind else self._overview()
+        yield from self.findings.sheets
         missing = self.missing()
         yield from self.remarks
         yield from (
@@ -186,6 +190,10 @@ class Report(Result):
             lines.append("| n | " + " | ".join(counted(table, column) for column in self.columns) + " |")
             lines.append("")
         lines += [f"{LEGEND}.", ""]
+        for sheet in self.findings.sheets:
+            lines += [f"## {sheet.title}", "", f"| {' | '.join(sheet.headings)} |"]
+            lines.append("|---" * sheet.names + "|---:" * (len(sheet.headings) - sheet.names) + "|")
+            lines += [*(f"| {' | '.join(cells)} |" for cells in sheet.rows), ""]
         lines += [f"- {remark}" for remark in self.remarks]
         lines += [f"- {name} is missing: {' '.join(reasons)}" for name, reasons in self.missing().items()]
         lines += [f"- {case}: {reason}" for case, reason in self.failures().items()]

@@ -1,7 +1,7 @@
 """What every study returns, for whoever prints it."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, final
 
 
@@ -21,6 +21,20 @@ class Sheet:
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
     names: int = 1
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What a study finds in its rows beside the means.
+
+    Attributes:
+        figures: For JSON, by key.
+        sheets: The same for a person.
+    """
+
+    figures: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    sheets: Sequence[Sheet] = ()
 
 
 class Result(Protocol):

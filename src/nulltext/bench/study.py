@@ -13,6 +13,7 @@ from nulltext.bench.kept import Row, read_kept, write_kept
 from nulltext.bench.keys import about_run, digest
 from nulltext.bench.measures import measures_of
 from nulltext.bench.report import Report
+from nulltext.bench.result import Findings
 from nulltext.bench.run import run
 from nulltext.bench.summary import ALL
 from nulltext.bench.table import METRICS
@@ -132,6 +133,7 @@ class Study:
         overview: The table that is printed, column by column, where it is not all columns over all kinds: the kind or
             group, and the figure.
         every_kind: Whether what is printed has every kind by itself.
+        findings: What it finds in its rows beside the means.
         plots: More plots than the means', by name, as SVG elements.
         remarks: What a reader of the tables has to know.
         facts: Figures beside the tables, by their key in the JSON.
@@ -147,6 +149,7 @@ class Study:
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     overview: Sequence[tuple[str, str]] = ()
     every_kind: bool = False
+    findings: Callable[[Setting, Sequence[Row]], Findings] | None = None
     plots: Callable[[Setting, Sequence[Row]], Mapping[str, str]] | None = None
     remarks: Sequence[str] = ()
     facts: Mapping[str, Fact] = field(default_factory=dict[str, Fact])
@@ -179,6 +182,7 @@ class Study:
             command=setting.command or f"nulltext bench {self.name}",
             columns=[METRICS[name] for name in self.columns],
             rows=rows,
+            findings=Findings() if self.findings is None else self.findings(setting, rows),
             plots={} if self.plots is None else self.plots(setting, rows),
             remarks=(*self.remarks, *found.remarks, *(self.facts[name].text.format(facts[name]) for name in facts)),
             options=setting.options(model),

@@ -220,6 +220,27 @@ STUDIES: Final[Mapping[str, StudyEntry]] = {
             ),
         ),
     ),
+    "frontier": StudyEntry(
+        path=f"{_STUDIES}.frontier:STUDY",
+        summary="Methods along their own guidance curves: what each keeps where they succeed equally often.",
+        options=(
+            *(name for name in OVER_IMAGES if name != "guidance"),
+            Option(
+                name="method",
+                kind=list[str] | None,
+                help="A method to compare, again for each, as INVERTER+EDITOR, and settings of either after a colon: "
+                "direct+prompt-to-prompt:self_attention=0.4,blend=words. If not given, direct, null-text, "
+                "negative-prompt and ddim, each with prompt-to-prompt.",
+                metavar="INVERTER+EDITOR",
+            ),
+            Option(
+                name="guidance",
+                kind=list[float] | None,
+                help="A guidance scale w of the curves, again for each; 1, 1.5, 2.5, 4, 5.5, 7.5 and 10 if not given.",
+            ),
+        ),
+        check=f"{_STUDIES}.frontier:check",
+    ),
     "model": StudyEntry(
         path="nulltext.bench.embedded_model:study",
         summary="The embedded model itself: autoencoder, CLIP, judges, generated images, speed.",
