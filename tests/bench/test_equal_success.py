@@ -93,7 +93,17 @@ def test_curves_that_cross_have_no_winner():
     found = judged(rows)
     assert found.overall is not None
     assert found.overall.low > 0 > found.levels[-1].high
+    assert all(each.low < each.mean < each.high for each in found.levels), "success alone is uncertain"
     assert found.verdict == DEPENDS
+
+
+def test_what_both_methods_have_of_a_scene_cancels():
+    rows = table(0)
+    hard = [{**row, "psnr": float(row["psnr"] or 0) + 9 * (int(str(row["sha256"])) % 5)} for row in rows]
+    plain, shifted = judged(rows).overall, judged(hard).overall
+    assert plain is not None
+    assert shifted is not None
+    assert (shifted.mean, shifted.low, shifted.high) == pytest.approx((plain.mean, plain.low, plain.high))
 
 
 def one(method: str, w: float, case: int, success: float, psnr: float | None) -> Row:

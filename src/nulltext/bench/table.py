@@ -228,9 +228,9 @@ STUDIES: Final[Mapping[str, StudyEntry]] = {
             Option(
                 name="method",
                 kind=list[str] | None,
-                help="A method to compare, again for each, as INVERTER+EDITOR, and settings of either after a colon: "
-                "direct+prompt-to-prompt:self_attention=0.4,blend=words. If not given, direct, null-text, "
-                "negative-prompt and ddim, each with prompt-to-prompt.",
+                help="A method to compare, again for each: a --method of invert and an --editor of edit, settings "
+                "after a colon, as in ddim+masactrl:start=0.1. If not given, direct, null-text, negative-prompt and "
+                "ddim, each with prompt-to-prompt.",
                 metavar="INVERTER+EDITOR",
             ),
             Option(

@@ -159,7 +159,6 @@ STUDY = Study(
     cases=partial(scenes, count=32, exact=True),
     columns=("success", *FIGURES, "ssim_truth"),
     measured=(IOU,),
-    edits_at_once=16,
     findings=findings,
     plots=lambda setting, rows: {"frontier": plot(rows, _points(setting))},
     remarks=(
