@@ -10,11 +10,17 @@ import os
 import warnings
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from torch import Tensor
 
+from nulltext.arrays import image_of
 from nulltext.colours import srgb
 from nulltext.errors import ImageDecodeError, ImageNotFoundError, ImageTooLargeError
+from nulltext.fetching import fetch, is_address
 from nulltext.file_kinds import DEVELOP, EXPORT, HEIC, what_it_is
 
 
@@ -35,8 +41,16 @@ MAX_PIXELS = 178_956_970
 """The largest image that is opened, in pixels: where Pillow, too, takes a file for a decompression bomb."""
 
 
-def read(source: str | os.PathLike[str] | bytes | Image.Image) -> tuple[Image.Image, str]:
+Source = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | Tensor
+"""A path, an address that begins with http:// or https://, a file's bytes, an image of Pillow, or an array."""
+
+
+def read(source: Source) -> tuple[Image.Image, str]:
     """An upright 8-bit RGB image, and the digest of what it came from."""
+    if isinstance(source, (np.ndarray, Tensor)):
+        source = image_of(source)
+    elif isinstance(source, str) and is_address(source):
+        source = fetch(source)
     if isinstance(source, Image.Image):
         name, data, image = "the image", None, source
         _refuse_previews(name, image)

@@ -24,7 +24,7 @@ from PIL import Image, ImageOps
 
 from nulltext.checks import Count, check_finite, checked
 from nulltext.colours import eight_bits
-from nulltext.decoding import MAX_PIXELS, decode, header, read, read_bytes
+from nulltext.decoding import MAX_PIXELS, Source, decode, header, read, read_bytes
 from nulltext.errors import ImageDecodeError, ImageError, SettingError, shown
 from nulltext.showing import brief, png
 from nulltext.types import ImageBytes, Mask, OnePixels
@@ -232,7 +232,7 @@ class SourceImage:
 
 
 def open_image(
-    source: str | os.PathLike[str] | bytes | Image.Image,
+    source: Source,
     model: Sizes,
     *,
     fit: Fit = "crop",
@@ -245,7 +245,8 @@ def open_image(
     frame), then fitted. Images of any size are taken, small ones are enlarged.
 
     Args:
-        source: A path, a file's bytes, or a PIL image.
+        source: A path, an http or https address, a file's bytes, a PIL image, an array of numpy, [H, W] or [H, W, C],
+            or a tensor, [C, H, W] or [1, C, H, W]; arrays as uint8, or floating point from 0 to 1.
         model: Whose sizes to fit to.
         fit: "crop" or "pad", see this module's head.
         size: (height, width) in pixels to fit to, each rounded to the nearest size the model can take (a multiple
@@ -255,9 +256,9 @@ def open_image(
         The photograph.
 
     Raises:
-        ImageNotFoundError: There is no such file.
+        ImageNotFoundError: There is no such file, or nothing at that address.
         ImageDecodeError: The data is not an image, is truncated, or has pixels that are not colours.
-        ImageTooLargeError: It has more than `MAX_PIXELS` pixels.
+        ImageTooLargeError: It is too large a file to fetch, or has more than `MAX_PIXELS` pixels.
         SettingError: `fit` or `size` is out of range.
     """
     if fit not in get_args(Fit):

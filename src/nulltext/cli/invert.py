@@ -10,6 +10,7 @@ import typer
 from nulltext.cli import methods, options, outputs, terminal
 from nulltext.cli.models import Loading
 from nulltext.cli.outputs import undashed
+from nulltext.fetching import is_address, name_in
 from nulltext.files import check_output
 from nulltext.inversion.table import INVERTERS, METHOD
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def invert(
-    source: Annotated[Path, typer.Argument(metavar="IMAGE", help="The photograph.", show_default=False)],
+    source: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="The photograph: a file, or an http(s) address.", show_default=False)
+    ],
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What it shows, in words.", show_default=False)],
     *,
     output: Annotated[
@@ -47,7 +50,9 @@ def invert(
     Writes a file with all that edits need, and says how well the photograph is reconstructed from it, against the bound
     that the model's autoencoder sets.
     """
-    destination = outputs.inversion_path(output or Path(f"{source.stem}.safetensors"))
+    destination = outputs.inversion_path(
+        output or Path(f"{Path(name_in(source) if is_address(source) else source).stem}.safetensors")
+    )
     check_output(destination, overwrite=reporting.force)
 
     from nulltext import open_image
@@ -61,7 +66,7 @@ def invert(
     seconds = time.perf_counter() - start
     inversion.save(destination, overwrite=reporting.force)
     if reporting.json:
-        terminal.print_json({"file": str(destination), "image": str(source), **_record(inversion, model, seconds)})
+        terminal.print_json({"file": str(destination), "image": source, **_record(inversion, model, seconds)})
         return
     scores = inversion.scores
     terminal.show(
