@@ -87,6 +87,14 @@ def generate(kit: Kit, prompt: str, *more: object) -> Sequence[object]:
     return ("generate", prompt, "--model", kit.tiny, "--steps", 1, *more)
 
 
+def drawn(kit: Kit, *more: object) -> Sequence[object]:
+    return generate(kit, "a cat", *more)
+
+
+def inverted(kit: Kit, *more: object) -> Sequence[object]:
+    return (*invert(kit, kit.image), *more)
+
+
 def there(name: str) -> str:
     """A file in the folder above, by a name that begins with a dash from there."""
     os.chdir(Path.cwd().parent)
@@ -210,7 +218,8 @@ CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
         ["x.png", "folder"],
     ),
     **{
-        f"size {name}": (lambda kit, size=size: generate(kit, "a cat", "--size", size), words)
+        f"size {name}, {command.__name__}": (lambda kit, size=size, of=command: of(kit, "--size", size), words)
+        for command in (drawn, inverted)
         for name, size, words in [
             ("that is none", "large", ["large", "128x192"]),
             ("of not-a-number", "nanxnan", ["nanxnan", "128x192"]),

@@ -59,6 +59,13 @@ def test_the_models_own_guidance_is_taken_where_none_is_given(run_json, here, im
     assert run_json("generate", "a red ball", "--model", recommending, "--steps", 1)["guidance"] == 4
 
 
+def test_invert_at_a_size_and_edit_at_the_photographs(run_json, here, image_file, tiny):
+    made = run_json("invert", image_file, "a red ball", "--model", tiny, *QUICK, "--size", "64x130")
+    assert Inversion.load(made["file"]).frame.fitted == (64, 128)
+    (edit,) = run_json("edit", made["file"], "a cat", "--model", tiny)["edits"]
+    assert Image.open(edit["path"]).copy().size == (96, 80)
+
+
 def test_invert_with_the_constants_of_the_paper(run_json, image_file, tiny):
     record = run_json("invert", image_file, "a red ball", "--model", tiny, *QUICK, "--preset", "paper")
     assert record["settings"]["descent"]["decay"] == 0

@@ -1,6 +1,5 @@
 """`nulltext generate`: a prompt in, an image out."""
 
-import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +8,6 @@ import typer
 
 from nulltext.cli import options, outputs, terminal
 from nulltext.cli.models import Loading
-from nulltext.errors import SettingError, shown
 
 if TYPE_CHECKING:
     from nulltext import Inversion
@@ -39,9 +37,7 @@ def generate(
     steps: options.Steps = 50,
     guidance: options.ModelGuidance = None,
     seed: options.Seed = 0,
-    size: Annotated[
-        str | None, typer.Option(metavar="HxW", help="Height and width in pixels; the model's own if not given.")
-    ] = None,
+    size: options.Size = None,
     loading: Loading,
     reporting: options.Reporting,
 ) -> None:
@@ -50,7 +46,7 @@ def generate(
     outputs.check_all(
         [destination] if save is None else [destination, outputs.inversion_path(save)], force=reporting.force
     )
-    wanted = None if size is None else _parse_size(size)
+    wanted = options.parse_size(size)
 
     from nulltext import generate_inversion, to_image
     from nulltext.images import to_pixels
@@ -86,11 +82,3 @@ def _record(inversion: "Inversion", *, seed: int, seconds: float) -> dict[str, o
         "height": height,
         "seconds": seconds,
     }
-
-
-def _parse_size(size: str) -> tuple[int, int]:
-    """(height, width) of "128x192"."""
-    match = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", size)
-    if match is None:
-        raise SettingError(f"got --size {shown(size)}; expected height and width in pixels, as in 128x192.")
-    return int(match[1]), int(match[2])

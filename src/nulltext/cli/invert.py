@@ -41,6 +41,7 @@ def invert(
         typer.Option(help="The guidance scale w that edits will use; the model's own, and for ddim 1, if not given."),
     ] = None,
     fit: Annotated[Literal["crop", "pad"], typer.Option(help="How the image is brought to the model's size.")] = "crop",
+    size: options.Size = None,
     loading: Loading,
     reporting: options.Reporting,
     **settings: object,
@@ -54,12 +55,13 @@ def invert(
         output or Path(f"{Path(name_in(source) if is_address(source) else source).stem}.safetensors")
     )
     check_output(destination, overwrite=reporting.force)
+    wanted = options.parse_size(size)
 
     from nulltext import open_image
 
     inverter = methods.made(INVERTERS, method, settings, steps=steps, guidance=guidance)
     model = loading.load()
-    image = open_image(source, model, fit=fit)
+    image = open_image(source, model, fit=fit, size=wanted)
     start = time.perf_counter()
     with terminal.progress() as on_progress:
         inversion = inverter(model, image, prompt, on_progress)

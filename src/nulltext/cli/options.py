@@ -1,10 +1,13 @@
 """The options that several commands share, each spelt and explained once."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from nulltext.errors import SettingError, shown
 
 ModelName = Annotated[
     str,
@@ -56,6 +59,9 @@ Compiled = Annotated[
         rich_help_panel="Model",
     ),
 ]
+Size = Annotated[
+    str | None, typer.Option(metavar="HxW", help="Height and width in pixels; the model's own if not given.")
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything drawn at random.")]
 Steps = Annotated[int, typer.Option(min=1, help="Steps of the sampler, T.")]
 InnerSteps = Annotated[int, typer.Option(min=1, help="At most so many optimiser steps at each of them, N.")]
@@ -84,3 +90,17 @@ class Reporting:
     force: Force = False
     json: Json = False
     debug: Debug = False
+
+
+def parse_size(size: str | None) -> tuple[int, int] | None:
+    """(height, width) of "128x192"; None where none is given.
+
+    Raises:
+        SettingError: It is no size.
+    """
+    if size is None:
+        return None
+    match = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", size)
+    if match is None:
+        raise SettingError(f"got --size {shown(size)}; expected height and width in pixels, as in 128x192.")
+    return int(match[1]), int(match[2])
