@@ -115,6 +115,11 @@ class Tokens:
         first, others = self.behind
         return [*found, *(first + position for position in others.covering(*spans))]
 
+    @property
+    def rows(self) -> int:
+        """The rows of an embedding as far as the last token, padding between text encoders included."""
+        return len(self.ids) if self.behind is None else self.behind[0] + self.behind[1].rows
+
     def sections(self, length: int) -> "list[tuple[range, Tokens]]":
         """The rows of an embedding that one text encoder made, with its tokens, and so on for every encoder.
 
