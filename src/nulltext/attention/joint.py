@@ -42,7 +42,7 @@ class Joint:
         return cls(own, other)
 
 
-def weight_of_last(keys: Tensor, copies: int) -> Tensor | None:
+def _weight_of_last(keys: Tensor, copies: int) -> Tensor | None:
     """What to add to the scores of the keys of a text, [1, 1, 1, keys], whose last stands for so many alike.
 
     ``copies * exp(s) = exp(s + log copies)``: keys that are alike get equal shares of a softmax, and their values are
@@ -74,9 +74,7 @@ class WeightedProcessor:
     ) -> tuple[Tensor, Tensor]:
         """The layer's output for image and text, as its own processor gives it where all rows are written out."""
         joint = Joint.of(attn, hidden_states, encoder_hidden_states)
-        weight = weight_of_last(joint.text[1], self.copies)
-        mask = None if weight is None else F.pad(weight, (hidden_states.shape[1], 0))
-        image, text = _look(joint, attn.scale, mask)
+        image, text = _look(joint, attn.scale, _weight_of_last(joint.text[1], self.copies))
         return _finish(attn, image, text)
 
 
@@ -101,8 +99,7 @@ class SteeredJointProcessor(SteeredProcessor):
             return self.original(attn, hidden_states, encoder_hidden_states, attention_mask)
         joint = Joint.of(attn, hidden_states, encoder_hidden_states)
         copies = self.original.copies if isinstance(self.original, WeightedProcessor) else 1
-        weight = weight_of_last(joint.text[1], copies)
-        mask = None if weight is None else F.pad(weight, (hidden_states.shape[1], 0))
+        weight = _weight_of_last(joint.text[1], copies)
         seen: list[Tensor] = []
         for own, prompts, change in self.runs(changes):
             (query, key, value), (_, others, values) = (
@@ -120,13 +117,14 @@ class SteeredJointProcessor(SteeredProcessor):
                 ),
             )
             seen.append(change(attention).flatten(0, 1))
-        _, text = _look(Joint((joint.image[0][:, :, :0], *joint.image[1:]), joint.text), attn.scale, mask)
+        _, text = _look(Joint((joint.image[0][:, :, :0], *joint.image[1:]), joint.text), attn.scale, weight)
         return _finish(attn, torch.cat(seen), text)
 
 
-def _look(joint: Joint, scale: float, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+def _look(joint: Joint, scale: float, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """What image and text see, [batch, heads, tokens, width] each, by the fused kernel."""
     query, key, value = (torch.cat(pair, 2) for pair in zip(joint.image, joint.text, strict=True))
+    mask = None if weight is None else F.pad(weight, (joint.image[1].shape[2], 0))
     seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
     images = joint.image[0].shape[2]
     return seen[:, :, :images], seen[:, :, images:]
