@@ -26,6 +26,7 @@ from nulltext.checks import Count, check_finite, checked
 from nulltext.colours import eight_bits
 from nulltext.decoding import MAX_PIXELS, Source, decode, header, read, read_bytes
 from nulltext.errors import ImageDecodeError, ImageError, SettingError, shown
+from nulltext.models.capabilities import multiple_of
 from nulltext.showing import brief, png
 from nulltext.types import ImageBytes, Mask, OnePixels
 
@@ -46,7 +47,7 @@ class Sizes(Protocol):
 
     @property
     def scale(self) -> int:
-        """Heights and widths are multiples of it."""
+        """Pixels on the side of one latent cell."""
         ...
 
     @property
@@ -372,7 +373,8 @@ def nearest_size(model: Sizes, size: tuple[int, int]) -> tuple[int, int]:
             f"got size={height}x{width}, {height * width} pixels; expected at most {MOST_FITTED} altogether, as in "
             "4096x4096. No model that this is for draws larger ones."
         )
-    height, width = (max(1, (side + model.scale // 2) // model.scale) * model.scale for side in (height, width))
+    step = multiple_of(model)
+    height, width = (max(1, (side + step // 2) // step) * step for side in (height, width))
     return height, width
 
 

@@ -102,6 +102,15 @@ def test_walked_backwards_it_leads_back_to_the_noise():
     torch.testing.assert_close(back, z0, rtol=0, atol=1e-4)  # 100 steps of float32 each way
 
 
+def test_where_all_is_noise_a_step_is_solved_by_the_velocity():
+    """There z is its own eps whatever the network says."""
+    linear: Any = Linear()
+    guided, z0 = Guided(linear, NONE, 1.0), torch.randn(1, 2, 3, 3, generator=torch.Generator().manual_seed(1))
+    schedule, _ = beside({"shift": 3.0}, 4)
+    solved = ddim_inversion(guided, schedule, z0, NONE, fixed_point=FixedPoint(iterations=60))
+    torch.testing.assert_close(sample(guided, schedule, solved[:1], [NONE] * 4), z0, rtol=0, atol=1e-5)
+
+
 def test_what_depends_on_the_size_needs_one():
     config = {**DYNAMIC, "_class_name": "FlowMatchEulerDiscreteScheduler"}
     with pytest.raises(SettingError, match="size of the image"):

@@ -19,6 +19,26 @@ Share = float | tuple[float, float]
 """A share of the sampling steps, 0 to 1: from the first step to there, or (start, end)."""
 
 
+_Both = tuple[Probs, Float[Tensor, "prompt head query other"]]
+"""The probabilities of a site's keys, and of those beside."""
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Beside:
+    """Further keys, which share a site's softmax and are another site's.
+
+    Attributes:
+        key: [branch, P, heads, others, width].
+        value: Likewise.
+        mask: [branch, P, heads, queries or 1, others] to add to their scores, if they have one.
+    """
+
+    key: Float[Tensor, "branch prompt head other width"]
+    value: Float[Tensor, "branch prompt head other width"]
+    mask: Float[Tensor, "branch prompt head #query other"] | None = None
+
+
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Attention:
@@ -33,6 +53,8 @@ class Attention:
         value: Likewise.
         scale: What the scores are multiplied by.
         mask: [branch, P, heads, queries or 1, keys] to add to the scores, if the site has one.
+        beside: Further keys in the same softmax, if there are such: then the probabilities of a query are less than 1
+            in all, and those of the others stay what they are where these are changed.
     """
 
     query: Float[Tensor, "branch prompt head query width"]
@@ -40,7 +62,8 @@ class Attention:
     value: Float[Tensor, "branch prompt head key width"]
     scale: float
     mask: Float[Tensor, "branch prompt head #query key"] | None = None
-    _probs: dict[Branch, Probs] = field(default_factory=dict[Branch, Probs], repr=False)
+    beside: Beside | None = None
+    _probs: dict[Branch, _Both] = field(default_factory=dict[Branch, _Both], repr=False)
     _changed: frozenset[Branch] = field(default=frozenset(), repr=False)
 
     @property
@@ -54,11 +77,7 @@ class Attention:
         Raises:
             SessionError: There is no such branch: at guidance 1 there is no null one.
         """
-        if branch not in self._probs:
-            own = self._index(branch)
-            scores = self.query[own].float() * self.scale @ self.key[own].float().transpose(-1, -2)
-            self._probs[branch] = (scores if self.mask is None else scores + self.mask[own]).softmax(-1)
-        return self._probs[branch]
+        return self._both(branch)[0]
 
     def with_probs(self, probs: Probs, branch: Branch = "cond") -> "Attention":
         """The same with other probabilities in a branch.
@@ -72,7 +91,8 @@ class Attention:
                 f"got attention probabilities of shape {list(probs.shape)}; expected {list(expected)}: prompts, heads, "
                 "queries, keys. Return as many as the control was given."
             )
-        return replace(self, _probs={**self._probs, branch: probs}, _changed=self._changed | {branch})
+        both = probs, probs[..., :0] if self.beside is None else self._both(branch)[1]
+        return replace(self, _probs={**self._probs, branch: both}, _changed=self._changed | {branch})
 
     def with_key_value(
         self,
@@ -96,12 +116,55 @@ class Attention:
         if not self._probs:
             return self._fused(slice(None))
         seen = [
-            (self._probs[branch] @ self.value[own].float()).to(self.value.dtype)
-            if branch in self._probs
-            else self._fused(slice(own, own + 1))[0]
+            self._seen(own, *self._probs[branch]) if branch in self._probs else self._fused(slice(own, own + 1))[0]
             for own, branch in enumerate(self.branches)
         ]
         return torch.stack(seen)
+
+    def swapped(self) -> "Attention":
+        """The same, seen from the site of the keys beside.
+
+        Raises:
+            SessionError: There are none.
+        """
+        if self.beside is None:
+            raise SessionError(
+                "got an attention without the keys beside; expected those that a control was given. Return what it was "
+                "given, changed by `with_probs` or `with_key_value`."
+            )
+        other = self.beside
+        return replace(
+            self,
+            key=other.key,
+            value=other.value,
+            mask=other.mask,
+            beside=Beside(key=self.key, value=self.value, mask=self.mask),
+            _probs={branch: (beside, own) for branch, (own, beside) in self._probs.items()},
+        )
+
+    def _both(self, branch: Branch) -> _Both:
+        """The probabilities of the site's keys and of those beside."""
+        if branch not in self._probs:
+            own = self._index(branch)
+            scores = self._scores(own, self.key, self.mask)
+            if self.beside is None:
+                probs = scores.softmax(-1)
+                self._probs[branch] = probs, probs[..., :0]
+            else:
+                others = self._scores(own, self.beside.key, self.beside.mask)
+                probs = torch.cat([scores, others], -1).softmax(-1)
+                self._probs[branch] = probs[..., : scores.shape[-1]], probs[..., scores.shape[-1] :]
+        return self._probs[branch]
+
+    def _scores(self, own: int, key: Tensor, mask: Tensor | None) -> Tensor:
+        scores = self.query[own].float() * self.scale @ key[own].float().transpose(-1, -2)
+        return scores if mask is None else scores + mask[own]
+
+    def _seen(self, own: int, probs: Tensor, others: Tensor) -> Tensor:
+        seen = probs @ self.value[own].float()
+        if self.beside is not None:
+            seen = seen + others @ self.beside.value[own].float()
+        return seen.to(self.value.dtype)
 
     def _index(self, branch: Branch) -> int:
         if branch not in self.branches:
@@ -112,10 +175,23 @@ class Attention:
         return self.branches.index(branch)
 
     def _fused(self, own: slice) -> Tensor:
-        query, key, value = (part[own].flatten(0, 1) for part in (self.query, self.key, self.value))
-        mask = None if self.mask is None else self.mask[own].flatten(0, 1)
+        key, value, mask = self.key, self.value, self.mask
+        if self.beside is not None:
+            key, value = torch.cat([key, self.beside.key], 3), torch.cat([value, self.beside.value], 3)
+            mask = self._joined_mask()
+        query, key, value = (part[own].flatten(0, 1) for part in (self.query, key, value))
+        mask = None if mask is None else mask[own].flatten(0, 1)
         seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=self.scale)
         return seen.reshape(-1, self.query.shape[1], *seen.shape[1:])
+
+    def _joined_mask(self) -> Tensor | None:
+        """The mask of the site's keys and those beside; 0 where only the others have one."""
+        if self.beside is None or (self.mask is None and self.beside.mask is None):
+            return self.mask
+        pairs = (self.key, self.mask), (self.beside.key, self.beside.mask)
+        masks = [key.new_zeros(*key.shape[:3], 1, key.shape[3]) if mask is None else mask for key, mask in pairs]
+        queries = max(mask.shape[3] for mask in masks)
+        return torch.cat([mask.expand(-1, -1, -1, queries, -1) for mask in masks], -1)
 
 
 @runtime_checkable

@@ -17,7 +17,8 @@ class KeepLayout:
     Attributes:
         bases: For each target prompt the prompt whose attention it takes.
         steps: For each target in which steps.
-        most_tokens: Only at sites up to so many tokens; larger ones hold texture.
+        most_tokens: Only at sites up to so many tokens; larger ones hold texture. A network whose maps all have one
+            size has no smaller ones, and keeps its layout in these.
     """
 
     bases: tuple[int, ...]
@@ -26,7 +27,8 @@ class KeepLayout:
 
     def wants(self, site: Site, step: int) -> bool:
         """Self-attention of the smaller sites, in those steps."""
-        return site.kind == "self" and site.tokens <= self.most_tokens and any(step in own for own in self.steps)
+        small = site.one_size or site.tokens <= self.most_tokens
+        return site.kind == "self" and small and any(step in own for own in self.steps)
 
     def __call__(self, attention: Attention, site: Site, step: int) -> Attention:
         """See `nulltext.attention.control.Control`."""

@@ -11,7 +11,8 @@ from nulltext.attention.sites import Site
 from nulltext.errors import SessionError
 
 Maps = Float[Tensor, "prompt token row column"]
-"""[P, L, rows, columns] how much each place looks at each token; over the tokens they sum to 1."""
+"""[P, L, rows, columns] how much each place looks at each token; over the tokens they sum to 1, or to what joint
+attention leaves to the text."""
 
 FINEST_SHARE = 4
 LEAST_SIDE = 16
@@ -43,11 +44,12 @@ class Record:
         self._step, self._seen = -1, dict[str, Tensor]()
 
     def wants(self, site: Site, step: int) -> bool:
-        """Cross-attention of that level, in every step."""
-        return site.kind == "cross" and (site.rows, site.columns) == self._level
+        """Cross-attention of that level, or of the only one that a network has, in every step."""
+        return site.kind == "cross" and (site.one_size or (site.rows, site.columns) == self._level)
 
     def __call__(self, attention: Attention, site: Site, step: int) -> Attention:
         """See `nulltext.attention.control.Control`. Of a site seen twice in a step the latter counts."""
+        self._level = site.rows, site.columns
         if step != self._step:
             self._sum, self._count = self._so_far()
             self._step, self._seen = step, {}

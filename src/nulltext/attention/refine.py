@@ -41,6 +41,9 @@ class Refine:
             target: The edited prompt.
             length: L, the tokens of an embedding.
         """
-        found = [-1 if token is None else token for token in align(source.ids, target.ids)]
-        shift = max(0, len(source.ids) - len(target.ids))
-        return cls(torch.tensor([*found, *range(len(found) + shift, length), *[-1] * shift]))
+        aligned: list[int] = []
+        for (rows, ours), (_, theirs) in zip(source.sections(length), target.sections(length), strict=True):
+            found = [-1 if token is None else rows[token] for token in align(ours.ids, theirs.ids)]
+            shift = max(0, len(ours.ids) - len(theirs.ids))
+            aligned += [*found, *rows[len(found) + shift :], *[-1] * shift]
+        return cls(torch.tensor(aligned))

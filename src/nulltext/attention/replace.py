@@ -44,14 +44,18 @@ class Replace:
             length: L, the tokens of an embedding.
         """
         mapper = torch.zeros(length, length)
-        for ours, theirs in pairs:
-            if len(ours) == len(theirs):
-                mapper[ours, theirs] = 1
-            else:
-                for token in theirs:
-                    mapper[ours, token] = 1 / len(theirs)
-        mapper[0, 0] = 1
-        end, shift = len(target.ids) - 1, len(source.ids) - len(target.ids)
-        for token in range(end, length):  # the end mark and the padding behind it
-            mapper[min(token + shift, length - 1), token] = 1
+        for pair in pairs:
+            for rows, _ in target.sections(length):
+                ours, theirs = ([token for token in own if token in rows] for own in pair)
+                if len(ours) == len(theirs):
+                    mapper[ours, theirs] = 1
+                else:
+                    for token in theirs:
+                        mapper[ours, token] = 1 / len(theirs)
+        for (rows, ours), (_, theirs) in zip(source.sections(length), target.sections(length), strict=True):
+            if theirs.spans[0] is None:
+                mapper[rows[0], rows[0]] = 1
+            end, shift = len(theirs.ids) - 1, len(ours.ids) - len(theirs.ids)
+            for token in rows[end:]:  # the end mark and the padding behind it
+                mapper[min(token + shift, rows[-1]), token] = 1
         return cls(mapper)

@@ -19,12 +19,14 @@ class Site:
         kind: What it looks at.
         rows: Height of its map, in tokens.
         columns: Width of its map.
+        one_size: Whether the denoiser has maps of this size alone, and none for coarser and finer things.
     """
 
     name: str
     kind: Kind
     rows: int
     columns: int
+    one_size: bool = False
 
     @property
     def tokens(self) -> int:
@@ -57,24 +59,31 @@ class AttentionModule(Protocol):
 def attention_modules(denoiser: nn.Module) -> dict[str, AttentionModule]:
     """Every attention layer of a denoiser, by name, in the order of its modules.
 
-    Layers that mix a second kind of text into their keys (`added_kv_proj_dim`) compute otherwise and are left out.
+    Layers that mix a second kind of text into their keys (`added_kv_proj_dim`) compute otherwise and are left out, but
+    for those of joint attention.
     """
     modules = cast("Iterable[tuple[str, object]]", denoiser.named_modules())
     return {
         name: module
         for name, module in modules
-        if isinstance(module, AttentionModule) and getattr(module, "added_kv_proj_dim", None) is None
+        if isinstance(module, AttentionModule)
+        and (getattr(module, "added_kv_proj_dim", None) is None or is_joint(module))
     }
 
 
-def self_attention_layers(denoiser: nn.Module) -> list[str]:
-    """The names of a UNet's self-attention layers in the order in which an evaluation passes them.
+def is_joint(module: object) -> bool:
+    """Whether this is a layer of joint attention: the text asks there as well, and all looks at all."""
+    return isinstance(module, AttentionModule) and getattr(module, "add_q_proj", None) is not None
 
-    Its modules are in another: the middle comes last.
+
+def self_attention_layers(denoiser: nn.Module) -> list[str]:
+    """The names of a denoiser's self-attention layers in the order in which an evaluation passes them.
+
+    A UNet's modules are in another: the middle comes last.
     """
     stages = {"down_blocks": 0, "mid_block": 1, "up_blocks": 2}
     own = [name for name, module in attention_modules(denoiser).items() if not module.is_cross_attention]
-    return sorted(own, key=lambda name: stages[name.split(".")[0]])
+    return sorted(own, key=lambda name: stages.get(name.split(".")[0], 0))
 
 
 def map_size(tokens: int, latent_size: Sequence[int]) -> tuple[int, int] | None:

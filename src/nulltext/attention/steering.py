@@ -1,6 +1,6 @@
 """Controls at work on a network for one evaluation, and everything put back afterwards."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import final
@@ -8,7 +8,8 @@ from typing import final
 from torch import Tensor, nn
 
 from nulltext.attention.control import Attention, Control
-from nulltext.attention.sites import Kind, Site, attention_modules, map_size
+from nulltext.attention.joint import SteeredJointProcessor
+from nulltext.attention.sites import Kind, Site, attention_modules, is_joint, map_size
 from nulltext.attention.uncompiled import uncompiled
 from nulltext.attention.unet import Change, SteeredProcessor
 from nulltext.diffusion.steering import AttentionPlan
@@ -69,20 +70,32 @@ class Steered:
         """P, how many rows of the batch each branch of the image has."""
         return self.steering.prompts
 
-    def change(self, name: str, kind: Kind, queries: int) -> Change | None:
-        """What the image sees at a site; None if its control does not want it."""
+    def change(self, name: str, kinds: Sequence[Kind], queries: int, *, one_size: bool = False) -> Change | None:
+        """What the image sees in a layer; None if its control wants none of the layer's sites.
+
+        Args:
+            name: The layer's.
+            kinds: Of its sites: one, or two that share a softmax, of which the attention is first seen from the first.
+            queries: How many places of the image it has.
+            one_size: Whether the network has maps of this size alone.
+        """
         size = map_size(queries, self.steering.latent_size)
         if size is None:
             return None
-        site, control = Site(name, kind, *size), self.steering.control
+        control = self.steering.control
+        sites = [Site(name, kind, *size, one_size) for kind in kinds]
+        with self._noting():
+            wanted = [control.wants(site, self.step) for site in sites]
+        if not any(wanted):
+            return None
 
         def seen(attention: Attention) -> Tensor:
             with self._noting():
-                return control(attention, site, self.step).output()
+                for site, wants in zip(sites, wanted, strict=True):
+                    attention = control(attention, site, self.step) if wants else attention
+                    attention = attention if len(sites) == 1 else attention.swapped()
+                return attention.output()
 
-        with self._noting():
-            if not control.wants(site, self.step):
-                return None
         self.steering.met.add(name)
         return seen
 
@@ -125,8 +138,10 @@ def steered(network: nn.Module, plan: AttentionPlan) -> Generator[None]:
             "expected one evaluation at a time. Load the model once for each thread."
         )
     try:
+        one_size = any(map(is_joint, modules.values()))
         for name, module in modules.items():
-            module.set_processor(SteeredProcessor(name, originals[name], parts))
+            made = SteeredJointProcessor if is_joint(module) else SteeredProcessor
+            module.set_processor(made(name, originals[name], parts, one_size=one_size))
         with uncompiled(network):
             yield
     finally:

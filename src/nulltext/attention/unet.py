@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import Any, Protocol, final, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -19,8 +19,8 @@ Change = Callable[[Attention], Tensor]
 class Chooser(Protocol):
     """Whom a processor asks what to do with an image."""
 
-    def change(self, name: str, kind: Kind, queries: int) -> Change | None:
-        """What to do at a site; None leaves the image to the fused kernel."""
+    def change(self, name: str, kinds: Sequence[Kind], queries: int, *, one_size: bool) -> Change | None:
+        """What to do at the sites of a layer; None leaves the image to the fused kernel."""
         ...
 
     @property
@@ -29,7 +29,6 @@ class Chooser(Protocol):
         ...
 
 
-@final
 class SteeredProcessor:
     """Stands in for the processor of one attention layer during one evaluation.
 
@@ -37,10 +36,18 @@ class SteeredProcessor:
     images that want this layer change it on the way. Where none does, the layer's own processor is called.
     """
 
-    def __init__(self, name: str, original: Callable[..., Tensor], parts: Sequence[tuple[int, Chooser | None]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        original: Callable[..., Any],
+        parts: Sequence[tuple[int, Chooser | None]],
+        *,
+        one_size: bool = False,
+    ) -> None:
         self.name = name
         self.original = original
         self.parts = parts
+        self.one_size = one_size
 
     def __call__(
         self,
@@ -53,19 +60,19 @@ class SteeredProcessor:
     ) -> Tensor:
         """The layer's output, as its own processor would give it, but for the changes."""
         kind: Kind = "self" if encoder_hidden_states is None else "cross"
-        changes = self._changes(kind, hidden_states)
+        changes = self.changes((kind,), hidden_states)
         if all(change is None for change in changes):
             return self.original(attn, hidden_states, encoder_hidden_states, attention_mask, temb, **rest)
 
         query, key, value, mask = _project(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
         seen: list[Tensor] = []
-        for own, prompts, change in self._runs(changes):
+        for own, prompts, change in self.runs(changes):
             attention = Attention(
-                query=_by_branch(query[own], prompts),
-                key=_by_branch(key[own], prompts),
-                value=_by_branch(value[own], prompts),
+                query=by_branch(query[own], prompts),
+                key=by_branch(key[own], prompts),
+                value=by_branch(value[own], prompts),
                 scale=attn.scale,
-                mask=None if mask is None else _by_branch(mask[own], prompts),
+                mask=None if mask is None else by_branch(mask[own], prompts),
             )
             seen.append(change(attention).flatten(0, 1))
 
@@ -76,15 +83,18 @@ class SteeredProcessor:
             out = out + hidden_states
         return out / attn.rescale_output_factor
 
-    def _changes(self, kind: Kind, hidden_states: Tensor) -> list[Change | None]:
+    def changes(self, kinds: Sequence[Kind], hidden_states: Tensor) -> list[Change | None]:
         """What is done to each part of the batch."""
         batch, planned = len(hidden_states), sum(rows for rows, _ in self.parts)
         if batch != planned:
             raise SessionError(f"got an attention plan of {planned} rows for a batch of {batch}; expected {batch}.")
         queries = _queries(hidden_states)
-        return [None if one is None else one.change(self.name, kind, queries) for _, one in self.parts]
+        one_size = self.one_size
+        return [
+            None if one is None else one.change(self.name, kinds, queries, one_size=one_size) for _, one in self.parts
+        ]
 
-    def _runs(self, changes: Sequence[Change | None]) -> Iterator[tuple[slice, int, Change]]:
+    def runs(self, changes: Sequence[Change | None]) -> Iterator[tuple[slice, int, Change]]:
         """Rows, prompts and what is done, image by image; neighbours to whom nothing is done are as one branch."""
         start = 0
         for change, run in groupby(zip(changes, self.parts, strict=True), key=lambda pair: pair[0]):
@@ -102,7 +112,7 @@ IMAGE = 4
 """Axes of states that are still an image, [batch, channel, row, column], and not yet a row of tokens."""
 
 
-def _by_branch(rows: Tensor, prompts: int) -> Tensor:
+def by_branch(rows: Tensor, prompts: int) -> Tensor:
     """[branch, P, ...] of the rows of one image."""
     return rows.reshape(-1, prompts, *rows.shape[1:])
 

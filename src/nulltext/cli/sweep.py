@@ -204,7 +204,7 @@ def without_idle_weights(editors: "list[PromptToPrompt]", prompt: "Tokens", *, s
     from nulltext.attention.word_steps import WordSteps
 
     shares = [editor.shares for editor in editors]
-    when = WordSteps.of([prompt] * len(editors), shares, steps=steps, length=len(prompt.ids)).table.any(0)
+    when = WordSteps.of([prompt] * len(editors), shares, steps=steps, length=prompt.rows).table.any(0)
     acting = [
         {word for word in editor.reweight if own[prompt.find(word)].any()}
         for editor, own in zip(editors, when, strict=True)

@@ -11,6 +11,7 @@ from nulltext.images import SourceImage
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.invert import Inverter
 from nulltext.models.base import Model, check_prompts
+from nulltext.models.capabilities import multiple_of
 from nulltext.models.many import Errors, Together
 from nulltext.progress import OnProgress, silent
 
@@ -105,8 +106,8 @@ def _check(model: Model, image: tuple[SourceImage, str]) -> None:
     source_image, prompt = image
     check_prompts(model, [prompt])
     height, width = source_image.pixels.shape[-2:]
-    if height % model.scale or width % model.scale:
+    if height % (step := multiple_of(model)) or width % step:
         raise ImageError(
-            f"got a photograph fitted to {width} x {height}; {model.identity.id} takes multiples of {model.scale}. "
+            f"got a photograph fitted to {width} x {height}; {model.identity.id} takes multiples of {step}. "
             "Open it with open_image(..., model)."
         )

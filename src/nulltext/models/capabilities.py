@@ -40,6 +40,26 @@ class HasQuantised(Protocol):
         ...
 
 
+@runtime_checkable
+class HasMultiple(Protocol):
+    """A model whose network reads several latent cells as one."""
+
+    @property
+    def multiple(self) -> int:
+        """Pixels of which heights and widths are multiples."""
+        ...
+
+
+@runtime_checkable
+class HasScale(Protocol):
+    """What is made of latent cells."""
+
+    @property
+    def scale(self) -> int:
+        """Pixels on the side of one."""
+        ...
+
+
 def word_list_of(model: Model) -> WordList | None:
     """The word list of a model; None for one that takes any word."""
     return model.word_list if isinstance(model, HasWordList) else None
@@ -48,3 +68,8 @@ def word_list_of(model: Model) -> WordList | None:
 def quantised_of(model: Model) -> Autoencoder | None:
     """The autoencoder with a codebook that a model's checkpoint holds besides its own, if it holds one."""
     return model.quantised if isinstance(model, HasQuantised) else None
+
+
+def multiple_of(model: HasScale) -> int:
+    """Pixels of which heights and widths are multiples: of one latent cell, or of as many as are read as one."""
+    return model.multiple if isinstance(model, HasMultiple) else model.scale

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 import torch
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel, UNet2DConditionOutput
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -46,6 +46,11 @@ def compile_denoiser(model: Model, *, backend: str | Callable[..., Any] = "induc
         CompilationError: They differ, or nothing compiles; the model is left as it was. Raised later, at the
             first evaluation of another shape, it leaves the model as it was, too.
     """
+    if not isinstance(model.denoiser, UNet2DConditionModel):
+        raise CompilationError(
+            f"{model.identity.id} has a {type(model.denoiser).__name__}; expected a UNet, whose compiled answers are "
+            "known to be right. Use it as it is: it gives the same results."
+        )
     agreement = max(AGREEMENT, ROUNDINGS * rounding_of(model))
     compiled = _Compiled(model.denoiser, backend, model.device, agreement)
     model.denoiser.__dict__["forward"] = compiled  # beside its class's method

@@ -78,6 +78,8 @@ class Family:
         others: The folders of its other parts.
         vocabulary: Files of the tokenizer, of which it needs one.
         unused: Parts of its pipeline that are neither loaded nor fetched.
+        optional: Parts that a folder may lack.
+        guidance: The guidance scale that is published for it.
     """
 
     path: str
@@ -86,6 +88,8 @@ class Family:
     others: tuple[str, ...] = ("tokenizer", "scheduler")
     vocabulary: tuple[str, ...] = ("vocab.json", "tokenizer.json")
     unused: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    guidance: float = 7.5
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -109,6 +113,15 @@ FAMILIES: Final[Mapping[str, Family]] = {
         summary="latent diffusion at 256 pixels",
         networks=("unet", "vqvae", "bert"),
         vocabulary=("vocab.txt", "tokenizer.json"),
+    ),
+    "StableDiffusion3Pipeline": Family(
+        path="nulltext.models.stable_diffusion_3:StableDiffusion3",
+        summary="Stable Diffusion 3 or 3.5",
+        networks=("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"),
+        others=("tokenizer", "tokenizer_2", "tokenizer_3", "scheduler"),
+        unused=("image_encoder", "feature_extractor"),
+        optional=("text_encoder_3", "tokenizer_3"),
+        guidance=7.0,
     ),
 }
 """By the class of the pipeline, as ``model_index.json`` names it."""

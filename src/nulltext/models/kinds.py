@@ -59,7 +59,11 @@ _KINDS: Final = (
     _Kind("an IP-Adapter", _ADVICE, _named(r"^(image_proj|ip_adapter)\.")),
     _Kind("a motion module (AnimateDiff)", _ADVICE, _named(r"motion_modules?\.")),
     _Kind("a FLUX checkpoint", "Choose a Stable Diffusion 1.x or 2.x.", _named(r"(^|\.)double_blocks\.")),
-    _Kind("a Stable Diffusion 3 checkpoint", "Choose a 1.x or 2.x.", _named(r"(^|\.)joint_blocks\.")),
+    _Kind(
+        "a Stable Diffusion 3 checkpoint",
+        "Give it as a folder in diffusers' format, or by its hub id.",
+        _named(r"(^|\.)joint_blocks\."),
+    ),
     _Kind(
         "a Stable Diffusion XL checkpoint",
         "Choose a 1.x or 2.x.",

@@ -1,9 +1,9 @@
-"""A model put together of a text encoder, an autoencoder and a UNet."""
+"""A model put together of what reads prompts, an autoencoder and a denoiser."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Protocol, final, runtime_checkable
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from torch import nn
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.schedule import Schedule, ScheduleConfig
+from nulltext.diffusion.sharing import Denoiser
 from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import shown
 from nulltext.models.base import Autoencoder, ModelIdentity
@@ -26,6 +27,52 @@ from nulltext.text.words import Tokens
 from nulltext.types import Latents, Pixels, Times
 
 
+@runtime_checkable
+class Reader(Protocol):
+    """What reads prompts; see `nulltext.models.base.TextEncoder`."""
+
+    @property
+    def length(self) -> int:
+        """L, the tokens of an embedding."""
+        ...
+
+    @property
+    def word_list(self) -> TaughtWords | None:
+        """The words that the model was taught, if it has a list."""
+        ...
+
+    def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
+        """What prompts tell the network, a row for each of them."""
+        ...
+
+    def null(self, size: tuple[int, int] | None = None) -> Conditioning:
+        """What stands for "no prompt", one row."""
+        ...
+
+    def check_prompt(self, prompt: str) -> None:
+        """Raises what `embed` would for a prompt."""
+        ...
+
+    def tokenize(self, prompt: str) -> Tokens:
+        """A prompt as `embed` cuts it."""
+        ...
+
+
+@runtime_checkable
+class Network(Denoiser, Protocol):
+    """A denoiser and the network behind it."""
+
+    @property
+    def network(self) -> Any:  # noqa: ANN401  diffusers carries no types
+        """That network."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Its precision."""
+        ...
+
+
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LatentModel:
@@ -38,20 +85,22 @@ class LatentModel:
         text: Reads prompts.
         autoencoder: Makes latents of images and back.
         unet: Predicts.
-        scheduler_config: A full ``DDIMScheduler`` config.
+        scheduler_config: A full ``DDIMScheduler`` config, or that of a flow.
         recommended: What the checkpoint is best used with.
         quantised: The autoencoder with a codebook that the checkpoint holds besides its own, if it holds one.
+        patch: Latent cells on the side of what the denoiser reads as one.
     """
 
     family: str
     identity: ModelIdentity
     device: torch.device
-    text: PromptEncoder
+    text: Reader
     autoencoder: KLAutoencoder
-    unet: UNet
+    unet: Network
     scheduler_config: Mapping[str, Any]
     recommended: Recommended = field(default_factory=Recommended)
     quantised: Autoencoder | None = None
+    patch: int = 1
 
     def __repr__(self) -> str:
         """Which model it is and where; its networks have millions of characters."""
@@ -73,6 +122,11 @@ class LatentModel:
     def scale(self) -> int:
         """Pixels on the side of one latent cell."""
         return self.autoencoder.scale
+
+    @property
+    def multiple(self) -> int:
+        """Pixels of which heights and widths are multiples."""
+        return self.scale * self.patch
 
     @property
     def default_size(self) -> tuple[int, int]:
@@ -100,13 +154,15 @@ class LatentModel:
         """The words the model was taught, if it has a list; None for a model that takes any."""
         return self.text.word_list
 
-    def schedule(self, steps: int, size: tuple[int, int] | None = None) -> Schedule:  # noqa: ARG002
-        """The checkpoint's noise schedule in so many steps, as ``DDIMScheduler`` would walk it, at every size.
+    def schedule(self, steps: int, size: tuple[int, int] | None = None) -> Schedule:
+        """The checkpoint's noise schedule in so many steps, as ``DDIMScheduler`` or that of a flow would walk it.
 
         Raises:
             SettingError: `steps` is out of range.
         """
-        return Schedule.from_config(self.scheduler_config, steps)
+        height, width = size or self.default_size
+        tokens = (height // self.multiple) * (width // self.multiple)
+        return Schedule.from_config(self.scheduler_config, steps, tokens)
 
     def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
         """See `PromptEncoder.embed`."""
@@ -177,6 +233,7 @@ def put_together(
     unet, vae, text, called = parts.unet.config, parts.vae.config, parts.text_encoder, identity.id
     check_fit(unet, vae, text.config.hidden_size, called)
     check_scaling(vae, called)
+    latent_size(unet, vae)  # asked for later, a size that is none would be found too late
     scheduler = ddim_config(parts.scheduler_config, f"{called}/{SCHEDULER}")
     ScheduleConfig.read(scheduler)
     layout = layout_for(device, dtype)

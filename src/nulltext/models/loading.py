@@ -172,7 +172,7 @@ def _read_folder(folder: Path) -> tuple[Family, Any]:
         raise not_a_model(folder)
     index = read_config(folder / "model_index.json")
     family = family_of(index, folder)
-    absent = [part for part in family.parts if not (folder / part).is_dir()]
+    absent = [part for part in family.parts if part not in family.optional and not (folder / part).is_dir()]
     if not any((folder / "tokenizer" / name).is_file() for name in family.vocabulary):
         absent.append(
             f"tokenizer/{family.vocabulary[0]}"

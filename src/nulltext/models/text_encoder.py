@@ -29,6 +29,7 @@ class PromptEncoder:
         offload: Where it computes.
         model: What errors call the model.
         word_list: The words that the model was taught, if it has a list.
+        most: The tokens of an embedding, where the network itself reads any number.
     """
 
     network: Any
@@ -36,6 +37,7 @@ class PromptEncoder:
     offload: Offload
     model: str
     word_list: TaughtWords | None = None
+    most: int | None = None
 
     @classmethod
     def ready(
@@ -45,8 +47,22 @@ class PromptEncoder:
         offload: Offload,
         model: str,
         word_list: TaughtWords | None = None,
+        *,
+        part: str = "text_encoder",
+        most: int | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> "PromptEncoder":
         """Takes over a network: puts it where it waits, and freezes it.
+
+        Args:
+            network: See this and the next four above.
+            tokenizer: Its tokenizer.
+            offload: Where it computes.
+            model: What errors call the model.
+            word_list: The words that the model was taught.
+            part: The folder that errors name.
+            most: The tokens of an embedding, where the network itself reads any number.
+            dtype: Its precision.
 
         Raises:
             ModelLoadError: Network and tokenizer are not made for each other, or the network does not work.
@@ -58,14 +74,16 @@ class PromptEncoder:
                 "two is another checkpoint's: fetch the tokenizer and the text encoder again, from the same place."
             )
         with quiet():
-            network.to(device=offload.waiting, dtype=torch.float32)
-        _check_reads(network, model)
+            network.to(device=offload.waiting, dtype=dtype)
+        _check_reads(network, model, part)
         network.requires_grad_(requires_grad=False).eval()
-        return cls(network=network, tokenizer=tokenizer, offload=offload, model=model, word_list=word_list)
+        return cls(network=network, tokenizer=tokenizer, offload=offload, model=model, word_list=word_list, most=most)
 
     @property
     def length(self) -> int:
         """L, the tokens of an embedding, the two that mark start and end among them."""
+        if self.most is not None:
+            return self.most
         return min(self.tokenizer.model_max_length, self.network.config.max_position_embeddings)
 
     def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002
@@ -78,14 +96,19 @@ class PromptEncoder:
         """
         for prompt in prompts:
             self.check_prompt(prompt)
-        cut = [self.tokenize(prompt).ids for prompt in prompts]
-        length, padding, device = self.length, self.tokenizer.pad_token_id, self.offload.device
-        ids = torch.tensor([[*own, *[padding] * (length - len(own))] for own in cut], device=device)
-        seen = torch.tensor([[1] * len(own) + [0] * (length - len(own)) for own in cut], device=device)
+        ids, seen = self.padded(prompts)
         # Most checkpoints attend to the padding as well; those that do not say so in their config.
         masked: bool = getattr(self.network.config, "use_attention_mask", False)
         with torch.no_grad(), quiet(), self.offload.in_use(self.network):
             return Conditioning(text=self.network(ids, attention_mask=seen if masked else None)[0].float())
+
+    def padded(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """[B, L] the numbers of prompts' tokens and of the padding behind them, and 1 for each that is no padding."""
+        cut = [self.tokenize(prompt).ids for prompt in prompts]
+        length, padding, device = self.length, self.tokenizer.pad_token_id, self.offload.device
+        ids = torch.tensor([[*own, *[padding] * (length - len(own))] for own in cut], device=device)
+        seen = torch.tensor([[1] * len(own) + [0] * (length - len(own)) for own in cut], device=device)
+        return ids, seen
 
     def null(self, size: tuple[int, int] | None = None) -> Conditioning:
         """The embedding of the empty text, one row."""
@@ -149,7 +172,7 @@ class PromptEncoder:
         )
 
 
-def _check_reads(network: Any, model: str) -> None:  # noqa: ANN401
+def _check_reads(network: Any, model: str, part: str) -> None:  # noqa: ANN401
     """Makes sure that a text encoder works: some values of its config are only found wrong when it does."""
     try:
         with torch.no_grad(), quiet():
@@ -158,6 +181,6 @@ def _check_reads(network: Any, model: str) -> None:  # noqa: ANN401
         raise
     except Exception as error:
         raise ModelLoadError(
-            f"{model}: text_encoder/config.json describes no text encoder that works: {first_line(error)}. "
+            f"{model}: {part}/config.json describes no text encoder that works: {first_line(error)}. "
             "Correct it, or fetch the model again."
         ) from error

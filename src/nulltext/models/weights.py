@@ -72,6 +72,7 @@ def recommended_in(folder: Path, family: Family = IN_A_FILE) -> Recommended:
         ModelLoadError: A recommendation is no JSON object, has an unknown name, or a number out of range.
     """
     stated: dict[str, Any] = {}
+    published: dict[str, Any] = {"guidance": family.guidance}
     for path in denoiser(folder, family):
         metadata = _metadata(path)
         if GUIDANCE_IN_WEIGHTS in metadata:
@@ -81,7 +82,7 @@ def recommended_in(folder: Path, family: Family = IN_A_FILE) -> Recommended:
     file = folder / FILE
     if file.exists():
         stated |= parse(_text(file), str(file))
-    return Recommended(**stated, own=frozenset(stated))
+    return Recommended(**published | stated, own=frozenset(stated))
 
 
 def recommended_by(identity: ModelIdentity) -> Recommended | None:

@@ -5,7 +5,7 @@ import re
 import string
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nulltext.errors import (
     MOST_OF_A_WORD,
@@ -92,21 +92,44 @@ class Tokens:
         prompt: The prompt, as written.
         ids: The tokens' numbers, n of them.
         spans: For each token the characters it stands for; None for a mark.
+        behind: Where a second text encoder's tokens follow behind the padding of the first's: the row of the embedding
+            where they begin, and they. Positions are rows of the whole embedding, so that a word has tokens of both.
     """
 
     prompt: str
     ids: tuple[int, ...]
     spans: tuple[Span | None, ...]
+    behind: "tuple[int, Tokens] | None" = None
 
     __repr__ = brief
 
     def covering(self, *spans: Span) -> list[int]:
         """The positions of the tokens that stand for any character of these spans, in order."""
-        return [
+        found = [
             position
             for position, own in enumerate(self.spans)
             if own is not None and any(own[0] < end and start < own[1] for start, end in spans)
         ]
+        if self.behind is None:
+            return found
+        first, others = self.behind
+        return [*found, *(first + position for position in others.covering(*spans))]
+
+    @property
+    def rows(self) -> int:
+        """The rows of an embedding as far as the last token, padding between text encoders included."""
+        return len(self.ids) if self.behind is None else self.behind[0] + self.behind[1].rows
+
+    def sections(self, length: int) -> "list[tuple[range, Tokens]]":
+        """The rows of an embedding that one text encoder made, with its tokens, and so on for every encoder.
+
+        Args:
+            length: L, the rows of the whole embedding.
+        """
+        if self.behind is None:
+            return [(range(length), self)]
+        first, others = self.behind
+        return [(range(first), replace(self, behind=None)), (range(first, length), others)]
 
     def words(self) -> list[list[int]]:
         """The positions of the tokens of each word, a word being what stands between blanks."""

@@ -1,0 +1,191 @@
+"""Stable Diffusion 3 and 3.5: Esser et al., arXiv 2403.03206."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, final
+
+import diffusers
+import torch
+import transformers
+
+from nulltext.diffusion.flow import FLOW_SCHEDULER, FlowConfig
+from nulltext.errors import ModelLoadError, UnsupportedPipelineError, UnsupportedScheduleError
+from nulltext.models import weights
+from nulltext.models.base import Autoencoder, ModelIdentity
+from nulltext.models.configs import check_sizes, check_types, read_config
+from nulltext.models.joint_text import T5_ROWS, JointEncoder
+from nulltext.models.joint_transformer import JointTransformer, check_fit
+from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling
+from nulltext.models.latent_model import LatentModel
+from nulltext.models.layout import layout_for
+from nulltext.models.networks import read_network
+from nulltext.models.offload import Offload
+from nulltext.models.parts import SCHEDULER, check_classes, read_tokenizer
+from nulltext.models.recommended import Recommended
+from nulltext.models.text_encoder import PromptEncoder
+from nulltext.models.word_list import TaughtWords
+
+_NETWORKS: Final[Mapping[str, tuple[str, type[Any]]]] = {
+    "transformer": ("SD3Transformer2DModel", diffusers.SD3Transformer2DModel),
+    "vae": ("AutoencoderKL", diffusers.AutoencoderKL),
+    "text_encoder": ("CLIPTextModelWithProjection", transformers.CLIPTextModelWithProjection),
+    "text_encoder_2": ("CLIPTextModelWithProjection", transformers.CLIPTextModelWithProjection),
+    "text_encoder_3": ("T5EncoderModel", transformers.T5EncoderModel),
+}
+"""The name of each network's class, and the class."""
+_T5: Final = ("text_encoder_3", "tokenizer_3")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a checkpoint is made of.
+
+    Attributes:
+        transformer: ``SD3Transformer2DModel``.
+        vae: ``AutoencoderKL``.
+        text_encoders: Two ``CLIPTextModelWithProjection`` and, if there is one, a ``T5EncoderModel``.
+        tokenizers: One for each of them.
+        scheduler_config: The config of a ``FlowMatchEulerDiscreteScheduler``.
+    """
+
+    transformer: Any
+    vae: Any
+    text_encoders: tuple[Any, ...]
+    tokenizers: tuple[Any, ...]
+    scheduler_config: Mapping[str, Any]
+
+
+@final
+class StableDiffusion3:
+    """The adapter of ``StableDiffusion3Pipeline``, see `nulltext.models.families.Adapter`."""
+
+    @staticmethod
+    def read(folder: Path, index: Mapping[str, Any]) -> Parts:
+        """The parts of a folder in diffusers' format; without T5 where the folder has neither it nor its tokenizer."""
+        there = [part for part in _T5 if (folder / part).is_dir()]
+        if len(there) == 1:
+            (lacking,) = set(_T5) - set(there)
+            raise ModelLoadError(
+                f"{folder} is incomplete: it has {there[0]}, but lacks {lacking}. Fetch the model again, or remove "
+                f"{there[0]} to do without T5."
+            )
+        used = [part for part in _NETWORKS if there or part not in _T5]
+        check_classes(folder, {part: _NETWORKS[part][0] for part in ("transformer", "vae")})
+        for part in used[2:]:
+            _check_transformers(index, part, folder)
+        variant = weights.variant(folder, used)
+        tokenizers = tuple(_tokenizer(folder / part) for part in ("tokenizer", "tokenizer_2", *there[1:]))
+        transformer, vae, *text_encoders = (
+            read_network(_NETWORKS[part][1], folder / part, variant=variant) for part in used
+        )
+        scheduler = read_config(folder / SCHEDULER)
+        check_sizes(scheduler, folder / SCHEDULER)
+        return Parts(transformer, vae, tuple(text_encoders), tokenizers, scheduler)
+
+    @staticmethod
+    def from_parts(
+        parts: Parts,
+        identity: ModelIdentity,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        recommended: Recommended | None = None,
+        quantised: Autoencoder | None = None,
+        word_list: Path | None = None,
+        low_memory: bool = False,
+    ) -> LatentModel:
+        """Takes over the parts, see `nulltext.models.families.Adapter.from_parts`."""
+        called, config = identity.id, parts.transformer.config
+        clips, t5 = parts.text_encoders[:2], parts.text_encoders[2:]
+        check_fit(
+            config,
+            parts.vae.config,
+            called,
+            clips=sum(clip.config.hidden_size for clip in clips),
+            t5=[each.config.d_model for each in t5],
+            pooled=sum(clip.config.projection_dim for clip in clips),
+        )
+        check_scaling(parts.vae.config, called)
+        scheduler = _flow_config(parts.scheduler_config, f"{called}/{SCHEDULER}")
+        layout, offload = layout_for(device, dtype), Offload(device, low_memory)
+        words = None if word_list is None else TaughtWords.read(word_list, parts.tokenizers[0])
+        return LatentModel(
+            family="StableDiffusion3" if t5 else "StableDiffusion3 without T5",
+            identity=identity,
+            device=device,
+            text=_encoder(parts, offload, called, words, dtype),
+            autoencoder=KLAutoencoder.ready(parts.vae, offload, layout, f"in {dtype} with {called}"),
+            unet=JointTransformer.ready(
+                parts.transformer,
+                device=device,
+                dtype=dtype,
+                layout=layout,
+                copies=1 if t5 else T5_ROWS,
+                low_memory=low_memory,
+            ),
+            scheduler_config=scheduler,
+            recommended=recommended or Recommended(guidance=7.0),
+            quantised=quantised,
+            patch=config.patch_size,
+        )
+
+
+def _encoder(
+    parts: Parts, offload: Offload, called: str, words: TaughtWords | None, dtype: torch.dtype
+) -> JointEncoder:
+    """The text encoders. T5, of billions of weights, is in bfloat16 where the denoiser is in half precision."""
+    (first, second), (one, two) = parts.text_encoders[:2], parts.tokenizers[:2]
+    clips = (
+        PromptEncoder.ready(first, one, offload, called, words),
+        PromptEncoder.ready(second, two, offload, called, part="text_encoder_2"),
+    )
+    t5 = None
+    if parts.text_encoders[2:]:
+        third, tokenizer = parts.text_encoders[2], parts.tokenizers[2]
+        precision = torch.float32 if dtype == torch.float32 else torch.bfloat16
+        t5 = PromptEncoder.ready(
+            third, tokenizer, offload, called, part="text_encoder_3", most=T5_ROWS, dtype=precision
+        )
+    return JointEncoder.ready(clips, t5, parts.transformer.config.joint_attention_dim)
+
+
+def _tokenizer(folder: Path) -> Any:  # noqa: ANN401  transformers carries no types
+    made, files = transformers.CLIPTokenizer, ("vocab.json", "tokenizer.json")
+    if folder.name == "tokenizer_3":
+        made, files = transformers.T5Tokenizer, ("spiece.model", "tokenizer.json")
+    if not any((folder / name).is_file() for name in files):  # without it transformers makes an empty one
+        raise ModelLoadError(
+            f"{folder.parent} is incomplete: it lacks {folder.name}/{files[0]}. Fetch the model again."
+        )
+    return read_tokenizer(folder, made)
+
+
+def _check_transformers(index: Mapping[str, Any], part: str, folder: Path) -> None:
+    expected = ["transformers", _NETWORKS[part][0]]
+    if index.get(part, expected) != expected:
+        raise UnsupportedPipelineError(
+            f"{folder / 'model_index.json'} names {index[part]} for the {part}; expected {expected[1]} of "
+            "transformers. Put in its place the one that the checkpoint was trained with."
+        )
+
+
+def _flow_config(config: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The config of a flow's scheduler.
+
+    Raises:
+        UnsupportedScheduleError: It is of another, or of levels that are not supported.
+        ModelLoadError: A value has the wrong type.
+    """
+    if config.get("_class_name") != FLOW_SCHEDULER:
+        raise UnsupportedScheduleError(
+            f"{where} is of a {config.get('_class_name')}; expected a {FLOW_SCHEDULER}, whose levels Stable "
+            "Diffusion 3 was trained at. Put in its place the one that the checkpoint came with."
+        )
+    check_types(
+        {key: value for key, value in config.items() if key != "_class_name"},
+        diffusers.FlowMatchEulerDiscreteScheduler,
+        Path(where),
+    )
+    FlowConfig.read(config)
+    return config

@@ -1,0 +1,420 @@
+"""Stable Diffusion 3: a transformer with joint attention, two CLIPs and perhaps a T5, and a rectified flow."""
+
+import json
+import shutil
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from diffusers import (
+    AutoencoderKL,
+    FlowMatchEulerDiscreteScheduler,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
+)
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection, T5Config, T5EncoderModel, T5Tokenizer
+
+import nulltext
+from nulltext.attention.control import Attention
+from nulltext.attention.sites import attention_modules, self_attention_layers
+from nulltext.attention.steering import Steering
+from nulltext.diffusion.conditioning import Conditioning
+from nulltext.diffusion.sharing import descend
+from nulltext.errors import (
+    CompilationError,
+    ModelError,
+    ModelLoadError,
+    PromptTooLongError,
+    SessionError,
+    SettingError,
+    UnsupportedPipelineError,
+    UnsupportedScheduleError,
+)
+from nulltext.models.joint_transformer import check_fit
+
+PROMPT, TARGET = "a red ball on grass", "a blue ball on grass"
+LENGTH, WIDTH = 24, 48
+CELLS = (4, 8, 8)
+
+
+def build_pipeline(tokenizer, *, t5=True):
+    """Of some 400 thousand random weights, for images of 64 x 64 with latents of 8 x 8, which are 4 x 4 tokens."""
+    torch.manual_seed(0)
+    marks = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+
+    def clip(width, projection):
+        sizes: Any = {"hidden_size": width, "projection_dim": projection, "intermediate_size": 32, **marks}
+        layers: Any = {"num_hidden_layers": 3, "num_attention_heads": 2, "max_position_embeddings": LENGTH}
+        return CLIPTextModelWithProjection(CLIPTextConfig(vocab_size=len(tokenizer), **sizes, **layers)).eval()
+
+    third: Any = None
+    words: Any = None
+    if t5:
+        pieces = ["<pad>", "</s>", "<unk>", "▁", "▁red", "▁ball", "▁on", "▁grass", *"abcdefghijklmnopqrstuvwxyz"]
+        vocab: Any = [(piece, -float(at > 2)) for at, piece in enumerate(pieces)]
+        words = T5Tokenizer(vocab=vocab, extra_ids=0)
+        sizes: Any = {"d_model": WIDTH, "d_ff": 32, "num_layers": 1, "num_heads": 2, "d_kv": 8}
+        third = T5EncoderModel(T5Config(vocab_size=len(words), relative_attention_num_buckets=8, **sizes)).eval()
+    network = SD3Transformer2DModel(
+        sample_size=8,
+        patch_size=2,
+        in_channels=4,
+        out_channels=4,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        caption_projection_dim=32,
+        joint_attention_dim=WIDTH,
+        pooled_projection_dim=24 + 16,
+        pos_embed_max_size=8,
+        dual_attention_layers=(0,),
+        qk_norm="rms_norm",
+    )
+    with torch.no_grad():  # untrained, it would hear the pooled text alone
+        network.time_text_embed.text_embedder.linear_2.weight.mul_(0.1)
+    autoencoder: Any = AutoencoderKL  # which annotates tuples of any length as tuples of one
+    vae = autoencoder(
+        block_out_channels=(8, 8, 16, 16),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=64,
+        scaling_factor=1.5,
+        shift_factor=0.06,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+    )
+    return StableDiffusion3Pipeline(
+        transformer=network,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=vae,
+        text_encoder=clip(24, 24),
+        tokenizer=tokenizer,
+        text_encoder_2=clip(16, 16),
+        tokenizer_2=tokenizer,
+        text_encoder_3=third,
+        tokenizer_3=words,
+    )
+
+
+@pytest.fixture(scope="module")
+def pipelines(tokenizer_builder):
+    """With T5 and without: the same but for it."""
+    made = {}
+    for t5 in (True, False):
+        made[t5] = build_pipeline(tokenizer_builder(LENGTH), t5=t5)
+        made[t5].set_progress_bar_config(disable=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def spots(pipelines, tmp_path_factory):
+    folders = {}
+    for t5, pipeline in pipelines.items():
+        folders[t5] = tmp_path_factory.mktemp("sd3")
+        pipeline.save_pretrained(folders[t5])
+    return folders
+
+
+@pytest.fixture(scope="module")
+def models(spots):
+    return {t5: nulltext.load(folder, device="cpu") for t5, folder in spots.items()}
+
+
+@pytest.fixture(scope="module")
+def sd3(models):
+    return models[False]
+
+
+@pytest.fixture(scope="module")
+def source_image(sd3, image):
+    return nulltext.open_image(image, sd3)
+
+
+@pytest.fixture(scope="module")
+def direct(sd3, source_image):
+    return nulltext.DirectInversion(steps=4)(sd3, source_image, PROMPT)
+
+
+def noise(seed, *, batch=1, size=CELLS):
+    return torch.randn(batch, *size, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("t5", [True, False])
+def test_the_embeddings_are_the_pipelines(models, pipelines, t5):
+    theirs = pipelines[t5].encode_prompt(PROMPT, None, None)
+    model = models[t5]
+    for ours, text, pooled in ((model.embed([PROMPT]), *theirs[::2]), (model.null(), *theirs[1::2])):
+        rows = ours.text.shape[1]
+        assert rows == model.text_length == (LENGTH + 256 if t5 else LENGTH + 1)
+        torch.testing.assert_close(ours.text, text[:, :rows], rtol=0, atol=1e-4)
+        assert text[:, rows:].abs().sum() == 0
+        torch.testing.assert_close(ours.pooled, pooled, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("t5", "size"), [(True, (64, 64)), (False, (64, 96))])
+def test_draws_what_the_pipeline_draws(models, pipelines, t5, size):
+    """Without T5 the pipeline has 256 rows of zeros, and here they are one."""
+    height, width = size
+    drawn: dict[str, Any] = {"height": height, "width": width, "output_type": "latent"}
+    x = noise(3, size=(4, height // 8, width // 8))
+    theirs = pipelines[t5](PROMPT, num_inference_steps=5, guidance_scale=6.0, latents=x, **drawn).images
+    ours = nulltext.generate_inversion(models[t5], PROMPT, steps=5, guidance=6.0, seed=3, size=size)
+    torch.testing.assert_close(ours.pivot[-1:], theirs, rtol=0, atol=1e-4)
+    theirs = pipelines[t5](
+        PROMPT, num_inference_steps=5, guidance_scale=6.0, latents=x, **drawn | {"output_type": "pt"}
+    )
+    pixels = nulltext.generate(models[t5], PROMPT, steps=5, guidance=6.0, seed=3, size=size)
+    torch.testing.assert_close(pixels / 2 + 0.5, theirs.images, rtol=0, atol=1e-4)
+
+
+def test_one_row_counts_as_many(sd3, pipelines):
+    """The output, and the gradient of the embedding, which is that of all rows together."""
+    told, x = sd3.embed([PROMPT]), noise(1)
+    rows = torch.cat([told.text, told.text.new_zeros(1, 255, WIDTH)], 1).requires_grad_()
+    plain = pipelines[False].transformer(x, rows, told.pooled, torch.tensor([700.0])).sample
+    text = told.text.clone().requires_grad_()
+    ours = sd3.predict(x, 700.0, told.with_text(text))
+    torch.testing.assert_close(ours, plain, rtol=0, atol=1e-5)
+    (of_all,), (own,) = (
+        torch.autograd.grad(made.square().mean(), leaf) for made, leaf in ((plain, rows), (ours, text))
+    )
+    torch.testing.assert_close(own[:, :LENGTH], of_all[:, :LENGTH], rtol=1e-3, atol=1e-8)
+    torch.testing.assert_close(own[:, -1], of_all[:, LENGTH:].sum(1), rtol=1e-3, atol=1e-8)
+
+
+def test_what_it_is(models, sd3, spots):
+    assert "without T5" in repr(sd3)
+    assert "without T5" not in repr(models[True])
+    assert (sd3.prediction, sd3.scale, sd3.default_size, sd3.guidance) == ("flow", 8, (64, 64), 7.0)
+    assert nulltext.load(spots[False], device="cpu").identity == sd3.identity
+    assert not sd3.identity.same_weights(models[True].identity)
+
+
+def test_images_are_fitted_to_whole_tokens(sd3, image):
+    assert nulltext.open_image(image, sd3, size=(70, 90)).pixels.shape[-2:] == (64, 96)
+    with pytest.raises(SettingError, match="multiples of 2 up to 16"):
+        nulltext.generate(sd3, PROMPT, steps=1, size=(64, 160))
+    with pytest.raises(SettingError, match="multiples of 2"):
+        sd3.predict(noise(0, size=(4, 8, 7)), 1.0, sd3.null())
+    with pytest.raises(SettingError, match="without pooled"):
+        sd3.predict(noise(0), 1.0, Conditioning(text=sd3.null().text))
+
+
+def test_the_fixed_point_leads_there_and_back(sd3, source_image):
+    solved = nulltext.DDIM(steps=3, guidance=1.0, fixed_point=nulltext.FixedPoint(iterations=10))
+    plain = nulltext.DDIM(steps=3, guidance=1.0)
+    z0 = sd3.encode(source_image.pixels)
+    off = {}
+    for inverter in (plain, solved):
+        back = nulltext.replay(sd3, inverter(sd3, source_image, PROMPT))
+        off[inverter] = (back - z0).abs().max().item()
+    assert off[solved] < 1e-4
+    assert off[plain] > 10 * off[solved]
+
+
+def test_direct_inversion_is_exact(sd3, source_image, direct):
+    back = nulltext.replay(sd3, direct)
+    torch.testing.assert_close(back, sd3.encode(source_image.pixels), rtol=0, atol=1e-6)
+
+
+def test_null_text_is_optimised(sd3, source_image, tmp_path):
+    pivot = nulltext.DDIM(steps=3)(sd3, source_image, PROMPT)
+    solved = nulltext.FixedPoint(iterations=6)
+    inversion = nulltext.NullText(steps=3, inner_steps=6, fixed_point=solved)(sd3, source_image, PROMPT)
+    z0 = sd3.encode(source_image.pixels)
+    plain, optimised = ((nulltext.replay(sd3, made) - z0).square().mean() for made in (pivot, inversion))
+    assert optimised < plain / 10
+    back = nulltext.Inversion.load(inversion.save(tmp_path / "ball.safetensors"))
+    torch.testing.assert_close(nulltext.replay(sd3, back), nulltext.replay(sd3, inversion), rtol=0, atol=0)
+    edit = nulltext.PromptSwap()(sd3, back, TARGET)
+    assert (edit.pixels - edit.source).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["EditFriendly", "NegativePrompt", "RandomPivot"])
+def test_other_inversions_run(sd3, source_image, name):
+    settings: dict[str, Any] = {"inner_steps": 1} if name == "RandomPivot" else {}
+    inversion = getattr(nulltext, name)(steps=3, **settings)(sd3, source_image, PROMPT)
+    back = nulltext.replay(sd3, inversion)
+    assert back.isfinite().all()
+    if name == "EditFriendly":
+        torch.testing.assert_close(back, sd3.encode(source_image.pixels), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("t5", [True, False])
+def test_rows_are_independent(models, t5):
+    model = models[t5]
+    told, x, times = model.embed([PROMPT, "a dog"]), noise(0, batch=2), torch.tensor([900.0, 100.0])
+    both = model.predict(x, times, told)
+    for row in range(2):
+        own = slice(row, row + 1)
+        torch.testing.assert_close(both[own], model.predict(x[own], times[row].item(), told[own]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_and_low_memory(spots, sd3, dtype):
+    half = nulltext.load(spots[True], device="cpu", dtype=dtype, low_memory=True)
+    told = half.null()
+    error, gradient = descend(half, noise(0), 500.0, told, lambda output: output.square().mean())
+    assert error.isfinite()
+    assert gradient.isfinite().all()
+    assert gradient.abs().max() > 0
+    exact = sd3.predict(noise(0), 500.0, sd3.null())
+    without = nulltext.load(spots[False], device="cpu", dtype=dtype).predict(noise(0), 500.0, sd3.null())
+    assert (without - exact).norm() < 0.03 * exact.norm()
+
+
+def test_a_word_has_tokens_of_all_encoders(models, sd3):
+    tokens = models[True].tokenize(PROMPT)
+    assert tokens.find("red") == [2, LENGTH + 2]
+    assert tokens.find("grass") == [5, LENGTH + 5]
+    assert sd3.tokenize(PROMPT).find("red") == [2]
+    assert (tokens.rows, sd3.tokenize(PROMPT).rows) == (LENGTH + 7, LENGTH + 1)
+    with pytest.raises(PromptTooLongError, match="Leave out"):
+        sd3.embed(["red " * LENGTH])
+
+
+@pytest.mark.parametrize("t5", [True, False])
+def test_the_sites_of_joint_attention(models, t5):
+    """Watched and given back what it was, the network says what it says unwatched; so do probabilities of all keys."""
+    model, seen = models[t5], dict[tuple[str, str], Any]()
+
+    class Watch:
+        def wants(self, site, step):
+            return True
+
+        def __call__(self, attention: Attention, site, step):
+            seen[site.name, site.kind] = site, attention.probs()
+            return attention.with_probs(attention.probs())
+
+    told, x = model.embed([PROMPT, TARGET]), noise(2, batch=2, size=(4, 8, 12))
+    processors = [module.processor for module in attention_modules(model.denoiser).values()]
+    plain = model.predict(x, 500.0, told)
+    watched = model.predict(x, 500.0, told, [(2, Steering(Watch(), 2, (8, 12)).at(0))])
+    torch.testing.assert_close(watched, plain, rtol=0, atol=1e-5)
+    assert [module.processor for module in attention_modules(model.denoiser).values()] == processors
+    joint = ["transformer_blocks.0.attn", "transformer_blocks.1.attn"]
+    assert self_attention_layers(model.denoiser) == [joint[0], "transformer_blocks.0.attn2", joint[1]]
+    for name in joint:
+        (site, image), (_, text) = seen[name, "self"], seen[name, "cross"]
+        assert (site.rows, site.columns, site.one_size) == (4, 6, True)
+        assert text.shape == (2, 4, 24, model.text_length)
+        torch.testing.assert_close(image.sum(-1) + text.sum(-1), torch.ones(2, 4, 24))
+    assert seen["transformer_blocks.0.attn2", "self"][1].shape == (2, 4, 24, 24)
+
+
+@pytest.mark.parametrize("t5", [True, False])
+def test_prompt_to_prompt(models, image, t5):
+    """The same prompt gives the source itself; another is held by its attention."""
+    model = models[t5]
+    inversion = nulltext.DirectInversion(steps=2)(model, nulltext.open_image(image, model), PROMPT)
+    follow: Any = {"cross_attention": 1.0, "self_attention": 1.0}
+    same = nulltext.PromptToPrompt(**follow)(
+        model, replace(inversion, replay=replace(inversion.replay, corrected="nobody")), PROMPT
+    )
+    torch.testing.assert_close(same.pixels, same.source, rtol=0, atol=0)
+    edit = nulltext.PromptToPrompt(**follow, maps=True, blend=nulltext.Blend("ball", threshold=0.1))(
+        model, inversion, TARGET
+    )
+    assert edit.maps is not None
+    assert edit.maps.maps.shape == (2, model.text_length, 4, 4)
+    assert edit.maps.of("blue", 1).max() > 0
+    longer = nulltext.PromptToPrompt(**follow, kind="refine", reweight={"old": 2.0})(
+        model, inversion, "a red ball on old grass"
+    )
+    assert longer.kinds == ("refine",)
+    assert nulltext.MasaCtrl()(model, inversion, TARGET).pixels.isfinite().all()
+    if not t5:
+        held, free = (
+            nulltext.PromptToPrompt(cross_attention=share, self_attention=share)(model, inversion, TARGET)
+            for share in (1.0, 0.0)
+        )
+        swapped = nulltext.PromptSwap()(model, inversion, TARGET)
+        torch.testing.assert_close(free.pixels, swapped.pixels, rtol=0, atol=1e-5)
+        assert (held.pixels - free.pixels).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"), [("a blue ball on grass", "replace"), ("a old red ball on grass", "refine")]
+)
+def test_words_answer_to_each_other_in_every_encoder(models, target, kind):
+    """`red` is one token of both encoders, `blue` one of CLIP and several of this T5."""
+    model = models[True]
+    ours, theirs, length = model.tokenize(PROMPT), model.tokenize(target), model.text_length
+    alignment = nulltext.PromptToPrompt(kind=kind).alignment(ours, theirs, length)
+    source = torch.rand(1, 3, length).softmax(-1)
+    after = alignment(source, torch.zeros_like(source))
+    for own, other in zip(ours.words()[-2:], theirs.words()[-2:], strict=True):
+        torch.testing.assert_close(after[..., other], source[..., own])
+    torch.testing.assert_close(after[..., LENGTH - 1], source[..., LENGTH - 1])
+    if kind == "replace":
+        red, blue = ours.find("red"), theirs.find("blue")
+        assert len(blue) > len(red)
+        for rows in (range(LENGTH), range(LENGTH, length)):
+            both = (
+                sum(map_[..., [at for at in own if at in rows]].sum(-1)) for map_, own in ((after, blue), (source, red))
+            )
+            torch.testing.assert_close(*both)
+
+
+WRONG = {
+    "another scheduler": ("scheduler/scheduler_config.json", {"_class_name": "DDIMScheduler"}, "of a DDIMScheduler"),
+    "a flow walked otherwise": ("scheduler/scheduler_config.json", {"use_karras_sigmas": True}, "use_karras_sigmas"),
+    "text for a number": ("scheduler/scheduler_config.json", {"shift": "3"}, "shift="),
+    "another denoiser": ("transformer/config.json", {"_class_name": "FluxTransformer2DModel"}, "FluxTransformer2D"),
+    "another encoder": ("model_index.json", {"text_encoder_2": ["transformers", "CLIPTextModel"]}, "text_encoder_2"),
+    "no scaling": ("vae/config.json", {"scaling_factor": 0}, "scaling_factor=0"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_parts_are_refused(spots, tmp_path, name):
+    file, change, expected = WRONG[name]
+    spot = shutil.copytree(spots[False], tmp_path / "wrong")
+    path = spot / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ModelError, match=expected) as caught:
+        nulltext.load(spot, device="cpu")
+    assert isinstance(caught.value, UnsupportedPipelineError | UnsupportedScheduleError | ModelLoadError)
+
+
+def test_parts_that_lack_or_do_not_fit(spots, tmp_path, tokenizer_builder):
+    spot = shutil.copytree(spots[True], tmp_path / "wrong")
+    shutil.rmtree(spot / "tokenizer_3")
+    with pytest.raises(ModelLoadError, match="lacks tokenizer_3"):
+        nulltext.load(spot, device="cpu")
+    shutil.rmtree(spot / "text_encoder_3")
+    assert "without T5" in repr(nulltext.load(spot, device="cpu"))
+    tokenizer_builder(LENGTH - 1).save_pretrained(spot / "tokenizer_2")
+    with pytest.raises(UnsupportedPipelineError, match="cut a prompt alike"):
+        nulltext.load(spot, device="cpu")
+    shutil.rmtree(spot / "tokenizer_2")
+    (spot / "tokenizer_2").mkdir()
+    with pytest.raises(ModelLoadError, match=r"lacks tokenizer_2/vocab\.json"):
+        nulltext.load(spot, device="cpu")
+    shutil.rmtree(spot / "text_encoder_2")
+    shutil.rmtree(spot / "tokenizer_2")
+    shutil.copytree(spots[False] / "text_encoder", spot / "text_encoder_2")
+    shutil.copytree(spots[False] / "tokenizer", spot / "tokenizer_2")
+    with pytest.raises(UnsupportedPipelineError, match="with its own text encoders"):
+        nulltext.load(spot, device="cpu")
+
+
+def test_a_transformer_of_other_latents_is_refused(sd3):
+    network = SimpleNamespace(**sd3.denoiser.config | {"in_channels": 9})
+    with pytest.raises(UnsupportedPipelineError, match="takes 9 channels and gives 4, but latents have 4"):
+        check_fit(network, sd3.autoencoder.network.config, "this", clips=40, t5=[], pooled=40)
+
+
+def test_a_control_returns_the_keys_beside_as_well():
+    alone = torch.zeros(1, 1, 1, 4, 2)
+    with pytest.raises(SessionError, match="without the keys beside"):
+        Attention(query=alone, key=alone, value=alone, scale=1.0).swapped()
+
+
+def test_it_is_not_compiled(spots):
+    with pytest.raises(CompilationError, match="expected a UNet"):
+        nulltext.load(spots[False], device="cpu", compiled=True)
