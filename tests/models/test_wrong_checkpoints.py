@@ -185,10 +185,10 @@ FOLDERS = {
     "one above": (lambda source, to: shutil.copytree(source, to / "tiny"), r"in it: \S+tiny"),
     "of the hub's cache": (lambda source, to: shutil.copytree(source, to / "snapshots" / "01"), r"in it: \S+01"),
     "without its index": (lambda source, to: copied(source, to, "unet"), r"has unet/, so its download seems"),
-    "XL without its index": (lambda _, to: (to / "text_encoder_2").mkdir(), r"second text encoder, as Stable D"),
-    "XL": (
-        lambda source, to: edited(source, to, "model_index.json", _class_name="StableDiffusionXLPipeline"),
-        r"holds a StableDiffusionXLPipeline .*; expected a StableDiffusionPipeline",
+    "XL without its index": (lambda _, to: (to / "text_encoder_2").mkdir(), r"has text_encoder_2/, so its download"),
+    "XL inpainting": (
+        lambda source, to: edited(source, to, "model_index.json", _class_name="StableDiffusionXLInpaintPipeline"),
+        r"holds a StableDiffusionXLInpaintPipeline .*; expected a StableDiffusionPipeline",
     ),
     "TAESD": (
         lambda source, to: edited(source, to, "vae/config.json", _class_name="AutoencoderTiny"),

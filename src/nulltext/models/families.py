@@ -78,6 +78,7 @@ class Family:
         others: The folders of its other parts.
         vocabulary: Files of the tokenizer, of which it needs one.
         unused: Parts of its pipeline that are neither loaded nor fetched.
+        settings: Entries of ``model_index.json`` that change what it computes.
     """
 
     path: str
@@ -86,6 +87,7 @@ class Family:
     others: tuple[str, ...] = ("tokenizer", "scheduler")
     vocabulary: tuple[str, ...] = ("vocab.json", "tokenizer.json")
     unused: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -110,6 +112,14 @@ FAMILIES: Final[Mapping[str, Family]] = {
         networks=("unet", "vqvae", "bert"),
         vocabulary=("vocab.txt", "tokenizer.json"),
     ),
+    "StableDiffusionXLPipeline": Family(
+        path="nulltext.models.stable_diffusion_xl:StableDiffusionXL",
+        summary="Stable Diffusion XL, text to image",
+        networks=("unet", "vae", "text_encoder", "text_encoder_2"),
+        others=("tokenizer", "tokenizer_2", "scheduler"),
+        unused=("feature_extractor", "image_encoder"),
+        settings=("force_zeros_for_empty_prompt",),
+    ),
 }
 """By the class of the pipeline, as ``model_index.json`` names it."""
 
@@ -128,9 +138,19 @@ def family_of(index: Mapping[str, Any], name: object) -> Family:
         UnsupportedPipelineError: It is of no known family; says which there are.
     """
     kind = str(index.get("_class_name"))
+    if "StableDiffusionXL" in kind and (index.get("requires_aesthetics_score") or _lacks_first_encoder(index)):
+        raise UnsupportedPipelineError(
+            f"{name} holds a {kind} that has one text encoder or asks for an aesthetic score: a Stable Diffusion XL "
+            "refiner, which only goes on where the base checkpoint stopped; expected the base, such as "
+            "stabilityai/stable-diffusion-xl-base-1.0."
+        )
     if kind not in FAMILIES:
         known = " or ".join(f"a {each} ({family.summary})" for each, family in FAMILIES.items())
         raise UnsupportedPipelineError(
             f"{name} holds a {kind} (by its model_index.json); expected {known}. Choose such a checkpoint."
         )
     return FAMILIES[kind]
+
+
+def _lacks_first_encoder(index: Mapping[str, Any]) -> bool:
+    return index.get("text_encoder", ["transformers"]) in (None, [None, None])

@@ -61,8 +61,9 @@ _KINDS: Final = (
     _Kind("a FLUX checkpoint", "Choose a Stable Diffusion 1.x or 2.x.", _named(r"(^|\.)double_blocks\.")),
     _Kind("a Stable Diffusion 3 checkpoint", "Choose a 1.x or 2.x.", _named(r"(^|\.)joint_blocks\.")),
     _Kind(
-        "a Stable Diffusion XL checkpoint",
-        "Choose a 1.x or 2.x.",
+        "a Stable Diffusion XL checkpoint, which is read from a folder",
+        "Make one of a base checkpoint: diffusers.StableDiffusionXLPipeline.from_single_file(file)"
+        ".save_pretrained(folder); then load that folder.",
         _named(rf"^conditioner\.embedders\.|^{re.escape(UNET)}label_emb\.|^add_embedding\."),
     ),
     _Kind("a LoRA", _MERGE, lambda shapes: is_lora(shapes) and _FIRST not in shapes),
@@ -151,7 +152,7 @@ def _seen_in(folder: Path) -> str:
     found = {
         f"There is such a folder in it: {inside[0] if inside else ''}. Give that.": inside,
         f"A checkpoint in a single file is given by its own path, such as {single[0] if single else ''}.": single,
-        "It has a second text encoder, as Stable Diffusion XL has. Choose a 1.x or 2.x.": (
+        "It has text_encoder_2/, so its download seems to be incomplete. Fetch it again, whole.": (
             folder / "text_encoder_2"
         ).is_dir(),
         "It has unet/, so its download seems to be incomplete. Fetch it again, whole.": (folder / "unet").is_dir(),

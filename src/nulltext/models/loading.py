@@ -1,5 +1,6 @@
 """From a name to a model: the embedded one, a hub id, a folder in diffusers' format, or a single checkpoint file."""
 
+import json
 import os
 import re
 import warnings
@@ -136,7 +137,9 @@ def _find(name: str | os.PathLike[str], revision: str | None, config: str | os.P
 
 def _in_folder(folder: Path, called: str) -> _Found:
     family, parts = _read_folder(folder)
-    digest = weights.digest(weights.files(folder, family), folder)
+    index = read_config(folder / "model_index.json")
+    settings = [f"{name}={json.dumps(index[name])}" for name in family.settings if name in index]
+    digest = weights.digest(weights.files(folder, family), folder, *settings)
     return _Found(family, parts, ModelIdentity(called, digest), folder)
 
 
@@ -173,10 +176,12 @@ def _read_folder(folder: Path) -> tuple[Family, Any]:
     index = read_config(folder / "model_index.json")
     family = family_of(index, folder)
     absent = [part for part in family.parts if not (folder / part).is_dir()]
-    if not any((folder / "tokenizer" / name).is_file() for name in family.vocabulary):
-        absent.append(
-            f"tokenizer/{family.vocabulary[0]}"
-        )  # without it transformers makes an empty tokenizer and says nothing
+    # Without its vocabulary transformers makes an empty tokenizer and says nothing.
+    absent += [
+        f"{part}/{family.vocabulary[0]}"
+        for part in family.others
+        if part.startswith("tokenizer") and not any((folder / part / name).is_file() for name in family.vocabulary)
+    ]
     if absent:
         raise ModelLoadError(f"{folder} is incomplete: it lacks {', '.join(absent)}. Fetch the model again.")
     return family, family.load().read(folder, index)

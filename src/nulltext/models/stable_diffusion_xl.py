@@ -164,6 +164,7 @@ class StableDiffusionXL:
     @staticmethod
     def read(folder: Path, index: Mapping[str, Any]) -> PartsXL:
         """The parts of a folder in diffusers' format."""
+        zeros = _null_is_zeros(folder, index)
         check_classes(folder, {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"})
         encoders = {
             "text_encoder": transformers.CLIPTextModel,
@@ -188,7 +189,7 @@ class StableDiffusionXL:
             **read_networks(folder, classes),
             **tokenizers,
             scheduler_config=read_scheduler(folder),
-            zeros=_null_is_zeros(folder, index),
+            zeros=zeros,
         )
 
 

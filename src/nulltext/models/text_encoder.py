@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count, takewhile
-from typing import Any, cast, final
+from typing import Any, Protocol, cast, final, runtime_checkable
 
 import torch
 
@@ -16,6 +16,37 @@ from nulltext.models.offload import Offload
 from nulltext.models.quiet import quiet
 from nulltext.models.word_list import TaughtWords
 from nulltext.text.words import Span, Tokens, check_text
+
+
+@runtime_checkable
+class PromptReader(Protocol):
+    """Reads prompts for a model: one text encoder, or several."""
+
+    @property
+    def length(self) -> int:
+        """L, the tokens of an embedding, the two that mark start and end among them."""
+        ...
+
+    @property
+    def word_list(self) -> TaughtWords | None:
+        """The words that the model was taught, if it has a list."""
+        ...
+
+    def embed(self, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:
+        """What prompts tell the network of an image of a size, (height, width) in pixels; a row for each."""
+        ...
+
+    def null(self, size: tuple[int, int]) -> Conditioning:
+        """What stands for "no prompt", one row."""
+        ...
+
+    def check_prompt(self, prompt: str) -> None:
+        """Raises what `embed` would for a prompt, and embeds nothing."""
+        ...
+
+    def tokenize(self, prompt: str) -> Tokens:
+        """A prompt as `embed` cuts it: row i of the embedding is token i, and the rows after the last are padding."""
+        ...
 
 
 @final
@@ -45,8 +76,10 @@ class PromptEncoder:
         offload: Offload,
         model: str,
         word_list: TaughtWords | None = None,
+        *,
+        part: str = "text_encoder",
     ) -> "PromptEncoder":
-        """Takes over a network: puts it where it waits, and freezes it.
+        """Takes over a network: puts it where it waits, and freezes it; `part` is its folder's name, for errors.
 
         Raises:
             ModelLoadError: Network and tokenizer are not made for each other, or the network does not work.
@@ -59,7 +92,7 @@ class PromptEncoder:
             )
         with quiet():
             network.to(device=offload.waiting, dtype=torch.float32)
-        _check_reads(network, model)
+        _check_reads(network, f"{model}: {part}")
         network.requires_grad_(requires_grad=False).eval()
         return cls(network=network, tokenizer=tokenizer, offload=offload, model=model, word_list=word_list)
 
@@ -78,6 +111,15 @@ class PromptEncoder:
         """
         for prompt in prompts:
             self.check_prompt(prompt)
+        return Conditioning(text=self.read(prompts)[0].float())
+
+    def read(self, prompts: Sequence[str], **settings: bool) -> Any:  # noqa: ANN401  of a class for each network
+        """What the network returns of prompts that were checked.
+
+        Args:
+            prompts: B of them.
+            settings: Further arguments of its ``forward``.
+        """
         cut = [self.tokenize(prompt).ids for prompt in prompts]
         length, padding, device = self.length, self.tokenizer.pad_token_id, self.offload.device
         ids = torch.tensor([[*own, *[padding] * (length - len(own))] for own in cut], device=device)
@@ -85,7 +127,7 @@ class PromptEncoder:
         # Most checkpoints attend to the padding as well; those that do not say so in their config.
         masked: bool = getattr(self.network.config, "use_attention_mask", False)
         with torch.no_grad(), quiet(), self.offload.in_use(self.network):
-            return Conditioning(text=self.network(ids, attention_mask=seen if masked else None)[0].float())
+            return self.network(ids, attention_mask=seen if masked else None, **settings)
 
     def null(self, size: tuple[int, int] | None = None) -> Conditioning:
         """The embedding of the empty text, one row."""
@@ -149,7 +191,7 @@ class PromptEncoder:
         )
 
 
-def _check_reads(network: Any, model: str) -> None:  # noqa: ANN401
+def _check_reads(network: Any, where: str) -> None:  # noqa: ANN401
     """Makes sure that a text encoder works: some values of its config are only found wrong when it does."""
     try:
         with torch.no_grad(), quiet():
@@ -158,6 +200,6 @@ def _check_reads(network: Any, model: str) -> None:  # noqa: ANN401
         raise
     except Exception as error:
         raise ModelLoadError(
-            f"{model}: text_encoder/config.json describes no text encoder that works: {first_line(error)}. "
+            f"{where}/config.json describes no text encoder that works: {first_line(error)}. "
             "Correct it, or fetch the model again."
         ) from error
