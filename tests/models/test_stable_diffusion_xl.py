@@ -42,13 +42,14 @@ def build_pipeline(tokenizer_builder, prediction="epsilon", *, zeros=True):
         "max_position_embeddings": LENGTH,
         "projection_dim": POOLED,
     }
-    unet = UNet2DConditionModel(
+    network: Any = UNet2DConditionModel  # which annotates tuples of any length as tuples of one, as does the next
+    unet = network(
         sample_size=8,
         block_out_channels=(32, 64),
         layers_per_block=1,
         cross_attention_dim=sum(WIDTHS),
         attention_head_dim=(4, 8),
-        transformer_layers_per_block=(2, 1),
+        transformer_layers_per_block=(1, 1),
         use_linear_projection=True,
         norm_num_groups=8,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
@@ -59,7 +60,7 @@ def build_pipeline(tokenizer_builder, prediction="epsilon", *, zeros=True):
     )
     with torch.no_grad():
         unet.conv_out.weight *= 0.2  # with less, steps backwards have no one solution, as they have in trained networks
-    autoencoder: Any = AutoencoderKL  # which annotates tuples of any length as tuples of one
+    autoencoder: Any = AutoencoderKL
     vae = autoencoder(
         block_out_channels=(8, 8, 16, 16),
         down_block_types=("DownEncoderBlock2D",) * 4,
@@ -69,7 +70,8 @@ def build_pipeline(tokenizer_builder, prediction="epsilon", *, zeros=True):
         sample_size=64,
         scaling_factor=0.13025,
     )
-    scheduler = DDIMScheduler(
+    ddim: Any = DDIMScheduler
+    scheduler = ddim(
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule="scaled_linear",
