@@ -43,7 +43,7 @@ FILES = {
     "text encoder": (tensors("text_model.embeddings.position_embedding.weight"), r"a text encoder alone"),
     "textual inversion": (tensors("emb_params", shape=(3, 768)), r"a textual inversion.*load_textual_inversion"),
     "textual inversion of diffusers": (tensors("<toy>", shape=(768,)), r"a textual inversion.*load_textual_inversion"),
-    "XL": (tensors("conditioner.embedders.1.model.ln_final.bias", UNET, shape=(32, 4, 3, 3)), r"Diffusion XL checkp"),
+    "XL": (tensors("conditioner.embedders.1.model.ln_final.bias", UNET, shape=(32, 4, 3, 3)), r"lacks its autoenc"),
     "SD3": (tensors("model.diffusion_model.joint_blocks.0.x.weight"), r"a Stable Diffusion 3 checkpoint"),
     "FLUX": (tensors("double_blocks.0.img_attn.norm.key_norm.scale"), r"a FLUX checkpoint"),
     "inpainting": (whole(9), r"an inpainting checkpoint: its denoiser takes 9 channels"),

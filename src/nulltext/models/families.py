@@ -124,7 +124,8 @@ FAMILIES: Final[Mapping[str, Family]] = {
 """By the class of the pipeline, as ``model_index.json`` names it."""
 
 IN_A_FILE: Final = FAMILIES["StableDiffusionPipeline"]
-"""The family of the checkpoints in a single file."""
+"""The family of the checkpoints in a single file, unless they say that they are of the next."""
+XL_IN_A_FILE: Final = FAMILIES["StableDiffusionXLPipeline"]
 
 
 def family_of(index: Mapping[str, Any], name: object) -> Family:

@@ -16,7 +16,7 @@ from nulltext.models import embedded, weights
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.models.compiling import compile_denoiser
 from nulltext.models.configs import read_config
-from nulltext.models.families import IN_A_FILE, Family, family_of
+from nulltext.models.families import Family, family_of
 from nulltext.models.kinds import SINGLE_FILE, not_a_model
 from nulltext.models.networks import first_line
 from nulltext.models.precision import choose_dtype
@@ -119,12 +119,10 @@ def _find(name: str | os.PathLike[str], revision: str | None, config: str | os.P
         # A file made with this folder must not be taken for one made with the embedded model.
         return _in_folder(path, f"./{called}" if called == EMBEDDED else called)
     if is_file:
-        parts = read_single_file(path, config)
-        described = [] if config is None else weights.config_files(Path(config))
-        named = [] if config is None or described else [str(config)]
-        return _Found(
-            IN_A_FILE, parts, ModelIdentity(path.name, weights.digest([path, *described], None, *named)), None
-        )
+        family, parts = read_single_file(path, config)
+        described = [] if config is None else weights.config_files(Path(config), family)
+        named = [] if config is None else _settings(Path(config), family) if described else [str(config)]
+        return _Found(family, parts, ModelIdentity(path.name, weights.digest([path, *described], None, *named)), None)
     if _HUB_ID.fullmatch(str(name)) and path.suffix not in SINGLE_FILE:
         folder = _fetch(str(name), revision)
         family, parts = _read_folder(folder)
@@ -137,10 +135,15 @@ def _find(name: str | os.PathLike[str], revision: str | None, config: str | os.P
 
 def _in_folder(folder: Path, called: str) -> _Found:
     family, parts = _read_folder(folder)
-    index = read_config(folder / "model_index.json")
-    settings = [f"{name}={json.dumps(index[name])}" for name in family.settings if name in index]
-    digest = weights.digest(weights.files(folder, family), folder, *settings)
+    digest = weights.digest(weights.files(folder, family), folder, *_settings(folder, family))
     return _Found(family, parts, ModelIdentity(called, digest), folder)
+
+
+def _settings(folder: Path, family: Family) -> list[str]:
+    """What a folder's index says that changes what its model computes."""
+    path = folder / "model_index.json"
+    index = read_config(path) if family.settings and path.is_file() else {}
+    return [f"{name}={json.dumps(index[name])}" for name in family.settings if name in index]
 
 
 def _word_list(folder: Path) -> Path | None:

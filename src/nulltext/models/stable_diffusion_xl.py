@@ -16,6 +16,7 @@ from nulltext.errors import ModelLoadError, UnsupportedPipelineError, shown
 from nulltext.models.latent_model import put_together
 from nulltext.models.offload import Offload
 from nulltext.models.parts import (
+    Classes,
     check_classes,
     read_networks,
     read_scheduler,
@@ -164,33 +165,50 @@ class StableDiffusionXL:
     @staticmethod
     def read(folder: Path, index: Mapping[str, Any]) -> PartsXL:
         """The parts of a folder in diffusers' format."""
-        zeros = _null_is_zeros(folder, index)
-        check_classes(folder, {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"})
-        encoders = {
-            "text_encoder": transformers.CLIPTextModel,
-            "text_encoder_2": transformers.CLIPTextModelWithProjection,
-        }
-        for part, made in encoders.items():
-            if index.get(part, ["transformers", made.__name__]) != ["transformers", made.__name__]:
-                raise UnsupportedPipelineError(
-                    f"{folder / 'model_index.json'} names {shown(index[part])} for the {part}; expected "
-                    f"{made.__name__} of transformers. Choose a Stable Diffusion XL base checkpoint."
-                )
-        classes: dict[str, tuple[str, type[Any]]] = {
-            "unet": ("unet", diffusers.UNet2DConditionModel),
-            "vae": ("vae", diffusers.AutoencoderKL),
-            **{part: (part, made) for part, made in encoders.items()},
-        }
-        tokenizers = {
-            part: read_tokenizer(folder / part, tokenizer_class(folder, index, part))
-            for part in ("tokenizer", "tokenizer_2")
-        }
-        return PartsXL(
-            **read_networks(folder, classes),
-            **tokenizers,
-            scheduler_config=read_scheduler(folder),
-            zeros=zeros,
-        )
+        _null_is_zeros(folder, index)  # before gigabytes are read
+        return parts_of(folder, index, read_networks(folder, network_classes(folder, index)), read_scheduler(folder))
+
+
+def network_classes(folder: Path, index: Mapping[str, Any]) -> Classes:
+    """The networks of a Stable Diffusion XL, see `nulltext.models.parts.network_classes`."""
+    check_classes(folder, {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"})
+    encoders = {
+        "text_encoder": transformers.CLIPTextModel,
+        "text_encoder_2": transformers.CLIPTextModelWithProjection,
+    }
+    for part, made in encoders.items():
+        if index.get(part, ["transformers", made.__name__]) != ["transformers", made.__name__]:
+            raise UnsupportedPipelineError(
+                f"{folder / 'model_index.json'} names {shown(index[part])} for the {part}; expected "
+                f"{made.__name__} of transformers. Choose a Stable Diffusion XL base checkpoint."
+            )
+    return {
+        "unet": ("unet", diffusers.UNet2DConditionModel),
+        "vae": ("vae", diffusers.AutoencoderKL),
+        **{part: (part, made) for part, made in encoders.items()},
+    }
+
+
+def parts_of(
+    folder: Path, index: Mapping[str, Any], networks: Mapping[str, Any], scheduler: Mapping[str, Any]
+) -> PartsXL:
+    """The parts of a checkpoint whose networks have been read.
+
+    Args:
+        folder: In diffusers' format, with the tokenizers.
+        index: What its ``model_index.json`` holds.
+        networks: By the names of their parts.
+        scheduler: A scheduler's config.
+
+    Raises:
+        UnsupportedPipelineError: A tokenizer's class cannot be used.
+        ModelLoadError: A tokenizer is damaged or incomplete, or the index is.
+    """
+    tokenizers = {
+        part: read_tokenizer(folder / part, tokenizer_class(folder, index, part))
+        for part in ("tokenizer", "tokenizer_2")
+    }
+    return PartsXL(**networks, **tokenizers, scheduler_config=scheduler, zeros=_null_is_zeros(folder, index))
 
 
 def _null_is_zeros(folder: Path, index: Mapping[str, Any]) -> bool:
