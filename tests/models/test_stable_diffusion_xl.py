@@ -267,10 +267,11 @@ def test_the_null_is_the_one_that_the_folder_says_and_part_of_its_identity(xl, s
     assert not nulltext.load(folder, device="cpu").identity.same_weights(other.identity)
 
 
-def test_a_hub_id(spot, tmp_path, monkeypatch):
+def test_a_hub_id_whose_config_has_the_nulls_of_the_published_one(spot, tmp_path, monkeypatch):
     commit = "0123456789abcdef0123456789abcdef01234567"
     repository = tmp_path / "hub" / "models--someone--xl"
-    shutil.copytree(spot, repository / "snapshots" / commit)
+    nulls = dict.fromkeys(("upcast_attention", "mid_block_only_cross_attention", "num_attention_heads"))
+    edited(spot, repository / "snapshots" / commit, "unet/config.json", **nulls)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))

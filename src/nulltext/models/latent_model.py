@@ -177,6 +177,7 @@ def put_together(
     called = identity.id
     check_fit(parts.unet.config, parts.vae.config, parts.width, called, parts.pooled)
     check_scaling(parts.vae.config, called)
+    latent_size(parts.unet.config, parts.vae.config)  # for what it raises
     scheduler = ddim_config(parts.scheduler_config, f"{called}/{SCHEDULER}")
     ScheduleConfig.read(scheduler)
     layout = layout_for(device, dtype)
