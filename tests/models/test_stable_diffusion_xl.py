@@ -309,6 +309,11 @@ REFUSED = {
         {"model_max_length": 20},
         r"read 24 and 20 tokens; expected as many of each",
     ),
+    "latents scaled by channel": (
+        "vae/config.json",
+        {"latents_mean": [0.0] * 4, "latents_std": [1.0] * 4},
+        r"has latents_mean or latents_std, .*; expected scaling_factor alone",
+    ),
     "a null that is neither": (
         "model_index.json",
         {"force_zeros_for_empty_prompt": "no"},

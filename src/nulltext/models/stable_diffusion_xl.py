@@ -201,9 +201,14 @@ def parts_of(
         scheduler: A scheduler's config.
 
     Raises:
-        UnsupportedPipelineError: A tokenizer's class cannot be used.
+        UnsupportedPipelineError: A tokenizer's class cannot be used, or the latents are scaled by more than a number.
         ModelLoadError: A tokenizer is damaged or incomplete, or the index is.
     """
+    if networks["vae"].config.latents_mean is not None or networks["vae"].config.latents_std is not None:
+        raise UnsupportedPipelineError(
+            f"{folder / 'vae' / 'config.json'} has latents_mean or latents_std, by which latents are scaled channel by "
+            "channel; expected scaling_factor alone. Choose another Stable Diffusion XL base checkpoint."
+        )
     tokenizers = {
         part: read_tokenizer(folder / part, tokenizer_class(folder, index, part))
         for part in ("tokenizer", "tokenizer_2")
