@@ -20,7 +20,7 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
     ├── ModelError (Exception)
     │   ├── ModelNotFoundError (FileNotFoundError)    no such folder, file or hub id, or no network to fetch it
     │   ├── ModelLoadError (OSError)                  found, but damaged or incomplete
-    │   ├── UnsupportedPipelineError (TypeError)      not a Stable Diffusion 1.x/2.x text-to-image pipeline
+    │   ├── UnsupportedPipelineError (TypeError)      not a text-to-image pipeline of a known family
     │   ├── UnsupportedScheduleError (ValueError)     a noise schedule that DDIM cannot walk both ways
     │   └── CompilationError (RuntimeError)           compiled, the network would give another gradient, or none
     ├── AttentionError (RuntimeError)
@@ -158,7 +158,7 @@ class ModelLoadError(ModelError, OSError):
 
 
 class UnsupportedPipelineError(ModelError, TypeError):
-    """The model is not a Stable Diffusion 1.x or 2.x text-to-image pipeline."""
+    """The model is not a text-to-image pipeline of a known family."""
 
 
 class UnsupportedScheduleError(ModelError, ValueError):

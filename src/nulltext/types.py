@@ -30,6 +30,9 @@ Embeddings = Float[Tensor, "batch token feature"]
 Pooled = Float[Tensor, "batch vector"]
 """[B, P] one vector for each text, float32."""
 
+Vector = Float[Tensor, "vector"]
+"""[P] the vector of one text, float32."""
+
 Embedding = Float[Tensor, "token feature"]
 """[L, D] the embedding of one text, float32."""
 

@@ -22,6 +22,7 @@ def unet_name(name, layers):
     """A denoiser's weight in the original layout: blocks counted through, their parts by position."""
     name = renamed(
         name,
+        ("add_embedding.linear_1", "label_emb.0.0"), ("add_embedding.linear_2", "label_emb.0.2"),
         ("time_embedding.linear_1", "time_embed.0"), ("time_embedding.linear_2", "time_embed.2"),
         ("conv_norm_out", "out.0"), ("conv_out", "out.2"),
         ("mid_block.resnets.0", "middle_block.0"), ("mid_block.attentions.0", "middle_block.1"),
@@ -63,10 +64,10 @@ def text_name(name):
     return "cond_stage_model.transformer.text_model." + name.removeprefix("text_model.")
 
 
-def as_single_file(model):
+def as_single_file(model, encoder=None):
     """A model's weights in the original layout."""
     unet = {unet_name(name, 1): weight for name, weight in model.denoiser.state_dict().items()}
-    text = {text_name(name): weight for name, weight in model.text.network.state_dict().items()}
+    text = {text_name(name): weight for name, weight in (encoder or model.text.network).state_dict().items()}
     vae = {vae_name(name, 4): weight for name, weight in model.autoencoder.network.state_dict().items()}
     for name, weight in vae.items():
         if ".attn_1." in name and weight.ndim == 2:
@@ -110,6 +111,52 @@ def test_of_the_kind_that_stable_diffusion_2_is(pipeline_builder, tmp_path):
     torch.testing.assert_close(
         nulltext.generate(single, "a cat", steps=2), nulltext.generate(model, "a cat", steps=2), rtol=1e-4, atol=1e-4
     )
+
+
+def open_clip(network):
+    """A text encoder's weights in the layout of OpenCLIP."""
+    given, named = network.state_dict(), {"logit_scale": torch.ones(())}
+    for name, weight in given.items():
+        bare = renamed(
+            name, ("text_model.embeddings.token_embedding", "token_embedding"),
+            ("text_model.embeddings.position_embedding.weight", "positional_embedding"), (".fc1", ".c_fc"),
+            ("text_model.final_layer_norm", "ln_final"),
+            ("text_model.encoder.layers", "transformer.resblocks"), ("layer_norm", "ln_"), (".fc2", ".c_proj"),
+            ("self_attn", "attn"),
+        )  # fmt: skip
+        if name == "text_projection.weight":
+            named["text_projection"] = weight.T
+        elif ".q_proj." in name:
+            three = [given[name.replace(".q_proj.", f".{each}_proj.")] for each in "qkv"]
+            named[bare.replace("q_proj.", "in_proj_")] = torch.cat(three)
+        elif ".k_proj." not in name and ".v_proj." not in name:
+            named[bare] = weight
+    return {f"conditioner.embedders.1.model.{name}": weight.contiguous().clone() for name, weight in named.items()}
+
+
+def test_of_the_kind_that_stable_diffusion_xl_is(xl_builder, tmp_path):
+    folder, path = tmp_path / "folder", tmp_path / "a.safetensors"
+    xl_builder("v_prediction").save_pretrained(folder)
+    model: Any = nulltext.load(folder, device="cpu")
+    first, second = model.text.first.network, model.text.second.network
+    weights = as_single_file(model, first) | open_clip(second)
+    old, new = PARTS["text_encoder"], "conditioner.embedders.0.transformer."
+    weights = {name.replace(old, new): weight for name, weight in weights.items()}
+    save_file(weights, path)
+    single = nulltext.load(path, config=folder, device="cpu")
+    assert single.prediction == "v_prediction"
+    torch.testing.assert_close(
+        nulltext.generate(single, "a cat", steps=2), nulltext.generate(model, "a cat", steps=2), rtol=1e-4, atol=1e-4
+    )
+    index = folder / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"force_zeros_for_empty_prompt": False}))
+    assert not nulltext.load(path, config=folder, device="cpu").identity.same_weights(single.identity)
+    save_file({name: weight for name, weight in weights.items() if new not in name}, path)
+    with pytest.raises(ModelLoadError, match=r"incomplete: it lacks its text encoder\."):
+        nulltext.load(path, config=folder, device="cpu")
+    save_file({name.replace("embedders.1", "embedders.0"): weight for name, weight in open_clip(second).items()}, path)
+    with pytest.raises(UnsupportedPipelineError, match="is a Stable Diffusion XL refiner; expected a whole checkpoint"):
+        nulltext.load(path, config=folder, device="cpu")
 
 
 @pytest.mark.parametrize("kind", [".safetensors", ".ckpt", "old.ckpt"])

@@ -43,7 +43,7 @@ FILES = {
     "text encoder": (tensors("text_model.embeddings.position_embedding.weight"), r"a text encoder alone"),
     "textual inversion": (tensors("emb_params", shape=(3, 768)), r"a textual inversion.*load_textual_inversion"),
     "textual inversion of diffusers": (tensors("<toy>", shape=(768,)), r"a textual inversion.*load_textual_inversion"),
-    "XL": (tensors("conditioner.embedders.1.model.ln_final.bias", UNET, shape=(32, 4, 3, 3)), r"Diffusion XL checkp"),
+    "XL": (tensors("conditioner.embedders.1.model.ln_final.bias", UNET, shape=(32, 4, 3, 3)), r"lacks its autoenc"),
     "SD3": (tensors("model.diffusion_model.joint_blocks.0.x.weight"), r"a Stable Diffusion 3 checkpoint"),
     "FLUX": (tensors("double_blocks.0.img_attn.norm.key_norm.scale"), r"a FLUX checkpoint"),
     "inpainting": (whole(9), r"an inpainting checkpoint: its denoiser takes 9 channels"),
@@ -185,10 +185,10 @@ FOLDERS = {
     "one above": (lambda source, to: shutil.copytree(source, to / "tiny"), r"in it: \S+tiny"),
     "of the hub's cache": (lambda source, to: shutil.copytree(source, to / "snapshots" / "01"), r"in it: \S+01"),
     "without its index": (lambda source, to: copied(source, to, "unet"), r"has unet/, so its download seems"),
-    "XL without its index": (lambda _, to: (to / "text_encoder_2").mkdir(), r"second text encoder, as Stable D"),
-    "XL": (
-        lambda source, to: edited(source, to, "model_index.json", _class_name="StableDiffusionXLPipeline"),
-        r"holds a StableDiffusionXLPipeline .*; expected a StableDiffusionPipeline",
+    "XL without its index": (lambda _, to: (to / "text_encoder_2").mkdir(), r"has text_encoder_2/, so its download"),
+    "XL inpainting": (
+        lambda source, to: edited(source, to, "model_index.json", _class_name="StableDiffusionXLInpaintPipeline"),
+        r"holds a StableDiffusionXLInpaintPipeline .*; expected a StableDiffusionPipeline",
     ),
     "TAESD": (
         lambda source, to: edited(source, to, "vae/config.json", _class_name="AutoencoderTiny"),

@@ -5,6 +5,7 @@
 | `pivot`        | float32 | [T+1, C, h, w], from z_T to z_0                                                 |
 | `replay.nulls` | float32 | [T, L, D] null embeddings; absent if the method has none                        |
 | `replay.cond`  | float32 | [L, D] in the source prompt's place; absent if the prompt's own is meant        |
+| `replay.pooled`| float32 | [P] the pooled text beside the null embeddings; absent if the null text's is    |
 | `image`        | uint8   | [H, W, 3] the fitted source                                                     |
 | `surroundings` | uint8   | [bytes] a PNG of the photograph around it; absent if there is nothing around it |
 
@@ -21,7 +22,7 @@ the tests, and are read.
 | 2       | `held` is always there; a score is null, not the word Infinity, where images are equal                 |
 | 3       | `replay` says how the source is sampled again: `corrected` (before: `held`, which is "source"), `eta`    |
 |         | and `source_guidance`; `nulls` and `cond` are its tensors; `caption` is `prompt`, `picture` is `image`;  |
-|         | and `skip`, of methods that skip steps                                                                   |
+|         | and `skip`, of methods that skip steps; and `pooled`, of models that are told of such                    |
 """
 
 import hashlib
@@ -57,10 +58,11 @@ _TENSORS = {
     "pivot": (torch.float32, 4),
     "replay.nulls": (torch.float32, 3),
     "replay.cond": (torch.float32, 2),
+    "replay.pooled": (torch.float32, 1),
     "image": (torch.uint8, 3),
     "surroundings": (torch.uint8, 1),
 }
-_OPTIONAL = ("replay.nulls", "replay.cond", "surroundings")
+_OPTIONAL = ("replay.nulls", "replay.cond", "replay.pooled", "surroundings")
 _BEFORE_3 = {"nulls": "replay.nulls", "cond": "replay.cond", "picture": "image"}
 """Tensors that had another name until version 2, and the name of each now."""
 _PLAIN = ("format", "format_version", "digest")

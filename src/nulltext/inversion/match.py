@@ -47,13 +47,23 @@ def check_latents(pivot: Trajectory, frame: Frame, model: Model) -> None:
 
 def check_embeddings(replay: Replay, model: Model) -> None:
     """Makes sure that the model reads embeddings of that size."""
-    names = {"nulls": "null embeddings", "cond": "conditional embedding"}
-    for name, tensor in replay.tensors().items():
-        if tensor.shape[-2:] != (wanted := model.null().text.shape[-2:]):
+    tensors = replay.tensors()
+    if not tensors:
+        return
+    null, names = model.null(), {"nulls": "null embeddings", "cond": "conditional embedding"}
+    pooled = tensors.pop("pooled", None)
+    for name, tensor in tensors.items():
+        if tensor.shape[-2:] != (wanted := null.text.shape[-2:]):
             raise MismatchError(
                 f"the {names[name]} of this inversion are {list(tensor.shape[-2:])}; expected {list(wanted)}, which "
                 f"{model.identity.id} reads. Invert the image again."
             )
+    if pooled is not None and (null.pooled is None or pooled.shape != null.pooled.shape[1:]):
+        has = "none" if null.pooled is None else f"{list(null.pooled.shape[1:])}"
+        raise MismatchError(
+            f"the pooled text of this inversion is {list(pooled.shape)}; {model.identity.id} has {has}. "
+            "Invert the image again."
+        )
 
 
 def check_guidance(replay: Replay, own: float, asked: float) -> None:

@@ -22,7 +22,7 @@ from nulltext.diffusion.steering import Steering
 from nulltext.errors import SettingError, shown
 from nulltext.progress import OnProgress, silent
 from nulltext.showing import brief
-from nulltext.types import Embedding, Latents, Nulls, Trajectory
+from nulltext.types import Embedding, Latents, Nulls, Trajectory, Vector
 
 Corrected = Literal["nobody", "source", "all"]
 """Which rows of a batch are given what the source is off the pivot after each step."""
@@ -54,6 +54,7 @@ class Replay:
     Attributes:
         nulls: [T, L, D] the null embedding of each step, ``nulls[0]`` for t = T; None for the null text's.
         cond: [L, D] the embedding in the source prompt's place; None for the prompt's own.
+        pooled: [P] the pooled text beside `nulls`, where a family has such; None for the null text's.
         corrected: Which rows are given what the source is off the pivot after each step. "source" is direct inversion,
             arXiv 2310.01506; "all" gives the edits the same, as edit-friendly inversion does, arXiv 2304.06140.
         eta: Stochasticity of a step, DDIM, arXiv 2010.02502, eq. 16. The noise that steps leave room for is in what the
@@ -62,11 +63,12 @@ class Replay:
         skip: Of the steps, the first share that is skipped: all rows begin on the pivot where it ends.
 
     Raises:
-        SettingError: A number is out of range, or steps leave room for noise that nothing adds.
+        SettingError: A number is out of range, steps leave room for noise that nothing adds, or `pooled` is alone.
     """
 
     nulls: Nulls | None = None
     cond: Embedding | None = None
+    pooled: Vector | None = None
     corrected: Corrected = "nobody"
     eta: Share = 0.0
     source_guidance: Guidance | None = None
@@ -81,6 +83,8 @@ class Replay:
                 f"got eta={self.eta:g} with corrected={self.corrected!r}, so that edits would lack the noise that the "
                 "steps leave room for; expected 'all', or eta=0."
             )
+        if self.pooled is not None and self.nulls is None:
+            raise SettingError("got pooled text without null embeddings; expected both. Give nulls as well.")
 
     __repr__ = brief
 
@@ -153,6 +157,7 @@ class Replay:
             [P, C, h, w] z_0 of every row.
         """
         own = self.to(pivot.device)
+        null = null if own.pooled is None else replace(null, pooled=own.pooled[None])
         nulls = [null] * len(schedule) if own.nulls is None else [null.with_text(each[None]) for each in own.nulls]
 
         def corrected(done: int, x: Latents) -> Latents:
@@ -181,13 +186,13 @@ class Replay:
 
     def check_finite(self, **settings: Any) -> None:  # noqa: ANN401  those of `nulltext.checks.check_finite`
         """Makes sure that its tensors have neither infinities nor not-a-number."""
-        names = {"nulls": "null embeddings", "cond": "conditional embedding"}
+        names = {"nulls": "null embeddings", "cond": "conditional embedding", "pooled": "pooled text"}
         for name, tensor in self.tensors().items():
             check_finite(names[name], tensor, **settings)
 
     def tensors(self) -> dict[str, Tensor]:
         """Those it has, by name."""
-        own = {"nulls": self.nulls, "cond": self.cond}
+        own = {"nulls": self.nulls, "cond": self.cond, "pooled": self.pooled}
         return {name: tensor for name, tensor in own.items() if tensor is not None}
 
     def record(self) -> dict[str, Any]:

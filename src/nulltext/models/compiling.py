@@ -6,7 +6,7 @@ operation, and is compiled rightly. Resnets and transformer blocks compiled one 
 nothing on a CPU: calling them costs as much as what is saved inside.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, final
 
 import torch
@@ -88,28 +88,30 @@ class _Compiled:
         ]
 
     def __call__(
-        self, sample: Tensor, timestep: float | Tensor, encoder_hidden_states: Tensor
+        self, sample: Tensor, timestep: float | Tensor, encoder_hidden_states: Tensor, **beside: Mapping[str, Tensor]
     ) -> UNet2DConditionOutput:
         if not isinstance(timestep, Tensor):  # a number would be compiled in
             timestep = torch.full((len(sample),), timestep, device=sample.device)
         given = sample, timestep, encoder_hidden_states
         shape = *(x.shape for x in given), sample.dtype
         if shape not in self._believed:
-            self._compare(*given)
+            self._compare(*given, **beside)
             self._believed.add(shape)
-        return self._run(*given)
+        return self._run(*given, **beside)
 
-    def _run(self, sample: Tensor, timestep: Tensor, text: Tensor) -> UNet2DConditionOutput:
+    def _run(
+        self, sample: Tensor, timestep: Tensor, text: Tensor, **beside: Mapping[str, Tensor]
+    ) -> UNet2DConditionOutput:
         """One evaluation. A recorded graph writes where it wrote before, so all that it returns is copied."""
         torch.compiler.cudagraph_mark_step_begin()
         text = text.clone()
         if text.requires_grad:
             text.register_hook(torch.clone)
-        output = self._forward(sample, timestep, text)
+        output = self._forward(sample, timestep, text, **beside)
         output.sample = output.sample.clone()
         return output
 
-    def _compare(self, sample: Tensor, timestep: Tensor, text: Tensor) -> None:
+    def _compare(self, sample: Tensor, timestep: Tensor, text: Tensor, **beside: Mapping[str, Tensor]) -> None:
         """Makes sure that the output, which is compiled by itself, and the gradient are those of the network as it is.
 
         Raises:
@@ -121,10 +123,12 @@ class _Compiled:
         def answers(forward: Callable[..., Any]) -> tuple[Tensor, Tensor]:
             leaf = text.detach().clone()
             with torch.no_grad():
-                output: Tensor = forward(x, timestep, leaf).sample.float()
+                output: Tensor = forward(x, timestep, leaf, **beside).sample.float()
             with torch.enable_grad():
                 leaf.requires_grad_()
-                (gradient,) = torch.autograd.grad((forward(x, timestep, leaf).sample.float() * noise).sum(), leaf)
+                (gradient,) = torch.autograd.grad(
+                    (forward(x, timestep, leaf, **beside).sample.float() * noise).sum(), leaf
+                )
             return output, gradient.float()
 
         try:

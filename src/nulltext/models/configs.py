@@ -76,6 +76,7 @@ def check_types(config: Mapping[str, Any], made: type[Any], path: Path) -> None:
         value, default, hint = config[name], parameter.default, hints.get(name, Any)
         # Some defaults are not what their own annotation says.
         usual = default is not inspect.Parameter.empty and _fits(value, type(default))
+        usual = usual or (value is None and default is False)  # which Stable Diffusion XL's own config says for it
         negative = isinstance(value, int) and value < 0 and not _fits(0.5, hint)  # all of these count something
         if negative or (not usual and not _fits(value, hint)):
             raise ModelLoadError(

@@ -80,6 +80,7 @@ class Family:
         unused: Parts of its pipeline that are neither loaded nor fetched.
         optional: Parts that a folder may lack.
         guidance: The guidance scale that is published for it.
+        settings: Entries of ``model_index.json`` that change what it computes.
     """
 
     path: str
@@ -90,6 +91,7 @@ class Family:
     unused: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     guidance: float = 7.5
+    settings: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -123,11 +125,21 @@ FAMILIES: Final[Mapping[str, Family]] = {
         optional=("text_encoder_3", "tokenizer_3"),
         guidance=7.0,
     ),
+    "StableDiffusionXLPipeline": Family(
+        path="nulltext.models.stable_diffusion_xl:StableDiffusionXL",
+        summary="Stable Diffusion XL, text to image",
+        networks=("unet", "vae", "text_encoder", "text_encoder_2"),
+        others=("tokenizer", "tokenizer_2", "scheduler"),
+        unused=("feature_extractor", "image_encoder"),
+        settings=("force_zeros_for_empty_prompt",),
+        guidance=5.0,
+    ),
 }
 """By the class of the pipeline, as ``model_index.json`` names it."""
 
 IN_A_FILE: Final = FAMILIES["StableDiffusionPipeline"]
-"""The family of the checkpoints in a single file."""
+"""The family of the checkpoints in a single file, unless they say that they are of the next."""
+XL_IN_A_FILE: Final = FAMILIES["StableDiffusionXLPipeline"]
 
 
 def family_of(index: Mapping[str, Any], name: object) -> Family:
@@ -141,9 +153,19 @@ def family_of(index: Mapping[str, Any], name: object) -> Family:
         UnsupportedPipelineError: It is of no known family; says which there are.
     """
     kind = str(index.get("_class_name"))
+    if "StableDiffusionXL" in kind and (index.get("requires_aesthetics_score") or _lacks_first_encoder(index)):
+        raise UnsupportedPipelineError(
+            f"{name} holds a {kind} that has one text encoder or asks for an aesthetic score: a Stable Diffusion XL "
+            "refiner, which only goes on where the base checkpoint stopped; expected the base, such as "
+            "stabilityai/stable-diffusion-xl-base-1.0."
+        )
     if kind not in FAMILIES:
         known = " or ".join(f"a {each} ({family.summary})" for each, family in FAMILIES.items())
         raise UnsupportedPipelineError(
             f"{name} holds a {kind} (by its model_index.json); expected {known}. Choose such a checkpoint."
         )
     return FAMILIES[kind]
+
+
+def _lacks_first_encoder(index: Mapping[str, Any]) -> bool:
+    return index.get("text_encoder", ["transformers"]) in (None, [None, None])

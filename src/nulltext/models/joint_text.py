@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.errors import UnsupportedPipelineError
-from nulltext.models.quiet import quiet
 from nulltext.models.text_encoder import PromptEncoder
 from nulltext.models.word_list import TaughtWords
 from nulltext.text.words import Tokens
@@ -104,7 +103,5 @@ class JointEncoder:
 
 def _states(clip: PromptEncoder, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
     """The penultimate states of prompts in a CLIP, [B, L, D], and its pooled embeddings, [B, P]."""
-    ids, _ = clip.padded(prompts)
-    with torch.no_grad(), quiet(), clip.offload.in_use(clip.network):
-        output = clip.network(ids, output_hidden_states=True)
+    output = clip.read(prompts, output_hidden_states=True)
     return output.hidden_states[-2].float(), output.text_embeds.float()

@@ -18,6 +18,9 @@ UNET: Final = "model.diffusion_model."
 VAE: Final = "first_stage_model."
 TEXT: Final = "cond_stage_model."
 """What the names of the three networks' weights begin with in a single file."""
+TEXT_1: Final = "conditioner.embedders.0.transformer."
+TEXT_2: Final = "conditioner.embedders.1.model."
+"""What those of Stable Diffusion XL's text encoders begin with."""
 
 _FIRST: Final = f"{UNET}input_blocks.0.0.weight"
 _LATENTS: Final = 4
@@ -64,10 +67,12 @@ _KINDS: Final = (
         "Give it as a folder in diffusers' format, or by its hub id.",
         _named(r"(^|\.)joint_blocks\."),
     ),
+    _Kind("a Stable Diffusion XL refiner", "Choose the base checkpoint.", _begins("conditioner.embedders.0.model.")),
     _Kind(
-        "a Stable Diffusion XL checkpoint",
-        "Choose a 1.x or 2.x.",
-        _named(rf"^conditioner\.embedders\.|^{re.escape(UNET)}label_emb\.|^add_embedding\."),
+        "a denoiser that is told of more than a prompt, without the text encoders of Stable Diffusion XL",
+        "Give the whole checkpoint.",
+        lambda shapes: _named(rf"^{re.escape(UNET)}label_emb\.|^add_embedding\.")(shapes)
+        and not _begins(TEXT_1, TEXT_2)(shapes),
     ),
     _Kind("a LoRA", _MERGE, lambda shapes: is_lora(shapes) and _FIRST not in shapes),
     _Kind(
@@ -80,7 +85,7 @@ _KINDS: Final = (
         "a denoiser (UNet) alone",
         "It goes, as unet/, into a folder in diffusers' format that has the other parts; load that folder.",
         lambda shapes: _named(r"^(input_blocks|down_blocks|up_blocks)\.")(shapes)
-        or (_begins(UNET)(shapes) and not _begins(VAE, TEXT)(shapes)),
+        or (_begins(UNET)(shapes) and not _begins(VAE, TEXT, TEXT_1, TEXT_2)(shapes)),
     ),
     _Kind(
         "a text encoder alone",
@@ -98,7 +103,7 @@ _KINDS: Final = (
 
 
 def check_file(file: TensorFile) -> None:
-    """Makes sure that a file is a whole text-to-image Stable Diffusion 1.x or 2.x, as far as its names tell.
+    """Makes sure that a file is a whole text-to-image Stable Diffusion 1.x, 2.x or XL, as far as its names tell.
 
     Raises:
         UnsupportedPipelineError: It is something else; says what, and where that goes.
@@ -120,7 +125,10 @@ def check_file(file: TensorFile) -> None:
     for kind in _KINDS:
         if kind.matches(shapes):
             raise UnsupportedPipelineError(f"{path} is {kind.what}; expected a whole checkpoint. {kind.advice}")
-    prefixes = {"denoiser (UNet)": UNET, "autoencoder (VAE)": VAE, "text encoder": TEXT}
+    encoders = {"text encoder": TEXT}
+    if is_xl(file):
+        encoders = {"text encoder": TEXT_1, "second text encoder": TEXT_2}
+    prefixes = {"denoiser (UNet)": UNET, "autoencoder (VAE)": VAE, **encoders}
     lacking = [part for part, prefix in prefixes.items() if not any(name.startswith(prefix) for name in shapes)]
     if len(lacking) == len(prefixes):
         raise UnsupportedPipelineError(
@@ -133,6 +141,11 @@ def check_file(file: TensorFile) -> None:
             f"{path} is incomplete: it lacks its {' and its '.join(lacking)}. Give the whole checkpoint, or put the "
             "parts together in a folder in diffusers' format."
         )
+
+
+def is_xl(file: TensorFile) -> bool:
+    """Whether a checkpoint file has the text encoders of Stable Diffusion XL."""
+    return _begins(TEXT_1, TEXT_2)(file.shapes)
 
 
 def not_a_model(folder: Path) -> ModelNotFoundError:
@@ -155,7 +168,7 @@ def _seen_in(folder: Path) -> str:
     found = {
         f"There is such a folder in it: {inside[0] if inside else ''}. Give that.": inside,
         f"A checkpoint in a single file is given by its own path, such as {single[0] if single else ''}.": single,
-        "It has a second text encoder, as Stable Diffusion XL has. Choose a 1.x or 2.x.": (
+        "It has text_encoder_2/, so its download seems to be incomplete. Fetch it again, whole.": (
             folder / "text_encoder_2"
         ).is_dir(),
         "It has unet/, so its download seems to be incomplete. Fetch it again, whole.": (folder / "unet").is_dir(),

@@ -18,44 +18,13 @@ from nulltext.models.base import Autoencoder, ModelIdentity
 from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling
 from nulltext.models.layout import layout_for
 from nulltext.models.offload import Offload
-from nulltext.models.parts import SCHEDULER, Parts, ddim_config
+from nulltext.models.parts import SCHEDULER, LatentParts, ddim_config
 from nulltext.models.recommended import Recommended
-from nulltext.models.text_encoder import PromptEncoder
+from nulltext.models.text_encoder import PromptReader
 from nulltext.models.unet import UNet, check_fit, latent_size
 from nulltext.models.word_list import TaughtWords
 from nulltext.text.words import Tokens
 from nulltext.types import Latents, Pixels, Times
-
-
-@runtime_checkable
-class Reader(Protocol):
-    """What reads prompts; see `nulltext.models.base.TextEncoder`."""
-
-    @property
-    def length(self) -> int:
-        """L, the tokens of an embedding."""
-        ...
-
-    @property
-    def word_list(self) -> TaughtWords | None:
-        """The words that the model was taught, if it has a list."""
-        ...
-
-    def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
-        """What prompts tell the network, a row for each of them."""
-        ...
-
-    def null(self, size: tuple[int, int] | None = None) -> Conditioning:
-        """What stands for "no prompt", one row."""
-        ...
-
-    def check_prompt(self, prompt: str) -> None:
-        """Raises what `embed` would for a prompt."""
-        ...
-
-    def tokenize(self, prompt: str) -> Tokens:
-        """A prompt as `embed` cuts it."""
-        ...
 
 
 @runtime_checkable
@@ -94,7 +63,7 @@ class LatentModel:
     family: str
     identity: ModelIdentity
     device: torch.device
-    text: Reader
+    text: PromptReader
     autoencoder: KLAutoencoder
     unet: Network
     scheduler_config: Mapping[str, Any]
@@ -165,8 +134,8 @@ class LatentModel:
         return Schedule.from_config(self.scheduler_config, steps, tokens)
 
     def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
-        """See `PromptEncoder.embed`."""
-        return self.text.embed(prompts, size)
+        """See `PromptReader.embed`."""
+        return self.text.embed(prompts, size or self.default_size)
 
     @property
     def text_length(self) -> int:
@@ -174,15 +143,15 @@ class LatentModel:
         return self.text.length
 
     def null(self, size: tuple[int, int] | None = None) -> Conditioning:
-        """See `PromptEncoder.null`."""
-        return self.text.null(size)
+        """See `PromptReader.null`."""
+        return self.text.null(size or self.default_size)
 
     def check_prompt(self, prompt: str) -> None:
-        """See `PromptEncoder.check_prompt`."""
+        """See `PromptReader.check_prompt`."""
         self.text.check_prompt(prompt)
 
     def tokenize(self, prompt: str) -> Tokens:
-        """See `PromptEncoder.tokenize`."""
+        """See `PromptReader.tokenize`."""
         return self.text.tokenize(prompt)
 
     def predict(
@@ -202,7 +171,7 @@ class LatentModel:
 
 def put_together(
     family: str,
-    parts: Parts,
+    parts: LatentParts,
     identity: ModelIdentity,
     *,
     device: torch.device,
@@ -230,10 +199,10 @@ def put_together(
         UnsupportedScheduleError: DDIM cannot walk the scheduler's levels both ways.
         ModelLoadError: A config has a value of the wrong type.
     """
-    unet, vae, text, called = parts.unet.config, parts.vae.config, parts.text_encoder, identity.id
-    check_fit(unet, vae, text.config.hidden_size, called)
-    check_scaling(vae, called)
-    latent_size(unet, vae)  # asked for later, a size that is none would be found too late
+    called = identity.id
+    check_fit(parts.unet.config, parts.vae.config, parts.width, called, parts.pooled)
+    check_scaling(parts.vae.config, called)
+    latent_size(parts.unet.config, parts.vae.config)  # for what it raises
     scheduler = ddim_config(parts.scheduler_config, f"{called}/{SCHEDULER}")
     ScheduleConfig.read(scheduler)
     layout = layout_for(device, dtype)
@@ -243,7 +212,7 @@ def put_together(
         family=family,
         identity=identity,
         device=device,
-        text=PromptEncoder.ready(text, parts.tokenizer, offload, called, words),
+        text=parts.reader(offload, called, words),
         autoencoder=KLAutoencoder.ready(parts.vae, offload, layout, f"in {dtype} with {called}"),
         unet=UNet.ready(
             parts.unet,

@@ -1,5 +1,6 @@
 """From a name to a model: the embedded one, a hub id, a folder in diffusers' format, or a single checkpoint file."""
 
+import json
 import os
 import re
 import warnings
@@ -15,11 +16,12 @@ from nulltext.models import embedded, weights
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.models.compiling import compile_denoiser
 from nulltext.models.configs import read_config
-from nulltext.models.families import IN_A_FILE, Family, family_of
+from nulltext.models.families import Family, family_of
 from nulltext.models.kinds import SINGLE_FILE, not_a_model
 from nulltext.models.networks import first_line
 from nulltext.models.precision import choose_dtype
 from nulltext.models.quiet import quiet
+from nulltext.models.recommended import Recommended
 from nulltext.models.single_file import read_single_file
 from nulltext.models.vq import VQAutoencoder
 
@@ -76,7 +78,11 @@ def load(
         found.identity,
         device=found_device,
         dtype=precision,
-        recommended=None if folder is None else weights.recommended_in(folder, found.family),
+        recommended=(
+            Recommended(guidance=found.family.guidance)
+            if folder is None
+            else weights.recommended_in(folder, found.family)
+        ),
         quantised=None if folder is None else VQAutoencoder.beside(folder, device=found_device),
         word_list=None if folder is None else _word_list(folder),
         low_memory=low_memory,
@@ -118,12 +124,10 @@ def _find(name: str | os.PathLike[str], revision: str | None, config: str | os.P
         # A file made with this folder must not be taken for one made with the embedded model.
         return _in_folder(path, f"./{called}" if called == EMBEDDED else called)
     if is_file:
-        parts = read_single_file(path, config)
-        described = [] if config is None else weights.config_files(Path(config))
-        named = [] if config is None or described else [str(config)]
-        return _Found(
-            IN_A_FILE, parts, ModelIdentity(path.name, weights.digest([path, *described], None, *named)), None
-        )
+        family, parts = read_single_file(path, config)
+        described = [] if config is None else weights.config_files(Path(config), family)
+        named = [] if config is None else _settings(Path(config), family) if described else [str(config)]
+        return _Found(family, parts, ModelIdentity(path.name, weights.digest([path, *described], None, *named)), None)
     if _HUB_ID.fullmatch(str(name)) and path.suffix not in SINGLE_FILE:
         folder = _fetch(str(name), revision)
         family, parts = _read_folder(folder)
@@ -136,8 +140,15 @@ def _find(name: str | os.PathLike[str], revision: str | None, config: str | os.P
 
 def _in_folder(folder: Path, called: str) -> _Found:
     family, parts = _read_folder(folder)
-    digest = weights.digest(weights.files(folder, family), folder)
+    digest = weights.digest(weights.files(folder, family), folder, *_settings(folder, family))
     return _Found(family, parts, ModelIdentity(called, digest), folder)
+
+
+def _settings(folder: Path, family: Family) -> list[str]:
+    """What a folder's index says that changes what its model computes."""
+    path = folder / "model_index.json"
+    index = read_config(path) if family.settings and path.is_file() else {}
+    return [f"{name}={json.dumps(index[name])}" for name in family.settings if name in index]
 
 
 def _word_list(folder: Path) -> Path | None:
@@ -173,10 +184,14 @@ def _read_folder(folder: Path) -> tuple[Family, Any]:
     index = read_config(folder / "model_index.json")
     family = family_of(index, folder)
     absent = [part for part in family.parts if part not in family.optional and not (folder / part).is_dir()]
-    if not any((folder / "tokenizer" / name).is_file() for name in family.vocabulary):
-        absent.append(
-            f"tokenizer/{family.vocabulary[0]}"
-        )  # without it transformers makes an empty tokenizer and says nothing
+    # Without its vocabulary transformers makes an empty tokenizer and says nothing.
+    absent += [
+        f"{part}/{family.vocabulary[0]}"
+        for part in family.others
+        if part.startswith("tokenizer")
+        and part not in family.optional
+        and not any((folder / part / name).is_file() for name in family.vocabulary)
+    ]
     if absent:
         raise ModelLoadError(f"{folder} is incomplete: it lacks {', '.join(absent)}. Fetch the model again.")
     return family, family.load().read(folder, index)

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 import diffusers
 import transformers
@@ -13,12 +13,64 @@ from nulltext.errors import ModelLoadError, NulltextError, UnsupportedPipelineEr
 from nulltext.models import weights
 from nulltext.models.configs import check_sizes, check_types, read_config
 from nulltext.models.networks import check_regular, first_line, read_network
+from nulltext.models.offload import Offload
 from nulltext.models.quiet import quiet
+from nulltext.models.text_encoder import PromptEncoder, PromptReader
+from nulltext.models.word_list import TaughtWords
 
 SCHEDULER: Final = "scheduler/scheduler_config.json"
 _LEAST: Final = 3
 """Tokens of an embedding: a word between its two marks."""
 _LEVELS: Final = "a DDIM (DDIM, PNDM, Euler, DPM-Solver, ...)"
+
+
+@runtime_checkable
+class LatentParts(Protocol):
+    """What `nulltext.models.latent_model.put_together` makes a model of."""
+
+    @property
+    def unet(self) -> Any:  # noqa: ANN401  diffusers carries no types
+        """``UNet2DConditionModel``."""
+        ...
+
+    @property
+    def vae(self) -> Any:  # noqa: ANN401
+        """``AutoencoderKL``."""
+        ...
+
+    @property
+    def tokenizer(self) -> Any:  # noqa: ANN401
+        """A tokenizer that cuts prompts as they are read."""
+        ...
+
+    @property
+    def scheduler_config(self) -> Mapping[str, Any]:
+        """The config of any scheduler."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """D, of the text embeddings."""
+        ...
+
+    @property
+    def pooled(self) -> int | None:
+        """P, of the pooled text; None where there is none."""
+        ...
+
+    def reader(self, offload: Offload, model: str, words: TaughtWords | None) -> PromptReader:
+        """Takes over what reads prompts.
+
+        Args:
+            offload: Where it computes.
+            model: What errors call the model.
+            words: Those the model was taught, if it has a list.
+
+        Raises:
+            UnsupportedPipelineError: Its parts are not made for each other.
+            ModelLoadError: One of them does not work.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -51,6 +103,20 @@ class Parts:
             scheduler_config={**scheduler.config, "_class_name": type(scheduler).__name__},
         )
 
+    @property
+    def width(self) -> int:
+        """D, of the text embeddings."""
+        return self.text_encoder.config.hidden_size
+
+    @property
+    def pooled(self) -> None:
+        """It has no pooled text."""
+        return None
+
+    def reader(self, offload: Offload, model: str, words: TaughtWords | None) -> PromptEncoder:
+        """See `LatentParts.reader`."""
+        return PromptEncoder.ready(self.text_encoder, self.tokenizer, offload, model, words)
+
 
 Classes = Mapping[str, tuple[str, type[Any]]]
 """Of denoiser ("unet"), autoencoder ("vae") and "text_encoder": the name of its folder, and its class."""
@@ -67,12 +133,29 @@ def read_parts(folder: Path, classes: Classes, tokenizer: type[Any]) -> Parts:
     Raises:
         ModelLoadError: A part is damaged or incomplete.
     """
-    variant = weights.variant(folder, [name for name, _ in classes.values()])
     words = read_tokenizer(folder / "tokenizer", tokenizer)
-    networks = {part: read_network(made, folder / name, variant=variant) for part, (name, made) in classes.items()}
+    return Parts(**read_networks(folder, classes), tokenizer=words, scheduler_config=read_scheduler(folder))
+
+
+def read_networks(folder: Path, classes: Classes) -> dict[str, Any]:
+    """The networks of a folder in diffusers' format, all in one variant if they are there in it.
+
+    Raises:
+        ModelLoadError: One is damaged or incomplete.
+    """
+    variant = weights.variant(folder, [name for name, _ in classes.values()])
+    return {part: read_network(made, folder / name, variant=variant) for part, (name, made) in classes.items()}
+
+
+def read_scheduler(folder: Path) -> dict[str, Any]:
+    """The scheduler's config of a folder in diffusers' format.
+
+    Raises:
+        ModelLoadError: It is damaged, or a number in it is out of range.
+    """
     scheduler = read_config(folder / SCHEDULER)
     check_sizes(scheduler, folder / SCHEDULER)
-    return Parts(**networks, tokenizer=words, scheduler_config=scheduler)
+    return scheduler
 
 
 def check_classes(folder: Path, expected: Mapping[str, str]) -> None:
@@ -115,13 +198,13 @@ def network_classes(folder: Path, index: Mapping[str, Any]) -> Classes:
     }
 
 
-def tokenizer_class(folder: Path, index: Mapping[str, Any]) -> type[Any]:
+def tokenizer_class(folder: Path, index: Mapping[str, Any], part: str = "tokenizer") -> type[Any]:
     """The class of a tokenizer.
 
     Raises:
         UnsupportedPipelineError: It is none of transformers'.
     """
-    return _class(index, "tokenizer", "CLIPTokenizer", transformers.PreTrainedTokenizerBase, folder)
+    return _class(index, part, "CLIPTokenizer", transformers.PreTrainedTokenizerBase, folder)
 
 
 def read_tokenizer(path: Path, made: type[Any] = transformers.CLIPTokenizer) -> Any:  # noqa: ANN401 - transformers carries no types

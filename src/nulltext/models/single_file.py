@@ -11,33 +11,36 @@ from diffusers.loaders import single_file_utils as convert
 
 from nulltext.errors import ModelLoadError, UnsupportedPipelineError
 from nulltext.models import kinds
+from nulltext.models import stable_diffusion_xl as xl
 from nulltext.models.configs import read_config
-from nulltext.models.families import IN_A_FILE
+from nulltext.models.families import IN_A_FILE, XL_IN_A_FILE, Family
 from nulltext.models.networks import assemble, check_weights, empty, first_line, is_lora
 from nulltext.models.parts import SCHEDULER, Parts, network_classes, read_tokenizer, tokenizer_class
 from nulltext.models.quiet import quiet
 from nulltext.models.tensors import TensorFile, open_tensors
 
 _FIRST: Final = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-"""Where the configs of Stable Diffusion 1.x come from unless they are given."""
+_FIRST_XL: Final = "stabilityai/stable-diffusion-xl-base-1.0"
+"""Where the configs of Stable Diffusion 1.x and of XL come from unless they are given."""
 _TEXT_READER: Final = "model.diffusion_model.input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight"
 _WIDTH_OF_2: Final = 1024
 """A weight and its width, the text encoder's, in Stable Diffusion 2.x; in 1.x that is 768."""
 _MARKS: Final = ("v_pred", "ztsnr")
-_OPEN_CLIP: Final = "cond_stage_model.model."
-_CLIP: Final = "cond_stage_model.transformer."
+_OPEN_CLIP: Final = {"text_encoder": "cond_stage_model.model.", "text_encoder_2": kinds.TEXT_2}
+_CLIP: Final = ("cond_stage_model.transformer.", kinds.TEXT_1)
+_PROJECTION: Final = "text_projection.weight"
 _PREDICTIONS: Final = {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "epsilon", "eps": "epsilon"}
 
 
-def read_single_file(path: Path, config: str | os.PathLike[str] | None) -> Parts:
-    """The parts of a checkpoint file. Of a pickled one the tensors are read, and nothing of it is run.
+def read_single_file(path: Path, config: str | os.PathLike[str] | None) -> tuple[Family, Parts | xl.PartsXL]:
+    """The family and the parts of a checkpoint file. Of a pickled one the tensors are read, and nothing of it is run.
 
     Args:
         path: A ``.safetensors`` or ``.ckpt``.
         config: A folder in diffusers' format, or a hub id, with the configs and the tokenizer which the file lacks.
 
     Raises:
-        UnsupportedPipelineError: It is something else than a text-to-image Stable Diffusion 1.x or 2.x.
+        UnsupportedPipelineError: It is something else than a text-to-image Stable Diffusion 1.x, 2.x or XL.
         ModelLoadError: It is damaged or incomplete, contradicts its config, or its config cannot be had.
     """
     if path.suffix not in kinds.SINGLE_FILE:
@@ -48,13 +51,16 @@ def read_single_file(path: Path, config: str | os.PathLike[str] | None) -> Parts
     kinds.check_file(file)
     if is_lora(file.shapes):
         check_weights(path, missing=(), unexpected=file.shapes)
-    folder = _config_folder(path, config)
+    family = XL_IN_A_FILE if kinds.is_xl(file) else IN_A_FILE
+    folder = _config_folder(path, config, family)
     index = read_config(folder / "model_index.json") if (folder / "model_index.json").is_file() else {}
     scheduler = follow(file, read_config(folder / SCHEDULER), folder / SCHEDULER if config is not None else None)
-    classes = network_classes(folder, index)
+    classes = (xl.network_classes if family is XL_IN_A_FILE else network_classes)(folder, index)
     networks = {part: _network(part, made, file, folder / part / "config.json") for part, (_, made) in classes.items()}
+    if family is XL_IN_A_FILE:
+        return family, xl.parts_of(folder, index, networks, scheduler)
     tokenizer = read_tokenizer(folder / "tokenizer", tokenizer_class(folder, index))
-    return Parts(**networks, tokenizer=tokenizer, scheduler_config=scheduler)
+    return family, Parts(**networks, tokenizer=tokenizer, scheduler_config=scheduler)
 
 
 def follow(file: TensorFile, scheduler: Mapping[str, Any], given: Path | None) -> dict[str, Any]:
@@ -104,12 +110,13 @@ def _check_version(file: TensorFile) -> None:
         )
 
 
-def _config_folder(path: Path, config: str | os.PathLike[str] | None) -> Path:
+def _config_folder(path: Path, config: str | os.PathLike[str] | None, family: Family) -> Path:
     """The folder with the configs, fetched if need be."""
     if config is not None and Path(config).is_dir():
         return Path(config)
-    name = _FIRST if config is None else str(config)
-    wanted = ["model_index.json", *(f"{part}/*{kind}" for part in IN_A_FILE.parts for kind in (".json", ".txt"))]
+    usual = _FIRST_XL if family is XL_IN_A_FILE else _FIRST
+    name = usual if config is None else str(config)
+    wanted = ["model_index.json", *(f"{part}/*{kind}" for part in family.parts for kind in (".json", ".txt"))]
     try:
         with quiet():
             return Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted))
@@ -122,7 +129,7 @@ def _config_folder(path: Path, config: str | os.PathLike[str] | None) -> Path:
 
 
 def _network(part: str, made: type[Any], file: TensorFile, config_file: Path) -> Any:  # noqa: ANN401
-    """One of the three networks."""
+    """One of the networks."""
     config = read_config(config_file)
     network = empty(made, config, config_file)
     try:
@@ -141,11 +148,17 @@ def _converted(part: str, network: Any, file: TensorFile) -> dict[str, torch.Ten
         return convert.convert_ldm_unet_checkpoint(file.read((kinds.UNET,)), dict(network.config))
     if part == "vae":
         return convert.convert_ldm_vae_checkpoint(file.read((kinds.VAE,)), dict(network.config))
-    tensors = file.read((kinds.TEXT,))
-    if any(name.startswith(_OPEN_CLIP) for name in tensors):
-        named = convert.convert_open_clip_checkpoint(network, tensors, prefix=_OPEN_CLIP)
+    if tensors := file.read((_OPEN_CLIP[part],)):
+        named = convert.convert_open_clip_checkpoint(network, tensors, prefix=_OPEN_CLIP[part])
     else:
-        named = {name.removeprefix(_CLIP): tensor for name, tensor in tensors.items() if name.startswith(_CLIP)}
+        tensors = file.read(_CLIP)
+        named = {_without(_CLIP, name): tensor for name, tensor in tensors.items()}
     # Merges, and transformers itself, have the weights with and without this prefix.
     bare = {name.removeprefix("text_model."): tensor for name, tensor in named.items()}
-    return {f"text_model.{name}": tensor for name, tensor in bare.items()} if hasattr(network, "text_model") else bare
+    if not hasattr(network, "text_model"):
+        return bare
+    return {name if name == _PROJECTION else f"text_model.{name}": tensor for name, tensor in bare.items()}
+
+
+def _without(prefixes: tuple[str, ...], name: str) -> str:
+    return name.removeprefix(next(prefix for prefix in prefixes if name.startswith(prefix)))

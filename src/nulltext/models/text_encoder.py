@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count, takewhile
-from typing import Any, cast, final
+from typing import Any, Protocol, cast, final, runtime_checkable
 
 import torch
 
@@ -16,6 +16,37 @@ from nulltext.models.offload import Offload
 from nulltext.models.quiet import quiet
 from nulltext.models.word_list import TaughtWords
 from nulltext.text.words import Span, Tokens, check_text
+
+
+@runtime_checkable
+class PromptReader(Protocol):
+    """Reads prompts for a model: one text encoder, or several."""
+
+    @property
+    def length(self) -> int:
+        """L, the tokens of an embedding, the two that mark start and end among them."""
+        ...
+
+    @property
+    def word_list(self) -> TaughtWords | None:
+        """The words that the model was taught, if it has a list."""
+        ...
+
+    def embed(self, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:
+        """What prompts tell the network of an image of a size, (height, width) in pixels; a row for each."""
+        ...
+
+    def null(self, size: tuple[int, int]) -> Conditioning:
+        """What stands for "no prompt", one row."""
+        ...
+
+    def check_prompt(self, prompt: str) -> None:
+        """Raises what `embed` would for a prompt, and embeds nothing."""
+        ...
+
+    def tokenize(self, prompt: str) -> Tokens:
+        """A prompt as `embed` cuts it: row i of the embedding is token i, and the rows after the last are padding."""
+        ...
 
 
 @final
@@ -75,7 +106,7 @@ class PromptEncoder:
             )
         with quiet():
             network.to(device=offload.waiting, dtype=dtype)
-        _check_reads(network, model, part)
+        _check_reads(network, f"{model}: {part}")
         network.requires_grad_(requires_grad=False).eval()
         return cls(network=network, tokenizer=tokenizer, offload=offload, model=model, word_list=word_list, most=most)
 
@@ -96,11 +127,20 @@ class PromptEncoder:
         """
         for prompt in prompts:
             self.check_prompt(prompt)
+        return Conditioning(text=self.read(prompts)[0].float())
+
+    def read(self, prompts: Sequence[str], **settings: bool) -> Any:  # noqa: ANN401  of a class for each network
+        """What the network returns of prompts that were checked.
+
+        Args:
+            prompts: B of them.
+            settings: Further arguments of its ``forward``.
+        """
         ids, seen = self.padded(prompts)
         # Most checkpoints attend to the padding as well; those that do not say so in their config.
         masked: bool = getattr(self.network.config, "use_attention_mask", False)
         with torch.no_grad(), quiet(), self.offload.in_use(self.network):
-            return Conditioning(text=self.network(ids, attention_mask=seen if masked else None)[0].float())
+            return self.network(ids, attention_mask=seen if masked else None, **settings)
 
     def padded(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """[B, L] the numbers of prompts' tokens and of the padding behind them, and 1 for each that is no padding."""
@@ -172,7 +212,7 @@ class PromptEncoder:
         )
 
 
-def _check_reads(network: Any, model: str, part: str) -> None:  # noqa: ANN401
+def _check_reads(network: Any, where: str) -> None:  # noqa: ANN401
     """Makes sure that a text encoder works: some values of its config are only found wrong when it does."""
     try:
         with torch.no_grad(), quiet():
@@ -181,6 +221,6 @@ def _check_reads(network: Any, model: str, part: str) -> None:  # noqa: ANN401
         raise
     except Exception as error:
         raise ModelLoadError(
-            f"{model}: {part}/config.json describes no text encoder that works: {first_line(error)}. "
+            f"{where}/config.json describes no text encoder that works: {first_line(error)}. "
             "Correct it, or fetch the model again."
         ) from error

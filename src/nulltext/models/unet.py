@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Final, final
 
 import torch
 
@@ -16,6 +16,8 @@ from nulltext.models.kl_autoencoder import scale_of
 from nulltext.models.quiet import quiet
 from nulltext.types import Latents, Times
 
+SIZES: Final = 6
+"""The numbers that Stable Diffusion XL is told of sizes: the original's, where it was cropped, the target's."""
 _USUAL_SIDE = 512
 """The pixels on a side that Stable Diffusion was made for, where no config says."""
 
@@ -23,7 +25,7 @@ _USUAL_SIDE = 512
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
 class UNet:
-    """A frozen UNet that is told of text alone.
+    """A frozen UNet that is told of text, and of its pooled text and sizes where a conditioning has such.
 
     Attributes:
         network: The ``UNet2DConditionModel``.
@@ -68,14 +70,21 @@ class UNet:
             attention: For the B rows, in order: so many, and what is done to their attention.
         """
         x, text = x.to(self.dtype).contiguous(memory_format=self.layout), conditioning.text
+        beside = self._beside(conditioning)
         with steered(self.network, attention):
             if self.dtype == torch.float16 and text.requires_grad:
                 scaled = ScaledGradient()
-                return scaled.leave(self.network(x, t, scaled.enter(text).to(self.dtype)).sample.float())
-            return self.network(x, t, text.to(self.dtype)).sample.float()
+                return scaled.leave(self.network(x, t, scaled.enter(text).to(self.dtype), **beside).sample.float())
+            return self.network(x, t, text.to(self.dtype), **beside).sample.float()
+
+    def _beside(self, conditioning: Conditioning) -> dict[str, Any]:
+        """What Stable Diffusion XL's is told beside the text; sizes stay exact, which in bfloat16 they would not."""
+        if conditioning.pooled is None:
+            return {}
+        return {"added_cond_kwargs": {"text_embeds": conditioning.pooled.to(self.dtype), **conditioning.extras}}
 
 
-def check_fit(unet: Any, vae: Any, width: int, model: str) -> None:  # noqa: ANN401
+def check_fit(unet: Any, vae: Any, width: int, model: str, pooled: int | None = None) -> None:  # noqa: ANN401
     """Makes sure that a UNet is a text-to-image checkpoint's, made for its autoencoder and text encoder.
 
     Args:
@@ -83,6 +92,7 @@ def check_fit(unet: Any, vae: Any, width: int, model: str) -> None:  # noqa: ANN
         vae: The autoencoder's config.
         width: D, of the text embeddings.
         model: What to call it in errors.
+        pooled: P, of the pooled text that it is told beside six numbers for sizes; None if it is told of neither.
 
     Raises:
         UnsupportedPipelineError: It is not.
@@ -101,6 +111,25 @@ def check_fit(unet: Any, vae: Any, width: int, model: str) -> None:  # noqa: ANN
         raise UnsupportedPipelineError(
             f"{model}: the denoiser expects text embeddings of width {unet.cross_attention_dim}, the text encoder "
             f"gives {width}; expected a checkpoint with its own text encoder."
+        )
+    _check_told(unet, pooled, model)
+
+
+def _check_told(unet: Any, pooled: int | None, model: str) -> None:  # noqa: ANN401
+    """Makes sure that a UNet is told, beside the text, what its family tells it."""
+    expected = None if pooled is None else "text_time"
+    if unet.addition_embed_type != expected:
+        raise UnsupportedPipelineError(
+            f"{model}: unet/config.json has addition_embed_type={json.dumps(unet.addition_embed_type)}; expected "
+            f"{json.dumps(expected)}. It is another kind of pipeline's: put in its place the checkpoint's own."
+        )
+    if pooled is None:
+        return
+    takes, told = unet.projection_class_embeddings_input_dim, pooled + SIZES * unet.addition_time_embed_dim
+    if takes != told:
+        raise UnsupportedPipelineError(
+            f"{model}: the denoiser takes {takes} numbers of pooled text and sizes, and is told {told}, {pooled} of "
+            "them of the text encoder; expected a checkpoint with its own text encoders. A refiner cannot be used."
         )
 
 

@@ -48,4 +48,5 @@ class NegativePrompt(Inverter):
         plain = Guided(problem.denoiser, problem.cond, 1.0)  # what guidance between two equal outputs comes to
         steps = [problem.cond] * len(problem.schedule)
         z0 = sample(plain, problem.schedule, pivot[:1], steps, problem.on_progress)
-        return Solution(pivot, Replay(nulls=nulls), z0)
+        pooled = None if problem.cond.pooled is None else problem.cond.pooled[0]
+        return Solution(pivot, Replay(nulls=nulls, pooled=pooled), z0)
