@@ -1,5 +1,7 @@
 """Backpropagation where the plain rules would lose the gradient: through float16, and past a clamp."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
@@ -61,6 +63,20 @@ class ScaledGradient:
 
         marked.register_hook(scale)
         return marked
+
+
+def through(dtype: torch.dtype, text: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
+    """What a network of some precision makes of text embeddings in float32, in float32; no gradient is lost in float16.
+
+    Args:
+        dtype: The network's precision.
+        text: [B, L, D].
+        network: Called with them in that precision; its output is [B, ...].
+    """
+    if dtype == torch.float16 and text.requires_grad:
+        scaled = ScaledGradient()
+        return scaled.leave(network(scaled.enter(text).to(dtype)).float())
+    return network(text.to(dtype)).float()
 
 
 def _along(factors: Tensor, gradient: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import SettingError, UnsupportedPipelineError
-from nulltext.models.gradients import ScaledGradient
-from nulltext.models.quiet import quiet
+from nulltext.models.frozen import freeze
+from nulltext.models.gradients import through
 from nulltext.types import Latents, Times
 
 
@@ -56,14 +56,10 @@ class JointTransformer:
             copies: How many rows alike the last row of the text stands for.
             low_memory: Slower, in less memory.
         """
-        with quiet():
-            network.to(device=device, dtype=dtype, memory_format=layout)
-            if low_memory:
-                network.enable_gradient_checkpointing()
+        freeze(network, device=device, dtype=dtype, layout=layout, low_memory=low_memory)
         if copies > 1:
             for module in filter(is_joint, network.modules()):
                 module.set_processor(WeightedProcessor(copies))
-        network.requires_grad_(requires_grad=False).eval()
         return cls(network=network, dtype=dtype, layout=layout)
 
     def predict(
@@ -87,11 +83,9 @@ class JointTransformer:
             "pooled_projections": None if conditioning.pooled is None else conditioning.pooled.to(self.dtype),
         }
         with steered(self.network, attention):
-            if self.dtype == torch.float16 and text.requires_grad:
-                scaled = ScaledGradient()
-                states = scaled.enter(text).to(self.dtype)
-                return scaled.leave(self.network(x, encoder_hidden_states=states, **beside).sample.float())
-            return self.network(x, encoder_hidden_states=text.to(self.dtype), **beside).sample.float()
+            return through(
+                self.dtype, text, lambda states: self.network(x, encoder_hidden_states=states, **beside).sample
+            )
 
     def _check(self, x: Latents, conditioning: Conditioning) -> None:
         most, patch = self.network.config.pos_embed_max_size, self.network.config.patch_size

@@ -11,9 +11,9 @@ from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import ModelLoadError, UnsupportedPipelineError
-from nulltext.models.gradients import ScaledGradient
+from nulltext.models.frozen import freeze
+from nulltext.models.gradients import through
 from nulltext.models.kl_autoencoder import scale_of
-from nulltext.models.quiet import quiet
 from nulltext.types import Latents, Times
 
 SIZES: Final = 6
@@ -51,11 +51,7 @@ class UNet:
         low_memory: bool = False,
     ) -> "UNet":
         """Takes over a network: moves it, sets its precision, and freezes it."""
-        with quiet():
-            network.to(device=device, dtype=dtype, memory_format=layout)
-            if low_memory:
-                network.enable_gradient_checkpointing()
-        network.requires_grad_(requires_grad=False).eval()
+        freeze(network, device=device, dtype=dtype, layout=layout, low_memory=low_memory)
         return cls(network=network, dtype=dtype, layout=layout, prediction=prediction)
 
     def predict(
@@ -72,10 +68,7 @@ class UNet:
         x, text = x.to(self.dtype).contiguous(memory_format=self.layout), conditioning.text
         beside = self._beside(conditioning)
         with steered(self.network, attention):
-            if self.dtype == torch.float16 and text.requires_grad:
-                scaled = ScaledGradient()
-                return scaled.leave(self.network(x, t, scaled.enter(text).to(self.dtype), **beside).sample.float())
-            return self.network(x, t, text.to(self.dtype), **beside).sample.float()
+            return through(self.dtype, text, lambda states: self.network(x, t, states, **beside).sample)
 
     def _beside(self, conditioning: Conditioning) -> dict[str, Any]:
         """What Stable Diffusion XL's is told beside the text; sizes stay exact, which in bfloat16 they would not."""
