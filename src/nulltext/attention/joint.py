@@ -29,7 +29,7 @@ class Joint:
     def of(cls, attn: Any, image: Tensor, text: Tensor) -> "Joint":  # noqa: ANN401  the library's own layer
         """Projects the states of an image and a text, [batch, tokens, features] each."""
 
-        def heads(projection: Any, states: Tensor, norm: Any) -> Tensor:  # noqa: ANN401
+        def heads(projection: Any, states: Tensor, norm: Any) -> Tensor:  # noqa: ANN401  its layers, likewise
             made = projection(states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
             return made if norm is None else norm(made)
 
