@@ -120,6 +120,9 @@ def invert(page: Page) -> list[str]:
         messages.append(page.inner_text("#progress"))
         assert "expected" not in page.inner_text("#message"), page.inner_text("#message")
         page.wait_for_timeout(100)
+    # the section is shown before its fields have their values, and what is typed until then is overwritten
+    expect(page.locator("#highlight")).to_contain_text("Nothing has changed yet")
+    expect(page.locator("#target textarea")).to_have_value(page.input_value("#prompt textarea"))
     return list(dict.fromkeys(messages))
 
 
