@@ -229,3 +229,16 @@ def test_a_compiled_inversion(run_json, image_file, tiny, here, monkeypatch):
     record = run_json("invert", image_file, "a red ball", "--model", tiny, "--steps", 3, "--compiled")
     assert len(compiled) == 1
     assert record["psnr"] == record["vae_psnr"]
+
+
+def test_a_negative_prompt_stays_with_the_file(run, run_json, here, image_file, tiny):
+    invert = ("invert", image_file, "a red ball", "--model", tiny, "--steps", 2, "--negative-prompt", "a dog")
+    assert run_json(*invert)["negative_prompt"] == "a dog"
+    assert run_json("show", "photo.safetensors")["negative_prompt"] == "a dog"
+    assert "negative prompt" in run("show", "photo.safetensors").stdout
+    edit = ("edit", "photo.safetensors", "a blue ball", "--model", tiny, "--negative-prompt", "a cat", "-o", "a.png")
+    assert run_json(*edit)["negative_prompt"] == "a cat"
+    refused = run("edit", "photo.safetensors", "a cat", "--editor", "vqgan-clip", "--negative-prompt", "a", "-m", tiny)
+    assert "got --negative-prompt, which vqgan-clip does not have" in refused.stderr
+    generated = run_json("generate", "a red ball", "--model", tiny, "--steps", 2, "--negative-prompt", "a dog")
+    assert generated["negative_prompt"] == "a dog"

@@ -70,6 +70,10 @@ ModelGuidance = Annotated[
     float | None,
     typer.Option(help="The guidance scale w of classifier-free guidance; what suits the model best if not given."),
 ]
+NegativePrompt = Annotated[
+    str | None,
+    typer.Option(metavar="PROMPT", help="What guidance leads away from, in words; the null text if not given."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel="Output")]
 Force = Annotated[
     bool, typer.Option("--force", "-f", help="Overwrite what is already there.", rich_help_panel="Output")

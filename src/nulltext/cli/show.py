@@ -44,10 +44,11 @@ def show(
 
     from rich.table import Table
 
-    settings = ", ".join(f"{key} {_plain(value)}" for key, value in inversion.settings.items())
+    settings = ", ".join(f"{key} {_plain(value)}" for key, value in inversion.settings.items() if value != "")
     table = Table(show_header=False, box=None)
     for name, value in {
         "prompt": inversion.prompt,
+        **({"negative prompt": inversion.negative_prompt} if inversion.negative_prompt else {}),
         "PSNR": f"{inversion.scores.psnr:.2f} dB at guidance {inversion.guidance:g}",
         "autoencoder alone": f"{inversion.scores.vae_psnr:.2f} dB",
         "method": f"{inversion.method}: {settings}",
@@ -67,6 +68,7 @@ def _record(file: Path, inversion: "Inversion") -> dict[str, object]:
         "file": str(file),
         "bytes": file.stat().st_size,
         "prompt": inversion.prompt,
+        "negative_prompt": inversion.negative_prompt,
         "model": inversion.model.id,
         "revision": inversion.model.revision,
         "method": inversion.method,

@@ -6,7 +6,7 @@ from torch import Tensor
 from nulltext import __version__
 from nulltext.diffusion.rule import CLASSIFIER_FREE, Rule
 from nulltext.diffusion.schedule import Schedule
-from nulltext.errors import MismatchError
+from nulltext.errors import MismatchError, shown
 from nulltext.images import Frame
 from nulltext.inversion.replay import Replay
 from nulltext.models.base import Model, ModelIdentity
@@ -87,6 +87,15 @@ def check_rule(replay: Replay, rule: Rule) -> None:
         raise MismatchError(
             f"got the guidance rule {rule.name!r}; the embeddings of this inversion were made for "
             f"{CLASSIFIER_FREE.name!r}. Use that, hold the source, or invert the image by direct inversion."
+        )
+
+
+def check_negative(replay: Replay, own: str, asked: str) -> None:
+    """Makes sure that embeddings are used beside the negative prompt that they were made for."""
+    if asked != own and replay.tensors() and (replay.nulls is not None or not replay.exact):
+        raise MismatchError(
+            f"got the negative prompt {shown(asked)}; the embeddings of this inversion were made for "
+            f"{shown(own) if own else 'none'}. Leave it out, or invert the image again with that one."
         )
 
 

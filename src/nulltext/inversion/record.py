@@ -49,6 +49,8 @@ ENTRIES: Final = frozenset(
     {"prompt", "replay", "guidance", "method", "settings", "schedule", "model", "frame", "sha256", "scores", "version"}
 )
 """What the record holds."""
+OPTIONAL_ENTRIES: Final = frozenset({"negative_prompt"})
+"""What it holds besides where there is such: an older package refuses the file, and does not edit by the null text."""
 
 
 def write_record(inversion: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -61,6 +63,7 @@ def write_record(inversion: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[
     scores = asdict(inversion["scores"])
     return tensors, {
         "prompt": inversion["prompt"],
+        **({"negative_prompt": inversion["negative_prompt"]} if inversion["negative_prompt"] else {}),
         "replay": replay.record(),
         "guidance": inversion["guidance"],
         "method": inversion["method"],
@@ -88,6 +91,7 @@ def read_record(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dic
     model = read_entries(record["model"], "model", ("id", "revision"))
     found: dict[str, Any] = {
         "prompt": read_text(record["prompt"], "prompt"),
+        "negative_prompt": read_text(record.get("negative_prompt", ""), "negative prompt", least=0),
         "pivot": tensors["pivot"],
         "guidance": read_number(record["guidance"], "guidance"),
         "method": read_match(record["method"], "method", r"[^\W\d]\w{0,99}"),
@@ -163,6 +167,8 @@ def _check_method(found: Mapping[str, Any]) -> None:
             required["skip"] = found["replay"].skip
     if method == GENERATED:
         required["size"] = list(found["frame"].fitted)
+    if expected is not None and ("negative_prompt" in settings or found["negative_prompt"]):
+        required["negative_prompt"] = found["negative_prompt"]
     for name, value in required.items():
         if (expected is not None or name in settings) and settings.get(name) != value:
             raise SettingError(

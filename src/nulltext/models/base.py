@@ -11,7 +11,7 @@ from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.schedule import Schedule
 from nulltext.diffusion.sharing import Denoiser
 from nulltext.models.recommended import Recommended
-from nulltext.text.words import Tokens, check_words
+from nulltext.text.words import Tokens, check_text, check_words
 from nulltext.types import Latents, Pixels
 
 
@@ -164,6 +164,16 @@ def embed_prompts(model: Model, prompts: Sequence[str], size: tuple[int, int] | 
     """
     check_words(prompts)
     return model.embed(prompts, size)
+
+
+def embed_negative(model: Model, negative_prompt: str, size: tuple[int, int] | None = None) -> Conditioning:
+    """What guidance leads away from, one row: what a negative prompt tells the network, or the null where it is blank.
+
+    Raises:
+        PromptError: See `embed_prompts`.
+    """
+    check_text(negative_prompt)
+    return model.embed([negative_prompt], size) if negative_prompt.strip() else model.null(size)
 
 
 def check_prompts(model: Model, prompts: Sequence[str]) -> None:
