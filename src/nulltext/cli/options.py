@@ -59,6 +59,30 @@ Compiled = Annotated[
         rich_help_panel="Model",
     ),
 ]
+Lora = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lora",
+        metavar="FILE[=WEIGHT]",
+        help="A LoRA, merged into the model; may be given several times.",
+        show_default=False,
+        rich_help_panel="Model",
+    ),
+]
+Vae = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER|FILE", help="An autoencoder in place of the model's own.", rich_help_panel="Model"),
+]
+Embedding = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--embedding",
+        metavar="FILE",
+        help="A word learnt by textual inversion; may be given several times.",
+        show_default=False,
+        rich_help_panel="Model",
+    ),
+]
 Size = Annotated[
     str | None, typer.Option(metavar="HxW", help="Height and width in pixels; the model's own if not given.")
 ]

@@ -23,7 +23,7 @@ the tests, and are read.
 | 3       | `replay` says how the source is sampled again: `corrected` (before: `held`, which is "source"), `eta`    |
 |         | and `source_guidance`; `nulls` and `cond` are its tensors; `caption` is `prompt`, `picture` is `image`;  |
 |         | and `skip`, of methods that skip steps; `pooled`, of models that are told of such; and               |
-|         | `negative_prompt`, where there is one                                                                    |
+|         | `negative_prompt`, and `additions` of the model, where there are such                                    |
 """
 
 import hashlib

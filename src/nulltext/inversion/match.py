@@ -21,7 +21,7 @@ def check_weights(made_with: ModelIdentity, version: str, model: Model) -> None:
     """
     if not made_with.same_weights(model.identity):
         raise MismatchError(
-            f"got the model {_name(model.identity)}; this inversion was made with {_name(made_with)}, by nulltext "
+            f"got the model {model.identity}; this inversion was made with {made_with}, by nulltext "
             f"{version} (this is {__version__}). Load that model, or invert the image again with this one."
         )
 
@@ -97,10 +97,6 @@ def check_negative(replay: Replay, own: str, asked: str) -> None:
             f"got the negative prompt {shown(asked)}; the embeddings of this inversion were made for "
             f"{shown(own) if own else 'none'}. Leave it out, or invert the image again with that one."
         )
-
-
-def _name(identity: ModelIdentity) -> str:
-    return f"{identity.id} ({identity.revision[:19]})"
 
 
 def _same_schedule(a: Schedule, b: Schedule) -> bool:
