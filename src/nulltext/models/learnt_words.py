@@ -63,7 +63,12 @@ def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
         word, found = path.stem if name == _NAMELESS else name, {"": tensor}
     found = {suffix: tensor[None] if tensor.ndim == 1 else tensor for suffix, tensor in found.items()}
     rows = {tuple(tensor.shape[:-1]) for tensor in found.values()}
-    if len(tensors) > len(found) or len(rows) > 1 or not all(len(row) == 1 and 0 < row[0] <= _MOST for row in rows):
+    if (
+        not tensors
+        or len(tensors) > len(found)
+        or len(rows) > 1
+        or not all(len(row) == 1 and 0 < row[0] <= _MOST for row in rows)
+    ):
         raise ModelLoadError(
             f"{path} holds no learnt word; expected the vectors of one, at most {_MOST}, as textual inversion saves "
             "them. A LoRA goes to --lora, a checkpoint to --model."
