@@ -1,4 +1,4 @@
-"""A tiny Stable Diffusion XL of the real classes."""
+"""A tiny Stable Diffusion XL of the real classes, and LoRAs for tiny pipelines."""
 
 from functools import partial
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 LENGTH, WIDTHS, POOLED = 24, (32, 48), 40
@@ -84,3 +85,73 @@ def build_pipeline(tokenizer_builder, prediction="epsilon", *, zeros=True):
 def xl_builder(tokenizer_builder):
     """Makes such pipelines, of what they predict and whether their null is zeros."""
     return partial(build_pipeline, tokenizer_builder)
+
+
+LORA_LAYERS = (
+    "attn1.to_q",
+    "attn2.to_k",
+    "attn2.to_out.0",
+    "attn.to_v",
+    "ff.net.2",
+    "proj_in",
+    "q_proj",
+    "out_proj",
+    "fc1",
+)
+PREFIXES = {"unet": "lora_unet", "text_encoder": "lora_te", "text_encoder_2": "lora_te2"}
+
+
+def layers(pipeline):
+    """What a LoRA changes: the network's name, the layer's, and the layer."""
+    for network in ("unet", "transformer", "text_encoder", "text_encoder_2"):
+        for name, layer in getattr(pipeline, network, torch.nn.Module()).named_modules():
+            if name.endswith(LORA_LAYERS):
+                yield network, name.removeprefix("text_model."), layer
+
+
+def matrices(layer, rank, generator):
+    down = torch.randn(rank, *layer.weight.shape[1:], generator=generator) * 0.2
+    shape = (layer.weight.shape[0], rank, *(1,) * (layer.weight.ndim - 2))
+    return down, torch.randn(shape, generator=generator) * 0.2
+
+
+def write(path, pipeline, form):
+    """A LoRA for a pipeline in kohya's format, or in that of diffusers and peft."""
+    generator, tensors = torch.Generator().manual_seed(0), dict[str, Any]()
+    two = getattr(pipeline, "text_encoder_2", None) is not None
+    for network, name, layer in layers(pipeline):
+        down, up = matrices(layer, 2, generator)
+        if form == "kohya":
+            prefix = "lora_te1" if two and network == "text_encoder" else PREFIXES[network]
+            within = name if network == "unet" else f"text_model.{name}"
+            key = f"{prefix}_{within.replace('.', '_')}"
+            tensors |= {f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up, f"{key}.alpha": torch.tensor(1.0)}
+        else:
+            within = name if network in ("unet", "transformer") else f"text_model.{name}"
+            tensors |= {f"{network}.{within}.lora_A.weight": down, f"{network}.{within}.lora_B.weight": up}
+    save_file(tensors, path)
+    return path
+
+
+def equals(model, pipeline, path, weight):
+    """Whether a model's networks are those that diffusers makes."""
+    pipeline.load_lora_weights(str(path.parent), weight_name=path.name)
+    pipeline.fuse_lora(lora_scale=weight)
+    pipeline.unload_lora_weights()
+    theirs: Any = pipeline.unet if hasattr(pipeline, "unet") else pipeline.transformer
+    ours = model.denoiser.state_dict()
+    assert ours.keys() == theirs.state_dict().keys()
+    for name, tensor in theirs.state_dict().items():
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture(scope="session")
+def write_lora():
+    """Writes a LoRA for a pipeline, in kohya's format or in that of diffusers and peft."""
+    return write
+
+
+@pytest.fixture(scope="session")
+def check_merged():
+    """Holds a model with a LoRA against the pipeline with it."""
+    return equals

@@ -14,6 +14,7 @@ from diffusers import (
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
 )
+from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, T5Config, T5EncoderModel, T5Tokenizer
 
 import nulltext
@@ -418,3 +419,19 @@ def test_a_control_returns_the_keys_beside_as_well():
 def test_it_is_not_compiled(spots):
     with pytest.raises(CompilationError, match="expected a UNet"):
         nulltext.load(spots[False], device="cpu", compiled=True)
+
+
+def test_a_lora_is_merged_as_the_pipeline_does(spots, models, tmp_path, write_lora, check_merged):
+    pipeline: Any = StableDiffusion3Pipeline.from_pretrained(spots[False], text_encoder_3=None, tokenizer_3=None)
+    path = write_lora(tmp_path / "a.safetensors", pipeline, "peft")
+    with_it = nulltext.load(spots[False], device="cpu", lora=(path, 0.5))
+    check_merged(with_it, pipeline, path, 0.5)
+    expected, _, pooled, _ = pipeline.encode_prompt(PROMPT, None, None)
+    told = with_it.embed([PROMPT])
+    torch.testing.assert_close(told.text[:, :LENGTH], expected[:, :LENGTH], rtol=0, atol=1e-4)
+    torch.testing.assert_close(told.pooled, pooled, rtol=0, atol=1e-4)
+    assert not torch.allclose(told.pooled, models[False].embed([PROMPT]).pooled, atol=1e-3)
+    kohya = tmp_path / "kohya.safetensors"
+    save_file({"lora_unet_joint_blocks_0_x.lora_down.weight": torch.ones(2, 4)}, kohya)
+    with pytest.raises(ModelLoadError, match="of Stable Diffusion 3 are read in diffusers' format alone"):
+        nulltext.load(spots[False], device="cpu", lora=kohya)

@@ -364,3 +364,19 @@ def test_tokenizers_that_cut_a_prompt_differently(spot, tmp_path):
     assert model.embed(["a red ball"]).text.shape == (1, LENGTH, sum(WIDTHS))
     with pytest.raises(UnsupportedPipelineError, match="cut the prompt 'a redball' in different places"):
         model.embed(["a redball"])
+
+
+def test_a_negative_prompt_is_the_pipelines_pooled_text_and_all(both):
+    folder, model = both
+    expected = theirs(folder)(
+        PROMPT,
+        negative_prompt=TARGET,
+        num_inference_steps=2,
+        guidance_scale=5.0,
+        height=SIZE[0],
+        width=SIZE[1],
+        generator=torch.Generator().manual_seed(0),
+        output_type="pt",
+    ).images
+    ours = nulltext.generate(model, PROMPT, steps=2, guidance=5.0, size=SIZE, negative_prompt=TARGET)
+    torch.testing.assert_close(ours / 2 + 0.5, expected, rtol=1e-4, atol=1e-4)

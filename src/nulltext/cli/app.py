@@ -30,9 +30,14 @@ COMMANDS: Mapping[str, tuple[Callable[..., None], type[Command]]] = {
     "demo": (demo.demo, Command),
     "invert": (
         invert.invert,
-        method_command(invert.invert, INVERTERS, METHOD, option="--method", own={"steps", "guidance"}),
+        method_command(
+            invert.invert, INVERTERS, METHOD, option="--method", own={"steps", "guidance", "negative_prompt"}
+        ),
     ),
-    "edit": (edit.edit, method_command(edit.edit, EDITORS, EDITOR, option="--editor", own={"guidance"})),
+    "edit": (
+        edit.edit,
+        method_command(edit.edit, EDITORS, EDITOR, option="--editor", own={"guidance", "negative_prompt"}),
+    ),
     "sweep": (
         sweep.sweep,
         method_command(sweep.sweep, {EDITOR: EDITORS[EDITOR]}, EDITOR, own=sweep.ONE_PROMPT),

@@ -43,6 +43,13 @@ def edit(
         float | None,
         typer.Option(help="The guidance scale w; the file's own if not given, and for null-text no other."),
     ] = None,
+    negative_prompt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PROMPT",
+            help="What guidance leads away from; the file's own if not given, and for null-text no other.",
+        ),
+    ] = None,
     loading: FileLoading,
     reporting: options.Reporting,
     **settings: object,
@@ -54,7 +61,7 @@ def edit(
     --blend; if the edit is hardly seen, lower them or give its word more --weight.
     """
     outputs.edit_paths(prompts, output, file.stem)  # refused before anything is loaded
-    asked = methods.made(EDITORS, editor, settings, guidance=guidance)
+    asked = methods.made(EDITORS, editor, settings, guidance=guidance, negative_prompt=negative_prompt)
     paths = Paths.of(asked, prompts, output, file.stem, reconstruction)
     outputs.check_all(paths.all, force=reporting.force)
 
@@ -120,6 +127,7 @@ class Paths:
 
 def _record(result: "Edit", inversion: "Inversion", paths: Paths, word: str, used: "Editor") -> dict[str, Any]:
     kinds, w = result.kinds or [word] * len(paths.edits), getattr(used, "guidance", None)
+    negative = getattr(used, "negative_prompt", None)
     return {
         "source_prompt": inversion.prompt,
         "edits": [
@@ -132,6 +140,7 @@ def _record(result: "Edit", inversion: "Inversion", paths: Paths, word: str, use
         "model": inversion.model.id,
         "editor": word,
         "guidance": inversion.guidance if w is None else w,
+        "negative_prompt": inversion.negative_prompt if negative is None else negative,
         "settings": [settings_in_force(each, word) for each in result.settings],
     }
 

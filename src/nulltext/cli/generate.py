@@ -36,6 +36,7 @@ def generate(
     ] = None,
     steps: options.Steps = 50,
     guidance: options.ModelGuidance = None,
+    negative_prompt: options.NegativePrompt = None,
     seed: options.Seed = 0,
     size: options.Size = None,
     loading: Loading,
@@ -55,7 +56,14 @@ def generate(
     start = time.perf_counter()
     with terminal.progress() as on_progress:
         inversion = generate_inversion(
-            loaded, prompt, steps=steps, guidance=guidance, seed=seed, size=wanted, on_progress=on_progress
+            loaded,
+            prompt,
+            steps=steps,
+            guidance=guidance,
+            seed=seed,
+            size=wanted,
+            negative_prompt=negative_prompt or "",
+            on_progress=on_progress,
         )
     seconds = time.perf_counter() - start
     outputs.write_image(destination, to_image(to_pixels(inversion.image)), force=reporting.force)
@@ -74,6 +82,7 @@ def _record(inversion: "Inversion", *, seed: int, seconds: float) -> dict[str, o
     height, width = inversion.frame.size
     return {
         "prompt": inversion.prompt,
+        "negative_prompt": inversion.negative_prompt,
         "model": inversion.model.id,
         "seed": seed,
         "steps": len(inversion.schedule),

@@ -59,6 +59,30 @@ Compiled = Annotated[
         rich_help_panel="Model",
     ),
 ]
+Lora = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lora",
+        metavar="FILE[=WEIGHT]",
+        help="A LoRA, merged into the model; may be given several times.",
+        show_default=False,
+        rich_help_panel="Model",
+    ),
+]
+Vae = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER|FILE", help="An autoencoder in place of the model's own.", rich_help_panel="Model"),
+]
+Embedding = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--embedding",
+        metavar="FILE",
+        help="A word learnt by textual inversion; may be given several times.",
+        show_default=False,
+        rich_help_panel="Model",
+    ),
+]
 Size = Annotated[
     str | None, typer.Option(metavar="HxW", help="Height and width in pixels; the model's own if not given.")
 ]
@@ -69,6 +93,10 @@ Guidance = Annotated[float, typer.Option(help="The guidance scale w of classifie
 ModelGuidance = Annotated[
     float | None,
     typer.Option(help="The guidance scale w of classifier-free guidance; what suits the model best if not given."),
+]
+NegativePrompt = Annotated[
+    str | None,
+    typer.Option(metavar="PROMPT", help="What guidance leads away from, in words; the null text if not given."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel="Output")]
 Force = Annotated[

@@ -127,6 +127,11 @@ def listed_prompts(prompts: str | Sequence[str]) -> tuple[str, ...]:
     return wanted
 
 
+def negative_of(asked: str | None, inversion: Inversion) -> str:
+    """What guidance leads away from in an edit: what is asked for, or else what the image was inverted with."""
+    return inversion.negative_prompt if asked is None else asked
+
+
 @runtime_checkable
 class Editor(Protocol):
     """A method of editing: settings in the constructor, data in the call."""

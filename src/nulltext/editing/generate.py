@@ -15,7 +15,7 @@ from nulltext.inversion.base import Inversion, Scores
 from nulltext.inversion.record import GENERATED
 from nulltext.inversion.replay import Replay
 from nulltext.metrics import psnr
-from nulltext.models.base import Model, embed_prompts
+from nulltext.models.base import Model, embed_negative, embed_prompts
 from nulltext.progress import OnProgress, silent
 from nulltext.types import Latents, Pixels
 
@@ -28,6 +28,7 @@ def generate(
     guidance: Guidance | None = None,
     seed: Seed | Sequence[Seed] = 0,
     size: tuple[int, int] | None = None,
+    negative_prompt: str = "",
     on_progress: OnProgress = silent,
 ) -> Pixels:
     """Samples images by deterministic DDIM sampling from noise.
@@ -42,6 +43,7 @@ def generate(
         guidance: The guidance scale w; the model's own if None.
         seed: One for each prompt; a single number is the first prompt's, and the following count up from it.
         size: (height, width) in pixels, each rounded to the nearest the model can take; its default size if None.
+        negative_prompt: What guidance leads away from; blank for the null text.
         on_progress: Called for every step, phase "sample".
 
     Returns:
@@ -63,7 +65,7 @@ def generate(
     guidance = checked("guidance", guidance, Guidance | None)
     size = nearest_size(model, model.default_size if size is None else size)
     schedule = model.schedule(steps, size)
-    cond, null = embed_prompts(model, prompts, size), model.null(size)
+    cond, null = embed_prompts(model, prompts, size), embed_negative(model, negative_prompt, size)
     guided = Guided(model, cond, model.guidance if guidance is None else guidance)
     noise = _noise(model, seeds, size)
     return model.decode(sample(guided, schedule, noise, [null] * len(schedule), on_progress)).cpu()
@@ -77,6 +79,7 @@ def generate_inversion(
     guidance: Guidance | None = None,
     seed: Seed = 0,
     size: tuple[int, int] | None = None,
+    negative_prompt: str = "",
     on_progress: OnProgress = silent,
 ) -> Inversion:
     """Samples an image as `generate` does and keeps its trajectory: it can be saved, and edited like a photograph.
@@ -90,6 +93,7 @@ def generate_inversion(
         guidance: The guidance scale w; the model's own if None.
         seed: Of the noise.
         size: (height, width) in pixels, each rounded to the nearest the model can take; its default size if None.
+        negative_prompt: What guidance leads away from; blank for the null text.
         on_progress: Called for every step, phase "sample".
 
     Raises:
@@ -100,7 +104,7 @@ def generate_inversion(
     guidance, seed = checked("guidance", guidance, Guidance | None), checked("seed", seed, Seed)
     size = nearest_size(model, model.default_size if size is None else size)
     schedule = model.schedule(steps, size)
-    cond, null = embed_prompts(model, [prompt], size), model.null(size)
+    cond, null = embed_prompts(model, [prompt], size), embed_negative(model, negative_prompt, size)
     trajectory = [_noise(model, [seed], size)]
 
     def keep(_: int, x: Latents) -> Latents:
@@ -114,11 +118,18 @@ def generate_inversion(
     height, width = image.shape[:2]
     return Inversion(
         prompt=prompt,
+        negative_prompt=negative_prompt,
         pivot=torch.cat(trajectory).cpu(),
         replay=Replay(),
         guidance=w,
         method=GENERATED,
-        settings={"steps": len(schedule), "guidance": w, "seed": seed, "size": [height, width]},
+        settings={
+            "steps": len(schedule),
+            "guidance": w,
+            "seed": seed,
+            "size": [height, width],
+            "negative_prompt": negative_prompt,
+        },
         schedule=schedule,
         model=model.identity,
         image=image,

@@ -45,6 +45,7 @@ class Inversion:
 
     Attributes:
         prompt: The source prompt.
+        negative_prompt: What stood in the null text's place, and does in edits; "" for the null text.
         pivot: [T+1, C, h, w] the trajectory; ``pivot[0]`` is z_T, ``pivot[-1]`` is z_0, and step i of the schedule
             leads from ``pivot[i]`` to ``pivot[i + 1]``. On the CPU, float32.
         replay: How the source branch is sampled again. On the CPU, float32.
@@ -64,6 +65,7 @@ class Inversion:
     """
 
     prompt: str
+    negative_prompt: str = ""
     pivot: Trajectory
     replay: Replay
     guidance: Guidance
@@ -89,6 +91,7 @@ class Inversion:
         """The source image, how it was inverted and how well, in a notebook."""
         rows = {
             "prompt": self.prompt,
+            **({"negative prompt": self.negative_prompt} if self.negative_prompt else {}),
             "method": f"{self.method}, {len(self.schedule)} steps, guidance {self.guidance:g}",
             "PSNR": f"{self.scores.psnr:.2f} dB of at most {self.scores.vae_psnr:.2f} dB",
             "model": self.model.id,

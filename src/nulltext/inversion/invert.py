@@ -14,9 +14,10 @@ from nulltext.inversion.base import Inversion, Scores
 from nulltext.inversion.problem import Problem, Solution
 from nulltext.inversion.replay import ReplayForm
 from nulltext.metrics import psnr
-from nulltext.models.base import Model, embed_prompts
+from nulltext.models.base import Model, embed_negative, embed_prompts
 from nulltext.models.precision import rounding_of
 from nulltext.progress import OnProgress, silent
+from nulltext.text.words import check_text
 from nulltext.types import Latents
 
 
@@ -29,6 +30,8 @@ class Inverter(ABC):
         steps: T, the steps of the sampler.
         guidance: The guidance scale w, of the inversion and of every use of it; None is the model's own, 7.5 for Stable
             Diffusion.
+        negative_prompt: What stands in the null text's place, in the inversion and in every edit of it: guidance leads
+            away from it. Blank is the null text.
 
     Raises:
         SettingError: A setting is out of range.
@@ -38,9 +41,11 @@ class Inverter(ABC):
 
     steps: Count = 50
     guidance: Guidance | None = None
+    negative_prompt: str = ""
 
     def __post_init__(self) -> None:
         check_numbers(self)
+        check_text(self.negative_prompt)
 
     def evaluations(self) -> dict[str, int]:
         """How often each phase asks the network, for one image and in order; a backward pass counts as one.
@@ -98,7 +103,7 @@ def invert(
         denoiser=model,
         schedule=model.schedule(inverter.steps, size),
         cond=embed_prompts(model, [prompt], size),
-        null=model.null(size),
+        null=embed_negative(model, inverter.negative_prompt, size),
         z0=model.encode(image.pixels),
         w=model.guidance if inverter.guidance is None else inverter.guidance,
         rounding=rounding_of(model),
@@ -112,6 +117,7 @@ def invert(
     scores = _scores(model, image, solution, z0)
     return Inversion(
         prompt=prompt,
+        negative_prompt=inverter.negative_prompt,
         pivot=solution.pivot.cpu(),
         replay=solution.replay.to("cpu"),
         guidance=problem.w,

@@ -85,7 +85,7 @@ def inverting(
 
 def _inverting(inverter: Inverter) -> Together[tuple[SourceImage, str], Inversion]:
     return Together(
-        check=_check,
+        check=partial(_check, inverter),
         do=partial(_invert, inverter),
         of_one=(PromptError, ImageError, InversionError, OutOfMemoryError),
         done="inverted",
@@ -96,15 +96,16 @@ def _invert(inverter: Inverter, model: Model, image: tuple[SourceImage, str], on
     return inverter(model, *image, on_progress)
 
 
-def _check(model: Model, image: tuple[SourceImage, str]) -> None:
+def _check(inverter: Inverter, model: Model, image: tuple[SourceImage, str]) -> None:
     """Makes sure that an image can be inverted.
 
     Raises:
-        PromptError: The prompt is empty, too long, or has an unknown word.
+        PromptError: The prompt is empty, or it or the negative prompt is too long or has an unknown word.
         ImageError: The photograph is fitted to another model.
     """
     source_image, prompt = image
     check_prompts(model, [prompt])
+    model.check_prompt(inverter.negative_prompt)
     height, width = source_image.pixels.shape[-2:]
     if height % (step := multiple_of(model)) or width % step:
         raise ImageError(

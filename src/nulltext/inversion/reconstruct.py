@@ -12,7 +12,7 @@ from nulltext.diffusion.rule import CLASSIFIER_FREE, Rule
 from nulltext.diffusion.sampling import AfterStep
 from nulltext.inversion import match
 from nulltext.inversion.base import Inversion
-from nulltext.models.base import Model, embed_prompts
+from nulltext.models.base import Model, embed_negative, embed_prompts
 from nulltext.progress import OnProgress, silent
 from nulltext.types import Latents, OnePixels
 
@@ -24,6 +24,7 @@ def replay(
     *,
     guidance: Guidance | None = None,
     rule: Rule = CLASSIFIER_FREE,
+    negative_prompt: str | None = None,
     control: Control | None = None,
     after: AfterStep | None = None,
     on_progress: OnProgress = silent,
@@ -36,6 +37,7 @@ def replay(
         prompts: B target prompts, sampled beside the source.
         guidance: The scale w; None is the inversion's own.
         rule: How the outputs for the prompts and for none are made one.
+        negative_prompt: What guidance leads away from; None is the inversion's own.
         control: What is done to the attention of all rows.
         after: Called after every step and its correction; what it returns is sampled on.
         on_progress: Called for every step, phase "sample".
@@ -44,13 +46,15 @@ def replay(
         [1 + B, C, h, w] the latents z_0, the source first, on the model's device.
 
     Raises:
-        MismatchError: Another model, schedule or guidance than the inversion's, or a rule that its embeddings were not
-            made for.
+        MismatchError: Another model, schedule or guidance than the inversion's, or a rule or a negative prompt that its
+            embeddings were not made for.
         PromptError: A prompt is empty, too long, or has an unknown word.
         SessionError: The model has no attention that the control wants.
     """
     w = inversion.check(model, guidance)
     match.check_rule(inversion.replay, rule)
+    negative = inversion.negative_prompt if negative_prompt is None else negative_prompt
+    match.check_negative(inversion.replay, inversion.negative_prompt, negative)
     cond, pivot = source_and_targets(model, inversion, prompts), inversion.pivot.to(model.device)
     size = (pivot.shape[-2], pivot.shape[-1])
     steering = None if control is None else Steering(control, prompts=len(cond), latent_size=size)
@@ -59,7 +63,7 @@ def replay(
         inversion.schedule,
         pivot,
         cond,
-        null=model.null(inversion.frame.fitted),
+        null=embed_negative(model, negative, inversion.frame.fitted),
         guidance=w,
         rule=rule,
         on_progress=on_progress,

@@ -28,8 +28,7 @@ _EXTRA_CHANNELS: Final = {9: "an inpainting", 8: "an InstructPix2Pix", 7: "an up
 _OTHER_UIS: Final = ("models/checkpoints", "models/Stable-diffusion", "checkpoints", "Stable-diffusion")
 _ADVICE: Final = "Give the Stable Diffusion 1.x or 2.x checkpoint that it belongs to."
 _MERGE: Final = (
-    "Merge it into its checkpoint first: pipe.load_lora_weights(file), pipe.fuse_lora(), "
-    "pipe.unload_lora_weights(), pipe.save_pretrained(folder); then load that folder."
+    "Add it to the checkpoint that it was made for: --model CHECKPOINT --lora FILE, or load(..., lora=file)."
 )
 
 
@@ -77,8 +76,8 @@ _KINDS: Final = (
     _Kind("a LoRA", _MERGE, lambda shapes: is_lora(shapes) and _FIRST not in shapes),
     _Kind(
         "a textual inversion",
-        "Put its words into a checkpoint first: pipe.load_textual_inversion(file), pipe.save_pretrained(folder); then "
-        "load that folder.",
+        "Add it to the checkpoint that it was made for: --model CHECKPOINT --embedding FILE, or load(..., "
+        "embedding=file).",
         _is_embedding,
     ),
     _Kind(
@@ -94,7 +93,7 @@ _KINDS: Final = (
     ),
     _Kind(
         "an autoencoder (VAE) alone",
-        "It goes, as vae/, into a folder in diffusers' format that has the other parts; load that folder.",
+        "Give it beside a whole checkpoint: --model CHECKPOINT --vae FILE, or load(..., vae=file).",
         lambda shapes: _named(r"^(encoder|decoder|first_stage_model)\.")(shapes)
         and not _begins(UNET)(shapes),
     ),

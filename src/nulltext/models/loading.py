@@ -4,7 +4,8 @@ import json
 import os
 import re
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError, UnsupportedPipelineError, shown
 from nulltext.models import embedded, weights
+from nulltext.models.additions import Additions, FilePath, Lora
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.models.compiling import compile_denoiser
 from nulltext.models.configs import read_config
@@ -40,6 +42,9 @@ def load(
     config: str | os.PathLike[str] | None = None,
     low_memory: bool = False,
     compiled: bool = False,
+    lora: Lora | Sequence[Lora] | None = None,
+    vae: FilePath | None = None,
+    embedding: FilePath | Sequence[FilePath] | None = None,
 ) -> Model:
     """Loads a model of one of the families in `nulltext.models.families`, frozen and ready.
 
@@ -57,6 +62,13 @@ def load(
             tiles, and what is not used waits on the CPU.
         compiled: Whether the network is compiled, and its answers compared with those of the network as it is: minutes
             at first, to save a part of each evaluation. Attention that is controlled runs as it is.
+        lora: A LoRA, a ``.safetensors`` in kohya's format or in diffusers' and peft's, or several; each alone, or as
+            (file, weight). They are merged into the weights.
+        vae: Another autoencoder: a folder in diffusers' format, or a ``.safetensors``, read by the checkpoint's config.
+        embedding: A word learnt by textual inversion, a ``.safetensors``, or several. It is called as the tensor in the
+            file is, or else as the file.
+
+    What is added is part of the model's identity: its inversions are made with it, and edited with it alone.
 
     Returns:
         The model.
@@ -67,15 +79,18 @@ def load(
         UnsupportedPipelineError: It is of no known family; says which there are.
         UnsupportedScheduleError: Its noise schedule cannot be walked both ways.
         CompilationError: `compiled` is on, and the gradient would be another.
-        SettingError: A device or precision that does not exist here, or a revision or config where none belongs.
+        SettingError: A device or precision that does not exist here, a revision or config where none belongs, or a
+            weight that is no finite number.
     """
+    added = Additions.of(lora, vae, embedding)
     found_device = choose_device(device)
     precision = choose_dtype(dtype, found_device)
     found = _find(name, revision, config)
     folder = found.folder
+    parts, additions = added.to(found.parts, found.identity.id, precision)
     model = found.family.load().from_parts(
-        found.parts,
-        found.identity,
+        parts,
+        replace(found.identity, additions=additions),
         device=found_device,
         dtype=precision,
         recommended=(

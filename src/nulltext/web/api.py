@@ -156,6 +156,7 @@ def _route_work(api: APIRouter, workshop: Workshop) -> None:
         method: Annotated[Name, Form(description=f"One of {', '.join(INVERTERS)}.")] = METHOD,
         steps: Annotated[Whole, Form()] = 50,
         guidance: Annotated[float | None, Form()] = None,
+        negative_prompt: Annotated[Text, Form(description="What guidance leads away from.")] = "",
         settings: Annotated[
             Text, Form(description='Further settings of the method as a JSON object, {"inner_steps": 10}.')
         ] = "{}",
@@ -174,6 +175,7 @@ def _route_work(api: APIRouter, workshop: Workshop) -> None:
             method=method,
             steps=steps,
             guidance=guidance,
+            negative_prompt=negative_prompt,
             settings=parse(settings.encode("utf-8", "surrogatepass"))[0],
             fit=fit,
         )

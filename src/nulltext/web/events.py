@@ -51,7 +51,16 @@ def connect(page: Page, handlers: Handlers) -> None:
         first.model.change(handlers.word_list, [first.model], [first.known], **_RAW)
         first.invert.click(
             events.invert,
-            [page.table, first.prompt, first.model, first.method, first.steps, first.inner, first.fit],
+            [
+                page.table,
+                first.prompt,
+                first.model,
+                first.method,
+                first.negative,
+                first.steps,
+                first.inner,
+                first.fit,
+            ],
             [page.table, first.progress, first.preview, first.message, *opened],
             **_RAW,
         )
@@ -117,10 +126,12 @@ class Events:
         return [key, "", gr.update(value=view.image, visible=True), view.message, message, *_opened(None)]
 
     def invert(self, request: gr.Request, key: TableKey, prompt: str, model: str, *settings: Any) -> Iterator[Values]:
-        """The image is to be inverted; the settings are method, steps, inner steps and fit."""
-        method, steps, inner, fit = settings
+        """The image is to be inverted; the settings are method, negative prompt, steps, inner steps, fit."""
+        method, negative, steps, inner, fit = settings
         own = {"inner_steps": inner} if has_setting(INVERTERS, method, "inner_steps") else {}
-        asked = InversionRequest(prompt=prompt, model=model, method=method, steps=steps, settings=own, fit=fit)
+        asked = InversionRequest(
+            prompt=prompt, model=model, method=method, negative_prompt=negative, steps=steps, settings=own, fit=fit
+        )
         table = self._table(request, key)
         for view in self._handlers.invert(_person(request), _tab(request), table, asked, _client(request)):
             if view.table is None:

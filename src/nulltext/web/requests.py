@@ -47,6 +47,7 @@ class InversionRequest:
         method: A row of `INVERTERS`; of an inversion that was kept, what its file says, which may be a stranger's.
         steps: T.
         guidance: The guidance scale w; None is the method's default.
+        negative_prompt: What guidance leads away from; "" for the null text.
         settings: Further settings of the method by name, as JSON has them.
         fit: How the image is brought to the model's size.
     """
@@ -56,6 +57,7 @@ class InversionRequest:
     method: str = METHOD
     steps: int = 50
     guidance: float | None = None
+    negative_prompt: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     fit: Fit = "crop"
 
@@ -67,7 +69,7 @@ class InversionRequest:
         """
         self.check_kept(limits)
         check_choice("the method", self.method, tuple(INVERTERS))
-        check_settings(self.settings, ("steps", "guidance"))
+        check_settings(self.settings, ("steps", "guidance", "negative_prompt"))
         limits.check_settings(self.inverter)
         limits.check_evaluations(self.plan)
 
@@ -81,6 +83,8 @@ class InversionRequest:
         if not self.prompt.strip():
             raise EmptyPromptError("the prompt is empty; expected at least one word. Say what is in the image.")
         limits.check_prompt(self.prompt)
+        check_text("the negative prompt", self.negative_prompt)
+        limits.check_prompt(self.negative_prompt)
         check_text("the model", self.model, MOST_NAME)
         check_whole("steps", self.steps)
         limits.check_steps(self.steps, 1)
@@ -94,8 +98,9 @@ class InversionRequest:
         Raises:
             SettingError: A setting is none of it.
         """
-        guidance = {} if self.guidance is None else {"guidance": self.guidance}
-        return read(INVERTERS[self.method].load(), {**self.settings, "steps": self.steps, **guidance})
+        own = {"steps": self.steps, "guidance": self.guidance, "negative_prompt": self.negative_prompt or None}
+        given = {name: value for name, value in own.items() if value is not None}
+        return read(INVERTERS[self.method].load(), {**self.settings, **given})
 
     @property
     def plan(self) -> Mapping[str, float]:

@@ -139,6 +139,7 @@ class Workshop:
         request.check(self.limits)
         self.check_model(request.model, here=client.here)
         self.check_words(request.model, request.prompt)
+        self.check_words(request.model, request.negative_prompt)
         work = partial(self._invert, data, name, request)
         return self.jobs.submit(person, work, request.plan, client=client)
 
@@ -214,6 +215,7 @@ class Workshop:
     def _invert(self, data: bytes, name: str, request: InversionRequest, job: Job[Inverted]) -> Inverted:
         start, model = time.perf_counter(), self.model(request.model)
         self.check_words(request.model, request.prompt)
+        self.check_words(request.model, request.negative_prompt)
         image = open_image(data, model, fit=request.fit)
         key = image.sha256, request.prompt, asdict(model.identity), repr(request.inverter), request.fit
         key = *key, precision_of(model), torch.get_num_threads()
@@ -273,9 +275,11 @@ class Workshop:
             steps=len(inversion.schedule),
             method=word_of(INVERTERS, inversion.method) or inversion.method,
             guidance=inversion.guidance,
+            negative_prompt=inversion.negative_prompt,
         )
         request.check_kept(self.limits)
         self.check_words(request.model, request.prompt)
+        self.check_words(request.model, request.negative_prompt)
         return request
 
     def _check_inversion(self, inversion: Inversion, model: Model) -> None:

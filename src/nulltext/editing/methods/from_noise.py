@@ -1,11 +1,11 @@
 """What the model draws of a prompt where there is no photograph: the bound for editing's freedom."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 from nulltext.checks import Guidance, Seed, check_numbers
-from nulltext.editing.base import Edit, in_force, listed_prompts, recommended
+from nulltext.editing.base import Edit, filled, in_force, listed_prompts, negative_of, recommended
 from nulltext.editing.generate import generate
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
@@ -22,6 +22,7 @@ class FromNoise:
 
     Attributes:
         guidance: The guidance scale w; None is the model's own.
+        negative_prompt: What guidance leads away from; None is the inversion's own.
         seed: Of the noise, the same for every prompt.
 
     Raises:
@@ -29,6 +30,7 @@ class FromNoise:
     """
 
     guidance: Guidance | None = field(default=None, metadata=recommended("guidance"))
+    negative_prompt: str | None = None
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -45,7 +47,7 @@ class FromNoise:
         """
         wanted = listed_prompts(prompts)
         inversion.check(model)
-        own = in_force(self, model)
+        own = replace(in_force(self, model), negative_prompt=negative_of(self.negative_prompt, inversion))
         output = generate(
             model,
             wanted,
@@ -53,6 +55,7 @@ class FromNoise:
             guidance=own.guidance,
             seed=[self.seed] * len(wanted),
             size=inversion.frame.fitted,
+            negative_prompt=filled(own.negative_prompt),
             on_progress=on_progress,
         )
         source = model.decode(inversion.pivot[-1:].to(model.device)).cpu()

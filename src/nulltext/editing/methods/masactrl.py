@@ -7,7 +7,7 @@ from typing import final
 from nulltext.attention.keys_values import MutualSelfAttention
 from nulltext.attention.sites import self_attention_layers
 from nulltext.checks import Guidance, Share, check_numbers
-from nulltext.editing.base import Edit, listed_prompts
+from nulltext.editing.base import Edit, listed_prompts, negative_of
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
 from nulltext.models.base import Model
@@ -31,6 +31,8 @@ class MasaCtrl:
             `DirectInversion` is: edits look at the image itself, and not at a source that has drifted.
         guidance: The guidance scale w; None is the inversion's own. Another is an error if the inversion has embeddings
             that were optimised for its own.
+        negative_prompt: What guidance leads away from; None is the inversion's own. Another is an error if the
+            inversion has embeddings that were optimised for its own.
 
     Raises:
         SettingError: A setting is out of range.
@@ -40,6 +42,7 @@ class MasaCtrl:
     start_layer: Share = 0.625
     correct_source: bool = True
     guidance: Guidance | None = None
+    negative_prompt: str | None = None
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -61,6 +64,7 @@ class MasaCtrl:
             inversion.corrected() if self.correct_source else inversion,
             wanted,
             guidance=w,
+            negative_prompt=self.negative_prompt,
             control=self.control(model, len(inversion.schedule)),
             on_progress=on_progress,
         )
@@ -70,7 +74,8 @@ class MasaCtrl:
             pixels=images[1:],
             source=images[:1],
             frame=inversion.frame,
-            settings=(replace(self, guidance=w),) * len(wanted),
+            settings=(replace(self, guidance=w, negative_prompt=negative_of(self.negative_prompt, inversion)),)
+            * len(wanted),
         )
 
     def control(self, model: Model, steps: int) -> MutualSelfAttention | None:

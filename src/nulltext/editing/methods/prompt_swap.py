@@ -6,7 +6,7 @@ from typing import final
 
 from nulltext.checks import Guidance, check_numbers
 from nulltext.diffusion.rule import Rule
-from nulltext.editing.base import Edit, listed_prompts
+from nulltext.editing.base import Edit, listed_prompts, negative_of
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
 from nulltext.models.base import Model
@@ -21,6 +21,8 @@ class PromptSwap:
     Attributes:
         guidance: The guidance scale w; None is the inversion's own. Another is an error if the inversion has embeddings
             that were optimised for its own.
+        negative_prompt: What guidance leads away from; None is the inversion's own. Another is an error if the
+            inversion has embeddings that were optimised for its own.
         rule: How guidance is done. Another than the usual is an error with such embeddings.
 
     Raises:
@@ -28,6 +30,7 @@ class PromptSwap:
     """
 
     guidance: Guidance | None = None
+    negative_prompt: str | None = None
     rule: Rule = field(default_factory=Rule)
 
     def __post_init__(self) -> None:
@@ -44,12 +47,21 @@ class PromptSwap:
         """
         wanted = listed_prompts(prompts)
         w = inversion.check(model, self.guidance)
-        latents = replay(model, inversion, wanted, guidance=w, rule=self.rule, on_progress=on_progress)
+        latents = replay(
+            model,
+            inversion,
+            wanted,
+            guidance=w,
+            rule=self.rule,
+            negative_prompt=self.negative_prompt,
+            on_progress=on_progress,
+        )
         images = model.decode(latents).cpu()
         return Edit(
             prompts=wanted,
             pixels=images[1:],
             source=images[:1],
             frame=inversion.frame,
-            settings=(replace(self, guidance=w),) * len(wanted),
+            settings=(replace(self, guidance=w, negative_prompt=negative_of(self.negative_prompt, inversion)),)
+            * len(wanted),
         )

@@ -21,7 +21,7 @@ from nulltext.attention.word_steps import WordSteps, find_in_any
 from nulltext.checks import Count, Guidance
 from nulltext.diffusion.rule import Rule
 from nulltext.editing import spelled
-from nulltext.editing.base import Edit, filled, in_force, listed_prompts
+from nulltext.editing.base import Edit, filled, in_force, listed_prompts, negative_of
 from nulltext.editing.blending import Blender
 from nulltext.editing.change import Change
 from nulltext.editing.maps import AttentionMaps
@@ -50,6 +50,8 @@ class PromptToPrompt(Change):
         maps: Whether to keep the attention maps, to look at.
         guidance: The guidance scale w; None is the inversion's own. Another is an error if the inversion has embeddings
             that were optimised for its own.
+        negative_prompt: What guidance leads away from; None is the inversion's own. Another is an error if the
+            inversion has embeddings that were optimised for its own.
         rule: How guidance is done. Another than the usual is an error with such embeddings, unless the source is held.
 
     Raises:
@@ -61,6 +63,7 @@ class PromptToPrompt(Change):
     correct_source: bool = False
     maps: bool = False
     guidance: Guidance | None = None
+    negative_prompt: str | None = None
     rule: Rule = field(default_factory=Rule)
 
     @property
@@ -111,7 +114,11 @@ class PromptToPrompt(Change):
         """
         if not changes:
             raise EmptyPromptError("got no prompt; expected one or more. Say what the edited image shall show.")
-        own = replace(in_force(self, model), guidance=inversion.check(model, self.guidance))
+        own = replace(
+            in_force(self, model),
+            guidance=inversion.check(model, self.guidance),
+            negative_prompt=negative_of(self.negative_prompt, inversion),
+        )
         settings = tuple(own if change is self else in_force(change, model) for _, change in changes)
         run = _Run.of(own, model, inversion, [prompt for prompt, _ in changes], settings)
         latents = replay(
@@ -120,6 +127,7 @@ class PromptToPrompt(Change):
             run.prompts,
             guidance=own.guidance,
             rule=self.rule,
+            negative_prompt=own.negative_prompt,
             control=Chain(run.controls) if run.controls else None,
             after=run.after,
             on_progress=on_progress,

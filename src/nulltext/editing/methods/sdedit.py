@@ -1,7 +1,7 @@
 """SDEdit: noise the image half-way and sample the rest under the new prompt (Meng et al., arXiv 2108.01073)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, final
 
 import torch
@@ -11,10 +11,10 @@ from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import combine
 from nulltext.diffusion.sampling import sample
 from nulltext.diffusion.schedule import Schedule
-from nulltext.editing.base import Edit, filled, in_force, listed_prompts, recommended
+from nulltext.editing.base import Edit, filled, in_force, listed_prompts, negative_of, recommended
 from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion
-from nulltext.models.base import Model, embed_prompts
+from nulltext.models.base import Model, embed_negative, embed_prompts
 from nulltext.progress import OnProgress, silent
 
 
@@ -31,6 +31,7 @@ class SDEdit:
             Even at 1 the first level has a little of the image in it, unless the model's schedule begins with noise
             alone.
         guidance: The guidance scale w; None is the model's own.
+        negative_prompt: What guidance leads away from; None is the inversion's own.
         seed: Of the noise, the same for every prompt.
 
     Raises:
@@ -39,6 +40,7 @@ class SDEdit:
 
     strength: Annotated[float, Range(above=0, most=1)] = 0.8
     guidance: Guidance | None = field(default=None, metadata=recommended("guidance"))
+    negative_prompt: str | None = None
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -65,8 +67,8 @@ class SDEdit:
             )
         size = inversion.frame.fitted
         rest = Schedule(inversion.schedule[first:])
-        cond, null = embed_prompts(model, wanted, size), model.null(size)
-        own = in_force(self, model)
+        own = replace(in_force(self, model), negative_prompt=negative_of(self.negative_prompt, inversion))
+        cond, null = embed_prompts(model, wanted, size), embed_negative(model, filled(own.negative_prompt), size)
         guided = Guided(model, cond, filled(own.guidance))
         z0 = inversion.pivot[-1:]
         noise = torch.randn(z0.shape, generator=torch.Generator().manual_seed(self.seed))
