@@ -45,7 +45,7 @@ FILES = {
     "textual inversion of diffusers": (tensors("<toy>", shape=(768,)), r"a textual inversion.*--embedding FILE"),
     "XL": (tensors("conditioner.embedders.1.model.ln_final.bias", UNET, shape=(32, 4, 3, 3)), r"lacks its autoenc"),
     "SD3": (tensors("model.diffusion_model.joint_blocks.0.x.weight"), r"a Stable Diffusion 3 checkpoint"),
-    "FLUX": (tensors("double_blocks.0.img_attn.norm.key_norm.scale"), r"a FLUX checkpoint"),
+    "FLUX": (tensors("double_blocks.0.img_attn.norm.key_norm.scale"), r"a FLUX checkpoint.*by its hub id"),
     "inpainting": (whole(9), r"an inpainting checkpoint: its denoiser takes 9 channels"),
     "depth": (whole(5), r"a depth checkpoint: its denoiser takes 5 channels"),
     "ControlNet": (tensors("control_model.input_hint_block.0.bias"), r"is a ControlNet"),

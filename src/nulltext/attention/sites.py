@@ -56,7 +56,29 @@ class AttentionModule(Protocol):
         ...
 
 
-def attention_modules(denoiser: nn.Module) -> dict[str, AttentionModule]:
+@runtime_checkable
+class RotaryModule(Protocol):
+    """The shape of a layer of joint attention that is told by a rotation where queries and keys are: FLUX.1's.
+
+    Where `added_kv_proj_dim` is None it has one stream, of which text is the first rows; else text has its own.
+    """
+
+    heads: int
+    head_dim: int
+    added_kv_proj_dim: int | None
+    processor: Any
+    to_q: Any
+    to_k: Any
+    to_v: Any
+    norm_q: Any
+    norm_k: Any
+
+    def set_processor(self, processor: Any) -> None:  # noqa: ANN401  as above
+        """Puts another processor in the place of `processor`."""
+        ...
+
+
+def attention_modules(denoiser: nn.Module) -> dict[str, AttentionModule | RotaryModule]:
     """Every attention layer of a denoiser, by name, in the order of its modules.
 
     Layers that mix a second kind of text into their keys (`added_kv_proj_dim`) compute otherwise and are left out, but
@@ -66,13 +88,15 @@ def attention_modules(denoiser: nn.Module) -> dict[str, AttentionModule]:
     return {
         name: module
         for name, module in modules
-        if isinstance(module, AttentionModule)
+        if isinstance(module, AttentionModule | RotaryModule)
         and (getattr(module, "added_kv_proj_dim", None) is None or is_joint(module))
     }
 
 
 def is_joint(module: object) -> bool:
     """Whether this is a layer of joint attention: the text asks there as well, and all looks at all."""
+    if isinstance(module, RotaryModule):
+        return True
     return isinstance(module, AttentionModule) and getattr(module, "add_q_proj", None) is not None
 
 
@@ -82,7 +106,8 @@ def self_attention_layers(denoiser: nn.Module) -> list[str]:
     A UNet's modules are in another: the middle comes last.
     """
     stages = {"down_blocks": 0, "mid_block": 1, "up_blocks": 2}
-    own = [name for name, module in attention_modules(denoiser).items() if not module.is_cross_attention]
+    modules = attention_modules(denoiser).items()
+    own = [name for name, module in modules if isinstance(module, RotaryModule) or not module.is_cross_attention]
     return sorted(own, key=lambda name: stages.get(name.split(".")[0], 0))
 
 

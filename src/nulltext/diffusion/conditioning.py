@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import final
+from typing import Final, final
 
 import torch
 from torch import Tensor
 
 from nulltext.errors import SettingError
-from nulltext.types import Embeddings, Pooled
+from nulltext.types import Embeddings, Pooled, Scales
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 """The name of each tensor and the shape of one of its rows."""
+_GUIDANCE: Final = "guidance"
 
 
 @final
@@ -22,7 +23,7 @@ class Conditioning:
     Attributes:
         text: [B, L, D] text embeddings.
         pooled: [B, P] one vector for each text, where a family has such.
-        extras: What else a family has, [B, ...] each: sizes, masks, a guidance scale.
+        extras: What else a family has, [B, ...] each: sizes, masks, the guidance scale of a `distilled` network.
 
     Raises:
         SettingError: They have different numbers of rows.
@@ -101,6 +102,16 @@ class Conditioning:
         if len(text) not in {1, len(self)}:
             raise SettingError(f"got text embeddings of {len(text)} rows for {len(self)}; expected as many, or one.")
         return replace(self, text=text if len(text) == len(self) else text.expand(len(self), -1, -1))
+
+    @property
+    def distilled(self) -> bool:
+        """Whether guidance is distilled into the network, which is told of its scale and has no null prompt."""
+        return _GUIDANCE in self.extras
+
+    def with_guidance(self, scale: float | Scales) -> "Conditioning":
+        """What a distilled network is told, with another guidance scale: one for all rows, or one for each."""
+        told = torch.as_tensor(scale, dtype=torch.float32, device=self.text.device).reshape(-1).expand(len(self))
+        return replace(self, extras={**self.extras, _GUIDANCE: told})
 
     def to(self, device: torch.device) -> "Conditioning":
         """On a device."""

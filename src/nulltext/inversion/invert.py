@@ -8,7 +8,9 @@ import torch
 
 from nulltext import __version__
 from nulltext.checks import Count, Guidance, check_finite, check_numbers
+from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.sharing import saying_what_fits
+from nulltext.errors import SettingError
 from nulltext.images import SourceImage, to_image_bytes
 from nulltext.inversion.base import Inversion, Scores
 from nulltext.inversion.problem import Problem, Solution
@@ -99,10 +101,12 @@ def invert(
         OutOfMemoryError: The device has no memory for the image.
     """
     size = (image.pixels.shape[-2], image.pixels.shape[-1])
+    schedule, cond = model.schedule(inverter.steps, size), embed_prompts(model, [prompt], size)
+    _check_null(model, inverter, cond)
     problem = Problem(
         denoiser=model,
-        schedule=model.schedule(inverter.steps, size),
-        cond=embed_prompts(model, [prompt], size),
+        schedule=schedule,
+        cond=cond,
         null=embed_negative(model, inverter.negative_prompt, size),
         z0=model.encode(image.pixels),
         w=model.guidance if inverter.guidance is None else inverter.guidance,
@@ -131,6 +135,20 @@ def invert(
         scores=scores,
         version=__version__,
     )
+
+
+def _check_null(model: Model, inverter: Inverter, cond: Conditioning) -> None:
+    """Makes sure that a method which mixes what a model says of a prompt and of none has a model that does so.
+
+    Raises:
+        SettingError: It has not.
+    """
+    if cond.distilled and (inverter.replays.nulls or inverter.replays.cond):
+        raise SettingError(
+            f"got {type(inverter).__name__}, which needs classifier-free guidance and a null prompt; "
+            f"{model.identity.id} is distilled and has neither. Take DirectInversion (--method direct), or DDIM with a "
+            "FixedPoint."
+        )
 
 
 def _scores(model: Model, image: SourceImage, solution: Solution, z0: Latents) -> Scores:

@@ -10,6 +10,7 @@ from torch import nn
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.schedule import Schedule
 from nulltext.diffusion.sharing import Denoiser
+from nulltext.errors import SettingError, shown
 from nulltext.models.recommended import Recommended
 from nulltext.text.hints import hint
 from nulltext.text.words import Tokens, check_text, check_words
@@ -206,10 +207,19 @@ def embed_negative(model: Model, negative_prompt: str, size: tuple[int, int] | N
 
     Raises:
         PromptError: See `embed_prompts`.
+        SettingError: There is a negative prompt, and the model's guidance is distilled.
     """
     check_text(negative_prompt)
+    null = model.null(size)
+    if not negative_prompt.strip():
+        return null
+    if null.distilled:
+        raise SettingError(
+            f"got the negative prompt {shown(negative_prompt)}; {model.identity.id} is guidance-distilled and leads away "
+            "from nothing. Leave it out."
+        )
     hint([negative_prompt])
-    return model.embed([negative_prompt], size) if negative_prompt.strip() else model.null(size)
+    return model.embed([negative_prompt], size)
 
 
 def check_prompts(model: Model, prompts: Sequence[str]) -> None:

@@ -110,6 +110,15 @@ FAMILIES: Final[Mapping[str, Family]] = {
         summary="Stable Diffusion 1.x or 2.x, text to image",
         unused=("safety_checker", "feature_extractor", "image_encoder"),
     ),
+    "FluxPipeline": Family(
+        path="nulltext.models.flux:Flux",
+        summary="FLUX.1, dev or schnell",
+        networks=("transformer", "vae", "text_encoder", "text_encoder_2"),
+        others=("tokenizer", "tokenizer_2", "scheduler"),
+        vocabulary=("vocab.json", "tokenizer.json", "spiece.model"),
+        unused=("image_encoder", "feature_extractor"),
+        guidance=3.5,
+    ),
     "LDMTextToImagePipeline": Family(
         path="nulltext.models.latent_diffusion:LatentDiffusion",
         summary="latent diffusion at 256 pixels",

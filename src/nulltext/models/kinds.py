@@ -27,6 +27,7 @@ _LATENTS: Final = 4
 _EXTRA_CHANNELS: Final = {9: "an inpainting", 8: "an InstructPix2Pix", 7: "an upscaling", 5: "a depth"}
 _OTHER_UIS: Final = ("models/checkpoints", "models/Stable-diffusion", "checkpoints", "Stable-diffusion")
 _ADVICE: Final = "Give the Stable Diffusion 1.x or 2.x checkpoint that it belongs to."
+_AS_A_FOLDER: Final = "Give it as a folder in diffusers' format, or by its hub id."
 _MERGE: Final = (
     "Add it to the checkpoint that it was made for: --model CHECKPOINT --lora FILE, or load(..., lora=file)."
 )
@@ -60,12 +61,8 @@ _KINDS: Final = (
     _Kind("a ControlNet", _ADVICE, _named(r"^control_model\.|input_hint_block|^controlnet_")),
     _Kind("an IP-Adapter", _ADVICE, _named(r"^(image_proj|ip_adapter)\.")),
     _Kind("a motion module (AnimateDiff)", _ADVICE, _named(r"motion_modules?\.")),
-    _Kind("a FLUX checkpoint", "Choose a Stable Diffusion 1.x or 2.x.", _named(r"(^|\.)double_blocks\.")),
-    _Kind(
-        "a Stable Diffusion 3 checkpoint",
-        "Give it as a folder in diffusers' format, or by its hub id.",
-        _named(r"(^|\.)joint_blocks\."),
-    ),
+    _Kind("a FLUX checkpoint", _AS_A_FOLDER, _named(r"(^|\.)double_blocks\.")),
+    _Kind("a Stable Diffusion 3 checkpoint", _AS_A_FOLDER, _named(r"(^|\.)joint_blocks\.")),
     _Kind("a Stable Diffusion XL refiner", "Choose the base checkpoint.", _begins("conditioner.embedders.0.model.")),
     _Kind(
         "a denoiser that is told of more than a prompt, without the text encoders of Stable Diffusion XL",

@@ -58,6 +58,7 @@ class LatentModel:
         recommended: What the checkpoint is best used with.
         quantised: The autoencoder with a codebook that the checkpoint holds besides its own, if it holds one.
         patch: Latent cells on the side of what the denoiser reads as one.
+        side: Those on a side of the latents that the checkpoint was made for, where the denoiser's config does not say.
     """
 
     family: str
@@ -70,6 +71,7 @@ class LatentModel:
     recommended: Recommended = field(default_factory=Recommended)
     quantised: Autoencoder | None = None
     patch: int = 1
+    side: int | None = None
 
     def __repr__(self) -> str:
         """Which model it is and where; its networks have millions of characters."""
@@ -100,6 +102,8 @@ class LatentModel:
     @property
     def default_size(self) -> tuple[int, int]:
         """(height, width) in pixels that the checkpoint was made for."""
+        if self.side is not None:
+            return self.side * self.scale, self.side * self.scale
         height, width = latent_size(self.unet.network.config, self.autoencoder.network.config)
         return height * self.scale, width * self.scale
 

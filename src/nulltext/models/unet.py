@@ -13,7 +13,7 @@ from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import ModelLoadError, UnsupportedPipelineError
 from nulltext.models.frozen import freeze
 from nulltext.models.gradients import through
-from nulltext.models.kl_autoencoder import scale_of
+from nulltext.models.kl_autoencoder import scale_of, side_of
 from nulltext.types import Latents, Times
 
 SIZES: Final = 6
@@ -138,8 +138,7 @@ def latent_size(unet: Any, vae: Any) -> tuple[int, int]:  # noqa: ANN401
     """
     size: Any = unet.sample_size
     if size is None:
-        message = "sample_size" not in getattr(vae, "_use_default_values", vae.get("_use_default_values", ()))
-        size = (vae.sample_size if message else _USUAL_SIDE) // scale_of(vae)
+        size = side_of(vae, _USUAL_SIDE) // scale_of(vae)
     sides = (size, size) if isinstance(size, int) else tuple(size)
     if len(sides) != 2 or min(sides) < 1:  # noqa: PLR2004
         raise ModelLoadError(
