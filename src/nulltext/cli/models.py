@@ -44,7 +44,8 @@ class FileLoading:
         """Loads the model that an inversion was made with, and says so meanwhile.
 
         Raises:
-            ModelNotFoundError: The file was made with a folder or a checkpoint file, and says not where that is.
+            ModelNotFoundError: The file was made with a folder, a checkpoint file or a pipeline, and says not where
+                that is.
         """
         how = asdict(self)
         name = how.pop("model")
@@ -53,8 +54,9 @@ class FileLoading:
         by_digest = identity.revision.startswith("sha256:")
         if by_digest and identity.id != EMBEDDED:
             raise ModelNotFoundError(
-                f"this inversion was made with a folder or file named {identity.id!r}, which may be anywhere. "
-                "Say where it is with --model, and give --config again if it was given then."
+                f"this inversion was made with a folder, file or pipeline named {identity.id!r}, which may be "
+                "anywhere. Say where it is with --model, and give --config again if it was given then; a pipeline's is "
+                "edited in Python."
             )
         return _load(identity.id, how | {"revision": None if by_digest else identity.revision})
 

@@ -20,8 +20,8 @@ class ModelIdentity:
     """Which weights these are; goes into every inversion file and is compared when one is used.
 
     Attributes:
-        id: A hub id, or the name of the folder or file.
-        revision: The hub commit, or for a folder or file "sha256:" and a digest of its configs and weights.
+        id: A hub id, or the name of the folder or file, or the class of the pipeline.
+        revision: The hub commit, or for all others "sha256:" and a digest of its configs and weights.
     """
 
     id: str

@@ -17,6 +17,7 @@ from nulltext.errors import shown
 from nulltext.models.base import Autoencoder, ModelIdentity
 from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling
 from nulltext.models.layout import layout_for
+from nulltext.models.lending import Loan
 from nulltext.models.offload import Offload
 from nulltext.models.parts import SCHEDULER, LatentParts, ddim_config
 from nulltext.models.recommended import Recommended
@@ -58,6 +59,7 @@ class LatentModel:
         recommended: What the checkpoint is best used with.
         quantised: The autoencoder with a codebook that the checkpoint holds besides its own, if it holds one.
         patch: Latent cells on the side of what the denoiser reads as one.
+        loan: Whether its networks are still lent, where they are a pipeline's.
     """
 
     family: str
@@ -70,6 +72,19 @@ class LatentModel:
     recommended: Recommended = field(default_factory=Recommended)
     quantised: Autoencoder | None = None
     patch: int = 1
+    loan: Loan = field(default_factory=Loan)
+
+    def close(self) -> None:
+        """Gives the networks of a pipeline back to it as they were; of a model loaded by name they are its own."""
+        self.loan.end()
+
+    def __enter__(self) -> "LatentModel":
+        """Itself, to be closed at the end."""
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """See `close`."""
+        self.close()
 
     def __repr__(self) -> str:
         """Which model it is and where; its networks have millions of characters."""
@@ -135,6 +150,7 @@ class LatentModel:
 
     def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
         """See `PromptReader.embed`."""
+        self.loan.check()
         return self.text.embed(prompts, size or self.default_size)
 
     @property
@@ -144,6 +160,7 @@ class LatentModel:
 
     def null(self, size: tuple[int, int] | None = None) -> Conditioning:
         """See `PromptReader.null`."""
+        self.loan.check()
         return self.text.null(size or self.default_size)
 
     def check_prompt(self, prompt: str) -> None:
@@ -158,14 +175,17 @@ class LatentModel:
         self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
     ) -> Latents:
         """See `UNet.predict`."""
+        self.loan.check()
         return self.unet.predict(x, t, conditioning, attention)
 
     def encode(self, pixels: Pixels) -> Latents:
         """See `KLAutoencoder.encode`."""
+        self.loan.check()
         return self.autoencoder.encode(pixels)
 
     def decode(self, latents: Latents) -> Pixels:
         """See `KLAutoencoder.decode`."""
+        self.loan.check()
         return self.autoencoder.decode(latents)
 
 

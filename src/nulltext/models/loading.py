@@ -4,21 +4,27 @@ import json
 import os
 import re
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import diffusers
 import torch
+from torch import nn
 
 from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError, UnsupportedPipelineError, shown
 from nulltext.models import embedded, weights
+from nulltext.models.at_hand import at_hand
 from nulltext.models.base import Model, ModelIdentity
+from nulltext.models.capabilities import Closable
 from nulltext.models.compiling import compile_denoiser
 from nulltext.models.configs import read_config
-from nulltext.models.families import Family, family_of
+from nulltext.models.families import Adapter, Family, family_of
 from nulltext.models.kinds import SINGLE_FILE, not_a_model
+from nulltext.models.lending import State, end_loans
 from nulltext.models.networks import first_line
+from nulltext.models.pipelines import default_device, default_dtype, described
 from nulltext.models.precision import choose_dtype
 from nulltext.models.quiet import quiet
 from nulltext.models.recommended import Recommended
@@ -31,8 +37,34 @@ EMBEDDED = "scenes"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
+@overload
 def load(
     name: str | os.PathLike[str] = EMBEDDED,
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
+    revision: str | None = None,
+    config: str | os.PathLike[str] | None = None,
+    low_memory: bool = False,
+    compiled: bool = False,
+) -> Model: ...
+
+
+@overload
+def load(
+    name: diffusers.DiffusionPipeline,
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
+    revision: None = None,
+    config: None = None,
+    low_memory: bool = False,
+    compiled: bool = False,
+) -> Closable: ...
+
+
+def load(
+    name: str | os.PathLike[str] | diffusers.DiffusionPipeline = EMBEDDED,
     *,
     device: str | torch.device | None = None,
     dtype: torch.dtype | str | None = None,
@@ -46,10 +78,12 @@ def load(
     Args:
         name: "scenes" for the embedded model (a folder of that name is "./scenes" or a `Path`); or a folder in
             diffusers' format; or a single ``.safetensors`` or ``.ckpt`` file; or a hub id, "owner/name",
-            fetched if it is not yet on this machine.
-        device: Where to compute; a CUDA device if there is one, else the CPU.
+            fetched if it is not yet on this machine; or a pipeline of diffusers, whose networks are used and not
+            copied. Such a model has to be closed (``close()``, or ``with``) before the pipeline is used again, and
+            then leaves its networks as they were.
+        device: Where to compute; a CUDA device if there is one, else the CPU; for a pipeline where that is.
         dtype: The denoiser's precision: float32, "tf32" (see `choose_dtype`), float16 or bfloat16; float16 on CUDA,
-            else float32.
+            else float32; for a pipeline its own.
         revision: A hub id's branch, tag or commit.
         config: For a single file: a folder in diffusers' format, or a hub id, with the configs and the tokenizer which
             such a file lacks. Without it the usual ones are fetched, where it is clear which; else it has to be given.
@@ -69,21 +103,34 @@ def load(
         CompilationError: `compiled` is on, and the gradient would be another.
         SettingError: A device or precision that does not exist here, or a revision or config where none belongs.
     """
+    if isinstance(name, diffusers.DiffusionPipeline):
+        found = _of_pipeline(name, revision, config)
+        denoiser = found.lent[found.family.networks[0]]
+        device = default_device(denoiser) if device is None else device
+        dtype = default_dtype(denoiser) if dtype is None else dtype
+        found_device = choose_device(device)
+        precision = choose_dtype(dtype, found_device)
+        return _lent(found, found_device, precision, low_memory=low_memory, compiled=compiled)
     found_device = choose_device(device)
     precision = choose_dtype(dtype, found_device)
     found = _find(name, revision, config)
+    return _ready(found, found_device, precision, low_memory=low_memory, compiled=compiled)
+
+
+def _ready(found: "_Found", device: torch.device, dtype: torch.dtype, *, low_memory: bool, compiled: bool) -> Model:
+    """A model of what was found."""
     folder = found.folder
     model = found.family.load().from_parts(
         found.parts,
         found.identity,
-        device=found_device,
-        dtype=precision,
+        device=device,
+        dtype=dtype,
         recommended=(
             Recommended(guidance=found.family.guidance)
             if folder is None
             else weights.recommended_in(folder, found.family)
         ),
-        quantised=None if folder is None else VQAutoencoder.beside(folder, device=found_device),
+        quantised=None if folder is None else VQAutoencoder.beside(folder, device=device),
         word_list=None if folder is None else _word_list(folder),
         low_memory=low_memory,
     )
@@ -92,14 +139,37 @@ def load(
     return model
 
 
+def _lent(found: "_Found", device: torch.device, dtype: torch.dtype, *, low_memory: bool, compiled: bool) -> Closable:
+    """The same of networks that are lent, which are left as they were if no model can be made of them."""
+    state = State(found.lent.values())
+    try:
+        model = _closable(_ready(found, device, dtype, low_memory=low_memory, compiled=compiled))
+        state.release()
+    except BaseException:
+        state.restore()
+        raise
+    model.loan.begin(found.lent.values(), state.restore)
+    return model
+
+
+def _closable(model: Model) -> Closable:
+    if not isinstance(model, Closable):
+        raise UnsupportedPipelineError(
+            f"got {model.identity.id}, of which no model can be made that leaves it as it was; expected another "
+            "family's. Save it, and load the folder: pipe.save_pretrained(folder), nulltext.load(folder)."
+        )
+    return model
+
+
 @dataclass(frozen=True)
 class _Found:
-    """Attributes: a model's family and parts; what to call it; the folder it is in, unless it is a single file."""
+    """Attributes: a model's family and parts; what to call it; the folder it is in, if it is in one; what is lent."""
 
     family: Family
     parts: Any
     identity: ModelIdentity
     folder: Path | None
+    lent: Mapping[str, nn.Module] = field(default_factory=dict[str, nn.Module])
 
 
 def _find(name: str | os.PathLike[str], revision: str | None, config: str | os.PathLike[str] | None) -> _Found:
@@ -142,6 +212,30 @@ def _in_folder(folder: Path, called: str) -> _Found:
     family, parts = _read_folder(folder)
     digest = weights.digest(weights.files(folder, family), folder, *_settings(folder, family))
     return _Found(family, parts, ModelIdentity(called, digest), folder)
+
+
+def of_pipeline(pipeline: diffusers.DiffusionPipeline) -> tuple[Adapter, Any]:
+    """The adapter of a pipeline, and its parts, which are used and not copied.
+
+    Raises:
+        UnsupportedPipelineError: It is of no known family; says which there are.
+    """
+    with described(pipeline) as known, at_hand(known.parts):
+        family, parts = _read_folder(known.folder)
+        return family.load(), parts
+
+
+def _of_pipeline(pipeline: diffusers.DiffusionPipeline, revision: object, config: object) -> _Found:
+    """Reads a pipeline, by what its family's adapter would read from a folder."""
+    for setting, value in (("revision", revision), ("config", config)):
+        if value is not None:
+            raise SettingError(f"got {setting} {shown(str(value))} with a pipeline, which has its own. Leave it out.")
+    with described(pipeline) as known, at_hand(known.parts):
+        end_loans(known.networks.values())  # so that the digest is of the weights as they were
+        family, parts = _read_folder(known.folder)
+        digest = known.digest(*_settings(known.folder, family))
+        identity = ModelIdentity(f"a {type(pipeline).__name__}", digest)
+        return _Found(family, parts, identity, None, dict(known.networks))
 
 
 def _settings(folder: Path, family: Family) -> list[str]:
