@@ -1,6 +1,7 @@
 """The full-size architectures with random weights, on the CPU: gigabytes and minutes, so marked slow."""
 
 import gc
+from typing import Any
 
 import pytest
 import torch
@@ -8,17 +9,18 @@ from PIL import Image
 
 import nulltext
 from nulltext import Inversion, NullText, PromptSwap
-from nulltext.models.architectures import ARCHITECTURES
+from nulltext.models.architectures import ARCHITECTURES, Name
 from nulltext.models.random_weights import random_pipeline
 
-SIZES = {"sd15": ((512, 512), "epsilon"), "sd21": ((768, 768), "v_prediction")}
+SIZES: dict[Name, tuple[tuple[int, int], str]] = {"sd15": ((512, 512), "epsilon"), "sd21": ((768, 768), "v_prediction")}
 
 
+@pytest.mark.filterwarnings("ignore:the model was made for images")
 @pytest.mark.slow
 @pytest.mark.parametrize("family", SIZES)
 def test_a_full_size_architecture_goes_through_everything(family, tmp_path):
     torch.manual_seed(0)
-    pipeline = random_pipeline(family)
+    pipeline: Any = random_pipeline(family)
     assert sum(weight.numel() for weight in pipeline.unet.parameters()) == ARCHITECTURES[family].parameters
     pipeline.save_pretrained(tmp_path / "model")
     del pipeline

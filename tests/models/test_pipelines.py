@@ -3,6 +3,7 @@
 import diffusers
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
 
 import nulltext
 from nulltext.errors import ModelClosedError, ModelLoadError, SettingError, UnsupportedPipelineError
@@ -62,7 +63,7 @@ def pipeline():
     return random_pipeline("sd15", tiny=True)
 
 
-def test_computes_what_the_pipelines_folder_computes(pipeline, tmp_path):
+def test_computes_what_the_pipelines_folder_computes(pipeline: StableDiffusionPipeline, tmp_path):
     pipeline.save_pretrained(tmp_path)
     saved = nulltext.load(tmp_path, device="cpu")
     with nulltext.load(pipeline) as model:
@@ -72,7 +73,7 @@ def test_computes_what_the_pipelines_folder_computes(pipeline, tmp_path):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 
 
-def test_an_inversion_knows_the_weights(pipeline, image, tmp_path):
+def test_an_inversion_knows_the_weights(pipeline: StableDiffusionPipeline, image, tmp_path):
     with nulltext.load(pipeline) as model:
         inversion = nulltext.DirectInversion(steps=1)(model, nulltext.open_image(image, model), "a cat")
         path = inversion.save(tmp_path / "a.safetensors")
@@ -89,7 +90,7 @@ def test_an_inversion_knows_the_weights(pipeline, image, tmp_path):
             nulltext.PromptSwap()(other, inversion, "a dog")
 
 
-def test_a_pipeline_has_one_model_at_a_time(pipeline):
+def test_a_pipeline_has_one_model_at_a_time(pipeline: StableDiffusionPipeline):
     before = everything(pipeline)
     first = nulltext.load(pipeline, dtype="bfloat16")
     second = nulltext.load(pipeline)
@@ -102,7 +103,7 @@ def test_a_pipeline_has_one_model_at_a_time(pipeline):
     assert everything(pipeline) == before
 
 
-def test_a_pipeline_that_makes_no_model_is_left_as_it_was(pipeline):
+def test_a_pipeline_that_makes_no_model_is_left_as_it_was(pipeline: StableDiffusionPipeline):
     pipeline.unet.register_to_config(in_channels=9)
     before = everything(pipeline)
     with pytest.raises(UnsupportedPipelineError, match="9 channels"):
@@ -124,7 +125,7 @@ def test_a_pipeline_that_makes_no_model_is_left_as_it_was(pipeline):
         (lambda p: setattr(p.tokenizer, "model_max_length", 2), ModelLoadError, "the pipeline.s token.* has model_m"),
     ],
 )  # fmt: skip
-def test_says_what_cannot_be_lent(pipeline, change, error, message):
+def test_says_what_cannot_be_lent(pipeline: StableDiffusionPipeline, change, error, message):
     asked = change(pipeline)
     with pytest.raises(error, match=message) as raised:
         nulltext.load(asked if isinstance(asked, diffusers.DiffusionPipeline) else pipeline)
@@ -132,6 +133,6 @@ def test_says_what_cannot_be_lent(pipeline, change, error, message):
 
 
 @pytest.mark.parametrize("settings", [{"revision": "main"}, {"config": "folder"}, {"dtype": "int8"}])
-def test_settings_of_names_are_none_of_a_pipeline(pipeline, settings):
+def test_settings_of_names_are_none_of_a_pipeline(pipeline: StableDiffusionPipeline, settings):
     with pytest.raises(SettingError, match=f"got {next(iter(settings))}"):
         nulltext.load(pipeline, **settings)

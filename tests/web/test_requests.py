@@ -176,7 +176,7 @@ CASES = {
     "mask": ("it's a \"photo\" of $HOME.png", {}, {"mask": MASK}),
     "all settings": (
         "-photo.png",
-        {"fit": "pad"},
+        {"fit": "pad", "size": (96, 160)},
         {
             "cross": 0.35, "self_share": 0.15, "weights": {"blue": 2.5, "cube": -1.0}, "mask": MASK,
             "blend_words": ("cube",),

@@ -61,7 +61,8 @@ def invert(
 
     inverter = methods.made(INVERTERS, method, settings, steps=steps, guidance=guidance)
     model = loading.load()
-    image = open_image(source, model, fit=fit, size=wanted)
+    with terminal.saying_warnings():
+        image = open_image(source, model, fit=fit, size=wanted)
     start = time.perf_counter()
     with terminal.progress() as on_progress:
         inversion = inverter(model, image, prompt, on_progress)

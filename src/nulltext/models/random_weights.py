@@ -51,7 +51,7 @@ def random_model(
     return model
 
 
-def random_pipeline(family: Name, *, tiny: bool = False) -> Any:  # noqa: ANN401  each family has a class of its own
+def random_pipeline(family: Name, *, tiny: bool = False) -> diffusers.DiffusionPipeline:
     """A pipeline of the real classes, its random weights in bfloat16.
 
     Args:
