@@ -5,7 +5,6 @@ import torch
 
 from nulltext.models import architectures
 from nulltext.models.architectures import ARCHITECTURES
-from nulltext.models.families import FAMILIES
 from nulltext.models.random_weights import network_of, random_model, random_pipeline
 
 
@@ -35,7 +34,3 @@ def test_a_model_of_random_weights_gives_a_gradient(monkeypatch):
     (gradient,) = torch.autograd.grad(model.predict(x, 500.0, cond.with_text(text)).square().sum(), text)
     assert gradient.isfinite().all()
     assert gradient.abs().sum() > 0
-
-
-def test_every_family_has_an_architecture():
-    assert {each.pipeline for each in ARCHITECTURES.values()} >= set(FAMILIES)

@@ -176,7 +176,7 @@ CASES = {
     "mask": ("it's a \"photo\" of $HOME.png", {}, {"mask": MASK}),
     "all settings": (
         "-photo.png",
-        {"fit": "pad", "size": (96, 160)},
+        {"fit": "pad"},
         {
             "cross": 0.35, "self_share": 0.15, "weights": {"blue": 2.5, "cube": -1.0}, "mask": MASK,
             "blend_words": ("cube",),
@@ -193,7 +193,7 @@ CASES = {
     "null-text": ("photo.png", {"method": "null-text", "settings": {"inner_steps": 2, "descent": {
         "learning_rate": 0.02,
         "decay": 0.01,
-        "tolerance": 1e-5, "tolerance_growth": 2e-5}}, "guidance": 3.5}, {}),
+        "tolerance": 1e-5, "tolerance_growth": 2e-5}}, "guidance": 3.5, "size": (96, 160)}, {}),
 }  # fmt: skip
 
 
