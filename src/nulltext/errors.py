@@ -22,6 +22,7 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
     │   ├── ModelLoadError (OSError)                  found, but damaged or incomplete
     │   ├── UnsupportedPipelineError (TypeError)      not a text-to-image pipeline of a known family
     │   ├── UnsupportedScheduleError (ValueError)     a noise schedule that DDIM cannot walk both ways
+    │   ├── ModelClosedError (RuntimeError)           used after its networks were given back to their pipeline
     │   └── CompilationError (RuntimeError)           compiled, the network would give another gradient, or none
     ├── AttentionError (RuntimeError)
     │   ├── SessionError                              a control that met no attention it wants, or misused it
@@ -163,6 +164,10 @@ class UnsupportedPipelineError(ModelError, TypeError):
 
 class UnsupportedScheduleError(ModelError, ValueError):
     """The model's noise schedule is none that DDIM can walk both ways."""
+
+
+class ModelClosedError(ModelError, RuntimeError):
+    """The model was closed, and its networks are no longer its own."""
 
 
 class CompilationError(ModelError, RuntimeError):

@@ -193,7 +193,7 @@ CASES = {
     "null-text": ("photo.png", {"method": "null-text", "settings": {"inner_steps": 2, "descent": {
         "learning_rate": 0.02,
         "decay": 0.01,
-        "tolerance": 1e-5, "tolerance_growth": 2e-5}}, "guidance": 3.5}, {}),
+        "tolerance": 1e-5, "tolerance_growth": 2e-5}}, "guidance": 3.5, "size": (96, 160)}, {}),
 }  # fmt: skip
 
 

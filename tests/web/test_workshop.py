@@ -105,11 +105,32 @@ def test_the_same_again_costs_nothing(workshop, person, sample, inverted, asked,
 
 @pytest.mark.parametrize(
     "other",
-    [{"steps": 4}, {"prompt": "a photo of a cube"}, {"method": "ddim"}, {"fit": "pad"}, {"guidance": 3.0}],
+    [
+        {"steps": 4},
+        {"prompt": "a photo of a cube"},
+        {"method": "ddim"},
+        {"fit": "pad"},
+        {"guidance": 3.0},
+        {"size": (96, 160)},
+    ],
     ids=str,
 )
 def test_anything_else_is_another_inversion(workshop, person, sample, inverted, asked, other):
     assert done(workshop.invert(person, sample, "a.png", dataclasses.replace(asked, **other))).seconds > 0
+
+
+@pytest.mark.filterwarnings("ignore:the model was made for images")
+def test_an_image_of_another_size_is_edited_at_it(workshop, person, sample, asked, blue):
+    inverted = done(workshop.invert(person, sample, "a.png", dataclasses.replace(asked, size=(96, 160))))
+    assert (inverted.fitted, inverted.size, inverted.warning) == ((96, 160), (128, 160), "")
+    data = workshop.people.path(person, inverted.number).read_bytes()
+    opened = done(workshop.open_inversion(person, data, "a.safetensors"))
+    assert opened.fitted == (96, 160)
+    small = done(workshop.invert(person, sample, "a.png", dataclasses.replace(asked, size=(64, 64), steps=1)))
+    assert "made for images of about 128 x 128" in small.record()["warning"]
+    large = workshop.invert(person, sample, "a.png", dataclasses.replace(asked, size=(256, 256)))
+    assert large.wait(SOON)
+    assert "at most 2 times as many as the model's own 128 x 128" in large.message
 
 
 def test_another_precision_of_the_same_weights_is_another_inversion(

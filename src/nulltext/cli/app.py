@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from nulltext import __version__
-from nulltext.cli import bench, demo, edit, generate, invert, show, sweep, train, web
+from nulltext.cli import bench, demo, edit, families, generate, invert, show, sweep, train, verify, web
 from nulltext.cli.command import Command, Group
 from nulltext.cli.methods import listed, method_command
 from nulltext.cli.spread import spread
@@ -44,6 +44,8 @@ COMMANDS: Mapping[str, tuple[Callable[..., None], type[Command]]] = {
     ),
     "show": (show.show, Command),
     "generate": (generate.generate, Command),
+    "models": (families.models, Command),
+    "verify": (verify.verify, Command),
     "web": (web.web, Command),
     "train": (train.train, Command),
 }

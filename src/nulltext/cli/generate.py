@@ -51,8 +51,11 @@ def generate(
 
     from nulltext import generate_inversion, to_image
     from nulltext.images import to_pixels
+    from nulltext.models.sizes import warning_of
 
     loaded = loading.load()
+    if wanted is not None and (said := warning_of(loaded, wanted)) is not None:
+        terminal.say(f"Warning: {said}")
     start = time.perf_counter()
     with terminal.progress() as on_progress:
         inversion = generate_inversion(

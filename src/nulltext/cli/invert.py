@@ -63,7 +63,8 @@ def invert(
     common = {"steps": steps, "guidance": guidance, "negative_prompt": negative_prompt}
     inverter = methods.made(INVERTERS, method, settings, **common)
     model = loading.load()
-    image = open_image(source, model, fit=fit, size=wanted)
+    with terminal.saying_warnings():
+        image = open_image(source, model, fit=fit, size=wanted)
     start = time.perf_counter()
     with terminal.progress() as on_progress:
         inversion = inverter(model, image, prompt, on_progress)

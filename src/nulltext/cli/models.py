@@ -59,7 +59,7 @@ class FileLoading(How):
         """Loads the model that an inversion was made with, and says so meanwhile.
 
         Raises:
-            ModelNotFoundError: The file was made with a folder or a file, and says not where that is.
+            ModelNotFoundError: The file was made with a folder, a file or a pipeline, and says not where that is.
         """
         how = self.settings
         if lacking := [each for each in identity.additions if each.kind not in how]:
@@ -72,8 +72,9 @@ class FileLoading(How):
         by_digest = identity.revision.startswith("sha256:")
         if by_digest and identity.id != EMBEDDED:
             raise ModelNotFoundError(
-                f"this inversion was made with a folder or file named {identity.id!r}, which may be anywhere. "
-                "Say where it is with --model, and give --config again if it was given then."
+                f"this inversion was made with a folder, file or pipeline named {identity.id!r}, which may be "
+                "anywhere. Say where it is with --model, and give --config again if it was given then; a pipeline's is "
+                "edited in Python."
             )
         return _load(identity.id, how | {"revision": None if by_digest else identity.revision})
 

@@ -1,13 +1,12 @@
 """The options that several commands share, each spelt and explained once."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from nulltext.errors import SettingError, shown
+from nulltext.models.sizes import read_size
 
 ModelName = Annotated[
     str,
@@ -126,9 +125,4 @@ def parse_size(size: str | None) -> tuple[int, int] | None:
     Raises:
         SettingError: It is no size.
     """
-    if size is None:
-        return None
-    match = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", size)
-    if match is None:
-        raise SettingError(f"got --size {shown(size)}; expected height and width in pixels, as in 128x192.")
-    return int(match[1]), int(match[2])
+    return None if size is None else read_size("--size", size)

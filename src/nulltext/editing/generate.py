@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from nulltext import __version__
+from nulltext.bars import teller
 from nulltext.checks import Count, Guidance, Seed, checked
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
@@ -16,7 +17,7 @@ from nulltext.inversion.record import GENERATED
 from nulltext.inversion.replay import Replay
 from nulltext.metrics import psnr
 from nulltext.models.base import Model, embed_negative, embed_prompts
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import Telling, silent
 from nulltext.types import Latents, Pixels
 
 
@@ -29,7 +30,7 @@ def generate(
     seed: Seed | Sequence[Seed] = 0,
     size: tuple[int, int] | None = None,
     negative_prompt: str = "",
-    on_progress: OnProgress = silent,
+    on_progress: Telling = silent,
 ) -> Pixels:
     """Samples images by deterministic DDIM sampling from noise.
 
@@ -54,6 +55,7 @@ def generate(
         SettingError: `steps`, `guidance`, `size`, a seed or the number of seeds is out of range.
         DivergedError: The images became infinite or not-a-number.
     """
+    on_progress = teller(on_progress)
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     if isinstance(seed, Sequence):
         seeds = [checked("seed", number, Seed) for number in seed]
@@ -80,7 +82,7 @@ def generate_inversion(
     seed: Seed = 0,
     size: tuple[int, int] | None = None,
     negative_prompt: str = "",
-    on_progress: OnProgress = silent,
+    on_progress: Telling = silent,
 ) -> Inversion:
     """Samples an image as `generate` does and keeps its trajectory: it can be saved, and edited like a photograph.
 
@@ -101,6 +103,7 @@ def generate_inversion(
         SettingError: `steps`, `guidance`, `seed` or `size` is out of range.
         DivergedError: The image became infinite or not-a-number.
     """
+    on_progress = teller(on_progress)
     guidance, seed = checked("guidance", guidance, Guidance | None), checked("seed", seed, Seed)
     size = nearest_size(model, model.default_size if size is None else size)
     schedule = model.schedule(steps, size)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal, overload
 
+from nulltext.bars import teller
 from nulltext.checks import Count
 from nulltext.editing.base import Edit, Editor
 from nulltext.errors import (
@@ -18,7 +19,7 @@ from nulltext.errors import (
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, check_prompts
 from nulltext.models.many import Errors, Together
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import OnProgress, Telling, silent
 
 Job = tuple[Editor, Inversion, str | Sequence[str]]
 """An editor with its settings, an inversion, and one target prompt or several."""
@@ -31,7 +32,7 @@ def edit_many(
     *,
     at_once: Count | None = None,
     errors: Literal["raise"] = "raise",
-    on_progress: OnProgress = silent,
+    on_progress: Telling = silent,
 ) -> Iterator[tuple[int, Edit]]: ...
 @overload
 def edit_many(
@@ -40,7 +41,7 @@ def edit_many(
     *,
     at_once: Count | None = None,
     errors: Literal["return"],
-    on_progress: OnProgress = silent,
+    on_progress: Telling = silent,
 ) -> Iterator[tuple[int, Edit | NulltextError]]: ...
 def edit_many(
     model: Model,
@@ -48,7 +49,7 @@ def edit_many(
     *,
     at_once: Count | None = None,
     errors: Errors = "raise",
-    on_progress: OnProgress = silent,
+    on_progress: Telling = silent,
 ) -> Iterator[tuple[int, Edit | NulltextError]]:
     """Edits photographs, several at once, each with an editor of its own.
 
@@ -74,6 +75,7 @@ def edit_many(
         SettingError: `at_once` or `errors` is out of range.
         ImagesFailedError: Some could not be edited; only with "raise".
     """
+    on_progress = teller(on_progress)
     return _EDITING(model, jobs, at_once=at_once, errors=errors, on_progress=on_progress)
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 
 from nulltext import __version__
+from nulltext.bars import teller
 from nulltext.checks import Count, Guidance, check_finite, check_numbers
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.sharing import saying_what_fits
@@ -18,7 +19,7 @@ from nulltext.inversion.replay import ReplayForm
 from nulltext.metrics import psnr
 from nulltext.models.base import Model, embed_negative, embed_prompts
 from nulltext.models.precision import rounding_of
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import Telling, silent
 from nulltext.text.words import check_text
 from nulltext.types import Latents
 
@@ -64,7 +65,7 @@ class Inverter(ABC):
             SettingError: The settings do not fit the problem.
         """
 
-    def __call__(self, model: Model, image: SourceImage, prompt: str, on_progress: OnProgress = silent) -> Inversion:
+    def __call__(self, model: Model, image: SourceImage, prompt: str, on_progress: Telling = silent) -> Inversion:
         """Inverts an image under a prompt that describes it.
 
         Args:
@@ -78,12 +79,13 @@ class Inverter(ABC):
             PromptError: The prompt is empty, too long, or has an unknown word.
             DivergedError: Numbers became infinite or not-a-number.
         """
+        on_progress = teller(on_progress)
         return invert(model, self, image, prompt, on_progress)
 
 
 @torch.no_grad()
 def invert(
-    model: Model, inverter: Inverter, image: SourceImage, prompt: str, on_progress: OnProgress = silent
+    model: Model, inverter: Inverter, image: SourceImage, prompt: str, on_progress: Telling = silent
 ) -> Inversion:
     """What every method shares: embeddings, latents and schedule before, scores and record after.
 
@@ -100,6 +102,7 @@ def invert(
         DivergedError: Numbers became infinite or not-a-number.
         OutOfMemoryError: The device has no memory for the image.
     """
+    on_progress = teller(on_progress)
     size = (image.pixels.shape[-2], image.pixels.shape[-1])
     schedule, cond = model.schedule(inverter.steps, size), embed_prompts(model, [prompt], size)
     _check_null(model, inverter, cond)

@@ -6,6 +6,7 @@ import torch
 
 from nulltext.attention.control import Control
 from nulltext.attention.steering import Steering
+from nulltext.bars import teller
 from nulltext.checks import Guidance
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.rule import CLASSIFIER_FREE, Rule
@@ -13,7 +14,7 @@ from nulltext.diffusion.sampling import AfterStep
 from nulltext.inversion import match
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_negative, embed_prompts
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import Telling, silent
 from nulltext.types import Latents, OnePixels
 
 
@@ -27,7 +28,7 @@ def replay(
     negative_prompt: str | None = None,
     control: Control | None = None,
     after: AfterStep | None = None,
-    on_progress: OnProgress = silent,
+    on_progress: Telling = silent,
 ) -> Latents:
     """Samples an inversion again, the source branch as its `Replay` says: the one way in which anything does.
 
@@ -51,6 +52,7 @@ def replay(
         PromptError: A prompt is empty, too long, or has an unknown word.
         SessionError: The model has no attention that the control wants.
     """
+    on_progress = teller(on_progress)
     w = inversion.check(model, guidance)
     match.check_rule(inversion.replay, rule)
     negative = inversion.negative_prompt if negative_prompt is None else negative_prompt
@@ -96,7 +98,7 @@ def source_and_targets(model: Model, inversion: Inversion, prompts: Sequence[str
 
 
 def reconstruct(
-    model: Model, inversion: Inversion, guidance: Guidance | None = None, on_progress: OnProgress = silent
+    model: Model, inversion: Inversion, guidance: Guidance | None = None, on_progress: Telling = silent
 ) -> OnePixels:
     """Samples from z_T under the source prompt; a source that is corrected comes back without.
 
@@ -115,6 +117,7 @@ def reconstruct(
         SettingError: The guidance is no finite number.
         DivergedError: The image became infinite or not-a-number.
     """
+    on_progress = teller(on_progress)
     if inversion.replay.exact:
         inversion.check(model, guidance)
         return model.decode(inversion.pivot[-1:].to(model.device)).cpu()

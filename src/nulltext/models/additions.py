@@ -57,6 +57,11 @@ class Additions:
             embedding=tuple(Path(one) for one in _several(embedding)),
         )
 
+    def __str__(self) -> str:
+        """What is added, as the options say it."""
+        each = [f"--lora {path}" for path, _ in self.lora] + [f"--vae {self.vae}"] * (self.vae is not None)
+        return ", ".join([*each, *(f"--embedding {path}" for path in self.embedding)]) or "nothing"
+
     def __post_init__(self) -> None:
         files = {"lora": [path for path, _ in self.lora], "embedding": self.embedding}
         for name, paths in files.items():

@@ -43,8 +43,8 @@ class ModelIdentity:
     """Which weights these are; goes into every inversion file and is compared when one is used.
 
     Attributes:
-        id: A hub id, or the name of the folder or file.
-        revision: The hub commit, or for a folder or file "sha256:" and a digest of its configs and weights.
+        id: A hub id, or the name of the folder or file, or the class of the pipeline.
+        revision: The hub commit, or for all others "sha256:" and a digest of its configs and weights.
         additions: What was added to it.
     """
 
@@ -215,8 +215,8 @@ def embed_negative(model: Model, negative_prompt: str, size: tuple[int, int] | N
         return null
     if null.distilled:
         raise SettingError(
-            f"got the negative prompt {shown(negative_prompt)}; {model.identity.id} is guidance-distilled and leads away "
-            "from nothing. Leave it out."
+            f"got the negative prompt {shown(negative_prompt)}; {model.identity.id} is guidance-distilled, and leads "
+            "away from nothing. Leave it out."
         )
     hint([negative_prompt])
     return model.embed([negative_prompt], size)

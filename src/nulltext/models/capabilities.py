@@ -3,6 +3,7 @@
 from typing import Protocol, runtime_checkable
 
 from nulltext.models.base import Autoencoder, Model
+from nulltext.models.lending import Loan
 from nulltext.text.words import Span
 
 
@@ -58,6 +59,24 @@ class HasScale(Protocol):
     def scale(self) -> int:
         """Pixels on the side of one."""
         ...
+
+
+@runtime_checkable
+class Closable(Model, Protocol):
+    """A model whose networks may belong to a pipeline."""
+
+    @property
+    def loan(self) -> Loan:
+        """Whether it may still use them."""
+        ...
+
+    def close(self) -> None:
+        """Gives them back, as they were; the model is of no use then."""
+        ...
+
+    def __enter__(self) -> "Closable": ...  # noqa: PYI034  Self is not known to what checks types in tests
+
+    def __exit__(self, *raised: object) -> None: ...
 
 
 def word_list_of(model: Model) -> WordList | None:

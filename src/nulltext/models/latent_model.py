@@ -17,6 +17,7 @@ from nulltext.errors import shown
 from nulltext.models.base import Autoencoder, ModelIdentity
 from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling
 from nulltext.models.layout import layout_for
+from nulltext.models.lending import Loan
 from nulltext.models.offload import Offload
 from nulltext.models.parts import SCHEDULER, LatentParts, ddim_config
 from nulltext.models.recommended import Recommended
@@ -59,6 +60,7 @@ class LatentModel:
         quantised: The autoencoder with a codebook that the checkpoint holds besides its own, if it holds one.
         patch: Latent cells on the side of what the denoiser reads as one.
         side: Those on a side of the latents that the checkpoint was made for, where the denoiser's config does not say.
+        loan: Whether its networks are still lent, where they are a pipeline's.
     """
 
     family: str
@@ -72,6 +74,19 @@ class LatentModel:
     quantised: Autoencoder | None = None
     patch: int = 1
     side: int | None = None
+    loan: Loan = field(default_factory=Loan)
+
+    def close(self) -> None:
+        """Gives the networks of a pipeline back to it as they were; of a model loaded by name they are its own."""
+        self.loan.end()
+
+    def __enter__(self) -> "LatentModel":
+        """Itself, to be closed at the end."""
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """See `close`."""
+        self.close()
 
     def __repr__(self) -> str:
         """Which model it is and where; its networks have millions of characters."""
@@ -139,6 +154,7 @@ class LatentModel:
 
     def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
         """See `PromptReader.embed`."""
+        self.loan.check()
         return self.text.embed(prompts, size or self.default_size)
 
     @property
@@ -148,6 +164,7 @@ class LatentModel:
 
     def null(self, size: tuple[int, int] | None = None) -> Conditioning:
         """See `PromptReader.null`."""
+        self.loan.check()
         return self.text.null(size or self.default_size)
 
     def check_prompt(self, prompt: str) -> None:
@@ -162,14 +179,17 @@ class LatentModel:
         self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
     ) -> Latents:
         """See `UNet.predict`."""
+        self.loan.check()
         return self.unet.predict(x, t, conditioning, attention)
 
     def encode(self, pixels: Pixels) -> Latents:
         """See `KLAutoencoder.encode`."""
+        self.loan.check()
         return self.autoencoder.encode(pixels)
 
     def decode(self, latents: Latents) -> Pixels:
         """See `KLAutoencoder.decode`."""
+        self.loan.check()
         return self.autoencoder.decode(latents)
 
 

@@ -11,6 +11,7 @@ import transformers
 
 from nulltext.errors import ModelLoadError, NulltextError, UnsupportedPipelineError, UnsupportedScheduleError
 from nulltext.models import weights
+from nulltext.models.at_hand import part_at
 from nulltext.models.configs import check_sizes, check_types, read_config
 from nulltext.models.networks import check_regular, first_line, read_network
 from nulltext.models.offload import Offload
@@ -219,7 +220,9 @@ def read_tokenizer(path: Path, made: type[Any] = transformers.CLIPTokenizer) -> 
         read_config(file)
     try:
         with quiet():
-            tokenizer = made.from_pretrained(str(path), local_files_only=True)
+            tokenizer = part_at(path, transformers.PreTrainedTokenizerBase)
+            if tokenizer is None:
+                tokenizer = made.from_pretrained(str(path), local_files_only=True)
             tokenizer("a", padding="max_length", max_length=8, return_offsets_mapping=True)
             length = tokenizer.model_max_length
     except BaseException as error:  # what is written in Rust panics with an exception of its own

@@ -25,6 +25,7 @@ from nulltext.errors import (
 )
 from nulltext.images import Fit
 from nulltext.inversion.table import INVERTERS, METHOD
+from nulltext.models.sizes import read_size
 from nulltext.web.bodies import parse
 from nulltext.web.bounds import MOST_ENTRIES, MOST_NAME, MOST_TEXT, MOST_WHOLE, MOST_WORD, check_text, quoted
 from nulltext.web.clients import client_of
@@ -161,6 +162,7 @@ def _route_work(api: APIRouter, workshop: Workshop) -> None:
             Text, Form(description='Further settings of the method as a JSON object, {"inner_steps": 10}.')
         ] = "{}",
         fit: Annotated[Fit, Form(description="How the image is brought to the model's size.")] = "crop",
+        size: Annotated[Text, Form(description="Height and width in pixels, 128x192; the model's own if empty.")] = "",
     ) -> Started:
         """Starts an inversion, or opens one that was kept; ask for the job until it is done."""
         person, client = request.state.person, client_of(request.state)
@@ -178,6 +180,7 @@ def _route_work(api: APIRouter, workshop: Workshop) -> None:
             negative_prompt=negative_prompt,
             settings=parse(settings.encode("utf-8", "surrogatepass"))[0],
             fit=fit,
+            size=read_size("size", size) if size else None,
         )
         return Started(job=workshop.invert(person, data, name, asked, client).number)
 

@@ -25,6 +25,7 @@ from nulltext.spelling.records import read
 from nulltext.tables import Table
 from nulltext.text.words import Tokens
 from nulltext.web.bounds import MOST_NAME, check_choice, check_number, check_text, check_whole, check_words, quoted
+from nulltext.web.fitting import as_options, as_python
 from nulltext.web.limits import Limits
 
 Vary = Literal["", "composition", "layout", "strength"]
@@ -50,6 +51,7 @@ class InversionRequest:
         negative_prompt: What guidance leads away from; "" for the null text.
         settings: Further settings of the method by name, as JSON has them.
         fit: How the image is brought to the model's size.
+        size: (height, width) in pixels to bring it to; None is the model's own.
     """
 
     prompt: str
@@ -60,6 +62,7 @@ class InversionRequest:
     negative_prompt: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     fit: Fit = "crop"
+    size: tuple[int, int] | None = None
 
     def check(self, limits: Limits) -> None:
         """Refuses what is out of bounds.
@@ -315,12 +318,11 @@ def python_code(
         editors: For each edit of its chain the settings.
         opened: Whether the inversion is one that was kept: who knows how it was made.
     """
-    size = "" if inversion.fit == "crop" else f", fit={inversion.fit!r}"
     lines = ["import nulltext", "", f"model = nulltext.load({inversion.model!r})"]
     if opened:
         lines.append(f"inversion = nulltext.Inversion.load({_kept(image)!r})")
     else:
-        lines.append(f"image = nulltext.open_image({image!r}, model{size})")
+        lines.append(f"image = nulltext.open_image({image!r}, model{as_python(inversion)})")
         lines.append(f"inversion = {python(inversion.inverter)}(model, image, {inversion.prompt!r})")
     first, *rest = [_on_disk(editor, mask_name(step, len(editors))) for step, editor in enumerate(editors)]
     if isinstance(first, EditsEach) and rest:
@@ -345,8 +347,7 @@ def command_line(
         invert = ["nulltext", "invert", "--output", kept]
         invert += [] if inversion.model == "scenes" else ["--model", inversion.model]
         invert += ["--method", inversion.method, *argv(inversion.inverter)]
-        invert += [] if inversion.fit == "crop" else ["--fit", inversion.fit]
-        lines.append(shlex.join([*invert, "--", image, inversion.prompt]))
+        lines.append(shlex.join([*invert, *as_options(inversion), "--", image, inversion.prompt]))
     draw = ["nulltext", "edit"] + ([] if edit.editor == EDITOR else ["--editor", edit.editor])
     draw += argv(_on_disk(editors[0], mask_name(0, len(editors))))
     draw += ["--output", "edited" if len(editors) > 1 else "edited.png"]

@@ -47,6 +47,7 @@ class Inverted:
         vae_psnr: Of the autoencoder alone, the bound.
         losses: The objective at each step, where the method has one.
         seconds: What it took; 0 if it was here already.
+        warning: That the model was not made for the size, in a sentence; nothing if it was.
     """
 
     number: str
@@ -62,6 +63,7 @@ class Inverted:
     vae_psnr: float
     losses: tuple[float, ...]
     seconds: float
+    warning: str = ""
 
     @property
     def origin(self) -> Origin:
@@ -92,7 +94,7 @@ class Inverted:
         """The result for JSON."""
         return {
             "inversion": self.number, "method": self.request.method,
-            "psnr": self.psnr, "vae_psnr": self.vae_psnr, "seconds": self.seconds,
+            "psnr": self.psnr, "vae_psnr": self.vae_psnr, "seconds": self.seconds, "warning": self.warning,
             "verdict": self.verdict, "recommended": {name: self.why(name) for name in ("cross", "self_share")},
         }  # fmt: skip
 

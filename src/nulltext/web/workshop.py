@@ -31,13 +31,14 @@ from nulltext.models.base import Model
 from nulltext.models.capabilities import word_list_of
 from nulltext.models.loading import EMBEDDED, load
 from nulltext.models.precision import precision_of
-from nulltext.models.recommended import Recommended
+from nulltext.models.sizes import warning_of
 from nulltext.spelling.records import record
 from nulltext.tables import word_of
 from nulltext.types import OnePixels
 from nulltext.web import cache
 from nulltext.web.bounds import quoted
 from nulltext.web.clients import NOBODY, Client
+from nulltext.web.fitting import check_size
 from nulltext.web.insight import insight_of
 from nulltext.web.jobs import Job, Jobs
 from nulltext.web.limits import Limits
@@ -216,9 +217,10 @@ class Workshop:
         start, model = time.perf_counter(), self.model(request.model)
         self.check_words(request.model, request.prompt)
         self.check_words(request.model, request.negative_prompt)
-        image = open_image(data, model, fit=request.fit)
+        check_size(model, request.size or model.default_size)
+        image = open_image(data, model, fit=request.fit, size=request.size)
         key = image.sha256, request.prompt, asdict(model.identity), repr(request.inverter), request.fit
-        key = *key, precision_of(model), torch.get_num_threads()
+        key = *key, *image.frame.fitted, precision_of(model), torch.get_num_threads()
         path, seconds = self.people.cached(*key), 0.0
         job.uses = frozenset({path, cache.note_of(path)})
         found = cache.read(path, key)
@@ -237,7 +239,7 @@ class Workshop:
             inversion,
             again,
             request,
-            model.recommended,
+            model,
             number=self.people.keep_link(job.person, path, job.client.address),
             name=name,
             losses=losses,
@@ -258,9 +260,7 @@ class Workshop:
             path.unlink()
         with stopping(model, job.check):
             again = reconstruct(model, inversion, on_progress=job.tell)
-        return _inverted(
-            inversion, again, request, model.recommended, number=number, name=f"{Path(name).stem}.png", opened=True
-        )
+        return _inverted(inversion, again, request, model, number=number, name=f"{Path(name).stem}.png", opened=True)
 
     def _request_of(self, inversion: Inversion, *, here: bool) -> InversionRequest:
         """How an inversion was made, if that could be asked for here.
@@ -290,12 +290,7 @@ class Workshop:
         """
         self.limits.check_size(*reversed(inversion.frame.size))
         inversion.check(model)
-        if inversion.frame.fitted != model.default_size:
-            height, width = inversion.frame.fitted
-            raise MismatchError(
-                f"this inversion is of {width} x {height} pixels; expected {model.default_size[1]} x "
-                f"{model.default_size[0]}, the model's own. Invert the image again here."
-            )
+        check_size(model, inversion.frame.fitted)
 
     def _name_of(self, inversion: Inversion, *, here: bool) -> str:
         """Which of the models that may be chosen an inversion was made with.
@@ -369,7 +364,7 @@ def _inverted(
     inversion: Inversion,
     again: OnePixels,
     request: InversionRequest,
-    recommended: Recommended,
+    model: Model,
     *,
     number: str,
     name: str,
@@ -381,7 +376,7 @@ def _inverted(
     return Inverted(
         number=number,
         request=request,
-        recommended=recommended,
+        recommended=model.recommended,
         name=name,
         opened=opened,
         size=inversion.frame.size,
@@ -392,4 +387,5 @@ def _inverted(
         vae_psnr=inversion.scores.vae_psnr,
         losses=tuple(losses),
         seconds=seconds,
+        warning=warning_of(model, inversion.frame.fitted) or "",
     )

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import final
 
+from nulltext.bars import teller
 from nulltext.checks import Guidance, Seed, check_numbers
 from nulltext.editing.base import Edit, filled, in_force, listed_prompts, negative_of, recommended
 from nulltext.editing.generate import generate
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import Telling, silent
 
 
 @final
@@ -37,7 +38,7 @@ class FromNoise:
         check_numbers(self)
 
     def __call__(
-        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: Telling = silent
     ) -> Edit:
         """Draws; see `nulltext.editing.base.Editor`. The edit's `source` is the image through the autoencoder.
 
@@ -45,6 +46,7 @@ class FromNoise:
             MismatchError: Another model or schedule than the inversion's.
             PromptError: A prompt is empty, too long, or has an unknown word.
         """
+        on_progress = teller(on_progress)
         wanted = listed_prompts(prompts)
         inversion.check(model)
         own = replace(in_force(self, model), negative_prompt=negative_of(self.negative_prompt, inversion))

@@ -6,12 +6,13 @@ from typing import final
 
 from nulltext.attention.keys_values import MutualSelfAttention
 from nulltext.attention.sites import self_attention_layers
+from nulltext.bars import teller
 from nulltext.checks import Guidance, Share, check_numbers
 from nulltext.editing.base import Edit, listed_prompts, negative_of
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
 from nulltext.models.base import Model
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import Telling, silent
 
 
 @final
@@ -48,7 +49,7 @@ class MasaCtrl:
         check_numbers(self)
 
     def __call__(
-        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: Telling = silent
     ) -> Edit:
         """Edits; see `nulltext.editing.base.Editor`.
 
@@ -57,6 +58,7 @@ class MasaCtrl:
             PromptError: A prompt is empty, too long, or has an unknown word.
             SessionError: The model has no self-attention.
         """
+        on_progress = teller(on_progress)
         wanted = listed_prompts(prompts)
         w = inversion.check(model, self.guidance)
         latents = replay(

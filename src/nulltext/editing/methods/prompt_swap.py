@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import final
 
+from nulltext.bars import teller
 from nulltext.checks import Guidance, check_numbers
 from nulltext.diffusion.rule import Rule
 from nulltext.editing.base import Edit, listed_prompts, negative_of
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
 from nulltext.models.base import Model
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import Telling, silent
 
 
 @final
@@ -37,7 +38,7 @@ class PromptSwap:
         check_numbers(self)
 
     def __call__(
-        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: Telling = silent
     ) -> Edit:
         """Edits; see `nulltext.editing.base.Editor`.
 
@@ -45,6 +46,7 @@ class PromptSwap:
             MismatchError: Another model, schedule or guidance than the inversion's.
             PromptError: A prompt is empty, too long, or has an unknown word.
         """
+        on_progress = teller(on_progress)
         wanted = listed_prompts(prompts)
         w = inversion.check(model, self.guidance)
         latents = replay(

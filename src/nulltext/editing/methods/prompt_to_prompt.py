@@ -18,6 +18,7 @@ from nulltext.attention.refine import Refine
 from nulltext.attention.replace import Replace
 from nulltext.attention.reweight import Reweight
 from nulltext.attention.word_steps import WordSteps, find_in_any
+from nulltext.bars import teller
 from nulltext.checks import Count, Guidance
 from nulltext.diffusion.rule import Rule
 from nulltext.editing import spelled
@@ -30,7 +31,7 @@ from nulltext.errors import EmptyPromptError, SettingError, shown
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
 from nulltext.models.base import Model, check_prompts
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import Telling, silent
 from nulltext.text.words import Tokens
 from nulltext.types import Latents
 
@@ -77,7 +78,7 @@ class PromptToPrompt(Change):
         return Change(**{each.name: getattr(self, each.name) for each in fields(Change)})
 
     def __call__(
-        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: Telling = silent
     ) -> Edit:
         """Edits; see `nulltext.editing.base.Editor`.
 
@@ -87,6 +88,7 @@ class PromptToPrompt(Change):
             SettingError: "replace" is asked for prompts with different numbers of words.
             EmptyMaskError: The blend would let nothing change.
         """
+        on_progress = teller(on_progress)
         wanted = listed_prompts(prompts)
         return self.each(model, inversion, [(prompt, self) for prompt in wanted], on_progress)
 
@@ -95,7 +97,7 @@ class PromptToPrompt(Change):
         model: Model,
         inversion: Inversion,
         changes: Sequence[tuple[str, Change]],
-        on_progress: OnProgress = silent,
+        on_progress: Telling = silent,
     ) -> Edit:
         """Edits side by side against one source, each prompt with a change of its own.
 
@@ -112,6 +114,7 @@ class PromptToPrompt(Change):
             SettingError: "replace" is asked for prompts with different numbers of words.
             EmptyMaskError: A blend would let nothing change.
         """
+        on_progress = teller(on_progress)
         if not changes:
             raise EmptyPromptError("got no prompt; expected one or more. Say what the edited image shall show.")
         own = replace(

@@ -6,6 +6,7 @@ from typing import Annotated, final
 
 import torch
 
+from nulltext.bars import teller
 from nulltext.checks import Guidance, Range, Seed, check_numbers
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import combine
@@ -15,7 +16,7 @@ from nulltext.editing.base import Edit, filled, in_force, listed_prompts, negati
 from nulltext.errors import SettingError
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_negative, embed_prompts
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import Telling, silent
 
 
 @final
@@ -47,7 +48,7 @@ class SDEdit:
         check_numbers(self)
 
     def __call__(
-        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: Telling = silent
     ) -> Edit:
         """Edits; see `nulltext.editing.base.Editor`. The edit's `source` is the image through the autoencoder.
 
@@ -56,6 +57,7 @@ class SDEdit:
             PromptError: A prompt is empty, too long, or has an unknown word.
             SettingError: `strength` leaves no step to sample.
         """
+        on_progress = teller(on_progress)
         wanted = listed_prompts(prompts)
         inversion.check(model)
         steps = len(inversion.schedule)
