@@ -58,7 +58,8 @@ def test_an_autoencoder_that_does_not_fit(folder, other_vae, tmp_path):
     def load(path):
         nulltext.load(folder("epsilon"), device="cpu", vae=path)
 
-    wide: Any = AutoencoderKL.from_config({**AutoencoderKL.load_config(other_vae), "latent_channels": 16})
+    config: Any = AutoencoderKL.load_config(other_vae)
+    wide: Any = AutoencoderKL.from_config({**config, "latent_channels": 16})
     wide.save_pretrained(tmp_path / "wide")
     with pytest.raises(UnsupportedPipelineError, match="have channels: 16; expected 4, as epsilon0 has it"):
         load(tmp_path / "wide")

@@ -105,7 +105,7 @@ def test_a_lora_is_merged_into_denoiser_and_text_encoder(ldm, spot, tmp_path, wr
     for name, down in tensors.items():
         if name.startswith("unet.") and name.endswith(".lora_A.weight"):
             layer, up = name.split(".", 1)[1].removesuffix(".lora_A.weight"), tensors[name.replace("lora_A", "lora_B")]
-            before, after = (each.denoiser.get_submodule(layer).weight for each in (ldm, with_it))
+            before, after = (each.denoiser.get_parameter(f"{layer}.weight") for each in (ldm, with_it))
             expected = (up.flatten(1) @ down.flatten(1)).reshape(before.shape)
             torch.testing.assert_close(after - before, expected, rtol=0, atol=1e-5)
             changed += 1

@@ -91,7 +91,7 @@ def _rotated(x: Tensor, rotation: Rotation | None) -> Tensor:
     if rotation is None:
         return x
     cos, sin = rotation
-    pairs: Tensor = x.unflatten(-1, (-1, 2))
+    pairs = x.reshape(*x.shape[:-1], -1, 2)
     turned = stack([-pairs[..., 1], pairs[..., 0]], -1).flatten(-2)
     return (x.float() * cos + turned.float() * sin).to(x.dtype)
 

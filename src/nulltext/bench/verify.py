@@ -216,5 +216,5 @@ def compared(known: Sequence[Answer], load: Callable[[], Model]) -> Iterator[Che
         name = " against ".join(str(each.dtype).removeprefix("torch.") for each in (ours, its))
         bound = ROUNDINGS * max(ours.rounding, its.rounding)
         check = Check(image=ours.case.name, name=name, bound=bound, unit="of the output")
-        off: float = ((ours.output - its.output).norm() / its.output.norm()).item()
+        off = float((ours.output - its.output).square().sum().sqrt() / its.output.square().sum().sqrt())
         yield check.found(off if math.isfinite(off) else math.inf)

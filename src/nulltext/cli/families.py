@@ -67,13 +67,12 @@ def _counted() -> "dict[str, Counted]":
 def _record(each: "Abilities") -> dict[str, Any]:
     tables = ("inverters", "editors", "masks")
     record = asdict(each)
+    refused: dict[str, str] = {}
     for table in tables:
-        refusals = record.pop(table)
-        record[table] = None if refusals is None else {word: not why for word, why in refusals.items()}
-    refusals: dict[str, str] = {}
-    for table in (each.inverters, each.editors, each.masks):
-        refusals |= {word: why for word, why in (table or {}).items() if why}
-    record["refusals"] = refusals
+        reasons: dict[str, str] | None = record.pop(table)
+        record[table] = None if reasons is None else {word: not why for word, why in reasons.items()}
+        refused |= {word: why for word, why in (reasons or {}).items() if why}
+    record["refusals"] = refused
     return record
 
 
