@@ -10,9 +10,8 @@ from nulltext.checks import Guidance, Range, Seed, check_numbers
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import combine
 from nulltext.diffusion.sampling import sample
-from nulltext.diffusion.schedule import Schedule
 from nulltext.editing.base import Edit, filled, in_force, listed_prompts, recommended
-from nulltext.errors import SettingError
+from nulltext.editing.strength import last_steps
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_prompts
 from nulltext.progress import OnProgress, silent
@@ -56,15 +55,7 @@ class SDEdit:
         """
         wanted = listed_prompts(prompts)
         inversion.check(model)
-        steps = len(inversion.schedule)
-        first = steps - int(steps * self.strength)
-        if first == steps:
-            raise SettingError(
-                f"got strength={self.strength:g}, which leaves none of the {steps} steps to sample; expected at least "
-                f"{1 / steps:g}."
-            )
-        size = inversion.frame.fitted
-        rest = Schedule(inversion.schedule[first:])
+        rest, size = last_steps(inversion.schedule, self.strength), inversion.frame.fitted
         cond, null = embed_prompts(model, wanted, size), model.null(size)
         own = in_force(self, model)
         guided = Guided(model, cond, filled(own.guidance))
