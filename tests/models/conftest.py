@@ -13,7 +13,7 @@ LENGTH, WIDTHS, POOLED = 24, (32, 48), 40
 """The second encoder is wider than the first, and pooled text has a width of its own: none can stand for another."""
 
 
-def build_pipeline(tokenizer_builder, prediction="epsilon", *, zeros=True):
+def build_pipeline(tokenizer_builder, prediction="epsilon", *, zeros=True, channels=4):
     """Of some 500 thousand random weights, for images of 64 x 64 with latents of 8 x 8."""
     torch.manual_seed(0)
     tokenizer, other = tokenizer_builder(LENGTH), tokenizer_builder(LENGTH)
@@ -31,6 +31,7 @@ def build_pipeline(tokenizer_builder, prediction="epsilon", *, zeros=True):
     network: Any = UNet2DConditionModel  # which annotates tuples of any length as tuples of one, as does the next
     unet = network(
         sample_size=8,
+        in_channels=channels,
         block_out_channels=(32, 64),
         layers_per_block=1,
         cross_attention_dim=sum(WIDTHS),
@@ -83,7 +84,7 @@ def build_pipeline(tokenizer_builder, prediction="epsilon", *, zeros=True):
 
 @pytest.fixture(scope="session")
 def xl_builder(tokenizer_builder):
-    """Makes such pipelines, of what they predict and whether their null is zeros."""
+    """Makes such pipelines, of what they predict, whether their null is zeros, and the channels."""
     return partial(build_pipeline, tokenizer_builder)
 
 

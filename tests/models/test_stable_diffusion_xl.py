@@ -335,7 +335,7 @@ def test_refused_in_a_sentence(spot, tmp_path, what):
         ({"addition_embed_type": None}, 'addition_embed_type=null; expected "text_time"'),
         ({"projection_class_embeddings_input_dim": 100}, "takes 100 numbers of pooled text and sizes, and is told 88"),
         ({"cross_attention_dim": 32}, "expects text embeddings of width 32, the text encoder gives 80"),
-        ({"in_channels": 9}, "takes 9 channels"),
+        ({"in_channels": 8}, "takes 8 channels"),
     ],
 )
 def test_a_denoiser_that_is_anothers(xl, changed, expected):

@@ -46,7 +46,7 @@ FILES = {
     "XL": (tensors("conditioner.embedders.1.model.ln_final.bias", UNET, shape=(32, 4, 3, 3)), r"lacks its autoenc"),
     "SD3": (tensors("model.diffusion_model.joint_blocks.0.x.weight"), r"a Stable Diffusion 3 checkpoint"),
     "FLUX": (tensors("double_blocks.0.img_attn.norm.key_norm.scale"), r"a FLUX checkpoint.*by its hub id"),
-    "inpainting": (whole(9), r"an inpainting checkpoint: its denoiser takes 9 channels"),
+    "instructions": (whole(8), r"an InstructPix2Pix checkpoint: its denoiser takes 8 channels; expected 4 or 9"),
     "depth": (whole(5), r"a depth checkpoint: its denoiser takes 5 channels"),
     "ControlNet": (tensors("control_model.input_hint_block.0.bias"), r"is a ControlNet"),
     "ControlNet of diffusers": (tensors("controlnet_cond_embedding.conv_in.bias"), r"is a ControlNet"),
@@ -186,9 +186,9 @@ FOLDERS = {
     "of the hub's cache": (lambda source, to: shutil.copytree(source, to / "snapshots" / "01"), r"in it: \S+01"),
     "without its index": (lambda source, to: copied(source, to, "unet"), r"has unet/, so its download seems"),
     "XL without its index": (lambda _, to: (to / "text_encoder_2").mkdir(), r"has text_encoder_2/, so its download"),
-    "XL inpainting": (
-        lambda source, to: edited(source, to, "model_index.json", _class_name="StableDiffusionXLInpaintPipeline"),
-        r"holds a StableDiffusionXLInpaintPipeline .*; expected a StableDiffusionPipeline",
+    "an upscaler": (
+        lambda source, to: edited(source, to, "model_index.json", _class_name="StableDiffusionUpscalePipeline"),
+        r"holds a StableDiffusionUpscalePipeline .*; expected a StableDiffusionPipeline",
     ),
     "TAESD": (
         lambda source, to: edited(source, to, "vae/config.json", _class_name="AutoencoderTiny"),

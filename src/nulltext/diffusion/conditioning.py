@@ -60,11 +60,13 @@ class Conditioning:
         return [self[start : start + size] for start, size in zip(starts, sizes, strict=True)]
 
     def expand(self, count: int) -> "Conditioning":
-        """One row for each of a batch, without a copy.
+        """One row for each of a batch, without a copy; itself if it has as many.
 
         Raises:
-            SettingError: It has more than one row.
+            SettingError: It has another number of rows than one, or as many.
         """
+        if len(self) == count:
+            return self
         if len(self) != 1:
             raise SettingError(f"got a conditioning of {len(self)} rows to expand; expected one. Take a slice of it.")
         return self._each(lambda tensor: tensor.expand(count, *tensor.shape[1:]))

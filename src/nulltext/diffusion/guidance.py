@@ -106,7 +106,7 @@ class Guided:
         Args:
             x: [B, C, h, w] latents.
             t: The time given to the network.
-            null: What stands for no prompt, one row for the whole batch.
+            null: What stands for no prompt, one row for the whole batch or B.
             step: Which step of the schedule it is, 0 for the first that is sampled.
             attention: What is done to the attention, if anything.
             steps: Of how many.

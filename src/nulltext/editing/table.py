@@ -9,7 +9,9 @@ from nulltext.tables import Entry, Table
 
 if TYPE_CHECKING:
     from nulltext.editing.mask_sources.diffedit import DiffEditMask as DiffEditMask
+    from nulltext.editing.methods.blended_diffusion import BlendedDiffusion as BlendedDiffusion
     from nulltext.editing.methods.from_noise import FromNoise as FromNoise
+    from nulltext.editing.methods.inpaint import Inpaint as Inpaint
     from nulltext.editing.methods.masactrl import MasaCtrl as MasaCtrl
     from nulltext.editing.methods.prompt_swap import PromptSwap as PromptSwap
     from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt as PromptToPrompt
@@ -30,6 +32,10 @@ EDITORS: Final[Table] = {
     "from-noise": Entry(f"{_AT}.from_noise:FromNoise", "samples the new prompt from noise; keeps nothing of the image"),
     "vqgan-clip": Entry(f"{_AT}.vqgan_clip:VQGANCLIP", "moves the latents until CLIP sees the new prompt"),
     "text2live": Entry(f"{_AT}.text2live:Text2LIVE", "trains a network that paints a layer over the image"),
+    "inpaint": Entry(f"{_AT}.inpaint:Inpaint", "samples inside a mask, by a checkpoint made for inpainting"),
+    "blended-diffusion": Entry(
+        f"{_AT}.blended_diffusion:BlendedDiffusion", "samples inside a mask, by any model; the source stays outside"
+    ),
 }
 """By the word that stands for each."""
 

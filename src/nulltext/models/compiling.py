@@ -126,9 +126,8 @@ class _Compiled:
                 output: Tensor = forward(x, timestep, leaf, **beside).sample.float()
             with torch.enable_grad():
                 leaf.requires_grad_()
-                (gradient,) = torch.autograd.grad(
-                    (forward(x, timestep, leaf, **beside).sample.float() * noise).sum(), leaf
-                )
+                graded: Tensor = forward(x, timestep, leaf, **beside).sample.float()
+                (gradient,) = torch.autograd.grad((graded * noise[:, : graded.shape[1]]).sum(), leaf)
             return output, gradient.float()
 
         try:

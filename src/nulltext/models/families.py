@@ -119,6 +119,11 @@ FAMILIES: Final[Mapping[str, Family]] = {
         unused=("image_encoder", "feature_extractor"),
         guidance=3.5,
     ),
+    "StableDiffusionInpaintPipeline": Family(
+        path="nulltext.models.stable_diffusion:StableDiffusion",
+        summary="Stable Diffusion 1.x or 2.x, inpainting",
+        unused=("safety_checker", "feature_extractor", "image_encoder"),
+    ),
     "LDMTextToImagePipeline": Family(
         path="nulltext.models.latent_diffusion:LatentDiffusion",
         summary="latent diffusion at 256 pixels",
@@ -142,6 +147,15 @@ FAMILIES: Final[Mapping[str, Family]] = {
         unused=("feature_extractor", "image_encoder"),
         settings=("force_zeros_for_empty_prompt",),
         guidance=5.0,
+    ),
+    "StableDiffusionXLInpaintPipeline": Family(
+        path="nulltext.models.stable_diffusion_xl:StableDiffusionXL",
+        summary="Stable Diffusion XL, inpainting",
+        networks=("unet", "vae", "text_encoder", "text_encoder_2"),
+        others=("tokenizer", "tokenizer_2", "scheduler"),
+        unused=("feature_extractor", "image_encoder"),
+        settings=("force_zeros_for_empty_prompt",),
+        guidance=7.5,
     ),
 }
 """By the class of the pipeline, as ``model_index.json`` names it."""

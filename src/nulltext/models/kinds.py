@@ -24,7 +24,9 @@ TEXT_2: Final = "conditioner.embedders.1.model."
 
 _FIRST: Final = f"{UNET}input_blocks.0.0.weight"
 _LATENTS: Final = 4
-_EXTRA_CHANNELS: Final = {9: "an inpainting", 8: "an InstructPix2Pix", 7: "an upscaling", 5: "a depth"}
+_TAKEN: Final = (_LATENTS, 2 * _LATENTS + 1)
+"""The channels of text-to-image denoisers and of inpainting ones."""
+_EXTRA_CHANNELS: Final = {8: "an InstructPix2Pix", 7: "an upscaling", 5: "a depth"}
 _OTHER_UIS: Final = ("models/checkpoints", "models/Stable-diffusion", "checkpoints", "Stable-diffusion")
 _ADVICE: Final = "Give the Stable Diffusion 1.x or 2.x checkpoint that it belongs to."
 _AS_A_FOLDER: Final = "Give it as a folder in diffusers' format, or by its hub id."
@@ -99,7 +101,7 @@ _KINDS: Final = (
 
 
 def check_file(file: TensorFile) -> None:
-    """Makes sure that a file is a whole text-to-image Stable Diffusion 1.x, 2.x or XL, as far as its names tell.
+    """Makes sure that a file is a whole Stable Diffusion 1.x, 2.x or XL, as far as its names tell.
 
     Raises:
         UnsupportedPipelineError: It is something else; says what, and where that goes.
@@ -111,12 +113,11 @@ def check_file(file: TensorFile) -> None:
             f"{path} is an inversion file of nulltext, not a model. Give it to what edits: nulltext edit {path.name}, "
             "or Inversion.load(path)."
         )
-    channels = [*shapes.get(_FIRST, ()), _LATENTS, _LATENTS][1]
-    if channels != _LATENTS:
+    if (channels := channels_of(file)) not in _TAKEN:
         raise UnsupportedPipelineError(
             f"{path} is {_EXTRA_CHANNELS.get(channels, 'another kind of')} checkpoint: its denoiser takes {channels} "
-            f"channels, latents have {_LATENTS}. "
-            "Choose the text-to-image checkpoint that it was made from."
+            f"channels; expected {' or '.join(map(str, _TAKEN))} (inpainting). Choose the text-to-image checkpoint "
+            "that it was made from."
         )
     for kind in _KINDS:
         if kind.matches(shapes):
@@ -137,6 +138,11 @@ def check_file(file: TensorFile) -> None:
             f"{path} is incomplete: it lacks its {' and its '.join(lacking)}. Give the whole checkpoint, or put the "
             "parts together in a folder in diffusers' format."
         )
+
+
+def channels_of(file: TensorFile) -> int:
+    """How many channels a checkpoint file's denoiser takes; those of latents where it has none."""
+    return [*file.shapes.get(_FIRST, ()), _LATENTS, _LATENTS][1]
 
 
 def is_xl(file: TensorFile) -> bool:

@@ -15,6 +15,7 @@ from nulltext.diffusion.sharing import Denoiser
 from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import shown
 from nulltext.models.base import Autoencoder, ModelIdentity
+from nulltext.models.inpainting import InpaintingUNet
 from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling
 from nulltext.models.layout import layout_for
 from nulltext.models.lending import Loan
@@ -22,7 +23,7 @@ from nulltext.models.offload import Offload
 from nulltext.models.parts import SCHEDULER, LatentParts, ddim_config
 from nulltext.models.recommended import Recommended
 from nulltext.models.text_encoder import PromptReader
-from nulltext.models.unet import UNet, check_fit, latent_size
+from nulltext.models.unet import UNet, check_fit, is_inpainting, latent_size
 from nulltext.models.word_list import TaughtWords
 from nulltext.text.words import Tokens
 from nulltext.types import Latents, Pixels, Times
@@ -138,6 +139,11 @@ class LatentModel:
         return self.unet.network
 
     @property
+    def inpaints(self) -> bool:
+        """Whether the denoiser is shown a mask and what is left of the image."""
+        return isinstance(self.unet, InpaintingUNet)
+
+    @property
     def word_list(self) -> TaughtWords | None:
         """The words the model was taught, if it has a list; None for a model that takes any."""
         return self.text.word_list
@@ -219,7 +225,7 @@ def put_together(
         low_memory: Slower, in less memory.
 
     Raises:
-        UnsupportedPipelineError: The parts are not a text-to-image checkpoint's, or not made for each other.
+        UnsupportedPipelineError: The parts are no text-to-image or inpainting checkpoint's, or not made for each other.
         UnsupportedScheduleError: DDIM cannot walk the scheduler's levels both ways.
         ModelLoadError: A config has a value of the wrong type.
     """
@@ -232,20 +238,23 @@ def put_together(
     layout = layout_for(device, dtype)
     offload = Offload(device, low_memory)
     words = None if word_list is None else TaughtWords.read(word_list, parts.tokenizer)
+    autoencoder = KLAutoencoder.ready(parts.vae, offload, layout, f"in {dtype} with {called}")
+    unet = UNet.ready(
+        parts.unet,
+        device=device,
+        dtype=dtype,
+        layout=layout,
+        prediction=scheduler["prediction_type"],
+        low_memory=low_memory,
+    )
+    inpainting = is_inpainting(parts.unet.config, parts.vae.config)
     return LatentModel(
         family=family,
         identity=identity,
         device=device,
         text=parts.reader(offload, called, words),
-        autoencoder=KLAutoencoder.ready(parts.vae, offload, layout, f"in {dtype} with {called}"),
-        unet=UNet.ready(
-            parts.unet,
-            device=device,
-            dtype=dtype,
-            layout=layout,
-            prediction=scheduler["prediction_type"],
-            low_memory=low_memory,
-        ),
+        autoencoder=autoencoder,
+        unet=InpaintingUNet.ready(unet, autoencoder, autoencoder.scale) if inpainting else unet,
         scheduler_config=scheduler,
         recommended=recommended or Recommended(),
         quantised=quantised,

@@ -14,6 +14,7 @@ from nulltext.diffusion.sharing import Denoiser, Error, descend
 from nulltext.diffusion.steering import AttentionPlan
 from nulltext.models.base import Autoencoder, Model, ModelIdentity
 from nulltext.models.capabilities import WordList, quantised_of, word_list_of
+from nulltext.models.inpainting import inpaints
 from nulltext.models.recommended import Recommended
 from nulltext.text.words import Tokens
 from nulltext.types import Embeddings, Latents, Pixels, Times
@@ -88,6 +89,10 @@ class _Shared:
     @property
     def denoiser(self) -> nn.Module:
         return self.model.denoiser
+
+    @property
+    def inpaints(self) -> bool:
+        return inpaints(self.model)
 
     @property
     def word_list(self) -> WordList | None:

@@ -110,8 +110,10 @@ class EditBody(BaseModel):
         weights: Factors by word, -4 to 10.
         blend_words: Words where the image may change; none for everywhere.
         mask: An image as base64, white where it may change.
+        mask_source: What finds a mask in its place, diffedit.
         vary: composition, layout or strength: four images side by side.
-        editor: The method; what stands above, but for the prompt, is of prompt-to-prompt.
+        editor: The method; what stands above, but for the prompt, is of prompt-to-prompt, and a mask of inpaint and
+            blended-diffusion as well, which need one.
         settings: Further settings of the editor, by the names of the Python class.
     """
 
@@ -125,6 +127,7 @@ class EditBody(BaseModel):
     weights: dict[Word, Finite] = Field(default_factory=dict, max_length=MOST_ENTRIES)
     blend_words: list[Word] = Field(default_factory=list, max_length=MOST_ENTRIES)
     mask: str | None = None
+    mask_source: Name = ""
     vary: Vary = ""
     editor: Name = EDITOR
     settings: dict[Word, Any] = Field(default_factory=dict, max_length=MOST_ENTRIES)
@@ -196,7 +199,8 @@ def _route_work(api: APIRouter, workshop: Workshop) -> None:
         workshop.jobs.use(inversion)
         fields = body.model_dump(exclude={"job", "mask", "before", "blend_words"})
         one = EditRequest(**fields, blend_words=tuple(body.blend_words), mask=_mask(workshop, inverted, body.mask))
-        before = [replace(one, prompt=prompt, blend_words=(), mask=None, vary="") for prompt in body.before]
+        everywhere = replace(one, blend_words=(), mask=None, mask_source="", vary="")
+        before = [replace(everywhere, prompt=prompt) for prompt in body.before]
         asked = replace(one, before=tuple(before))
         return Started(job=workshop.edit(person, inverted, asked, client).number)
 

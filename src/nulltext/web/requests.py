@@ -11,8 +11,9 @@ from PIL import Image
 from nulltext.editing.base import Editor, EditsEach
 from nulltext.editing.blend import Blend
 from nulltext.editing.change import WEIGHTS, Change
+from nulltext.editing.masks import HasMask, MaskSource, needed_mask
 from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
-from nulltext.editing.table import EDITOR, EDITORS
+from nulltext.editing.table import EDITOR, EDITORS, MASKS
 from nulltext.errors import EmptyPromptError, SettingError, shown
 from nulltext.images import Fit
 from nulltext.inversion.invert import Inverter
@@ -125,8 +126,10 @@ class EditRequest:
         weights: Factors by word of the new prompt, -4 to 10.
         blend_words: Words of either prompt where the image may change; none for everywhere.
         mask: An image drawn over the photograph, white where it may change.
+        mask_source: A row of `MASKS`, which finds a mask in the place of a drawn one; "" for none.
         vary: What is varied in several strengths side by side; "" for one image.
-        editor: A row of `EDITORS`. What stands above, but for the prompt, is Prompt-to-Prompt's.
+        editor: A row of `EDITORS`. What stands above, but for the prompt, is Prompt-to-Prompt's; a mask is of editors
+            that have one as well.
         settings: Further settings of the editor by name, as JSON has them.
     """
 
@@ -137,6 +140,7 @@ class EditRequest:
     weights: Mapping[str, float] = field(default_factory=dict[str, float])
     blend_words: tuple[str, ...] = ()
     mask: Image.Image | None = None
+    mask_source: str = ""
     vary: Vary = ""
     editor: str = EDITOR
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -181,23 +185,35 @@ class EditRequest:
 
     def _check_editor(self, limits: Limits) -> None:
         check_choice("the editor", self.editor, tuple(EDITORS))
+        check_choice("what finds the mask", self.mask_source, ("", *MASKS))
+        if self.mask is not None and self.mask_source:
+            raise SettingError(f"got a mask, and {self.mask_source} to find one; expected one of the two.")
         owned = {"cross": "cross_attention", "self_share": "self_attention", "weights": "reweight"}
-        quoted = [name for name in (*owned, "blend_words", "mask", "vary", "before") if getattr(self, name)]
+        masks = () if has_setting(EDITORS, self.editor, "mask") else ("mask", "mask_source")
+        quoted = [name for name in (*owned, "blend_words", *masks, "vary", "before") if getattr(self, name)]
         if self.editor != EDITOR and quoted:
-            raise SettingError(f"got {quoted[0]} for {self.editor}; expected it for {EDITOR} alone. Leave it out.")
+            raise SettingError(f"got {quoted[0]} for {self.editor}, which does not have it. Leave it out.")
         check_settings(self.settings, (*(owned[name] for name in owned if name in quoted), "chain", "maps"))
         if "blend" in self.settings and self.blend_words:
             raise SettingError("got places and a blend among the settings; expected one of the two.")
+        if not masks:
+            needed_mask(self.any_mask, self.editor)
         limits.check_settings(self.method)
 
     @property
+    def any_mask(self) -> Image.Image | MaskSource | None:
+        """The mask, or what finds it."""
+        return MASKS[self.mask_source].load()() if self.mask_source else self.mask
+
+    @property
     def method(self) -> Editor:
-        """The editor with the `settings` alone.
+        """The editor with the `settings` alone, and with the mask if it has one itself.
 
         Raises:
             SettingError: A setting is none of it.
         """
-        return read(EDITORS[self.editor].load(), self.settings)
+        made = read(EDITORS[self.editor].load(), self.settings)
+        return replace(cast("Any", made), mask=self.any_mask) if isinstance(made, HasMask) else made
 
     @property
     def plan(self) -> Mapping[str, float]:
@@ -260,11 +276,11 @@ class EditRequest:
         old = [word for word in self.blend_words if source.has(word)]
         new = [word for word in self.blend_words if target.has(word) or (word not in old and target.find(word))]
         plain: Any = self.method
-        blend = plain.blend
+        blend, mask = plain.blend, self.any_mask
         if old or new:
-            blend = Blend(old, new, mask=self.mask)
-        elif self.mask is not None:
-            blend = Blend(mask=self.mask) if blend is None else replace(blend, mask=self.mask)
+            blend = Blend(old, new, mask=mask)
+        elif mask is not None:
+            blend = Blend(mask=mask) if blend is None else replace(blend, mask=mask)
         quoted = {
             "cross_attention": self.cross,
             "self_attention": self.self_share,
@@ -303,6 +319,7 @@ class EditRequest:
         parts += [f"{word} x{factor:g}" for word, factor in self.weights.items() if factor != 1]
         parts += [f"only where {', '.join(self.blend_words)}"] if self.blend_words else []
         parts += ["only inside the mask"] if self.mask is not None else []
+        parts += [f"only where {self.mask_source} finds"] if self.mask_source else []
         return f"{self.prompt} ({'; '.join(parts)})" if parts else self.prompt
 
 
@@ -365,10 +382,12 @@ def _kept(image: str) -> str:
 
 
 def _on_disk(editor: Editor, mask: str) -> Editor:
-    """An editor whose mask is a file, as code can say it."""
-    if not isinstance(editor, Change) or editor.blend is None or editor.blend.mask is None:
+    """An editor whose mask is a file, as code can say it; what finds one is said as it is."""
+    having = editor.blend if isinstance(editor, Change) else editor
+    if not isinstance(having, HasMask) or having.mask is None or isinstance(having.mask, MaskSource):
         return editor
-    return replace(editor, blend=replace(editor.blend, mask=Path(mask)))
+    filed: Any = replace(cast("Any", having), mask=Path(mask))
+    return replace(editor, blend=filed) if isinstance(editor, Change) else filed
 
 
 def has_setting(table: Table, word: object, name: str) -> bool:

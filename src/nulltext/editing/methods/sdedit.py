@@ -11,9 +11,8 @@ from nulltext.checks import Guidance, Range, Seed, check_numbers
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import combine
 from nulltext.diffusion.sampling import sample
-from nulltext.diffusion.schedule import Schedule
 from nulltext.editing.base import Edit, filled, in_force, listed_prompts, negative_of, recommended
-from nulltext.errors import SettingError
+from nulltext.editing.strength import last_steps
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_negative, embed_prompts
 from nulltext.progress import Telling, silent
@@ -60,15 +59,7 @@ class SDEdit:
         on_progress = teller(on_progress)
         wanted = listed_prompts(prompts)
         inversion.check(model)
-        steps = len(inversion.schedule)
-        first = steps - int(steps * self.strength)
-        if first == steps:
-            raise SettingError(
-                f"got strength={self.strength:g}, which leaves none of the {steps} steps to sample; expected at least "
-                f"{1 / steps:g}."
-            )
-        size = inversion.frame.fitted
-        rest = Schedule(inversion.schedule[first:])
+        rest, size = last_steps(inversion.schedule, self.strength), inversion.frame.fitted
         own = replace(in_force(self, model), negative_prompt=negative_of(self.negative_prompt, inversion))
         cond, null = embed_prompts(model, wanted, size), embed_negative(model, filled(own.negative_prompt), size)
         guided = Guided(model, cond, filled(own.guidance))
