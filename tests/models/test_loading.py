@@ -207,7 +207,9 @@ def test_a_damaged_index(copy, text):
         nulltext.load(copy)
 
 
-@pytest.mark.parametrize("name", ["StableDiffusionUpscalePipeline", "FluxFillPipeline", "StableDiffusion3InpaintPipeline"])
+@pytest.mark.parametrize(
+    "name", ["StableDiffusionUpscalePipeline", "FluxFillPipeline", "StableDiffusion3InpaintPipeline"]
+)
 def test_another_kind_of_pipeline(copy, name):
     edit_json(copy / "model_index.json", _class_name=name)
     with pytest.raises(UnsupportedPipelineError, match=f"holds a {name} .*; expected a StableDiffusionPipeline"):

@@ -1,23 +1,24 @@
 """Blended Latent Diffusion: the source, noised, put back outside a mask (Avrahami et al., arXiv 2206.02779)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, final
 
 import torch
 from torch.nn import functional as F
 
+from nulltext.bars import teller
 from nulltext.checks import Guidance, Range, Seed, check_numbers
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import combine
 from nulltext.diffusion.sampling import sample
 from nulltext.editing import spelled
-from nulltext.editing.base import Edit, filled, in_force, listed_prompts, recommended
+from nulltext.editing.base import Edit, filled, in_force, listed_prompts, negative_of, recommended
 from nulltext.editing.masks import HALF, AnyMask, check_not_empty, pixel_masks, put_back
 from nulltext.editing.strength import first_latents, last_steps
 from nulltext.inversion.base import Inversion
-from nulltext.models.base import Model, embed_prompts
-from nulltext.progress import OnProgress, silent
+from nulltext.models.base import Model, embed_negative, embed_prompts
+from nulltext.progress import Telling, silent
 from nulltext.types import Latents
 
 WORD: Final = "blended-diffusion"
@@ -38,6 +39,7 @@ class BlendedDiffusion:
         strength: The share of the steps that are sampled, above 0 to 1; 0.75 is the authors'. With less, more of what
             was inside the mask is left. At 1 sampling begins with noise alone.
         guidance: The guidance scale w; None is the model's own.
+        negative_prompt: What guidance leads away from; None is the inversion's own.
         paste: Whether the photograph's own pixels are put back where the mask is black. Off, what the decoder makes of
             the source's latents stays there, and of the edit's beside them.
         seed: Of the noise, the same for every prompt.
@@ -49,6 +51,7 @@ class BlendedDiffusion:
     mask: Annotated[AnyMask | None, spelled.MASK] = None
     strength: Annotated[float, Range(above=0, most=1)] = 0.75
     guidance: Guidance | None = field(default=None, metadata=recommended("guidance"))
+    negative_prompt: str | None = None
     paste: bool = True
     seed: Seed = 0
 
@@ -56,7 +59,7 @@ class BlendedDiffusion:
         check_numbers(self)
 
     def __call__(
-        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: Telling = silent
     ) -> Edit:
         """Edits; see `nulltext.editing.base.Editor`. The edit's `source` is the image through the autoencoder.
 
@@ -67,7 +70,8 @@ class BlendedDiffusion:
             ImageError: The mask cannot be read, or has another aspect ratio than the photograph.
             EmptyMaskError: The mask has nothing white in it.
         """
-        wanted, own = listed_prompts(prompts), in_force(self, model)
+        on_progress, wanted = teller(on_progress), listed_prompts(prompts)
+        own = replace(in_force(self, model), negative_prompt=negative_of(self.negative_prompt, inversion))
         inversion.check(model)
         rest, size = last_steps(inversion.schedule, self.strength), inversion.frame.fitted
         levels = pixel_masks(model, inversion, self.mask, wanted, WORD)
@@ -84,7 +88,10 @@ class BlendedDiffusion:
 
         noise, cond = torch.randn(z0.shape, generator=generator), embed_prompts(model, wanted, size)
         x = first_latents(z0, noise, rest, self.strength).to(model.device).expand(len(cond), -1, -1, -1)
-        guided, nulls = Guided(model, cond, filled(own.guidance)), [model.null(size)] * len(rest)
+        guided, nulls = (
+            Guided(model, cond, filled(own.guidance)),
+            [embed_negative(model, filled(own.negative_prompt), size)] * len(rest),
+        )
         pixels = model.decode(sample(guided, rest, x, nulls, on_progress, after=blend)).cpu()
         return Edit(
             prompts=wanted,

@@ -1,25 +1,26 @@
 """Inpainting by a checkpoint made for it, which is shown the mask (Rombach et al., arXiv 2112.10752, section 4.5)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, final
 
 import torch
 from torch.nn import functional as F
 
+from nulltext.bars import teller
 from nulltext.checks import Guidance, Range, Seed, check_numbers
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.editing import spelled
-from nulltext.editing.base import Edit, filled, in_force, listed_prompts, recommended
+from nulltext.editing.base import Edit, filled, in_force, listed_prompts, negative_of, recommended
 from nulltext.editing.masks import HALF, AnyMask, check_not_empty, pixel_masks, put_back
 from nulltext.editing.strength import first_latents, last_steps
 from nulltext.errors import SettingError
 from nulltext.images import to_pixels
 from nulltext.inversion.base import Inversion
-from nulltext.models.base import Model, embed_prompts
+from nulltext.models.base import Model, embed_negative, embed_prompts
 from nulltext.models.inpainting import inpaints, showing
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import Telling, silent
 
 WORD: Final = "inpaint"
 
@@ -39,6 +40,7 @@ class Inpaint:
         strength: The share of the steps that are sampled, above 0 to 1. At 1 they begin with noise alone; with less,
             the image inside the mask has a part in what is sampled there.
         guidance: The guidance scale w; None is the model's own.
+        negative_prompt: What guidance leads away from; None is the inversion's own.
         paste: Whether the photograph's own pixels are put back where the mask is black. Off, as in the pipeline, all of
             the image is what the autoencoder makes of the sampled latents.
         seed: Of the noise, the same for every prompt.
@@ -50,6 +52,7 @@ class Inpaint:
     mask: Annotated[AnyMask | None, spelled.MASK] = None
     strength: Annotated[float, Range(above=0, most=1)] = 1.0
     guidance: Guidance | None = field(default=None, metadata=recommended("guidance"))
+    negative_prompt: str | None = None
     paste: bool = False
     seed: Seed = 0
 
@@ -57,7 +60,7 @@ class Inpaint:
         check_numbers(self)
 
     def __call__(
-        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: Telling = silent
     ) -> Edit:
         """Edits; see `nulltext.editing.base.Editor`. The edit's `source` is the image through the autoencoder.
 
@@ -68,7 +71,8 @@ class Inpaint:
             ImageError: The mask cannot be read, or has another aspect ratio than the photograph.
             EmptyMaskError: The mask has nothing white in it.
         """
-        wanted, own = listed_prompts(prompts), in_force(self, model)
+        on_progress, wanted = teller(on_progress), listed_prompts(prompts)
+        own = replace(in_force(self, model), negative_prompt=negative_of(self.negative_prompt, inversion))
         check_inpaints(model)
         inversion.check(model)
         rest, size = last_steps(inversion.schedule, self.strength), inversion.frame.fitted
@@ -77,7 +81,8 @@ class Inpaint:
         cells = F.interpolate(masks, size=z0.shape[-2:])
         check_not_empty(cells)
         left = model.encode(to_pixels(inversion.image) * (1 - masks))
-        cond, null = (showing(told, cells, left) for told in (embed_prompts(model, wanted, size), model.null(size)))
+        told = embed_prompts(model, wanted, size), embed_negative(model, filled(own.negative_prompt), size)
+        cond, null = (showing(each, cells, left) for each in told)
         noise = torch.randn(z0.shape, generator=torch.Generator().manual_seed(self.seed))
         x = first_latents(z0, noise, rest, self.strength).to(model.device).expand(len(cond), -1, -1, -1)
         latents = sample(Guided(model, cond, filled(own.guidance)), rest, x, [null] * len(rest), on_progress)
