@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from nulltext import Inversion, open_image
 from nulltext.bench.cost import measured
-from nulltext.editing.table import EDITORS
+from nulltext.editing import table
 from nulltext.images import to_image
 from nulltext.inversion.table import INVERTERS
 from nulltext.models.loading import EMBEDDED
@@ -30,6 +30,8 @@ SMALL = {"steps": 4, "inner_steps": 1, "sequential_steps": 1, "iterations": 1, "
 """The least that each setting can be, of those that cost time."""
 OF_THE_IMAGE = {"sdedit", "from-noise", "vqgan-clip", "text2live"}
 """Editors that take the image of an inversion, or its size, alone: how it was inverted makes no difference."""
+EDITORS = {word: entry for word, entry in table.EDITORS.items() if word != "text-diff"}
+"""All but the one for models that are told of image embeddings, which is tested with those."""
 WAYS = list(itertools.zip_longest(INVERTERS, EDITORS, fillvalue="prompt-swap"))
 """Pairs in which every row of both tables is once."""
 

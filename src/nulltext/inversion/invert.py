@@ -13,8 +13,9 @@ from nulltext.images import SourceImage, to_image_bytes
 from nulltext.inversion.base import Inversion, Scores
 from nulltext.inversion.problem import Problem, Solution
 from nulltext.inversion.replay import ReplayForm
+from nulltext.inversion.source import condition
 from nulltext.metrics import psnr
-from nulltext.models.base import Model, embed_prompts
+from nulltext.models.base import Model
 from nulltext.models.precision import rounding_of
 from nulltext.progress import OnProgress, silent
 from nulltext.types import Latents
@@ -97,7 +98,7 @@ def invert(
     problem = Problem(
         denoiser=model,
         schedule=model.schedule(inverter.steps, size),
-        cond=embed_prompts(model, [prompt], size),
+        cond=condition(model, prompt, to_image_bytes(image.pixels), size),
         null=model.null(size),
         z0=model.encode(image.pixels),
         w=model.guidance if inverter.guidance is None else inverter.guidance,

@@ -15,6 +15,7 @@ from nulltext.diffusion.sharing import Denoiser
 from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import shown
 from nulltext.models.base import Autoencoder, ModelIdentity
+from nulltext.models.capabilities import ImageReader
 from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling
 from nulltext.models.layout import layout_for
 from nulltext.models.offload import Offload
@@ -42,6 +43,26 @@ class Network(Denoiser, Protocol):
         ...
 
 
+@runtime_checkable
+class LatentAutoencoder(Autoencoder, Protocol):
+    """An autoencoder and the network behind it."""
+
+    @property
+    def network(self) -> Any:  # noqa: ANN401  diffusers carries no types
+        """That network."""
+        ...
+
+    @property
+    def latent_channels(self) -> int:
+        """C, the channels of the latents."""
+        ...
+
+    @property
+    def scale(self) -> int:
+        """Pixels on the side of one latent cell."""
+        ...
+
+
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LatentModel:
@@ -64,7 +85,7 @@ class LatentModel:
     identity: ModelIdentity
     device: torch.device
     text: PromptReader
-    autoencoder: KLAutoencoder
+    autoencoder: LatentAutoencoder
     unet: Network
     scheduler_config: Mapping[str, Any]
     recommended: Recommended = field(default_factory=Recommended)
@@ -122,6 +143,11 @@ class LatentModel:
     def word_list(self) -> TaughtWords | None:
         """The words the model was taught, if it has a list; None for a model that takes any."""
         return self.text.word_list
+
+    @property
+    def images(self) -> ImageReader | None:
+        """What embeds images, of a model that is told of those; None for one that is told of text."""
+        return self.text if isinstance(self.text, ImageReader) else None
 
     def schedule(self, steps: int, size: tuple[int, int] | None = None) -> Schedule:
         """The checkpoint's noise schedule in so many steps, as ``DDIMScheduler`` or that of a flow would walk it.
