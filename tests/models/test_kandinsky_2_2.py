@@ -17,13 +17,6 @@ from diffusers import (
     VQModel,
 )
 from torch.nn import functional
-from transformers import (
-    CLIPImageProcessorPil,
-    CLIPTextConfig,
-    CLIPTextModelWithProjection,
-    CLIPVisionConfig,
-    CLIPVisionModelWithProjection,
-)
 
 import nulltext
 from nulltext.diffusion.sharing import descend
@@ -48,7 +41,7 @@ DDIM: dict[str, Any] = {
 """What remains of the published scheduler, a DDPM that clips, where it is walked both ways."""
 
 
-def build_pipeline(tokenizer):
+def build_pipeline(tokenizer, clip):
     """Of random weights, for images of 64 x 64 with latents of 8 x 8."""
     torch.manual_seed(0)
     network: Any = UNet2DConditionModel  # which annotates tuples of any length as tuples of one, as does the next
@@ -82,19 +75,6 @@ def build_pipeline(tokenizer):
         norm_type="spatial",
         num_vq_embeddings=12,
     )
-    tokens: dict[str, Any] = {
-        name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")
-    }
-    layers: dict[str, Any] = {"intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4}
-    text = CLIPTextConfig(
-        hidden_size=WIDTH,
-        projection_dim=WIDTH,
-        vocab_size=len(tokenizer),
-        max_position_embeddings=LENGTH,
-        **layers,
-        **tokens,
-    )
-    vision = CLIPVisionConfig(hidden_size=24, projection_dim=WIDTH, image_size=32, patch_size=8, **layers)
     prior = PriorTransformer(
         num_attention_heads=2, attention_head_dim=12, num_layers=1, embedding_dim=WIDTH, num_embeddings=LENGTH
     )
@@ -102,27 +82,25 @@ def build_pipeline(tokenizer):
         prior.clip_std.fill_(0.5)  # which are learnt, and zeros before
         prior.clip_mean.normal_()
     ddpm: Any = DDPMScheduler
-    fitting: Any = CLIPImageProcessorPil  # which stands for the other where torchvision is not there
     return KandinskyV22CombinedPipeline(
         unet=unet,
         scheduler=ddpm(**DDIM | {"clip_sample": True, "thresholding": True, "variance_type": "learned_range"}),
         movq=movq,
         prior_prior=prior,
-        prior_image_encoder=CLIPVisionModelWithProjection(vision),
-        prior_text_encoder=CLIPTextModelWithProjection(text),
+        prior_image_encoder=clip.vision,
+        prior_text_encoder=clip.text,
         prior_tokenizer=tokenizer,
         prior_scheduler=UnCLIPScheduler(
             variance_type="fixed_small_log", prediction_type="sample", clip_sample_range=5.0
         ),
-        prior_image_processor=fitting(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
+        prior_image_processor=clip.processor,
     )
 
 
 @pytest.fixture(scope="module")
-def pipeline(tokenizer_builder):
-    made: Any = build_pipeline(tokenizer_builder(LENGTH))
-    made.prior_image_encoder.eval()
-    made.prior_text_encoder.eval()
+def pipeline(tokenizer_builder, clip_builder):
+    tokenizer = tokenizer_builder(LENGTH)
+    made: Any = build_pipeline(tokenizer, clip_builder(tokenizer, WIDTH))
     made.set_progress_bar_config(disable=True)
     scheduler: Any = DDIMScheduler
     made.decoder_pipe.scheduler = scheduler(**DDIM)
@@ -180,14 +158,14 @@ def test_a_photograph_is_what_clip_sees(kandinsky, pipeline, source, direct):
 def test_draws_what_the_pipeline_draws(kandinsky, pipeline):
     """At a size that the pipeline takes, which are multiples of 64 whatever its denoiser."""
     height, width = size = (64, 128)
-    drawn = nulltext.generate_inversion(kandinsky, PROMPT, steps=4, guidance=6.0, seed=3, size=size)
+    drawn = nulltext.generate_inversion(kandinsky, PROMPT, steps=2, guidance=6.0, seed=3, size=size)
     theirs = {
         kind: pipeline.decoder_pipe(
             kandinsky.embed([PROMPT]).text[:, 0],
             kandinsky.null().text[:, 0],
             height=height,
             width=width,
-            num_inference_steps=4,
+            num_inference_steps=2,
             guidance_scale=6.0,
             latents=noise(3, 1, 4, 8, 16),
             output_type=kind,
@@ -195,7 +173,7 @@ def test_draws_what_the_pipeline_draws(kandinsky, pipeline):
         for kind in ("latent", "pt")
     }
     torch.testing.assert_close(drawn.pivot[-1:], theirs["latent"], rtol=0, atol=1e-4)
-    pixels = nulltext.generate(kandinsky, PROMPT, steps=4, guidance=6.0, seed=3, size=size)
+    pixels = nulltext.generate(kandinsky, PROMPT, steps=2, guidance=6.0, seed=3, size=size)
     torch.testing.assert_close(pixels, theirs["pt"].clamp(-1, 1), rtol=0, atol=1e-4)
     torch.testing.assert_close(nulltext.replay(kandinsky, drawn), drawn.pivot[-1:], rtol=0, atol=1e-4)
 
@@ -230,9 +208,9 @@ def test_rows_are_independent(kandinsky):
 
 
 def test_the_fixed_point_leads_there_and_back(kandinsky, source):
-    solved = nulltext.DDIM(steps=3, fixed_point=nulltext.FixedPoint(iterations=16))
+    solved = nulltext.DDIM(steps=2, fixed_point=nulltext.FixedPoint(iterations=12))
     z0, off = kandinsky.encode(source.pixels), {}
-    for inverter in (nulltext.DDIM(steps=3), solved):
+    for inverter in (nulltext.DDIM(steps=2), solved):
         off[inverter] = (nulltext.replay(kandinsky, inverter(kandinsky, source, PROMPT)) - z0).abs().max().item()
     assert off[solved] < 1e-4
     assert max(off.values()) > 10 * off[solved]
@@ -245,17 +223,17 @@ def test_direct_inversion_is_exact(kandinsky, source, direct):
 
 def test_null_embeddings_are_optimised(kandinsky, source):
     """Nulls are few numbers here, one embedding a step, and lead back less far than those of a text."""
-    plain = nulltext.DDIM(steps=3)(kandinsky, source, PROMPT)
-    optimised = nulltext.NullText(steps=3, inner_steps=10, solver="lbfgs")(kandinsky, source, PROMPT)
+    plain = nulltext.DDIM(steps=2)(kandinsky, source, PROMPT)
+    optimised = nulltext.NullText(steps=2, inner_steps=8, solver="lbfgs")(kandinsky, source, PROMPT)
     assert optimised.replay.nulls is not None
-    assert optimised.replay.nulls.shape == (3, 1, WIDTH)
+    assert optimised.replay.nulls.shape == (2, 1, WIDTH)
     z0 = kandinsky.encode(source.pixels)
     off = [(nulltext.replay(kandinsky, one, guidance=4.0) - z0).square().mean() for one in (plain, optimised)]
-    assert off[1] < off[0] / 5
+    assert off[1] < off[0] / 3
 
 
-@pytest.mark.parametrize("word", nulltext.INVERTERS)
-def test_every_method_of_inversion_says_what_sampling_gives(kandinsky, source, word):
+@pytest.mark.parametrize("word", ["negative-prompt", "global-null-text", "textual-inversion", "edit-friendly"])
+def test_other_inversions_say_what_sampling_gives(kandinsky, source, word):
     made: Any = nulltext.INVERTERS[word].load()
     few = {"inner_steps": 1} if hasattr(made, "inner_steps") else {}
     inversion = made(steps=1, guidance=4.0, **few)(kandinsky, source, PROMPT)

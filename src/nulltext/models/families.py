@@ -132,6 +132,14 @@ FAMILIES: Final[Mapping[str, Family]] = {
         others=("prior_tokenizer", "scheduler", "prior_scheduler", "prior_image_processor"),
         guidance=4.0,
     ),
+    "UnCLIPImageVariationPipeline": Family(
+        path="nulltext.models.unclip:UnCLIP",
+        summary="unCLIP (Karlo), its decoder of 64 pixels",
+        networks=("decoder", "text_proj", "text_encoder", "image_encoder"),
+        others=("tokenizer", "decoder_scheduler", "feature_extractor"),
+        unused=("super_res_first", "super_res_last", "super_res_scheduler"),
+        guidance=8.0,
+    ),
     "StableDiffusionXLPipeline": Family(
         path="nulltext.models.stable_diffusion_xl:StableDiffusionXL",
         summary="Stable Diffusion XL, text to image",
@@ -154,6 +162,8 @@ HALVES: Final[Mapping[str, str]] = {
     "KandinskyV22PriorPipeline": "the prior of Kandinsky 2.2 without a decoder",
 }
 """Pipelines that are published in two folders, of which both are needed."""
+BLIND: Final = "UnCLIPPipeline"
+"""One that draws prompts and has nothing that sees an image."""
 
 
 def family_of(index: Mapping[str, Any], name: object) -> Family:
@@ -178,6 +188,11 @@ def family_of(index: Mapping[str, Any], name: object) -> Family:
             f"{name} holds a {kind}, {HALVES[kind]}; expected both in one folder. Make it: "
             'diffusers.AutoPipelineForText2Image.from_pretrained("kandinsky-community/kandinsky-2-2-decoder")'
             '.save_pretrained("kandinsky").'
+        )
+    if kind == BLIND:
+        raise UnsupportedPipelineError(
+            f"{name} holds a {kind}, which has no image encoder to see a photograph by; expected a "
+            "UnCLIPImageVariationPipeline, such as kakaobrain/karlo-v1-alpha-image-variations."
         )
     if kind not in FAMILIES:
         known = " or ".join(f"a {each} ({family.summary})" for each, family in FAMILIES.items())

@@ -18,7 +18,10 @@ from nulltext.types import Latents, Times
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImageUNet:
-    """A frozen UNet behind the `Denoiser` protocol, whose conditioning's text is an image embedding, as one token.
+    """A frozen UNet behind the `Denoiser` protocol. What it is told of an image embedding is its family's.
+
+    Kandinsky 2.2's text is that embedding, as one token. Karlo's are tokens made of it before those of an empty text,
+    and its pooled text what is made of it for the time embedding.
 
     Attributes:
         network: The ``UNet2DConditionModel``; after the noise it returns a variance, which is left aside.
@@ -55,13 +58,16 @@ class ImageUNet:
         Args:
             x: [B, C, h, w] latents.
             t: The time given to the network, or one for each of the B.
-            conditioning: Image embeddings, [B, 1, D].
+            conditioning: What it is told, B rows.
             attention: For the B rows, in order: so many, and what is done to their attention.
         """
         channels, x = x.shape[1], x.to(self.dtype).contiguous(memory_format=self.layout)
 
-        def network(embedding: Tensor) -> Tensor:
-            return self.network(x, t, None, added_cond_kwargs={"image_embeds": embedding[:, 0]}).sample[:, :channels]
+        def network(text: Tensor) -> Tensor:
+            if conditioning.pooled is None:
+                return self.network(x, t, None, added_cond_kwargs={"image_embeds": text[:, 0]}).sample[:, :channels]
+            beside, seen = conditioning.pooled.to(self.dtype), conditioning.extras["seen"]
+            return self.network(x, t, text, class_labels=beside, attention_mask=seen).sample[:, :channels]
 
         with steered(self.network, attention):
             return through(self.dtype, conditioning.text, network)

@@ -12,16 +12,14 @@ import transformers
 from nulltext.diffusion.schedule import ScheduleConfig
 from nulltext.errors import ModelLoadError, UnsupportedPipelineError, shown
 from nulltext.models.base import Autoencoder, ModelIdentity
-from nulltext.models.configs import check_sizes, check_types, read_config
+from nulltext.models.clip_parts import check_named, read_processor, read_unclip_scheduler
 from nulltext.models.image_prior import ClipPair, Prior, PriorReader
 from nulltext.models.image_unet import ImageUNet
 from nulltext.models.latent_model import LatentModel
 from nulltext.models.layout import layout_for
 from nulltext.models.movq import MoVQ
-from nulltext.models.networks import check_regular, first_line
 from nulltext.models.offload import Offload
 from nulltext.models.parts import SCHEDULER, check_classes, ddim_config, read_networks, read_scheduler, read_tokenizer
-from nulltext.models.quiet import quiet
 from nulltext.models.recommended import Recommended
 from nulltext.models.text_encoder import PromptEncoder
 from nulltext.models.word_list import TaughtWords
@@ -73,17 +71,11 @@ class Kandinsky22:
     def read(folder: Path, index: Mapping[str, Any]) -> Parts:
         """The parts of a folder in diffusers' format."""
         check_classes(folder, {part: made.__name__ for part, made in list(_NETWORKS.values())[:3]})
-        for part, made in list(_NETWORKS.values())[3:]:
-            expected = ["transformers", made.__name__]
-            if index.get(part, expected) != expected:
-                raise UnsupportedPipelineError(
-                    f"{folder / 'model_index.json'} names {shown(index[part])} for the {part}; expected "
-                    f"{made.__name__} of transformers. Put in its place the one that the prior was trained with."
-                )
+        check_named(folder, index, dict(list(_NETWORKS.values())[3:]))
         return Parts(
             tokenizer=read_tokenizer(folder / "prior_tokenizer"),
-            processor=_processor(folder / "prior_image_processor"),
-            prior_scheduler_config=_prior_scheduler(folder),
+            processor=read_processor(folder / "prior_image_processor"),
+            prior_scheduler_config=read_unclip_scheduler(folder / _PRIOR_SCHEDULER),
             scheduler_config=read_scheduler(folder),
             **read_networks(folder, _NETWORKS),
         )
@@ -140,35 +132,6 @@ class Kandinsky22:
             quantised=quantised,
             patch=2 ** (len(parts.unet.config.block_out_channels) - 1),
         )
-
-
-def _processor(folder: Path) -> Any:  # noqa: ANN401  transformers carries no types
-    """What fits images to the vision tower, by Pillow, so that its pixels do not depend on what else is installed."""
-    check_regular(folder)
-    config = read_config(folder / "preprocessor_config.json")
-    check_sizes(config, folder / "preprocessor_config.json")
-    try:
-        with quiet():
-            return transformers.CLIPImageProcessorPil.from_pretrained(str(folder), local_files_only=True)
-    except Exception as error:  # of values that are no sizes, of any kind
-        raise ModelLoadError(
-            f"{folder / 'preprocessor_config.json'} describes no image processor: {first_line(error)}. Correct it, or "
-            "fetch the model again."
-        ) from error
-
-
-def _prior_scheduler(folder: Path) -> Mapping[str, Any]:
-    path = folder / _PRIOR_SCHEDULER
-    config = read_config(path)
-    check_sizes(config, path)
-    if config.get("_class_name") != diffusers.UnCLIPScheduler.__name__:
-        raise UnsupportedPipelineError(
-            f"{path} is of a {shown(config.get('_class_name'))}; expected an UnCLIPScheduler. Put in its place the one "
-            "that the prior came with."
-        )
-    plain = {name: value for name, value in config.items() if not name.startswith("_")}
-    check_types(plain, diffusers.UnCLIPScheduler, path)
-    return plain
 
 
 def check_fit(parts: Parts, called: str) -> None:

@@ -44,13 +44,8 @@ class Network(Denoiser, Protocol):
 
 
 @runtime_checkable
-class LatentAutoencoder(Autoencoder, Protocol):
-    """An autoencoder and the network behind it."""
-
-    @property
-    def network(self) -> Any:  # noqa: ANN401  diffusers carries no types
-        """That network."""
-        ...
+class LatentSpace(Autoencoder, Protocol):
+    """An autoencoder, and what its latents are."""
 
     @property
     def latent_channels(self) -> int:
@@ -60,6 +55,11 @@ class LatentAutoencoder(Autoencoder, Protocol):
     @property
     def scale(self) -> int:
         """Pixels on the side of one latent cell."""
+        ...
+
+    @property
+    def config(self) -> Any:  # noqa: ANN401  diffusers carries no types
+        """That of its network, which tells the usual size of the latents where the denoiser's does not."""
         ...
 
 
@@ -78,14 +78,14 @@ class LatentModel:
         scheduler_config: A full ``DDIMScheduler`` config, or that of a flow.
         recommended: What the checkpoint is best used with.
         quantised: The autoencoder with a codebook that the checkpoint holds besides its own, if it holds one.
-        patch: Latent cells on the side of what the denoiser reads as one.
+        patch: Latent cells on the side of what the denoiser reads as one, or halves down to one.
     """
 
     family: str
     identity: ModelIdentity
     device: torch.device
     text: PromptReader
-    autoencoder: LatentAutoencoder
+    autoencoder: LatentSpace
     unet: Network
     scheduler_config: Mapping[str, Any]
     recommended: Recommended = field(default_factory=Recommended)
@@ -121,7 +121,7 @@ class LatentModel:
     @property
     def default_size(self) -> tuple[int, int]:
         """(height, width) in pixels that the checkpoint was made for."""
-        height, width = latent_size(self.unet.network.config, self.autoencoder.network.config)
+        height, width = latent_size(self.unet.network.config, self.autoencoder.config)
         return height * self.scale, width * self.scale
 
     @property
@@ -187,11 +187,11 @@ class LatentModel:
         return self.unet.predict(x, t, conditioning, attention)
 
     def encode(self, pixels: Pixels) -> Latents:
-        """See `KLAutoencoder.encode`."""
+        """See `nulltext.models.base.Autoencoder.encode`."""
         return self.autoencoder.encode(pixels)
 
     def decode(self, latents: Latents) -> Pixels:
-        """See `KLAutoencoder.decode`."""
+        """See `nulltext.models.base.Autoencoder.decode`."""
         return self.autoencoder.decode(latents)
 
 

@@ -45,6 +45,11 @@ class MoVQ:
         return self.network.config.vq_embed_dim or self.network.config.latent_channels
 
     @property
+    def config(self) -> Any:  # noqa: ANN401  diffusers carries no types
+        """That of its network."""
+        return self.network.config
+
+    @property
     def scale(self) -> int:
         """Pixels on the side of one latent cell."""
         return scale_of(self.network.config)

@@ -102,7 +102,7 @@ def turned(embedding: Pooled, direction: Pooled, share: float) -> Pooled:
         direction: [B, D] likewise; zeros are no direction, and turn nothing.
         share: Of the angle between the two, 0 to 1.
     """
-    length, of_direction = (torch.linalg.vector_norm(each, dim=-1, keepdim=True) for each in (embedding, direction))
+    length, of_direction = (each.square().sum(-1, keepdim=True).sqrt() for each in (embedding, direction))
     start, end = embedding / length, functional.normalize(direction, dim=-1)
     angle = (start * end).sum(-1, keepdim=True).clamp(-1, 1).acos()
     sine = angle.sin()
