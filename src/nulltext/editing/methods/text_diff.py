@@ -85,12 +85,8 @@ class TextDiff:
             if prompt == inversion.prompt:
                 told.append(None)
                 continue
-            new, old = reader.read([prompt, inversion.prompt]).split(1)  # z_t, z_t0
-            told.append(
-                reader.told(
-                    turned(image, functional.normalize(new, dim=-1) - functional.normalize(old, dim=-1), self.strength)
-                )
-            )
+            unit = functional.normalize(reader.read([prompt, inversion.prompt]), dim=-1)  # z_t, z_t0
+            told.append(reader.told(turned(image, unit[:1] - unit[1:], self.strength)))
         return told
 
 
