@@ -36,7 +36,7 @@ SMALL: dict[str, Any] = {
 """The least that each setting can be, of those that cost time; and a mask for editors that need one."""
 OF_THE_IMAGE = {"sdedit", "from-noise", "vqgan-clip", "text2live", "blended-diffusion"}
 """Editors that take the image of an inversion, or its size, alone: how it was inverted makes no difference."""
-NOT_HERE = {"inpaint"}
+NOT_HERE = {"inpaint", "text-diff"}
 """Editors for other models than the embedded one, which refuse it by name."""
 HERE = [word for word in EDITORS if word not in NOT_HERE]
 WAYS = list(itertools.zip_longest(INVERTERS, HERE, fillvalue="prompt-swap"))

@@ -1,13 +1,21 @@
 """A tiny Stable Diffusion XL of the real classes, and LoRAs for tiny pipelines."""
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
 LENGTH, WIDTHS, POOLED = 24, (32, 48), 40
 """The second encoder is wider than the first, and pooled text has a width of its own: none can stand for another."""
@@ -156,3 +164,26 @@ def write_lora():
 def check_merged():
     """Holds a model with a LoRA against the pipeline with it."""
     return equals
+
+
+def build_clip(tokenizer, width):
+    """CLIP's two towers, whose embeddings have so many numbers, and what fits images to the second."""
+    torch.manual_seed(1)
+    layers: dict[str, Any] = {"intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4}
+    tokens: dict[str, Any] = {
+        name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")
+    } | {"vocab_size": len(tokenizer), "max_position_embeddings": tokenizer.model_max_length}
+    text = CLIPTextConfig(hidden_size=width, projection_dim=width, **layers, **tokens)
+    vision = CLIPVisionConfig(hidden_size=24, projection_dim=width, image_size=32, patch_size=8, **layers)
+    fitting: Any = CLIPImageProcessorPil  # which stands for the other where torchvision is not there
+    return SimpleNamespace(
+        text=CLIPTextModelWithProjection(text).eval(),
+        vision=CLIPVisionModelWithProjection(vision).eval(),
+        processor=fitting(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
+    )
+
+
+@pytest.fixture(scope="session")
+def clip_builder():
+    """`build_clip`."""
+    return build_clip

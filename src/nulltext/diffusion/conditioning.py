@@ -21,7 +21,7 @@ class Conditioning:
     """What a network is told besides x and t, one row for each sample of a batch.
 
     Attributes:
-        text: [B, L, D] text embeddings.
+        text: [B, L, D] text embeddings; an image embedding, as one token, where a family is told of that instead.
         pooled: [B, P] one vector for each text, where a family has such.
         extras: What else a family has, [B, ...] each: sizes, masks, the guidance scale of a `distilled` network.
 

@@ -13,7 +13,7 @@ from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import SettingError
 from nulltext.images import Frame, to_image, to_pixels
 from nulltext.inversion import file, match
-from nulltext.inversion.record import write_record
+from nulltext.inversion.record import GENERATED, write_record
 from nulltext.inversion.replay import Replay
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.showing import brief, html_table
@@ -97,6 +97,11 @@ class Inversion:
             "model": self.model.id,
         }
         return html_table(list(rows.items()), image=to_image(to_pixels(self.image)))
+
+    @property
+    def photograph(self) -> ImageBytes | None:
+        """[H, W, 3] the fitted source, bytes; None where it was generated from its prompt."""
+        return None if self.method == GENERATED else self.image
 
     def check(self, model: Model, guidance: float | None = None) -> float:
         """Makes sure that a model and a guidance are those it was made with.

@@ -16,8 +16,9 @@ from nulltext.images import SourceImage, to_image_bytes
 from nulltext.inversion.base import Inversion, Scores
 from nulltext.inversion.problem import Problem, Solution
 from nulltext.inversion.replay import ReplayForm
+from nulltext.inversion.source import condition
 from nulltext.metrics import psnr
-from nulltext.models.base import Model, embed_negative, embed_prompts
+from nulltext.models.base import Model, embed_negative
 from nulltext.models.precision import rounding_of
 from nulltext.progress import Telling, silent
 from nulltext.text.words import check_text
@@ -104,7 +105,8 @@ def invert(
     """
     on_progress = teller(on_progress)
     size = (image.pixels.shape[-2], image.pixels.shape[-1])
-    schedule, cond = model.schedule(inverter.steps, size), embed_prompts(model, [prompt], size)
+    schedule = model.schedule(inverter.steps, size)
+    cond = condition(model, prompt, to_image_bytes(image.pixels), size)
     _check_null(model, inverter, cond)
     problem = Problem(
         denoiser=model,

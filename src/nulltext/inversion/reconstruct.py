@@ -13,7 +13,8 @@ from nulltext.diffusion.rule import CLASSIFIER_FREE, Rule
 from nulltext.diffusion.sampling import AfterStep
 from nulltext.inversion import match
 from nulltext.inversion.base import Inversion
-from nulltext.models.base import Model, embed_negative, embed_prompts
+from nulltext.inversion.source import condition
+from nulltext.models.base import Model, embed_negative
 from nulltext.progress import Telling, silent
 from nulltext.types import Latents, OnePixels
 
@@ -23,6 +24,7 @@ def replay(
     inversion: Inversion,
     prompts: Sequence[str] = (),
     *,
+    targets: Sequence[Conditioning | None] = (),
     guidance: Guidance | None = None,
     rule: Rule = CLASSIFIER_FREE,
     negative_prompt: str | None = None,
@@ -36,6 +38,7 @@ def replay(
         model: The model it was made with.
         inversion: The inversion.
         prompts: B target prompts, sampled beside the source.
+        targets: What further rows are told, one row each, behind those of the prompts; None is what the source is told.
         guidance: The scale w; None is the inversion's own.
         rule: How the outputs for the prompts and for none are made one.
         negative_prompt: What guidance leads away from; None is the inversion's own.
@@ -58,6 +61,7 @@ def replay(
     negative = inversion.negative_prompt if negative_prompt is None else negative_prompt
     match.check_negative(inversion.replay, inversion.negative_prompt, negative)
     cond, pivot = source_and_targets(model, inversion, prompts), inversion.pivot.to(model.device)
+    cond = Conditioning.cat([cond, *(cond[:1] if each is None else each for each in targets)]) if targets else cond
     size = (pivot.shape[-2], pivot.shape[-1])
     steering = None if control is None else Steering(control, prompts=len(cond), latent_size=size)
     latents = inversion.replay.sample(
@@ -89,7 +93,7 @@ def source_and_targets(model: Model, inversion: Inversion, prompts: Sequence[str
         UnknownWordError: The model does not know a word.
     """
     wanted = [inversion.prompt, *prompts]
-    own = embed_prompts(model, wanted, inversion.frame.fitted)
+    own = condition(model, inversion.prompt, inversion.photograph, inversion.frame.fitted, prompts)
     if inversion.replay.cond is None:
         return own
     cond = inversion.replay.cond.to(own.text)

@@ -139,6 +139,21 @@ FAMILIES: Final[Mapping[str, Family]] = {
         optional=("text_encoder_3", "tokenizer_3"),
         guidance=7.0,
     ),
+    "KandinskyV22CombinedPipeline": Family(
+        path="nulltext.models.kandinsky_2_2:Kandinsky22",
+        summary="Kandinsky 2.2, decoder and prior",
+        networks=("unet", "movq", "prior_prior", "prior_image_encoder", "prior_text_encoder"),
+        others=("prior_tokenizer", "scheduler", "prior_scheduler", "prior_image_processor"),
+        guidance=4.0,
+    ),
+    "UnCLIPImageVariationPipeline": Family(
+        path="nulltext.models.unclip:UnCLIP",
+        summary="unCLIP (Karlo), its decoder of 64 pixels",
+        networks=("decoder", "text_proj", "text_encoder", "image_encoder"),
+        others=("tokenizer", "decoder_scheduler", "feature_extractor"),
+        unused=("super_res_first", "super_res_last", "super_res_scheduler"),
+        guidance=8.0,
+    ),
     "StableDiffusionXLPipeline": Family(
         path="nulltext.models.stable_diffusion_xl:StableDiffusionXL",
         summary="Stable Diffusion XL, text to image",
@@ -165,6 +180,15 @@ IN_A_FILE: Final = FAMILIES["StableDiffusionPipeline"]
 XL_IN_A_FILE: Final = FAMILIES["StableDiffusionXLPipeline"]
 
 
+HALVES: Final[Mapping[str, str]] = {
+    "KandinskyV22Pipeline": "the decoder of Kandinsky 2.2 without its prior",
+    "KandinskyV22PriorPipeline": "the prior of Kandinsky 2.2 without a decoder",
+}
+"""Pipelines that are published in two folders, of which both are needed."""
+BLIND: Final = "UnCLIPPipeline"
+"""One that draws prompts and has nothing that sees an image."""
+
+
 def family_of(index: Mapping[str, Any], name: object) -> Family:
     """The family of a checkpoint.
 
@@ -181,6 +205,17 @@ def family_of(index: Mapping[str, Any], name: object) -> Family:
             f"{name} holds a {kind} that has one text encoder or asks for an aesthetic score: a Stable Diffusion XL "
             "refiner, which only goes on where the base checkpoint stopped; expected the base, such as "
             "stabilityai/stable-diffusion-xl-base-1.0."
+        )
+    if kind in HALVES:
+        raise UnsupportedPipelineError(
+            f"{name} holds a {kind}, {HALVES[kind]}; expected both in one folder. Make it: "
+            'diffusers.AutoPipelineForText2Image.from_pretrained("kandinsky-community/kandinsky-2-2-decoder")'
+            '.save_pretrained("kandinsky").'
+        )
+    if kind == BLIND:
+        raise UnsupportedPipelineError(
+            f"{name} holds a {kind}, which has no image encoder to see a photograph by; expected a "
+            "UnCLIPImageVariationPipeline, such as kakaobrain/karlo-v1-alpha-image-variations."
         )
     if kind not in FAMILIES:
         known = " or ".join(f"a {each} ({family.summary})" for each, family in FAMILIES.items())

@@ -15,6 +15,7 @@ from nulltext.diffusion.sharing import Denoiser
 from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import shown
 from nulltext.models.base import Autoencoder, ModelIdentity
+from nulltext.models.capabilities import ImageReader
 from nulltext.models.inpainting import InpaintingUNet
 from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling
 from nulltext.models.layout import layout_for
@@ -44,6 +45,26 @@ class Network(Denoiser, Protocol):
         ...
 
 
+@runtime_checkable
+class LatentSpace(Autoencoder, Protocol):
+    """An autoencoder, and what its latents are."""
+
+    @property
+    def latent_channels(self) -> int:
+        """C, the channels of the latents."""
+        ...
+
+    @property
+    def scale(self) -> int:
+        """Pixels on the side of one latent cell."""
+        ...
+
+    @property
+    def config(self) -> Any:  # noqa: ANN401  diffusers carries no types
+        """That of its network, which tells the usual size of the latents where the denoiser's does not."""
+        ...
+
+
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LatentModel:
@@ -59,7 +80,7 @@ class LatentModel:
         scheduler_config: A full ``DDIMScheduler`` config, or that of a flow.
         recommended: What the checkpoint is best used with.
         quantised: The autoencoder with a codebook that the checkpoint holds besides its own, if it holds one.
-        patch: Latent cells on the side of what the denoiser reads as one.
+        patch: Latent cells on the side of what the denoiser reads as one, or halves down to one.
         side: Those on a side of the latents that the checkpoint was made for, where the denoiser's config does not say.
         loan: Whether its networks are still lent, where they are a pipeline's.
     """
@@ -68,7 +89,7 @@ class LatentModel:
     identity: ModelIdentity
     device: torch.device
     text: PromptReader
-    autoencoder: KLAutoencoder
+    autoencoder: LatentSpace
     unet: Network
     scheduler_config: Mapping[str, Any]
     recommended: Recommended = field(default_factory=Recommended)
@@ -120,7 +141,7 @@ class LatentModel:
         """(height, width) in pixels that the checkpoint was made for."""
         if self.side is not None:
             return self.side * self.scale, self.side * self.scale
-        height, width = latent_size(self.unet.network.config, self.autoencoder.network.config)
+        height, width = latent_size(self.unet.network.config, self.autoencoder.config)
         return height * self.scale, width * self.scale
 
     @property
@@ -147,6 +168,11 @@ class LatentModel:
     def word_list(self) -> TaughtWords | None:
         """The words the model was taught, if it has a list; None for a model that takes any."""
         return self.text.word_list
+
+    @property
+    def images(self) -> ImageReader | None:
+        """What embeds images, of a model that is told of those; None for one that is told of text."""
+        return self.text if isinstance(self.text, ImageReader) else None
 
     def schedule(self, steps: int, size: tuple[int, int] | None = None) -> Schedule:
         """The checkpoint's noise schedule in so many steps, as ``DDIMScheduler`` or that of a flow would walk it.
@@ -189,12 +215,12 @@ class LatentModel:
         return self.unet.predict(x, t, conditioning, attention)
 
     def encode(self, pixels: Pixels) -> Latents:
-        """See `KLAutoencoder.encode`."""
+        """See `nulltext.models.base.Autoencoder.encode`."""
         self.loan.check()
         return self.autoencoder.encode(pixels)
 
     def decode(self, latents: Latents) -> Pixels:
-        """See `KLAutoencoder.decode`."""
+        """See `nulltext.models.base.Autoencoder.decode`."""
         self.loan.check()
         return self.autoencoder.decode(latents)
 

@@ -305,7 +305,7 @@ def _read_folder(folder: Path) -> tuple[Family, Any]:
     absent += [
         f"{part}/{family.vocabulary[0]}"
         for part in family.others
-        if part.startswith("tokenizer")
+        if "tokenizer" in part
         and part not in family.optional
         and not any((folder / part / name).is_file() for name in family.vocabulary)
     ]

@@ -13,7 +13,7 @@ from nulltext.diffusion.schedule import Schedule
 from nulltext.diffusion.sharing import Denoiser, Error, descend
 from nulltext.diffusion.steering import AttentionPlan
 from nulltext.models.base import Autoencoder, Model, ModelIdentity
-from nulltext.models.capabilities import WordList, quantised_of, word_list_of
+from nulltext.models.capabilities import ImageReader, WordList, image_reader_of, quantised_of, word_list_of
 from nulltext.models.inpainting import inpaints
 from nulltext.models.recommended import Recommended
 from nulltext.text.words import Tokens
@@ -101,6 +101,10 @@ class _Shared:
     @property
     def quantised(self) -> Autoencoder | None:
         return quantised_of(self.model)
+
+    @property
+    def images(self) -> ImageReader | None:
+        return image_reader_of(self.model)
 
     def schedule(self, steps: int, size: tuple[int, int] | None = None) -> Schedule:
         return self.model.schedule(steps, size)

@@ -311,12 +311,12 @@ class Workshop:
     def _edit(self, path: Path, origin: Origin, request: EditRequest, job: Job[Edited]) -> Edited:
         start, model = time.perf_counter(), self.model(origin.request.model)
         inversion = Inversion.load(path)
-        source, targets = model.tokenize(inversion.prompt), [model.tokenize(one) for one in request.prompts]
         request = request.in_force(model.recommended)
         requests = request.variants(changed_words(inversion.prompt, request.prompt))
         tell, editors = previewing(model, job, inversion.restore), list[list[Any]]()
         with stopping(model, job.check):
             if request.editor == EDITOR:
+                source, targets = model.tokenize(inversion.prompt), [model.tokenize(one) for one in request.prompts]
                 editors = [[in_force(each, model) for each in one.editors(source, targets)] for one in requests]
                 prompts = [prompt for one in requests for prompt in one.prompts]
                 asked = list(zip(prompts, (editor for its in editors for editor in its), strict=True))
