@@ -17,6 +17,7 @@ CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ROOMS = {
     "accelerate": {"models", "training"},
     "diffusers": {"models", "training"},
+    "peft": {"models"},
     "tokenizers": {"models", "training"},
     "transformers": {"models", "training"},
     "click": {"cli"},

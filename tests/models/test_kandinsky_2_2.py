@@ -26,6 +26,7 @@ from nulltext.images import to_image, to_pixels
 from nulltext.inversion.reconstruct import source_and_targets
 from nulltext.models.kandinsky_2_2 import check_fit
 
+pytestmark = pytest.mark.filterwarnings("ignore:the model was made for images")  # the tiny one of 64 x 64
 PROMPT, TARGET = "a red ball on grass", "a blue ball on grass"
 LENGTH, WIDTH = 24, 20
 """Of the tiny pipeline: tokens of a prompt, numbers of an embedding."""

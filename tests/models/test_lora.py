@@ -15,7 +15,7 @@ from nulltext.errors import MismatchError, ModelLoadError, ModelNotFoundError, S
 PROMPT, TARGET = "a red ball on grass", "a blue ball on grass"
 
 
-def read(folder, kind=StableDiffusionPipeline) -> Any:
+def read(folder, kind: Any = StableDiffusionPipeline) -> Any:
     given = {"safety_checker": None, "requires_safety_checker": False} if kind is StableDiffusionPipeline else {}
     return kind.from_pretrained(folder, **given)
 

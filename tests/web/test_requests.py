@@ -11,8 +11,9 @@ from nulltext import DDIM, Blend, DiffEditMask, DirectInversion, NullText, Promp
 from nulltext.cli.app import app as command
 from nulltext.errors import EmptyPromptError, PromptTooLongError, SettingError, WordNotFoundError
 from nulltext.models.recommended import Recommended
+from nulltext.web.code import command_line, python_code
 from nulltext.web.limits import Limits
-from nulltext.web.requests import SHARES, STRENGTHS, EditRequest, InversionRequest, command_line, python_code
+from nulltext.web.requests import SHARES, STRENGTHS, EditRequest, InversionRequest
 
 LIMITS = Limits(characters=60, prompts=3, steps=50, inner_steps=20)
 EXPECTED = "a red ball on grass"

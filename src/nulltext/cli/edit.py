@@ -39,17 +39,8 @@ def edit(
         typer.Option(metavar="IMAGE", help="Write the source, reconstructed, there.", rich_help_panel="Output"),
     ] = None,
     editor: Annotated[str, typer.Option(metavar="NAME", help="How; see above.")] = EDITOR,
-    guidance: Annotated[
-        float | None,
-        typer.Option(help="The guidance scale w; the file's own if not given, and for null-text no other."),
-    ] = None,
-    negative_prompt: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PROMPT",
-            help="What guidance leads away from; the file's own if not given, and for null-text no other.",
-        ),
-    ] = None,
+    guidance: options.FileGuidance = None,
+    negative_prompt: options.FileNegativePrompt = None,
     loading: FileLoading,
     reporting: options.Reporting,
     **settings: object,

@@ -10,7 +10,7 @@ from nulltext.cli import options, outputs, terminal
 from nulltext.cli.models import Loading
 
 if TYPE_CHECKING:
-    from nulltext import Inversion
+    from nulltext import Inversion, Model
 
 
 def generate(
@@ -51,11 +51,9 @@ def generate(
 
     from nulltext import generate_inversion, to_image
     from nulltext.images import to_pixels
-    from nulltext.models.sizes import warning_of
 
     loaded = loading.load()
-    if wanted is not None and (said := warning_of(loaded, wanted)) is not None:
-        terminal.say(f"Warning: {said}")
+    _warn(loaded, wanted)
     start = time.perf_counter()
     with terminal.progress() as on_progress:
         inversion = generate_inversion(
@@ -79,6 +77,14 @@ def generate(
         terminal.print_json(of_file | _record(inversion, seed=seed, seconds=seconds))
         return
     terminal.show(str(destination) if save is None else f"{destination}\n{save}")
+
+
+def _warn(model: "Model", size: tuple[int, int] | None) -> None:
+    """Says so of a size that the model was not made for."""
+    from nulltext.models.sizes import warning_of
+
+    if size is not None and (said := warning_of(model, size)) is not None:
+        terminal.say(f"Warning: {said}")
 
 
 def _record(inversion: "Inversion", *, seed: int, seconds: float) -> dict[str, object]:

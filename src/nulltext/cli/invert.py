@@ -36,10 +36,7 @@ def invert(
     ] = None,
     method: Annotated[str, typer.Option(metavar="NAME", help="How; see above.")] = METHOD,
     steps: options.MethodSteps = None,
-    guidance: Annotated[
-        float | None,
-        typer.Option(help="The guidance scale w that edits will use; the model's own, and for ddim 1, if not given."),
-    ] = None,
+    guidance: options.InversionGuidance = None,
     negative_prompt: options.NegativePrompt = None,
     fit: Annotated[Literal["crop", "pad"], typer.Option(help="How the image is brought to the model's size.")] = "crop",
     size: options.Size = None,

@@ -97,6 +97,21 @@ NegativePrompt = Annotated[
     str | None,
     typer.Option(metavar="PROMPT", help="What guidance leads away from, in words; the null text if not given."),
 ]
+FileGuidance = Annotated[
+    float | None,
+    typer.Option(help="The guidance scale w; the file's own if not given, and for null-text no other."),
+]
+FileNegativePrompt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PROMPT",
+        help="What guidance leads away from; the file's own if not given, and for null-text no other.",
+    ),
+]
+InversionGuidance = Annotated[
+    float | None,
+    typer.Option(help="The guidance scale w that edits will use; the model's own, and for ddim 1, if not given."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel="Output")]
 Force = Annotated[
     bool, typer.Option("--force", "-f", help="Overwrite what is already there.", rich_help_panel="Output")

@@ -86,8 +86,6 @@ def generate_inversion(
 ) -> Inversion:
     """Samples an image as `generate` does and keeps its trajectory: it can be saved, and edited like a photograph.
 
-    There is nothing to invert: the trajectory is the one it was drawn along, and reconstructs it exactly.
-
     Args:
         model: The model.
         prompt: What to draw.
@@ -119,6 +117,7 @@ def generate_inversion(
     pixels = model.decode(z0)
     image = to_image_bytes(pixels)
     height, width = image.shape[:2]
+    given = {"steps": len(schedule), "seed": seed, "negative_prompt": negative_prompt}
     return Inversion(
         prompt=prompt,
         negative_prompt=negative_prompt,
@@ -126,23 +125,21 @@ def generate_inversion(
         replay=Replay(),
         guidance=w,
         method=GENERATED,
-        settings={
-            "steps": len(schedule),
-            "guidance": w,
-            "seed": seed,
-            "size": [height, width],
-            "negative_prompt": negative_prompt,
-        },
+        settings=given | {"guidance": w, "size": [height, width]},
         schedule=schedule,
         model=model.identity,
         image=image,
         frame=Frame.whole(height, width),
         sha256=hashlib.sha256(image.numpy().tobytes()).hexdigest(),
-        scores=Scores(
-            vae_psnr=psnr(model.decode(model.encode(pixels)), pixels), psnr=psnr(pixels.cpu(), to_pixels(image))
-        ),
+        scores=_scores(model, pixels, image),
         version=__version__,
     )
+
+
+def _scores(model: Model, pixels: OnePixels, image: ImageBytes) -> Scores:
+    """What the autoencoder and rounding to bytes lose."""
+    through_vae = model.decode(model.encode(pixels))
+    return Scores(vae_psnr=psnr(through_vae, pixels), psnr=psnr(pixels.cpu(), to_pixels(image)))
 
 
 def _noise(model: Model, seeds: Sequence[int], size: tuple[int, int]) -> Latents:

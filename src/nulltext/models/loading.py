@@ -83,28 +83,24 @@ def load(
     """Loads a model of one of the families in `nulltext.models.families`, frozen and ready.
 
     Args:
-        name: "scenes" for the embedded model (a folder of that name is "./scenes" or a `Path`); or a folder in
-            diffusers' format; or a single ``.safetensors`` or ``.ckpt`` file; or a hub id, "owner/name",
-            fetched if it is not yet on this machine; or a pipeline of diffusers, whose networks are used and not
-            copied. Such a model has to be closed (``close()``, or ``with``) before the pipeline is used again, and
-            then leaves its networks as they were.
+        name: "scenes" for the embedded model (a folder of that name is "./scenes" or a `Path`); a folder in diffusers'
+            format; a ``.safetensors`` or ``.ckpt`` file; a hub id, "owner/name", fetched if it is not here; or a
+            pipeline of diffusers, whose networks are used, not copied, and are as they were after ``close()``.
         device: Where to compute; a CUDA device if there is one, else the CPU; for a pipeline where that is.
         dtype: The denoiser's precision: float32, "tf32" (see `choose_dtype`), float16 or bfloat16; float16 on CUDA,
             else float32; for a pipeline its own.
         revision: A hub id's branch, tag or commit.
-        config: For a single file: a folder in diffusers' format, or a hub id, with the configs and the tokenizer which
-            such a file lacks. Without it the usual ones are fetched, where it is clear which; else it has to be given.
+        config: For a single file: a folder in diffusers' format, or a hub id, with the configs and the tokenizer that
+            it lacks. Without it the usual ones are fetched, where it is clear which.
         low_memory: Slower, in less memory: activations are computed again for the gradient, the autoencoder works in
             tiles, and what is not used waits on the CPU.
-        compiled: Whether the network is compiled, and its answers compared with those of the network as it is: minutes
-            at first, to save a part of each evaluation. Attention that is controlled runs as it is.
-        lora: A LoRA, a ``.safetensors`` in kohya's format or in diffusers' and peft's, or several; each alone, or as
-            (file, weight). They are merged into the weights.
-        vae: Another autoencoder: a folder in diffusers' format, or a ``.safetensors``, read by the checkpoint's config.
-        embedding: A word learnt by textual inversion, a ``.safetensors``, or several. It is called as the tensor in the
-            file is, or else as the file.
+        compiled: Whether the network is compiled, and its answers compared: minutes at first, to save a part of each
+            evaluation. Attention that is controlled runs as it is.
+        lora: ``.safetensors`` files, each alone or as (file, weight), merged into the weights.
+        vae: Another autoencoder: a folder in diffusers' format, or a ``.safetensors``.
+        embedding: Words learnt by textual inversion, ``.safetensors``.
 
-    What is added is part of the model's identity: its inversions are made with it, and edited with it alone.
+    What is added is part of the model's identity: inversions are made with it, and edited with it alone.
 
     Returns:
         The model.

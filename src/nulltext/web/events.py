@@ -35,6 +35,7 @@ def connect(page: Page, handlers: Handlers) -> None:
         second.downloads, second.blend_words, second.of_words, *second.strengths, second.cross, second.self_share,
     ]  # fmt: skip
     status = [first.progress, first.preview, first.message, first.prompt]
+    asked = [first.prompt, first.model, first.method, first.negative, first.steps, first.inner, first.fit]
     shown = [second.result, second.downloads, second.python, second.shell, second.gallery]
     settings = [second.target, second.cross, second.self_share, second.blend_words, second.of_words, *second.strengths]
     with page.blocks:
@@ -51,16 +52,7 @@ def connect(page: Page, handlers: Handlers) -> None:
         first.model.change(handlers.word_list, [first.model], [first.known], **_RAW)
         first.invert.click(
             events.invert,
-            [
-                page.table,
-                first.prompt,
-                first.model,
-                first.method,
-                first.negative,
-                first.steps,
-                first.inner,
-                first.fit,
-            ],
+            [page.table, *asked],
             [page.table, first.progress, first.preview, first.message, *opened],
             **_RAW,
         )

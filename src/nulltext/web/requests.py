@@ -1,16 +1,14 @@
-"""What people ask for: inversions and edits as plain values, and the code that does the same without the app."""
+"""What people ask for: inversions and edits as plain values."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal, cast, final, get_args
 
 from PIL import Image
 
-from nulltext.editing.base import Editor, EditsEach
+from nulltext.editing.base import Editor
 from nulltext.editing.blend import Blend
-from nulltext.editing.change import WEIGHTS, Change
+from nulltext.editing.change import WEIGHTS
 from nulltext.editing.masks import HasMask, MaskSource, needed_mask
 from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.editing.table import EDITOR, EDITORS, MASKS
@@ -19,14 +17,11 @@ from nulltext.images import Fit
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.table import INVERTERS, METHOD
 from nulltext.models.recommended import Recommended
-from nulltext.spelling.code import python
 from nulltext.spelling.fields import fields_of
-from nulltext.spelling.options import argv
 from nulltext.spelling.records import read
 from nulltext.tables import Table
 from nulltext.text.words import Tokens
 from nulltext.web.bounds import MOST_NAME, check_choice, check_number, check_text, check_whole, check_words, quoted
-from nulltext.web.fitting import as_options, as_python
 from nulltext.web.limits import Limits
 
 Vary = Literal["", "composition", "layout", "strength"]
@@ -321,73 +316,6 @@ class EditRequest:
         parts += ["only inside the mask"] if self.mask is not None else []
         parts += [f"only where {self.mask_source} finds"] if self.mask_source else []
         return f"{self.prompt} ({'; '.join(parts)})" if parts else self.prompt
-
-
-def python_code(
-    inversion: InversionRequest, image: str, edit: EditRequest, editors: Sequence[Editor], *, opened: bool
-) -> str:
-    """A script that does the same.
-
-    Args:
-        inversion: How the image was inverted.
-        image: The image's file name.
-        edit: The edit.
-        editors: For each edit of its chain the settings.
-        opened: Whether the inversion is one that was kept: who knows how it was made.
-    """
-    lines = ["import nulltext", "", f"model = nulltext.load({inversion.model!r})"]
-    if opened:
-        lines.append(f"inversion = nulltext.Inversion.load({_kept(image)!r})")
-    else:
-        lines.append(f"image = nulltext.open_image({image!r}, model{as_python(inversion)})")
-        lines.append(f"inversion = {python(inversion.inverter)}(model, image, {inversion.prompt!r})")
-    first, *rest = [_on_disk(editor, mask_name(step, len(editors))) for step, editor in enumerate(editors)]
-    if isinstance(first, EditsEach) and rest:
-        changes = [python(each.change) for each in (first, *rest) if isinstance(each, EditsEach)]
-        pairs = [f"({prompt!r}, {change})" for prompt, change in zip(edit.prompts, changes, strict=True)]
-        lines.append(f"edit = {python(first.run)}.each(model, inversion, [{', '.join(pairs)}])")
-    else:
-        lines.append(f"edit = {python(first)}(model, inversion, {edit.prompt!r})")
-    lines.append('edit.images[-1].save("edited.png")')
-    return "\n".join(lines)
-
-
-def command_line(
-    inversion: InversionRequest, image: str, edit: EditRequest, editors: Sequence[Editor], *, opened: bool
-) -> str:
-    """Commands that do the same; see `python_code`."""
-    if any(editor != editors[0] for editor in editors):
-        return "# The edits of this chain have different settings, which one command cannot say; see the Python."
-    image = f"./{image}" if image.startswith("-") else image  # which would be taken for an option
-    kept, lines = _kept(image), list[str]()
-    if not opened:
-        invert = ["nulltext", "invert", "--output", kept]
-        invert += [] if inversion.model == "scenes" else ["--model", inversion.model]
-        invert += ["--method", inversion.method, *argv(inversion.inverter)]
-        lines.append(shlex.join([*invert, *as_options(inversion), "--", image, inversion.prompt]))
-    draw = ["nulltext", "edit"] + ([] if edit.editor == EDITOR else ["--editor", edit.editor])
-    draw += argv(_on_disk(editors[0], mask_name(0, len(editors))))
-    draw += ["--output", "edited" if len(editors) > 1 else "edited.png"]
-    return "\n".join([*lines, shlex.join([*draw, "--", kept, *edit.prompts])])
-
-
-def mask_name(step: int, steps: int) -> str:
-    """What the file is called in which the code expects the mask of a step of a chain of so many."""
-    return "mask.png" if steps == 1 else f"mask-{step + 1}.png"
-
-
-def _kept(image: str) -> str:
-    """What the inversion of an image's file is called."""
-    return f"{image.rsplit('.', 1)[0] or 'image'}.safetensors"
-
-
-def _on_disk(editor: Editor, mask: str) -> Editor:
-    """An editor whose mask is a file, as code can say it; what finds one is said as it is."""
-    having = editor.blend if isinstance(editor, Change) else editor
-    if not isinstance(having, HasMask) or having.mask is None or isinstance(having.mask, MaskSource):
-        return editor
-    filed: Any = replace(cast("Any", having), mask=Path(mask))
-    return replace(editor, blend=filed) if isinstance(editor, Change) else filed
 
 
 def has_setting(table: Table, word: object, name: str) -> bool:

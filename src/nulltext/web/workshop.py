@@ -38,13 +38,14 @@ from nulltext.types import OnePixels
 from nulltext.web import cache
 from nulltext.web.bounds import quoted
 from nulltext.web.clients import NOBODY, Client
+from nulltext.web.code import command_line, mask_name, python_code
 from nulltext.web.fitting import check_size
 from nulltext.web.insight import insight_of
 from nulltext.web.jobs import Job, Jobs
 from nulltext.web.limits import Limits
 from nulltext.web.opening import thumbnail, with_small_masks
 from nulltext.web.people import People
-from nulltext.web.requests import EditRequest, InversionRequest, command_line, mask_name, python_code
+from nulltext.web.requests import EditRequest, InversionRequest
 from nulltext.web.results import Edited, Insight, Inverted, Origin
 from nulltext.web.running import previewing, stopping
 from nulltext.web.words import changed_words
