@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal, overload
 
 from nulltext.checks import Count
+from nulltext.diffusion.sharing import Work
 from nulltext.editing.base import Edit, Editor
 from nulltext.errors import (
     AttentionError,
@@ -75,6 +76,11 @@ def edit_many(
         ImagesFailedError: Some could not be edited; only with "raise".
     """
     return _EDITING(model, jobs, at_once=at_once, errors=errors, on_progress=on_progress)
+
+
+def editing(model: Model, job: Job, on_progress: OnProgress = silent) -> Work[Edit]:
+    """The edit of one photograph, as a work that shares the network's batches with others."""
+    return _EDITING.single(model, job, on_progress)
 
 
 def _check(model: Model, job: Job) -> None:

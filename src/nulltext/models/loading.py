@@ -92,6 +92,27 @@ def load(
     return model
 
 
+def identify(
+    name: str | os.PathLike[str] = EMBEDDED,
+    *,
+    revision: str | None = None,
+    config: str | os.PathLike[str] | None = None,
+    **_: object,
+) -> ModelIdentity:
+    """Which weights `load` would load, without making a model of them.
+
+    Args:
+        name: As for `load`.
+        revision: Likewise.
+        config: Likewise.
+
+    Raises:
+        ModelError: As `load` does.
+        SettingError: Likewise.
+    """
+    return _find(name, revision, config).identity
+
+
 @dataclass(frozen=True)
 class _Found:
     """Attributes: a model's family and parts; what to call it; the folder it is in, unless it is a single file."""
