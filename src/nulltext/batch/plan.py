@@ -142,25 +142,16 @@ class Plan:
             "editor": [type(self.editor).__name__, record(self.editor), str(_local(self.editor))],
         }
 
-    def known(self) -> set[str]:
-        """The names of settings that a row may have."""
-        both: tuple[tuple[str, type[Any]], ...] = (("method", type(self.inverter)), ("editor", type(self.editor)))
-        plain = {each.key for _, cls in both for each in settings_of(cls)}
-        return plain | {f"{word}.{each.key}" for word, cls in both for each in settings_of(cls)} | {"method", "editor"}
-
     def _methods(self, given: Mapping[str, Any]) -> tuple[Inverter, Editor]:
         """Method and editor with what a row says of them."""
         inverter: Any = _named(self.inverter, INVERTERS, given.get("method"), "the column method")
         editor: Any = _named(self.editor, EDITORS, given.get("editor"), "the column editor")
         mine: dict[str, dict[str, Any]] = {"method": {}, "editor": {}}
-        known = {
-            "method": {each.key: each for each in settings_of(type(inverter))},
-            "editor": {each.key: each for each in settings_of(type(editor))},
-        }
+        known = {"method": names_of(type(inverter)), "editor": names_of(type(editor))}
         for name, value in given.items():
             if name in {"method", "editor"}:
                 continue
-            of, _, key = name.rpartition(".")
+            of, _, key = name.replace("-", "_").rpartition(".")
             takers = [word for word in ("method", "editor") if key in known[word] and of in ("", word)]
             if not takers:
                 raise ManifestError(
@@ -168,7 +159,8 @@ class Plan:
                     f"{type(editor).__name__}. Mend its name, or leave it out with --ignore."
                 )
             for word in takers if key in _BOTH else takers[:1]:
-                mine[word][key] = _typed(known[word][key], value)
+                setting = known[word][key]
+                mine[word][setting.key] = _typed(setting, value)
         return changed(inverter, mine["method"]), changed(editor, mine["editor"])
 
     def _name(self, row: Row, edit: int, count: int) -> str:
@@ -232,6 +224,12 @@ def _typed(setting: Setting, value: Any) -> Any:  # noqa: ANN401  of the setting
     elif isinstance(value, float) and value.is_integer():
         value = int(value)
     return value_of(setting, str(value).strip())
+
+
+def names_of(cls: type[Any]) -> dict[str, Setting]:
+    """The settings of a method by the names that a column may have: that of the field, or of the option."""
+    each = settings_of(cls)
+    return {one.option.removeprefix("--").replace("-", "_"): one for one in each} | {one.key: one for one in each}
 
 
 def takes_mask(editor: Editor) -> bool:

@@ -274,7 +274,7 @@ def _rows(manifest: str, plan: "Plan", reading: Reading) -> "Iterator[Row]":
 
     ignore = reading.ignore or []
     unknown = [name for name in columns(manifest) if name and name not in OWN and name not in ignore]
-    others = [name for name in unknown if name not in plan.known() and name.rpartition(".")[2] not in _all_settings()]
+    others = [name for name in unknown if name.replace("-", "_").rpartition(".")[2] not in _all_settings()]
     if others:
         raise ManifestError(
             f"{manifest} has the column {shown(others[0])}, which is no setting of a method or an editor. Mend its "
@@ -287,11 +287,9 @@ def _rows(manifest: str, plan: "Plan", reading: Reading) -> "Iterator[Row]":
 
 def _all_settings() -> set[str]:
     """The names of the settings of all methods, which a row may choose itself."""
-    from nulltext.spelling.options import settings_of
+    from nulltext.batch.plan import names_of
 
-    return {
-        each.key for table in (INVERTERS, EDITORS) for entry in table.values() for each in settings_of(entry.load())
-    }
+    return {name for table in (INVERTERS, EDITORS) for entry in table.values() for name in names_of(entry.load())}
 
 
 def _check(manifest: str, plan: "Plan", reading: Reading, *, as_json: bool) -> None:
