@@ -62,7 +62,7 @@ def test_colours_are_those_of_the_photographs_profile(form):
     data = original.encode(image, form)
     assert _opened(data).info["icc_profile"] == profile
     again, _ = read(data)
-    assert np.abs(np.asarray(again, int) - np.asarray(image, int)).max() <= 3
+    assert np.abs(np.asarray(again, int) - np.asarray(image, int)).max() <= 5  # what the formats lose
     raw = np.asarray(_opened(data).convert("RGB"), int)
     assert np.abs(raw - np.asarray(image, int)).max() > 8  # numbers of another space
 

@@ -18,7 +18,6 @@ from nulltext.batch.results import Results
 from nulltext.batch.run import Machines
 from nulltext.batch.storage import Storage
 from nulltext.batch.worker import Worker, WorkerBrokenError
-from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import OutputError, SettingError
 from nulltext.images import open_image
 
@@ -135,10 +134,9 @@ def test_failed_rows_are_tried_again_only_if_asked(plan, model, photos, tmp_path
 
 def test_one_edit_that_fails_stops_no_other_of_its_row(plan, model, photos, tmp_path):
     (path,) = photos(1)
-    wanted = replace(plan, editor=PromptToPrompt(reweight={"cat": 2.0}))
-    records = list(run([row(path, edit=["a red cat", "a red dog"])], tmp_path / "out", plan=wanted, model=model))
+    records = list(run([row(path, edit=[EDIT, "word " * 99])], tmp_path / "out", plan=plan, model=model))
     assert [record["status"] for record in records] == ["done", "failed"]
-    assert "cat" in records[1]["reason"]
+    assert records[1]["error"] == "PromptTooLongError"
 
 
 def test_the_table_says_all_there_is_to_know(plan, model, photos, tmp_path):
