@@ -37,6 +37,7 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
     │   └── FileVersionError                          written in a format this package does not read
     ├── CaseError (ValueError)                        a set of cases, or an entry of one, that cannot be used
     │   └── CaseNotFoundError (FileNotFoundError)     no such set, or an image of it is missing
+    ├── ManifestError (ValueError)                    a manifest, or a row of one, that cannot be used
     ├── ServerError (Exception)
     │   ├── JobNotFoundError (LookupError)            no such job, or another's
     │   ├── KeptFileNotFoundError (LookupError)       no such file on the server, or another's
@@ -236,6 +237,10 @@ class CaseError(NulltextError, ValueError):
 
 class CaseNotFoundError(CaseError, FileNotFoundError):
     """There is no such set of cases, or an image that it names is missing."""
+
+
+class ManifestError(NulltextError, ValueError):
+    """A manifest of a batch, or a row of one, cannot be used."""
 
 
 class ServerError(NulltextError):

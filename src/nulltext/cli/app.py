@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from nulltext import __version__
-from nulltext.cli import bench, demo, edit, families, generate, invert, show, sweep, train, verify, web
+from nulltext.cli import batch, bench, demo, edit, families, generate, invert, show, sweep, train, verify, web
 from nulltext.cli.command import Command, Group
 from nulltext.cli.methods import listed, method_command
 from nulltext.cli.spread import spread
@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, tuple[Callable[..., None], type[Command]]] = {
         method_command(sweep.sweep, {EDITOR: EDITORS[EDITOR]}, EDITOR, own=sweep.ONE_PROMPT),
     ),
     "show": (show.show, Command),
+    "batch": (batch.batch, Command),
     "generate": (generate.generate, Command),
     "models": (families.models, Command),
     "verify": (verify.verify, Command),

@@ -5,6 +5,7 @@ from typing import Final, Literal, overload
 
 from nulltext.bars import teller
 from nulltext.checks import Count
+from nulltext.diffusion.sharing import Work
 from nulltext.editing.base import Edit, Editor
 from nulltext.errors import (
     AttentionError,
@@ -77,6 +78,11 @@ def edit_many(
     """
     on_progress = teller(on_progress)
     return _EDITING(model, jobs, at_once=at_once, errors=errors, on_progress=on_progress)
+
+
+def editing(model: Model, job: Job, on_progress: OnProgress = silent) -> Work[Edit]:
+    """The edit of one photograph, as a work that shares the network's batches with others."""
+    return _EDITING.single(model, job, on_progress)
 
 
 def _check(model: Model, job: Job) -> None:

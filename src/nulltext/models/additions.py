@@ -84,7 +84,7 @@ class Additions:
             UnsupportedPipelineError: Something was made for another family.
             ModelLoadError: Something is damaged, or not what it is given as.
         """
-        return self._add(parts, model, dtype), tuple(self._named())
+        return self._add(parts, model, dtype), self.named()
 
     def _add(self, parts: Any, model: str, dtype: torch.dtype) -> Any:  # noqa: ANN401
         if self.vae is not None:
@@ -102,6 +102,10 @@ class Additions:
             for path, weight in self.lora:
                 merge(path, weight, networks, model)
         return parts
+
+    def named(self) -> tuple[Addition, ...]:
+        """What names all that is added in a model's identity."""
+        return tuple(self._named())
 
     def _named(self) -> Iterator[Addition]:
         for path, weight in self.lora:

@@ -180,6 +180,26 @@ def _closable(model: Model) -> Closable:
     return model
 
 
+def identify(
+    name: str | os.PathLike[str] = EMBEDDED,
+    *,
+    revision: str | None = None,
+    config: str | os.PathLike[str] | None = None,
+    lora: Lora | Sequence[Lora] | None = None,
+    vae: FilePath | None = None,
+    embedding: FilePath | Sequence[FilePath] | None = None,
+    **_: object,
+) -> ModelIdentity:
+    """Which weights `load` would load, without making a model of them; for its arguments see there.
+
+    Raises:
+        ModelError: As `load` does.
+        SettingError: Likewise.
+    """
+    additions = Additions.of(lora, vae, embedding).named()
+    return replace(_find(name, revision, config).identity, additions=additions)
+
+
 @dataclass(frozen=True)
 class _Found:
     """Attributes: a model's family and parts; what to call it; the folder it is in, if it is in one; what is lent."""
