@@ -98,8 +98,9 @@ def columns(where: str) -> list[str]:
     """The columns of a manifest, of JSON lines those of its first; [] of a folder."""
     if _kind(where) is None:
         return []
-    first: dict[str, Any] = next((each for each in _records(where)), {})
-    return list(first)
+    for first in _records(where):
+        return list(first)
+    return []
 
 
 def _kind(where: str) -> str | None:
@@ -157,21 +158,24 @@ def _rows(records: Iterator[dict[str, Any]], folder: Storage, ignore: Sequence[s
 
 
 def _edits(record: Mapping[str, Any]) -> tuple[str, ...]:
-    value: Any = next((record[name] for name in _EDIT if record.get(name)), ())
+    """The new prompts of a row: one, or a list of them, in text a JSON list.
+
+    Raises:
+        ManifestError: They are neither.
+    """
+    value: Any = next((record[name] for name in _EDIT if record.get(name)), None)
+    if value is None:
+        return ()
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)
         except ValueError:
             raise ManifestError(f"its edits {shown(value)} begin as a JSON list and are none. Mend the list.") from None
-    each: list[Any] = (
-        [value]
-        if isinstance(value, str)
-        else list(cast("list[Any]", value))
-        if isinstance(value, list | tuple)
-        else [None]
-    )
-    if not all(isinstance(one, str) for one in each):
-        raise ManifestError(f"its edits are {shown(value)}; expected a prompt, or a list of prompts.")
+    if isinstance(value, str):
+        return (value,)
+    each = [one for one in cast("list[Any]", value) if isinstance(one, str)] if isinstance(value, list) else []
+    if not each or len(each) < len(value):
+        raise ManifestError(f"its edits are {shown(cast('object', value))}; expected a prompt, or a list of prompts.")
     return tuple(each)
 
 

@@ -145,10 +145,10 @@ class Plan:
 
     def _methods(self, given: Mapping[str, Any]) -> tuple[Inverter, Editor]:
         """Method and editor with what a row says of them."""
-        inverter: Any = _named(self.inverter, INVERTERS, given.get("method"), "the column method")
-        editor: Any = _named(self.editor, EDITORS, given.get("editor"), "the column editor")
+        inverter = _named(self.inverter, INVERTERS, given.get("method"), "the column method")
+        editor = _named(self.editor, EDITORS, given.get("editor"), "the column editor")
         mine: dict[str, dict[str, Any]] = {"method": {}, "editor": {}}
-        known = {"method": names_of(type(inverter)), "editor": names_of(type(editor))}
+        known = {"method": names_of(inverter.__class__), "editor": names_of(editor.__class__)}
         for name, value in given.items():
             if name in {"method", "editor"}:
                 continue

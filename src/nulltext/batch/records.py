@@ -33,6 +33,8 @@ ABOUT: Final = {
     "key": "digest of all that the image depends on",
     "row": "of the manifest, from 1",
     "edit": "which of the row's edits, from 1",
+    "output": "the edited image, by its name in the folder of results",
+    "inversion": "likewise",
     "settings": "of method and editor, JSON",
     "psnr": "of the reconstruction at its own guidance, dB",
     "autoencoder_psnr": "through the autoencoder and back, the bound, dB",

@@ -224,23 +224,25 @@ class Worker:
             return _reason(image)
         try:
             data = original.encode(image, self.plan.format)
-            written = self.out.write(name, data)
+            self.out.write(name, data)
         except Exception as error:  # noqa: BLE001  as above
             return _reason(error)
-        return {"status": DONE, "output": written, "output_sha256": hashlib.sha256(data).hexdigest()}
+        return {"status": DONE, "output": name, "output_sha256": hashlib.sha256(data).hexdigest()}
 
     def _keep(self, made: _Made) -> str:
-        """Where the inversion is kept; "" if it is not wanted."""
+        """Keeps the inversion, if that is wanted; its name in the folder of results, or ""."""
         name = made.opened.job.inversion
         if not name:
             return ""
         if self.out.local is not None:
             path = self.out.local / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            return str(made.inversion.save(path, overwrite=True))
+            made.inversion.save(path, overwrite=True)
+            return name
         with tempfile.TemporaryDirectory() as folder:
             path = made.inversion.save(Path(folder) / "inversion.safetensors")
-            return self.out.write(name, path.read_bytes())
+            self.out.write(name, path.read_bytes())
+        return name
 
     def _failed(self, row: Row, error: Exception) -> list[Record]:
         """The records of a row of which nothing was made.

@@ -18,7 +18,7 @@ from nulltext.inversion.replay import Replay
 from nulltext.metrics import psnr
 from nulltext.models.base import Model, embed_negative, embed_prompts
 from nulltext.progress import Telling, silent
-from nulltext.types import Latents, Pixels
+from nulltext.types import ImageBytes, Latents, OnePixels, Pixels
 
 
 def generate(
