@@ -173,8 +173,9 @@ def _edits(record: Mapping[str, Any]) -> tuple[str, ...]:
             raise ManifestError(f"its edits {shown(value)} begin as a JSON list and are none. Mend the list.") from None
     if isinstance(value, str):
         return (value,)
-    each = [one for one in cast("list[Any]", value) if isinstance(one, str)] if isinstance(value, list) else []
-    if not each or len(each) < len(value):
+    several = cast("list[Any]", value) if isinstance(value, list) else []
+    each = [one for one in several if isinstance(one, str)]
+    if not each or len(each) < len(several):
         raise ManifestError(f"its edits are {shown(cast('object', value))}; expected a prompt, or a list of prompts.")
     return tuple(each)
 

@@ -82,7 +82,7 @@ def run(
         shard: (i, n): this is part i of n, by the rows' ids, counted from 1; each may run on a machine of its own.
         retry_failed: Whether rows that failed before are done again.
         model: The model, if it is loaded already; of one device of this machine.
-        on_tally: Called with the counts whenever a row is done.
+        on_tally: Called with the counts, at first and whenever a row is done.
 
     Yields:
         The records of edits, by the columns of `nulltext.batch.records.COLUMNS`, as they are done.
@@ -105,6 +105,7 @@ def run(
         keyed = _keyed(_all(rows), plan, name_of(identity), shard)
         tally = _spool(keyed, known, spool)
         spool.seek(0)
+        on_tally(tally)
         pending = (Row.from_json(line) for line in spool)
         try:
             for records in _engine(pending, plan, storage, machines, model):
