@@ -116,6 +116,14 @@ FAMILIES: Final[Mapping[str, Family]] = {
         networks=("unet", "vqvae", "bert"),
         vocabulary=("vocab.txt", "tokenizer.json"),
     ),
+    "IFPipeline": Family(
+        path="nulltext.models.deepfloyd:DeepFloyd",
+        summary="DeepFloyd IF, its stage I of 64 pixels",
+        networks=("unet", "text_encoder"),
+        vocabulary=("spiece.model", "tokenizer.json"),
+        unused=("safety_checker", "feature_extractor", "watermarker"),
+        guidance=7.0,
+    ),
     "StableDiffusion3Pipeline": Family(
         path="nulltext.models.stable_diffusion_3:StableDiffusion3",
         summary="Stable Diffusion 3 or 3.5",
@@ -158,6 +166,11 @@ def family_of(index: Mapping[str, Any], name: object) -> Family:
             f"{name} holds a {kind} that has one text encoder or asks for an aesthetic score: a Stable Diffusion XL "
             "refiner, which only goes on where the base checkpoint stopped; expected the base, such as "
             "stabilityai/stable-diffusion-xl-base-1.0."
+        )
+    if kind.startswith("IF") and "SuperResolution" in kind:
+        raise UnsupportedPipelineError(
+            f"{name} holds a {kind}, an upsampler of DeepFloyd IF: it draws a larger image anew, from noise, so that "
+            "the photograph would not come back; expected stage I, an IFPipeline, such as DeepFloyd/IF-I-XL-v1.0."
         )
     if kind not in FAMILIES:
         known = " or ".join(f"a {each} ({family.summary})" for each, family in FAMILIES.items())

@@ -43,6 +43,11 @@ class KLAutoencoder:
         return cls(network=network, offload=offload, layout=layout, where=where)
 
     @property
+    def config(self) -> Any:  # noqa: ANN401 - diffusers carries no types
+        """The network's."""
+        return self.network.config
+
+    @property
     def latent_channels(self) -> int:
         """C, the channels of the latents."""
         return self.network.config.latent_channels

@@ -42,6 +42,26 @@ class Network(Denoiser, Protocol):
         ...
 
 
+@runtime_checkable
+class LatentSpace(Autoencoder, Protocol):
+    """An autoencoder, and what its latents are."""
+
+    @property
+    def latent_channels(self) -> int:
+        """C, the channels of the latents."""
+        ...
+
+    @property
+    def scale(self) -> int:
+        """Pixels on the side of one latent cell."""
+        ...
+
+    @property
+    def config(self) -> Any:  # noqa: ANN401  diffusers carries no types
+        """That of its network, which tells the usual size of the latents where the denoiser's does not."""
+        ...
+
+
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LatentModel:
@@ -57,14 +77,14 @@ class LatentModel:
         scheduler_config: A full ``DDIMScheduler`` config, or that of a flow.
         recommended: What the checkpoint is best used with.
         quantised: The autoencoder with a codebook that the checkpoint holds besides its own, if it holds one.
-        patch: Latent cells on the side of what the denoiser reads as one.
+        patch: Latent cells on the side of what the denoiser reads as one, or halves down to one.
     """
 
     family: str
     identity: ModelIdentity
     device: torch.device
     text: PromptReader
-    autoencoder: KLAutoencoder
+    autoencoder: LatentSpace
     unet: Network
     scheduler_config: Mapping[str, Any]
     recommended: Recommended = field(default_factory=Recommended)
@@ -100,7 +120,7 @@ class LatentModel:
     @property
     def default_size(self) -> tuple[int, int]:
         """(height, width) in pixels that the checkpoint was made for."""
-        height, width = latent_size(self.unet.network.config, self.autoencoder.network.config)
+        height, width = latent_size(self.unet.network.config, self.autoencoder.config)
         return height * self.scale, width * self.scale
 
     @property
@@ -161,11 +181,11 @@ class LatentModel:
         return self.unet.predict(x, t, conditioning, attention)
 
     def encode(self, pixels: Pixels) -> Latents:
-        """See `KLAutoencoder.encode`."""
+        """See `nulltext.models.base.Autoencoder.encode`."""
         return self.autoencoder.encode(pixels)
 
     def decode(self, latents: Latents) -> Pixels:
-        """See `KLAutoencoder.decode`."""
+        """See `nulltext.models.base.Autoencoder.decode`."""
         return self.autoencoder.decode(latents)
 
 

@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from nulltext.diffusion.flow import FLOW_SCHEDULER, FlowConfig
-from nulltext.errors import ModelLoadError, UnsupportedPipelineError, UnsupportedScheduleError
+from nulltext.errors import ModelLoadError, UnsupportedScheduleError
 from nulltext.models import weights
 from nulltext.models.base import Autoencoder, ModelIdentity
 from nulltext.models.configs import check_sizes, check_types, read_config
@@ -21,8 +21,9 @@ from nulltext.models.latent_model import LatentModel
 from nulltext.models.layout import layout_for
 from nulltext.models.networks import read_network
 from nulltext.models.offload import Offload
-from nulltext.models.parts import SCHEDULER, check_classes, read_tokenizer
+from nulltext.models.parts import SCHEDULER, check_classes, check_encoder, read_tokenizer
 from nulltext.models.recommended import Recommended
+from nulltext.models.t5 import precision_of_t5, read_t5_tokenizer
 from nulltext.models.text_encoder import PromptEncoder
 from nulltext.models.word_list import TaughtWords
 
@@ -73,7 +74,7 @@ class StableDiffusion3:
         used = [part for part in _NETWORKS if there or part not in _T5]
         check_classes(folder, {part: _NETWORKS[part][0] for part in ("transformer", "vae")})
         for part in used[2:]:
-            _check_transformers(index, part, folder)
+            check_encoder(folder, index, part, _NETWORKS[part][0])
         variant = weights.variant(folder, used)
         tokenizers = tuple(_tokenizer(folder / part) for part in ("tokenizer", "tokenizer_2", *there[1:]))
         transformer, vae, *text_encoders = (
@@ -134,7 +135,7 @@ class StableDiffusion3:
 def _encoder(
     parts: Parts, offload: Offload, called: str, words: TaughtWords | None, dtype: torch.dtype
 ) -> JointEncoder:
-    """The text encoders. T5, of billions of weights, is in bfloat16 where the denoiser is in half precision."""
+    """The text encoders."""
     (first, second), (one, two) = parts.text_encoders[:2], parts.tokenizers[:2]
     clips = (
         PromptEncoder.ready(first, one, offload, called, words),
@@ -143,7 +144,7 @@ def _encoder(
     t5 = None
     if parts.text_encoders[2:]:
         third, tokenizer = parts.text_encoders[2], parts.tokenizers[2]
-        precision = torch.float32 if dtype == torch.float32 else torch.bfloat16
+        precision = precision_of_t5(dtype)
         t5 = PromptEncoder.ready(
             third, tokenizer, offload, called, part="text_encoder_3", most=T5_ROWS, dtype=precision
         )
@@ -151,23 +152,14 @@ def _encoder(
 
 
 def _tokenizer(folder: Path) -> Any:  # noqa: ANN401  transformers carries no types
-    made, files = transformers.CLIPTokenizer, ("vocab.json", "tokenizer.json")
     if folder.name == "tokenizer_3":
-        made, files = transformers.T5Tokenizer, ("spiece.model", "tokenizer.json")
+        return read_t5_tokenizer(folder)
+    files = ("vocab.json", "tokenizer.json")
     if not any((folder / name).is_file() for name in files):  # without it transformers makes an empty one
         raise ModelLoadError(
             f"{folder.parent} is incomplete: it lacks {folder.name}/{files[0]}. Fetch the model again."
         )
-    return read_tokenizer(folder, made)
-
-
-def _check_transformers(index: Mapping[str, Any], part: str, folder: Path) -> None:
-    expected = ["transformers", _NETWORKS[part][0]]
-    if index.get(part, expected) != expected:
-        raise UnsupportedPipelineError(
-            f"{folder / 'model_index.json'} names {index[part]} for the {part}; expected {expected[1]} of "
-            "transformers. Put in its place the one that the checkpoint was trained with."
-        )
+    return read_tokenizer(folder)
 
 
 def _flow_config(config: Mapping[str, Any], where: str) -> Mapping[str, Any]:

@@ -59,6 +59,9 @@ class UNet:
     ) -> Latents:
         """The network's raw output, differentiable with respect to the text embeddings.
 
+        A variance that it was taught to predict as well (Nichol and Dhariwal, arXiv 2102.09672) is left out: it stands
+        in the channels behind the first C, and DDIM has no use for it.
+
         Args:
             x: [B, C, h, w] latents.
             t: The time given to the network, or one for each of the B.
@@ -68,7 +71,9 @@ class UNet:
         x, text = x.to(self.dtype).contiguous(memory_format=self.layout), conditioning.text
         beside = self._beside(conditioning)
         with steered(self.network, attention):
-            return through(self.dtype, text, lambda states: self.network(x, t, states, **beside).sample)
+            return through(
+                self.dtype, text, lambda states: self.network(x, t, states, **beside).sample[:, : x.shape[1]]
+            )
 
     def _beside(self, conditioning: Conditioning) -> dict[str, Any]:
         """What Stable Diffusion XL's is told beside the text; sizes stay exact, which in bfloat16 they would not."""
