@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, IFPipeline, UNet2DConditionModel
-from safetensors.torch import load_file
 
 import nulltext
 from nulltext.attention.added import SteeredAddedProcessor
@@ -27,6 +24,7 @@ from nulltext.errors import (
     UnsupportedPipelineError,
     UnsupportedScheduleError,
 )
+from nulltext.inversion.stopping import DescentSchedule
 from nulltext.models.compiling import compile_denoiser
 from nulltext.models.deepfloyd import ROWS, check_fit
 
@@ -198,29 +196,33 @@ def test_the_fixed_point_leads_there_and_back(floyd, source):
     assert off[1] > 10 * off[12]
 
 
-def test_direct_inversion_is_exact_and_null_text_nearly(floyd, source, direct):
+def test_direct_inversion_is_exact(floyd, source, direct):
     assert torch.equal(nulltext.replay(floyd, direct), source.pixels)
-    inversion = nulltext.NullText(steps=3, inner_steps=10, solver="lbfgs")(floyd, source, PROMPT)
+
+
+def test_null_text_inversion_leads_back(floyd, image):
+    """At its first step, after which there is next to no noise. An untrained T5's states are far apart: that takes many
+    iterations at a high rate.
+    """
+    source = nulltext.open_image(image, floyd, size=(16, 16))
+    quick = DescentSchedule(learning_rate=0.05, decay=0.0, tolerance=1e-7, tolerance_growth=1.0)
+    solved = FixedPoint(iterations=6)
+    inverter = nulltext.NullText(steps=2, inner_steps=80, descent=quick, fixed_point=solved)
+    inversion = inverter(floyd, source, PROMPT)
     plain, optimised = (
-        (nulltext.replay(floyd, made) - source.pixels).square().mean()
-        for made in (nulltext.DDIM(steps=3)(floyd, source, PROMPT), inversion)
+        (nulltext.replay(floyd, made, guidance=floyd.guidance) - source.pixels).square().mean()
+        for made in (nulltext.DDIM(steps=2)(floyd, source, PROMPT), inversion)
     )
     assert optimised < plain / 10
-    assert inversion.replay.nulls.shape == (3, ROWS, WIDTH)
+    assert inversion.replay.nulls.shape == (2, ROWS, WIDTH)
 
 
-def test_a_file_is_edited_by_another_process(floyd, spot, direct, tmp_path):
-    saved, edited = direct.save(tmp_path / "ball.safetensors"), tmp_path / "edited.safetensors"
-    assert nulltext.Inversion.load(saved).scores.vae_psnr == float("inf")
-    code = (
-        "import sys, nulltext; from safetensors.torch import save_file; "
-        "model = nulltext.load(sys.argv[1], device='cpu'); "
-        "edit = nulltext.PromptToPrompt()(model, nulltext.Inversion.load(sys.argv[2]), sys.argv[3]); "
-        "save_file({'pixels': edit.pixels.contiguous()}, sys.argv[4])"
-    )
-    subprocess.run([sys.executable, "-c", code, spot, saved, TARGET, edited], check=True, capture_output=True)
+def test_a_file_is_edited_by_a_model_loaded_anew(floyd, spot, direct, tmp_path):
+    back = nulltext.Inversion.load(direct.save(tmp_path / "ball.safetensors"))
+    assert back.scores.vae_psnr == back.scores.psnr == float("inf")
     edit = nulltext.PromptToPrompt()(floyd, direct, TARGET)
-    torch.testing.assert_close(load_file(edited)["pixels"], edit.pixels, rtol=0, atol=1e-5)
+    again = nulltext.PromptToPrompt()(nulltext.load(spot, device="cpu"), back, TARGET)
+    torch.testing.assert_close(again.pixels, edit.pixels, rtol=0, atol=1e-5)
     assert (edit.pixels - edit.source).abs().max() > 1e-3
 
 

@@ -49,7 +49,7 @@ def build_pipeline(tokenizer, t5=None):
         layers: Any = {"num_hidden_layers": 3, "num_attention_heads": 2, "max_position_embeddings": LENGTH}
         return CLIPTextModelWithProjection(CLIPTextConfig(vocab_size=len(tokenizer), **sizes, **layers)).eval()
 
-    third, words = (None, None) if t5 is None else t5(WIDTH)
+    encoder: Any = (None, None) if t5 is None else t5(WIDTH)
     network = SD3Transformer2DModel(
         sample_size=8,
         patch_size=2,
@@ -88,8 +88,8 @@ def build_pipeline(tokenizer, t5=None):
         tokenizer=tokenizer,
         text_encoder_2=clip(16, 16),
         tokenizer_2=tokenizer,
-        text_encoder_3=third,
-        tokenizer_3=words,
+        text_encoder_3=encoder[0],
+        tokenizer_3=encoder[1],
     )
 
 

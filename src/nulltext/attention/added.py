@@ -64,15 +64,17 @@ def _project(
 ) -> tuple[Tensor, _Keys, _Keys | None]:
     """The image's queries, the text's keys, and the image's own if it looks at itself."""
     states = attn.group_norm(hidden_states.flatten(2)).transpose(1, 2)
-    text = attn.norm_encoder_hidden_states(encoder_hidden_states) if attn.norm_cross else encoder_hidden_states
+    text: Tensor = encoder_hidden_states
+    if attn.norm_cross:
+        text = attn.norm_encoder_hidden_states(text)
 
-    def heads(projected: Tensor) -> Tensor:
-        return projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+    def heads(projection: Any, states: Tensor) -> Tensor:  # noqa: ANN401  its layers, likewise
+        return projection(states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
 
     # Made as wide as all keys, the text's in front.
     mask = attn.prepare_attention_mask(attention_mask, states.shape[1], len(states), out_dim=4)
     front, behind = (None, None) if mask is None else mask.tensor_split([text.shape[1]], -1)
-    added = heads(attn.add_k_proj(text)), heads(attn.add_v_proj(text)), front
+    query, added = heads(attn.to_q, states), (heads(attn.add_k_proj, text), heads(attn.add_v_proj, text), front)
     if attn.only_cross_attention:
-        return heads(attn.to_q(states)), added, None
-    return heads(attn.to_q(states)), added, (heads(attn.to_k(states)), heads(attn.to_v(states)), behind)
+        return query, added, None
+    return query, added, (heads(attn.to_k, states), heads(attn.to_v, states), behind)
