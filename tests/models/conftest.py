@@ -1,4 +1,4 @@
-"""A tiny Stable Diffusion XL of the real classes, and LoRAs for tiny pipelines."""
+"""A tiny Stable Diffusion XL of the real classes, a tiny T5, and LoRAs for tiny pipelines."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -15,6 +15,9 @@ from transformers import (
     CLIPTextModelWithProjection,
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
 )
 
 LENGTH, WIDTHS, POOLED = 24, (32, 48), 40
@@ -88,6 +91,22 @@ def build_pipeline(tokenizer_builder, prediction="epsilon", *, zeros=True, chann
         force_zeros_for_empty_prompt=zeros,
         add_watermarker=False,
     )
+
+
+def build_t5(width):
+    """A T5 of that width and its tokenizer, which knows a few words and else the letters."""
+    pieces = ["<pad>", "</s>", "<unk>", "▁", "▁red", "▁ball", "▁on", "▁grass", *"abcdefghijklmnopqrstuvwxyz"]
+    vocab: Any = [(piece, -float(at > 2)) for at, piece in enumerate(pieces)]
+    tokenizer = T5Tokenizer(vocab=vocab, extra_ids=0)
+    sizes: Any = {"d_model": width, "d_ff": 32, "num_layers": 1, "num_heads": 2, "d_kv": 8}
+    config = T5Config(vocab_size=len(tokenizer), relative_attention_num_buckets=8, **sizes)
+    return T5EncoderModel(config).eval(), tokenizer
+
+
+@pytest.fixture(scope="session")
+def t5_builder():
+    """Makes such a T5, of its width."""
+    return build_t5
 
 
 @pytest.fixture(scope="session")

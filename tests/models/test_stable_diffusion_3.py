@@ -15,7 +15,7 @@ from diffusers import (
     StableDiffusion3Pipeline,
 )
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModelWithProjection, T5Config, T5EncoderModel, T5Tokenizer
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 import nulltext
 from nulltext.attention.control import Attention
@@ -40,7 +40,7 @@ LENGTH, WIDTH = 24, 48
 CELLS = (4, 8, 8)
 
 
-def build_pipeline(tokenizer, *, t5=True):
+def build_pipeline(tokenizer, t5=None):
     """Of some 400 thousand random weights, for images of 64 x 64 with latents of 8 x 8, which are 4 x 4 tokens."""
     torch.manual_seed(0)
     marks = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
@@ -50,14 +50,7 @@ def build_pipeline(tokenizer, *, t5=True):
         layers: Any = {"num_hidden_layers": 3, "num_attention_heads": 2, "max_position_embeddings": LENGTH}
         return CLIPTextModelWithProjection(CLIPTextConfig(vocab_size=len(tokenizer), **sizes, **layers)).eval()
 
-    third: Any = None
-    words: Any = None
-    if t5:
-        pieces = ["<pad>", "</s>", "<unk>", "▁", "▁red", "▁ball", "▁on", "▁grass", *"abcdefghijklmnopqrstuvwxyz"]
-        vocab: Any = [(piece, -float(at > 2)) for at, piece in enumerate(pieces)]
-        words = T5Tokenizer(vocab=vocab, extra_ids=0)
-        sizes: Any = {"d_model": WIDTH, "d_ff": 32, "num_layers": 1, "num_heads": 2, "d_kv": 8}
-        third = T5EncoderModel(T5Config(vocab_size=len(words), relative_attention_num_buckets=8, **sizes)).eval()
+    encoder: Any = (None, None) if t5 is None else t5(WIDTH)
     network = SD3Transformer2DModel(
         sample_size=8,
         patch_size=2,
@@ -96,17 +89,17 @@ def build_pipeline(tokenizer, *, t5=True):
         tokenizer=tokenizer,
         text_encoder_2=clip(16, 16),
         tokenizer_2=tokenizer,
-        text_encoder_3=third,
-        tokenizer_3=words,
+        text_encoder_3=encoder[0],
+        tokenizer_3=encoder[1],
     )
 
 
 @pytest.fixture(scope="module")
-def pipelines(tokenizer_builder):
+def pipelines(tokenizer_builder, t5_builder):
     """With T5 and without: the same but for it."""
     made = {}
     for t5 in (True, False):
-        made[t5] = build_pipeline(tokenizer_builder(LENGTH), t5=t5)
+        made[t5] = build_pipeline(tokenizer_builder(LENGTH), t5_builder if t5 else None)
         made[t5].set_progress_bar_config(disable=True)
     return made
 

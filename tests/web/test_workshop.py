@@ -2,6 +2,7 @@ import dataclasses
 import errno
 import io
 import json
+import math
 import os
 import shutil
 import threading
@@ -67,6 +68,13 @@ def waiting(gate):
 
 def levels(a, b):
     return np.abs(np.asarray(a).astype(int) - np.asarray(b)).max()
+
+
+@pytest.mark.parametrize(("psnr", "verdict"), [(math.inf, "Very"), (41.0, "Very"), (38.0, "Good"), (30.0, "Not good")])
+def test_a_model_without_an_autoencoder_has_no_bound(inverted, psnr, verdict):
+    said = dataclasses.replace(inverted, psnr=psnr, vae_psnr=math.inf).verdict
+    assert said.startswith(verdict)
+    assert f"{psnr:.1f} dB, where no autoencoder loses" in said
 
 
 def test_invert_edit_and_look_inside(workshop, person, sample, asked, inverted, blue, embedded):

@@ -79,18 +79,9 @@ class RotaryModule(Protocol):
 
 
 def attention_modules(denoiser: nn.Module) -> dict[str, AttentionModule | RotaryModule]:
-    """Every attention layer of a denoiser, by name, in the order of its modules.
-
-    Layers that mix a second kind of text into their keys (`added_kv_proj_dim`) compute otherwise and are left out, but
-    for those of joint attention.
-    """
+    """Every attention layer of a denoiser, by name, in the order of its modules."""
     modules = cast("Iterable[tuple[str, object]]", denoiser.named_modules())
-    return {
-        name: module
-        for name, module in modules
-        if isinstance(module, AttentionModule | RotaryModule)
-        and (getattr(module, "added_kv_proj_dim", None) is None or is_joint(module))
-    }
+    return {name: module for name, module in modules if isinstance(module, AttentionModule | RotaryModule)}
 
 
 def is_joint(module: object) -> bool:
@@ -100,15 +91,26 @@ def is_joint(module: object) -> bool:
     return isinstance(module, AttentionModule) and getattr(module, "add_q_proj", None) is not None
 
 
+def has_added_keys(module: object) -> bool:
+    """Whether this is a layer in which the image looks at keys of the text, added to its own, in one softmax."""
+    added = getattr(module, "added_kv_proj_dim", None) is not None
+    return isinstance(module, AttentionModule) and added and not is_joint(module)
+
+
 def self_attention_layers(denoiser: nn.Module) -> list[str]:
     """The names of a denoiser's self-attention layers in the order in which an evaluation passes them.
 
     A UNet's modules are in another: the middle comes last.
     """
     stages = {"down_blocks": 0, "mid_block": 1, "up_blocks": 2}
-    modules = attention_modules(denoiser).items()
-    own = [name for name, module in modules if isinstance(module, RotaryModule) or not module.is_cross_attention]
+    own = [name for name, module in attention_modules(denoiser).items() if _looks_at_itself(module)]
     return sorted(own, key=lambda name: stages.get(name.split(".")[0], 0))
+
+
+def _looks_at_itself(module: AttentionModule) -> bool:
+    if has_added_keys(module):
+        return not getattr(module, "only_cross_attention", False)
+    return not module.is_cross_attention
 
 
 def map_size(tokens: int, latent_size: Sequence[int]) -> tuple[int, int] | None:

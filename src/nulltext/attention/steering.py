@@ -7,10 +7,11 @@ from typing import final
 
 from torch import Tensor, nn
 
+from nulltext.attention.added import SteeredAddedProcessor
 from nulltext.attention.control import Attention, Control
 from nulltext.attention.joint import SteeredJointProcessor
 from nulltext.attention.rotary import SteeredRotaryProcessor
-from nulltext.attention.sites import Kind, RotaryModule, Site, attention_modules, is_joint, map_size
+from nulltext.attention.sites import Kind, RotaryModule, Site, attention_modules, has_added_keys, is_joint, map_size
 from nulltext.attention.uncompiled import uncompiled
 from nulltext.attention.unet import Change, SteeredProcessor
 from nulltext.diffusion.steering import AttentionPlan
@@ -145,13 +146,20 @@ def steered(network: nn.Module, plan: AttentionPlan, *, text: int = 0) -> Genera
             if isinstance(module, RotaryModule):
                 module.set_processor(SteeredRotaryProcessor(name, originals[name], parts, text=text))
             else:
-                made = SteeredJointProcessor if is_joint(module) else SteeredProcessor
+                made = _stand_in(module)
                 module.set_processor(made(name, originals[name], parts, one_size=one_size))
         with uncompiled(network):
             yield
     finally:
         for name, module in modules.items():
             module.set_processor(originals[name])
+
+
+def _stand_in(module: object) -> type[SteeredProcessor]:
+    """What stands in for a layer's processor."""
+    if is_joint(module):
+        return SteeredJointProcessor
+    return SteeredAddedProcessor if has_added_keys(module) else SteeredProcessor
 
 
 def _checked(rows: int, one: object) -> Steered | None:

@@ -130,6 +130,14 @@ FAMILIES: Final[Mapping[str, Family]] = {
         networks=("unet", "vqvae", "bert"),
         vocabulary=("vocab.txt", "tokenizer.json"),
     ),
+    "IFPipeline": Family(
+        path="nulltext.models.deepfloyd:DeepFloyd",
+        summary="DeepFloyd IF, its stage I of 64 pixels",
+        networks=("unet", "text_encoder"),
+        vocabulary=("spiece.model", "tokenizer.json"),
+        unused=("safety_checker", "feature_extractor", "watermarker"),
+        guidance=7.0,
+    ),
     "StableDiffusion3Pipeline": Family(
         path="nulltext.models.stable_diffusion_3:StableDiffusion3",
         summary="Stable Diffusion 3 or 3.5",
@@ -216,6 +224,11 @@ def family_of(index: Mapping[str, Any], name: object) -> Family:
         raise UnsupportedPipelineError(
             f"{name} holds a {kind}, which has no image encoder to see a photograph by; expected a "
             "UnCLIPImageVariationPipeline, such as kakaobrain/karlo-v1-alpha-image-variations."
+        )
+    if kind.startswith("IF") and "SuperResolution" in kind:
+        raise UnsupportedPipelineError(
+            f"{name} holds a {kind}, an upsampler of DeepFloyd IF: it draws a larger image anew, from noise, so that "
+            "the photograph would not come back; expected stage I, an IFPipeline, such as DeepFloyd/IF-I-XL-v1.0."
         )
     if kind not in FAMILIES:
         known = " or ".join(f"a {each} ({family.summary})" for each, family in FAMILIES.items())

@@ -9,31 +9,12 @@ import torch
 import transformers
 
 from nulltext.diffusion.flow import FLOW_SCHEDULER, FlowConfig
-from nulltext.errors import ModelLoadError, UnsupportedPipelineError, UnsupportedScheduleError, shown
+from nulltext.errors import ModelLoadError, UnsupportedScheduleError
 from nulltext.models.configs import check_types
 from nulltext.models.offload import Offload
 from nulltext.models.parts import read_tokenizer
+from nulltext.models.t5 import precision_of_t5, read_t5_tokenizer
 from nulltext.models.text_encoder import PromptEncoder
-
-
-def check_transformers(folder: Path, index: Mapping[str, Any], part: str, expected: str) -> None:
-    """Makes sure that a part is of a class of transformers'.
-
-    Args:
-        folder: In diffusers' format.
-        index: What its ``model_index.json`` holds.
-        part: The part's name.
-        expected: The class's.
-
-    Raises:
-        UnsupportedPipelineError: It is not.
-    """
-    entry = ["transformers", expected]
-    if index.get(part, entry) != entry:
-        raise UnsupportedPipelineError(
-            f"{folder / 'model_index.json'} names {shown(index[part])} for the {part}; expected {expected} of "
-            "transformers. Put in its place the one that the checkpoint was trained with."
-        )
 
 
 def read_cutter(folder: Path, *, t5: bool) -> Any:  # noqa: ANN401  transformers carries no types
@@ -42,14 +23,14 @@ def read_cutter(folder: Path, *, t5: bool) -> Any:  # noqa: ANN401  transformers
     Raises:
         ModelLoadError: It is damaged or incomplete.
     """
-    made, files = transformers.CLIPTokenizer, ("vocab.json", "tokenizer.json")
     if t5:
-        made, files = transformers.T5Tokenizer, ("spiece.model", "tokenizer.json")
+        return read_t5_tokenizer(folder)
+    files = ("vocab.json", "tokenizer.json")
     if not any((folder / name).is_file() for name in files):  # without it transformers makes an empty one
         raise ModelLoadError(
             f"{folder.parent} is incomplete: it lacks {folder.name}/{files[0]}. Fetch the model again."
         )
-    return read_tokenizer(folder, made)
+    return read_tokenizer(folder, transformers.CLIPTokenizer)
 
 
 def ready_t5(
@@ -76,8 +57,7 @@ def ready_t5(
     Raises:
         ModelLoadError: See `PromptEncoder.ready`.
     """
-    dtype = torch.float32 if beside == torch.float32 else torch.bfloat16
-    return PromptEncoder.ready(network, tokenizer, offload, model, part=part, most=rows, dtype=dtype)
+    return PromptEncoder.ready(network, tokenizer, offload, model, part=part, most=rows, dtype=precision_of_t5(beside))
 
 
 def flow_config(config: Mapping[str, Any], where: str) -> Mapping[str, Any]:

@@ -15,14 +15,14 @@ from nulltext.diffusion.conditioning import Conditioning
 from nulltext.errors import UnsupportedScheduleError
 from nulltext.models import weights
 from nulltext.models.base import Autoencoder, ModelIdentity
-from nulltext.models.flow_parts import check_transformers, flow_config, read_cutter, ready_t5
+from nulltext.models.flow_parts import flow_config, read_cutter, ready_t5
 from nulltext.models.flux_transformer import PATCH, FluxTransformer, check_fit
 from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling, scale_of, side_of
 from nulltext.models.latent_model import LatentModel
 from nulltext.models.layout import layout_for
 from nulltext.models.networks import read_network
 from nulltext.models.offload import Offload
-from nulltext.models.parts import SCHEDULER, check_classes, read_scheduler
+from nulltext.models.parts import SCHEDULER, check_classes, check_encoder, read_scheduler
 from nulltext.models.quiet import quiet
 from nulltext.models.recommended import Recommended
 from nulltext.models.text_encoder import PromptEncoder
@@ -139,7 +139,7 @@ class Flux:
         """The parts of a folder in diffusers' format."""
         check_classes(folder, {part: _NETWORKS[part][0] for part in ("transformer", "vae")})
         for part in ("text_encoder", "text_encoder_2"):
-            check_transformers(folder, index, part, _NETWORKS[part][0])
+            check_encoder(folder, index, part, _NETWORKS[part][0])
         tokenizers = {
             part: read_cutter(folder / part, t5=part == "tokenizer_2") for part in ("tokenizer", "tokenizer_2")
         }

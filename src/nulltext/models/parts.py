@@ -179,6 +179,26 @@ def check_classes(folder: Path, expected: Mapping[str, str]) -> None:
             )
 
 
+def check_encoder(folder: Path, index: Mapping[str, Any], part: str, expected: str) -> None:
+    """Makes sure that a text encoder is of the class of transformers' that it has to be.
+
+    Args:
+        folder: In diffusers' format.
+        index: What its ``model_index.json`` holds.
+        part: The encoder's name.
+        expected: The name of that class.
+
+    Raises:
+        UnsupportedPipelineError: It is not.
+    """
+    wanted = ["transformers", expected]
+    if index.get(part, wanted) != wanted:
+        raise UnsupportedPipelineError(
+            f"{folder / 'model_index.json'} names {index[part]} for the {part}; expected {expected} of transformers. "
+            "Put in its place the one that the checkpoint was trained with."
+        )
+
+
 def network_classes(folder: Path, index: Mapping[str, Any]) -> Classes:
     """The networks of a Stable Diffusion.
 

@@ -12,7 +12,7 @@ import transformers
 from nulltext.errors import ModelLoadError
 from nulltext.models import weights
 from nulltext.models.base import Autoencoder, ModelIdentity
-from nulltext.models.flow_parts import check_transformers, flow_config, read_cutter, ready_t5
+from nulltext.models.flow_parts import flow_config, read_cutter, ready_t5
 from nulltext.models.joint_text import T5_ROWS, JointEncoder
 from nulltext.models.joint_transformer import JointTransformer, check_fit
 from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling
@@ -20,7 +20,7 @@ from nulltext.models.latent_model import LatentModel
 from nulltext.models.layout import layout_for
 from nulltext.models.networks import read_network
 from nulltext.models.offload import Offload
-from nulltext.models.parts import SCHEDULER, check_classes, read_scheduler
+from nulltext.models.parts import SCHEDULER, check_classes, check_encoder, read_scheduler
 from nulltext.models.recommended import Recommended
 from nulltext.models.text_encoder import PromptEncoder
 from nulltext.models.word_list import TaughtWords
@@ -72,7 +72,7 @@ class StableDiffusion3:
         used = [part for part in _NETWORKS if there or part not in _T5]
         check_classes(folder, {part: _NETWORKS[part][0] for part in ("transformer", "vae")})
         for part in used[2:]:
-            check_transformers(folder, index, part, _NETWORKS[part][0])
+            check_encoder(folder, index, part, _NETWORKS[part][0])
         variant = weights.variant(folder, used)
         tokenizers = tuple(
             read_cutter(folder / part, t5=part in _T5) for part in ("tokenizer", "tokenizer_2", *there[1:])

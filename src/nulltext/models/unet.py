@@ -60,13 +60,16 @@ class UNet:
     ) -> Latents:
         """The network's raw output, differentiable with respect to the text embeddings.
 
+        A variance that it was taught to predict as well (Nichol and Dhariwal, arXiv 2102.09672) is left out: it stands
+        in the channels behind the first C, and DDIM has no use for it.
+
         Args:
             x: [B, C, h, w] latents.
             t: The time given to the network, or one for each of the B.
             conditioning: Text embeddings, B rows.
             attention: For the B rows, in order: so many, and what is done to their attention.
         """
-        return self.evaluate(x, t, conditioning, attention)
+        return self.evaluate(x, t, conditioning, attention)[:, : x.shape[1]]  # of some a variance follows
 
     def evaluate(
         self, given: Tensor, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
