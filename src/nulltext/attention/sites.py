@@ -107,7 +107,9 @@ def self_attention_layers(denoiser: nn.Module) -> list[str]:
     return sorted(own, key=lambda name: stages.get(name.split(".")[0], 0))
 
 
-def _looks_at_itself(module: AttentionModule) -> bool:
+def _looks_at_itself(module: AttentionModule | RotaryModule) -> bool:
+    if isinstance(module, RotaryModule):
+        return True
     if has_added_keys(module):
         return not getattr(module, "only_cross_attention", False)
     return not module.is_cross_attention
