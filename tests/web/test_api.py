@@ -53,7 +53,7 @@ def edit(client, job, prompt, **body):
 
 def test_there_and_back(client, sample, sample_prompt, inverted, blue):
     result = client.get(f"/api/jobs/{inverted}").json()["result"]
-    assert result.keys() == {"inversion", "method", "psnr", "vae_psnr", "seconds", "verdict", "recommended"}
+    assert result.keys() == {"inversion", "method", "psnr", "vae_psnr", "seconds", "warning", "verdict", "recommended"}
     assert result["recommended"] == dict.fromkeys(("cross", "self_share"), "0.8, recommended by the model 'scenes'")
     answer = edit(client, inverted, blue)
     assert answer.status_code == 202

@@ -56,15 +56,9 @@ def generate(
     _warn(loaded, wanted)
     start = time.perf_counter()
     with terminal.progress() as on_progress:
+        asked = {"steps": steps, "guidance": guidance, "seed": seed, "size": wanted}
         inversion = generate_inversion(
-            loaded,
-            prompt,
-            steps=steps,
-            guidance=guidance,
-            seed=seed,
-            size=wanted,
-            negative_prompt=negative_prompt or "",
-            on_progress=on_progress,
+            loaded, prompt, **asked, negative_prompt=negative_prompt or "", on_progress=on_progress
         )
     seconds = time.perf_counter() - start
     outputs.write_image(destination, to_image(to_pixels(inversion.image)), force=reporting.force)
@@ -81,9 +75,10 @@ def generate(
 
 def _warn(model: "Model", size: tuple[int, int] | None) -> None:
     """Says so of a size that the model was not made for."""
+    from nulltext.images import nearest_size
     from nulltext.models.sizes import warning_of
 
-    if size is not None and (said := warning_of(model, size)) is not None:
+    if size is not None and (said := warning_of(model, nearest_size(model, size))) is not None:
         terminal.say(f"Warning: {said}")
 
 

@@ -1,7 +1,7 @@
 """What each family of models can do, found out by doing it: a tiny build of its own classes is asked for everything."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, cast, final
 
 import torch
@@ -85,16 +85,17 @@ def _tried(known: Abilities, name: Name) -> Abilities:
     with load(pipeline, device="cpu") as model:
         height, width = model.default_size
         image = open_image(Image.effect_noise((width, height), 60).convert("RGB"), model)
+        drawn = Image.new("L", (width, height), 255)
         inversion = DDIM(steps=_QUICK["steps"])(model, image, PROMPT)
 
         def inverts(made: type[Any]) -> Callable[[], object]:
             return lambda: _quick(made)(model, image, PROMPT)
 
         def edits(editor: Any) -> Callable[[], object]:  # noqa: ANN401  of any class
-            return lambda: editor(model, inversion, TARGET)
+            return lambda: _masked(editor, drawn)(model, inversion, TARGET)
 
         steered = {word: entry.load() for word, entry in EDITORS.items()}
-        masks: dict[str, Any] = {DRAWN: Image.new("L", (width, height), 255)}
+        masks: dict[str, Any] = {DRAWN: drawn}
         masks |= {word: _quick(entry.load()) for word, entry in MASKS.items()}
         return Abilities(
             **{each.name: getattr(known, each.name) for each in fields(known)[:4]},
@@ -112,6 +113,12 @@ def _tried(known: Abilities, name: Name) -> Abilities:
 
 def _quick(made: type[Any]) -> Any:  # noqa: ANN401
     return made(**{each.name: _QUICK[each.name] for each in fields(cast("Any", made)) if each.name in _QUICK})
+
+
+def _masked(editor: Any, mask: Image.Image) -> Any:  # noqa: ANN401
+    """An editor with a mask, if it is one that needs it."""
+    needs = any(each.name == "mask" for each in fields(editor))
+    return replace(editor, mask=mask) if needs else editor
 
 
 def _asks_clip(made: type[Any]) -> bool:

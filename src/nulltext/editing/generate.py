@@ -101,7 +101,6 @@ def generate_inversion(
         SettingError: `steps`, `guidance`, `seed` or `size` is out of range.
         DivergedError: The image became infinite or not-a-number.
     """
-    on_progress = teller(on_progress)
     guidance, seed = checked("guidance", guidance, Guidance | None), checked("seed", seed, Seed)
     size = nearest_size(model, model.default_size if size is None else size)
     schedule = model.schedule(steps, size)
@@ -113,7 +112,9 @@ def generate_inversion(
         return x
 
     w = model.guidance if guidance is None else guidance
-    z0 = sample(Guided(model, cond, w), schedule, trajectory[0], [null] * len(schedule), on_progress, after=keep)
+    z0 = sample(
+        Guided(model, cond, w), schedule, trajectory[0], [null] * len(schedule), teller(on_progress), after=keep
+    )
     pixels = model.decode(z0)
     image = to_image_bytes(pixels)
     height, width = image.shape[:2]

@@ -116,17 +116,10 @@ def load(
     """
     added = Additions.of(lora, vae, embedding)
     if isinstance(name, diffusers.DiffusionPipeline):
-        if added != Additions():
-            raise SettingError(
-                f"got a pipeline and {added}; expected a pipeline that has it already. Add it to the pipeline, merge a "
-                "LoRA with its fuse_lora() and unload_lora_weights(), and load that."
-            )
-        found = _of_pipeline(name, revision, config)
+        found = _of_pipeline(name, revision, config, added)
         denoiser = found.lent[found.family.networks[0]]
-        device = default_device(denoiser) if device is None else device
-        dtype = default_dtype(denoiser) if dtype is None else dtype
-        found_device = choose_device(device)
-        precision = choose_dtype(dtype, found_device)
+        found_device = choose_device(default_device(denoiser) if device is None else device)
+        precision = choose_dtype(default_dtype(denoiser) if dtype is None else dtype, found_device)
         return _lent(found, found_device, precision, low_memory=low_memory, compiled=compiled)
     found_device = choose_device(device)
     precision = choose_dtype(dtype, found_device)
@@ -264,8 +257,13 @@ def of_pipeline(pipeline: diffusers.DiffusionPipeline) -> tuple[Adapter, Any]:
         return family.load(), parts
 
 
-def _of_pipeline(pipeline: diffusers.DiffusionPipeline, revision: object, config: object) -> _Found:
+def _of_pipeline(pipeline: diffusers.DiffusionPipeline, revision: object, config: object, added: Additions) -> _Found:
     """Reads a pipeline, by what its family's adapter would read from a folder."""
+    if added != Additions():
+        raise SettingError(
+            f"got a pipeline and {added}; expected a pipeline that has it already. Add it to the pipeline, merge a "
+            "LoRA with its fuse_lora() and unload_lora_weights(), and load that."
+        )
     for setting, value in (("revision", revision), ("config", config)):
         if value is not None:
             raise SettingError(f"got {setting} {shown(str(value))} with a pipeline, which has its own. Leave it out.")

@@ -122,7 +122,13 @@ class Events:
         method, negative, steps, inner, fit = settings
         own = {"inner_steps": inner} if has_setting(INVERTERS, method, "inner_steps") else {}
         asked = InversionRequest(
-            prompt=prompt, model=model, method=method, negative_prompt=negative, steps=steps, settings=own, fit=fit
+            prompt=prompt,
+            model=model,
+            method=method,
+            negative_prompt=negative or "",
+            steps=steps,
+            settings=own,
+            fit=fit,
         )
         table = self._table(request, key)
         for view in self._handlers.invert(_person(request), _tab(request), table, asked, _client(request)):
