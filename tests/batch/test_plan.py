@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ ROW = Row(number=1, id="one", image="a.png", prompt="a cat", edits=("a dog",))
 
 def test_a_row_changes_settings_by_name():
     given = {"steps": "12", "editor.guidance": 3, "blend": "cat:dog", "threshold": "0.4", "weight": "dog=2"}
-    job = Plan().job(replace(ROW, settings=given))
+    job: Any = Plan().job(replace(ROW, settings=given))
     assert (job.inverter.steps, job.inverter.guidance) == (12, None)
     assert job.editor.guidance == 3
     assert (job.editor.blend.source, job.editor.blend.target, job.editor.blend.threshold) == (["cat"], ["dog"], 0.4)
@@ -25,13 +26,15 @@ def test_a_row_changes_settings_by_name():
 
 
 def test_a_row_chooses_its_methods():
-    job = Plan().job(replace(ROW, settings={"method": "null-text", "inner_steps": 3, "editor": "sdedit", "seed": 5}))
+    job: Any = Plan().job(
+        replace(ROW, settings={"method": "null-text", "inner_steps": 3, "editor": "sdedit", "seed": 5})
+    )
     assert job.inverter == NullText(inner_steps=3)
     assert job.editor == SDEdit(seed=5)
 
 
 def test_a_seed_is_that_of_method_and_editor():
-    job = Plan(inverter=EditFriendly(), editor=SDEdit()).job(replace(ROW, settings={"seed": "7"}))
+    job: Any = Plan(inverter=EditFriendly(), editor=SDEdit()).job(replace(ROW, settings={"seed": "7"}))
     assert (job.inverter.seed, job.editor.seed) == (7, 7)
 
 

@@ -1,12 +1,10 @@
 """A batch on one machine: what is wrong with a row stops no other, and what is done is not done again."""
 
 import multiprocessing
-import os
-import signal
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -197,7 +195,7 @@ def test_settings_that_make_no_sense_are_refused(change, plan, model, tmp_path):
 
 def test_an_engine_that_there_is_not_is_refused():
     with pytest.raises(SettingError, match="local or ray"):
-        Machines(engine="cloud")
+        Machines(engine=cast("Any", "cloud"))
 
 
 def _work(rows: list[dict], out: str, plan) -> None:
@@ -213,7 +211,7 @@ def test_killed_anywhere_it_loses_what_was_under_way(after, plan, photos, tmp_pa
     deadline = time.monotonic() + 120
     while len(list(out.glob("images/*.png"))) < after and worker.is_alive() and time.monotonic() < deadline:
         time.sleep(0.01)
-    os.kill(worker.pid, signal.SIGKILL)
+    worker.kill()
     worker.join()
     for path in out.glob("images/*.png"):
         with Image.open(path) as image:
@@ -231,7 +229,7 @@ def test_devices_have_processes_and_one_that_dies_is_replaced(plan, photos, tmp_
     for _ in run(rows, out, plan=replace(plan, at_once=1), machines=machines):
         if not killed:
             children = multiprocessing.active_children()
-            os.kill(children[0].pid, signal.SIGKILL)
+            children[0].kill()
             killed = True
     table = _table(out)
     assert len(table) == 12

@@ -28,6 +28,7 @@ from nulltext.inversion.stopping import DescentSchedule
 from nulltext.models.compiling import compile_denoiser
 from nulltext.models.deepfloyd import ROWS, check_fit
 
+pytestmark = pytest.mark.filterwarnings("ignore:the model was made for images")  # the tiny one of 32 x 32
 PROMPT, TARGET = "A red ball on grass", "A pot ball on grass"
 """The T5 of these tests has a token for `red`, and four for `pot`."""
 SIDE, WIDTH = 32, 48

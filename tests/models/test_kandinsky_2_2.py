@@ -317,8 +317,15 @@ def test_half_precision_and_low_memory(spot, kandinsky, dtype):
 def test_words_have_no_place_in_its_images(kandinsky, direct):
     with pytest.raises(SessionError, match=r"is told of an image embedding and sees no words; .* such as text-diff"):
         nulltext.PromptToPrompt()(kandinsky, direct, TARGET)
-    with pytest.raises(SessionError, match="no attention"):
-        nulltext.MasaCtrl()(kandinsky, direct, TARGET)
+
+
+def test_masactrl_looks_at_the_source(kandinsky, direct):
+    """Its layers look at the image and at the embedding's tokens in one softmax; MasaCtrl takes the image's."""
+    edit, swapped = (
+        editor(kandinsky, direct, TARGET).pixels for editor in (nulltext.MasaCtrl(), nulltext.PromptSwap())
+    )
+    assert edit.isfinite().all()
+    assert not torch.allclose(edit, swapped, atol=1e-3)
 
 
 def test_a_model_that_is_told_of_words(model, source_image):

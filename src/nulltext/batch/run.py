@@ -67,7 +67,7 @@ def run(
     retry_failed: bool = False,
     model: Model | None = None,
     on_tally: Callable[[Tally], None] = lambda _: None,
-) -> Iterator[Record]:
+) -> Generator[Record]:
     """Edits many photographs, and keeps a table of what became of each.
 
     Run again with the same rows and folder, it does what is not done yet: a row is done again if anything that its

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -56,7 +56,7 @@ def generate(
     _warn(loaded, wanted)
     start = time.perf_counter()
     with terminal.progress() as on_progress:
-        asked = {"steps": steps, "guidance": guidance, "seed": seed, "size": wanted}
+        asked: dict[str, Any] = {"steps": steps, "guidance": guidance, "seed": seed, "size": wanted}
         inversion = generate_inversion(
             loaded, prompt, **asked, negative_prompt=negative_prompt or "", on_progress=on_progress
         )

@@ -97,9 +97,7 @@ def generate_inversion(
         on_progress: Called for every step, phase "sample".
 
     Raises:
-        PromptError: The prompt is empty, too long, or has an unknown word.
-        SettingError: `steps`, `guidance`, `seed` or `size` is out of range.
-        DivergedError: The image became infinite or not-a-number.
+        NulltextError: As `generate` does.
     """
     guidance, seed = checked("guidance", guidance, Guidance | None), checked("seed", seed, Seed)
     size = nearest_size(model, model.default_size if size is None else size)

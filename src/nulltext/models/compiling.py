@@ -130,7 +130,8 @@ class _Compiled:
                 output = of(leaf)
             with torch.enable_grad():
                 leaf.requires_grad_()
-                (gradient,) = torch.autograd.grad((of(leaf) * noise).sum(), leaf)
+                graded = of(leaf)
+                (gradient,) = torch.autograd.grad((graded * noise[:, : graded.shape[1]]).sum(), leaf)
             return output, gradient.float()
 
         try:
