@@ -1,6 +1,7 @@
 """The full-size architectures with random weights, on the CPU: gigabytes and minutes, so marked slow."""
 
 import gc
+from typing import Any
 
 import pytest
 import torch
@@ -8,16 +9,18 @@ from PIL import Image
 
 import nulltext
 from nulltext import Inversion, NullText, PromptSwap
-from nulltext.models.random_weights import ARCHITECTURES, random_pipeline
+from nulltext.models.architectures import ARCHITECTURES, Name
+from nulltext.models.random_weights import random_pipeline
 
-SIZES = {"sd15": ((512, 512), "epsilon"), "sd21": ((768, 768), "v_prediction")}
+SIZES: dict[Name, tuple[tuple[int, int], str]] = {"sd15": ((512, 512), "epsilon"), "sd21": ((768, 768), "v_prediction")}
 
 
+@pytest.mark.filterwarnings("ignore:the model was made for images")
 @pytest.mark.slow
 @pytest.mark.parametrize("family", SIZES)
 def test_a_full_size_architecture_goes_through_everything(family, tmp_path):
     torch.manual_seed(0)
-    pipeline = random_pipeline(family)
+    pipeline: Any = random_pipeline(family)
     assert sum(weight.numel() for weight in pipeline.unet.parameters()) == ARCHITECTURES[family].parameters
     pipeline.save_pretrained(tmp_path / "model")
     del pipeline
@@ -32,7 +35,7 @@ def test_a_full_size_architecture_goes_through_everything(family, tmp_path):
     inversion = NullText(steps=2, inner_steps=1)(model, source_image, "a red ball on grass")
     assert inversion.pivot.shape == (3, 4, half[0] // 8, half[1] // 8)
     assert inversion.replay.nulls is not None
-    assert inversion.replay.nulls.shape == (2, 77, ARCHITECTURES[family].unet["cross_attention_dim"])
+    assert inversion.replay.nulls.shape == (2, 77, ARCHITECTURES[family].at("unet")["cross_attention_dim"])
     assert inversion.replay.nulls.isfinite().all()
     assert not torch.equal(inversion.replay.nulls[0], inversion.replay.nulls[1])
     path = inversion.save(tmp_path / "a.safetensors")

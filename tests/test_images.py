@@ -143,6 +143,7 @@ def test_a_smooth_image_survives(fit, image):
     assert abs(difference).mean() < 1
 
 
+@pytest.mark.filterwarnings("ignore:the model was made for images")
 @pytest.mark.parametrize(
     ("wanted", "taken"), [((64, 64), (64, 64)), ((60, 100), (64, 104)), ((1, 3), (8, 8)), ((67, 69), (64, 72))]
 )

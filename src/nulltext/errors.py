@@ -22,6 +22,7 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
     │   ├── ModelLoadError (OSError)                  found, but damaged or incomplete
     │   ├── UnsupportedPipelineError (TypeError)      not a text-to-image pipeline of a known family
     │   ├── UnsupportedScheduleError (ValueError)     a noise schedule that DDIM cannot walk both ways
+    │   ├── ModelClosedError (RuntimeError)           used after its networks were given back to their pipeline
     │   └── CompilationError (RuntimeError)           compiled, the network would give another gradient, or none
     ├── AttentionError (RuntimeError)
     │   ├── SessionError                              a control that met no attention it wants, or misused it
@@ -36,6 +37,7 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
     │   └── FileVersionError                          written in a format this package does not read
     ├── CaseError (ValueError)                        a set of cases, or an entry of one, that cannot be used
     │   └── CaseNotFoundError (FileNotFoundError)     no such set, or an image of it is missing
+    ├── ManifestError (ValueError)                    a manifest, or a row of one, that cannot be used
     ├── ServerError (Exception)
     │   ├── JobNotFoundError (LookupError)            no such job, or another's
     │   ├── KeptFileNotFoundError (LookupError)       no such file on the server, or another's
@@ -165,6 +167,10 @@ class UnsupportedScheduleError(ModelError, ValueError):
     """The model's noise schedule is none that DDIM can walk both ways."""
 
 
+class ModelClosedError(ModelError, RuntimeError):
+    """The model was closed, and its networks are no longer its own."""
+
+
 class CompilationError(ModelError, RuntimeError):
     """The network does not compile, or gives another gradient when it is compiled."""
 
@@ -231,6 +237,10 @@ class CaseError(NulltextError, ValueError):
 
 class CaseNotFoundError(CaseError, FileNotFoundError):
     """There is no such set of cases, or an image that it names is missing."""
+
+
+class ManifestError(NulltextError, ValueError):
+    """A manifest of a batch, or a row of one, cannot be used."""
 
 
 class ServerError(NulltextError):

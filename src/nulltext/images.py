@@ -27,6 +27,7 @@ from nulltext.colours import eight_bits
 from nulltext.decoding import MAX_PIXELS, Source, decode, header, read, read_bytes
 from nulltext.errors import ImageDecodeError, ImageError, SettingError, shown
 from nulltext.models.capabilities import multiple_of
+from nulltext.models.sizes import warn_of
 from nulltext.showing import brief, png
 from nulltext.types import ImageBytes, Mask, OnePixels
 
@@ -251,7 +252,7 @@ def open_image(
         model: Whose sizes to fit to.
         fit: "crop" or "pad", see this module's head.
         size: (height, width) in pixels to fit to, each rounded to the nearest size the model can take (a multiple
-            of ``model.scale``); the size the checkpoint was made for if None.
+            of ``model.scale``); the size the checkpoint was made for if None. A `SizeWarning` tells of one far from it.
 
     Returns:
         The photograph.
@@ -265,6 +266,8 @@ def open_image(
     if fit not in get_args(Fit):
         raise SettingError(f"got fit={shown(fit)}; expected 'crop' or 'pad'.")
     height, width = nearest_size(model, model.default_size if size is None else size)
+    if size is not None:
+        warn_of(model, (height, width))
     image, digest = read(source)
     if fit == "crop":
         part = _centred_part(image.size, width / height)

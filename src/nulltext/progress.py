@@ -1,12 +1,13 @@
 """Progress as plain events: the core is silent and tells a callback where it is.
 
-A front end maps the events to a bar, a queue or a log. A callback that raises (`nulltext.errors.Cancelled`, or anything
-else) stops the work at that point.
+A front end maps the events to a bar, a queue or a log; the word "tqdm" in a callback's place stands for bars, in a
+notebook or a terminal. A callback that raises (`nulltext.errors.Cancelled`, or anything else) stops the work at that
+point.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # `import nulltext` does not wait for torch
     from torch import Tensor
@@ -37,6 +38,8 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+Telling = OnProgress | Literal["tqdm"]
+"""A callback, or the word for bars."""
 
 
 def numbered(on_progress: OnProgress, image: int, images: int) -> OnProgress:

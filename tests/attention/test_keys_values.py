@@ -89,3 +89,10 @@ def test_before_its_step_and_behind_the_last_layer_nothing_is_done(
     control = MutualSelfAttention.of(model.denoiser, first_step=first_step, first_layer=first_layer)
     with torch.no_grad():
         assert torch.equal(steered(model, question, control, 3), model.predict(*question))
+
+
+def test_in_joint_attention_the_text_stays_the_targets_own():
+    """Both sites of such a layer have its name."""
+    control = MutualSelfAttention(frozenset({"attn"}), 0)
+    assert control.wants(Site("attn", "self", 4, 4, one_size=True), 0)
+    assert not control.wants(Site("attn", "cross", 4, 4, one_size=True), 0)

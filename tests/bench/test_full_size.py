@@ -1,29 +1,16 @@
 import json
 
-import torch
-
 import nulltext
 from nulltext.bench.speed.full_size import measure_full_size
-from nulltext.models.random_weights import SDXL_UNET, SDXLDenoiser
-
-SMALL = dict(SDXL_UNET) | {
-    "block_out_channels": (32, 32, 64),
-    "attention_head_dim": (2, 2, 4),
-    "transformer_layers_per_block": (1, 1, 2),
-    "layers_per_block": 1,
-    "cross_attention_dim": 32,
-    "addition_time_embed_dim": 8,
-    "projection_class_embeddings_input_dim": 64,
-    "norm_num_groups": 8,
-}
+from nulltext.models.random_weights import random_pipeline
 
 
 def test_the_script_for_a_gpu_runs_at_small_size():
-    """The embedded model in the full size's place, and a small UNet of SDXL's shape."""
+    """The embedded model in the full size's place, and a tiny SDXL."""
     events = []
     found = measure_full_size(
         lambda dtype: nulltext.load(device="cpu", dtype=dtype),
-        lambda: SDXLDenoiser(device=torch.device("cpu"), dtype=torch.float32, settings=SMALL),
+        lambda: nulltext.load(random_pipeline("sdxl", tiny=True)),
         steps=2,
         inner_steps=1,
         batch=2,

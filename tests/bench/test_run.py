@@ -58,7 +58,7 @@ def test_a_row_for_every_case_and_method(model, cases, tmp_path):
     assert parquet.read_table(tmp_path / "rows.parquet").to_pylist() == rows
     first = rows[0]
     assert (first["source"], first["target"], first["kind"]) == ("a cat on grass", "a dog on grass", "thing")
-    assert first["inverter"] == "DDIM(steps=2, guidance=1.0, fixed_point=None)"
+    assert first["inverter"] == "DDIM(steps=2, guidance=1.0, negative_prompt='', fixed_point=None)"
     assert first["model"] == model.identity.id
     assert first["revision"] == model.identity.revision
     assert first["nulltext"] == nulltext.__version__

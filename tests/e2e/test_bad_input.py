@@ -64,7 +64,7 @@ def changed_model(kit: Kit, name: str, change: Callable[[Path], None]) -> Path:
 
 def rename_pipeline(folder: Path) -> None:
     index = json.loads((folder / "model_index.json").read_text())
-    (folder / "model_index.json").write_text(json.dumps({**index, "_class_name": "StableDiffusionXLInpaintPipeline"}))
+    (folder / "model_index.json").write_text(json.dumps({**index, "_class_name": "StableDiffusionUpscalePipeline"}))
 
 
 def pipe(kit: Kit) -> Path:
@@ -144,7 +144,7 @@ CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
     "show of a foreign file": (lambda kit: ("show", foreign(kit)), ["no inversion"]),
     "unsupported pipeline class": (
         lambda kit: invert(kit, kit.image, model=changed_model(kit, "xl", rename_pipeline)),
-        ["StableDiffusionXLInpaintPipeline", "StableDiffusionPipeline"],
+        ["StableDiffusionUpscalePipeline", "StableDiffusionPipeline"],
     ),
     "incomplete model": (
         lambda kit: invert(

@@ -229,3 +229,41 @@ def test_a_compiled_inversion(run_json, image_file, tiny, here, monkeypatch):
     record = run_json("invert", image_file, "a red ball", "--model", tiny, "--steps", 3, "--compiled")
     assert len(compiled) == 1
     assert record["psnr"] == record["vae_psnr"]
+
+
+def test_a_negative_prompt_stays_with_the_file(run, run_json, here, image_file, tiny):
+    invert = ("invert", image_file, "a red ball", "--model", tiny, "--steps", 2, "--negative-prompt", "a dog")
+    assert run_json(*invert)["negative_prompt"] == "a dog"
+    assert run_json("show", "photo.safetensors")["negative_prompt"] == "a dog"
+    assert "negative prompt" in run("show", "photo.safetensors").stdout
+    edit = ("edit", "photo.safetensors", "a blue ball", "--model", tiny, "--negative-prompt", "a cat", "-o", "a.png")
+    assert run_json(*edit)["negative_prompt"] == "a cat"
+    refused = run("edit", "photo.safetensors", "a cat", "--editor", "vqgan-clip", "--negative-prompt", "a", "-m", tiny)
+    assert "got --negative-prompt, which vqgan-clip does not have" in refused.stderr
+    generated = run_json("generate", "a red ball", "--model", tiny, "--steps", 2, "--negative-prompt", "a dog")
+    assert generated["negative_prompt"] == "a dog"
+
+
+def test_weights_in_a_prompt_are_hinted_at(run, tiny):
+    result = run("generate", "a (red ball:1.3)", "--model", tiny, "--steps", 1, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["prompt"] == "a (red ball:1.3)"
+    assert result.stderr.count("has '(red ball:1.3)', which is read as it stands") == 1
+
+
+def test_a_lora_of_the_inversion_is_asked_for_again(run, run_json, here, image_file, tiny):
+    layer = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+    tensors = {f"{layer}.lora_A.weight": torch.ones(1, 64), f"{layer}.lora_B.weight": torch.ones(64, 1)}
+    save_file(tensors, "a.safetensors")
+    lora = ("--lora", "a.safetensors=0.5")
+    refused = run("invert", image_file, "a red ball", "--model", tiny, "--steps", 2, "--lora", "a.safetensors=much")
+    assert "expected FILE or FILE=WEIGHT" in refused.stderr
+    run_json("invert", image_file, "a red ball", "--model", tiny, "--steps", 2, *lora)
+    (added,) = run_json("show", "photo.safetensors")["additions"]
+    assert (added["kind"], added["name"], added["weight"]) == ("lora", "a.safetensors", 0.5)
+    assert "with --lora a.safetensors=0.5" in " ".join(run("show", "photo.safetensors").stdout.split())
+    edit = ("edit", "photo.safetensors", "a blue ball", "--model", tiny, "-o", "b.png")
+    refused = run(*edit)
+    assert "was made with --lora a.safetensors=0.5" in refused.stderr
+    assert "Give that again: --lora PATH=0.5." in refused.stderr
+    assert run(*edit, *lora).exit_code == 0

@@ -149,7 +149,7 @@ def test_an_edit_records_the_settings_that_were_in_force(run_json, inverted, tin
     one = run_json(*given, "--cross", "dog=0.1", "--blend", "cat:dog", "--self", "0.2-0.3")["settings"]
     assert one == [{"cross": {"": 0.8, "dog": 0.1}, "self": [0.2, 0.3], "threshold": 0.3}]
     assert run_json(*given, "--editor", "prompt-swap")["settings"] == [
-        {"guidance": 7.5, "rule": {"name": "classifier-free", "settings": {}}}
+        {"guidance": 7.5, "negative_prompt": "", "rule": {"name": "classifier-free", "settings": {}}}
     ]
 
 

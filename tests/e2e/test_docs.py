@@ -12,7 +12,7 @@ import nulltext
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-WORDS_ALONE = ("checkpoints.md", "extending.md", "glossary.md")
+WORDS_ALONE = ("batch.md", "checkpoints.md", "extending.md", "glossary.md")
 """Pages about what cannot be seen."""
 
 

@@ -1,21 +1,25 @@
 """Every inverter with every editor, on the embedded model: through Python, the command line and the HTTP API."""
 
+import base64
 import itertools
 import json
 import time
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from nulltext import Inversion, open_image
+from nulltext import DiffEditMask, Inpaint, Inversion, open_image
 from nulltext.bench.cost import measured
+from nulltext.editing.masks import HasMask
 from nulltext.editing.table import EDITORS
 from nulltext.images import to_image
 from nulltext.inversion.table import INVERTERS
-from nulltext.models.loading import EMBEDDED
+from nulltext.models.loading import EMBEDDED, load
 from nulltext.scenes.captions import caption
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
@@ -26,11 +30,19 @@ from nulltext.tables import word_of
 from nulltext.web.server import build
 from nulltext.web.workshop import Workshop
 
-SMALL = {"steps": 4, "inner_steps": 1, "sequential_steps": 1, "iterations": 1, "cutouts": 2, "views": 2, "width": 8}
-"""The least that each setting can be, of those that cost time."""
-OF_THE_IMAGE = {"sdedit", "from-noise", "vqgan-clip", "text2live"}
+SMALL: dict[str, Any] = {
+    "steps": 4, "inner_steps": 1, "sequential_steps": 1, "iterations": 1, "cutouts": 2, "views": 2, "width": 8,
+    "mask": DiffEditMask()}  # fmt: skip
+"""The least that each setting can be, of those that cost time; and a mask for editors that need one."""
+OF_THE_IMAGE = {"sdedit", "from-noise", "vqgan-clip", "text2live", "blended-diffusion"}
 """Editors that take the image of an inversion, or its size, alone: how it was inverted makes no difference."""
-WAYS = list(itertools.zip_longest(INVERTERS, EDITORS, fillvalue="prompt-swap"))
+NOT_HERE = {
+    "inpaint": "got inpaint with scenes, whose denoiser is shown no mask",
+    "text-diff": "got scenes, which is told of a prompt's words",
+}
+"""Editors for other models than the embedded one, which refuse it by name."""
+HERE = [word for word in EDITORS if word not in NOT_HERE]
+WAYS = list(itertools.zip_longest(INVERTERS, HERE, fillvalue="prompt-swap"))
 """Pairs in which every row of both tables is once."""
 
 
@@ -38,6 +50,11 @@ def small(table, word):
     """A method with the smallest settings."""
     cls = table[word].load()
     return cls(**{each.name: SMALL[each.name] for each in fields_of(cls) if each.name in SMALL})
+
+
+def named_mask(way):
+    """What names, in the API, the mask that an editor has."""
+    return {"mask_source": "diffedit"} if isinstance(way, HasMask) else {}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +92,7 @@ def inversions(inverted):
 def edited(embedded, inversions, target):
     """Every edit of every inversion; an editor that takes the image alone is asked twice, and gives the same."""
     made = {}
-    for editor, inverter in itertools.product(EDITORS, INVERTERS):
+    for editor, inverter in itertools.product(HERE, INVERTERS):
         if editor not in OF_THE_IMAGE or inverter in ("direct", "null-text"):
             made[inverter, editor] = small(EDITORS, editor)(embedded, inversions[inverter], target)
     return made
@@ -90,7 +107,7 @@ def test_an_inversion_names_its_method(inverted, inverter):
     assert made <= expected + 1, "one more, where the first step of a solved pivot begins"
 
 
-@pytest.mark.parametrize("editor", EDITORS)
+@pytest.mark.parametrize("editor", HERE)
 def test_every_pair_in_python(edited, inversions, editor):
     mine = {inverter: edit for (inverter, of), edit in edited.items() if of == editor}
     for edit in mine.values():
@@ -116,6 +133,14 @@ def test_every_row_on_the_command_line(run_json, inversions, edited, source, tar
     assert difference(Image.open("b.png"), expected(edited, inverter, editor)) <= 1
 
 
+@pytest.mark.parametrize(("editor", "said"), NOT_HERE.items())
+def test_an_editor_for_other_models_refuses_this_one(run, inversions, target, editor, said):
+    inversions["direct"].save("a.safetensors")
+    result = run("edit", "a.safetensors", target, "--editor", editor, *argv(small(EDITORS, editor)))
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
 def expected(edited, inverter, editor):
     """What Python made of the pair, or, of an editor that takes the image alone, of another with the same."""
     return edited.get((inverter, editor), edited["direct", editor]).image
@@ -126,11 +151,19 @@ def difference(one, other):
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory, embedded):
+def nine(tmp_path_factory, pipeline_builder):
+    """The folder of a tiny inpainting checkpoint, whose denoiser takes nine channels."""
+    folder = tmp_path_factory.mktemp("nine")
+    pipeline_builder(in_channels=9).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory, embedded, nine):
     with pytest.MonkeyPatch.context() as environment:
         for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
             environment.setenv(name, "")
-        workshop = Workshop(tmp_path_factory.mktemp("web"), device="cpu")
+        workshop = Workshop(tmp_path_factory.mktemp("web"), models=(EMBEDDED, str(nine)), device="cpu")
         workshop._loaded[EMBEDDED] = embedded
         with TestClient(build(workshop)) as client:
             yield client
@@ -152,7 +185,7 @@ def test_every_row_through_the_api(client, inversions, edited, source, target, i
     path, message = source
     given = record(small(INVERTERS, inverter))
     form = {"prompt": message, "method": inverter, "steps": given.pop("steps")}
-    guidance = given.pop("guidance")
+    guidance, _ = given.pop("guidance"), given.pop("negative_prompt", None)
     form |= {} if guidance is None else {"guidance": guidance}
     form["settings"] = json.dumps(given)
     upload = {"image": ("a.png", path.read_bytes())}
@@ -162,6 +195,7 @@ def test_every_row_through_the_api(client, inversions, edited, source, target, i
     kept.write_bytes(client.get(f"/api/files/{made['inversion']}").content)
     assert (Inversion.load(kept).pivot == inversions[inverter].pivot).all()
     asked = {"job": number, "prompt": target, "editor": editor, "settings": record(small(EDITORS, editor))}
+    asked |= named_mask(small(EDITORS, editor))
     asked["settings"] = {name: at for name, at in asked["settings"].items() if name not in {"chain", "maps"}}
     _, output = done(client, client.post("/api/edits", json=asked))
     assert output["editor"] == editor
@@ -171,8 +205,32 @@ def test_every_row_through_the_api(client, inversions, edited, source, target, i
     assert done(client, opened)[1]["method"] == inverter
 
 
+def test_inpaint_on_the_command_line_and_through_the_api(run_json, client, nine, source, tmp_path):
+    """Its checkpoint inverted by the method that costs nothing, and the mask in a file."""
+    path, model = source[0], load(nine, device="cpu")
+    mask = Image.new("L", (64, 64))
+    mask.paste(255, (8, 8, 40, 48))
+    mask.save("mask.png")
+    asked = ("--model", nine, "--method", "edit-friendly", "--steps", 2)
+    run_json("invert", path, "a red ball", *asked, "-o", "a.safetensors")
+    made = run_json(
+        "edit", "a.safetensors", "a dog", "--model", nine, "--editor", "inpaint", "--mask", "mask.png", "-o", "b.png"
+    )
+    assert made["settings"] == [{"strength": 1.0, "guidance": 7.5, "negative_prompt": "", "paste": False, "seed": 0}]
+    expected = Inpaint(mask=mask)(model, Inversion.load("a.safetensors"), "a dog").image
+    assert difference(Image.open("b.png"), expected) <= 1
+    form = {"prompt": "a red ball", "method": "edit-friendly", "steps": 2, "model": str(nine)}
+    upload = {"image": ("a.png", path.read_bytes())}
+    number, _ = done(client, client.post("/api/inversions", files=upload, data=form))
+    drawn = base64.b64encode(Path("mask.png").read_bytes()).decode()
+    body = {"job": number, "prompt": "a dog", "editor": "inpaint", "mask": drawn}
+    _, output = done(client, client.post("/api/edits", json=body))
+    (tmp_path / "c.png").write_bytes(client.get(f"/api/files/{output['images'][0]}").content)
+    assert difference(Image.open(tmp_path / "c.png"), expected) <= 1
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("inverter", "editor"), list(itertools.product(INVERTERS, EDITORS)))
+@pytest.mark.parametrize(("inverter", "editor"), list(itertools.product(INVERTERS, HERE)))
 def test_every_pair_everywhere(run_json, client, inversions, edited, source, target, inverter, editor, tmp_path):
     test_every_row_on_the_command_line(run_json, inversions, edited, source, target, inverter, editor)
     test_every_row_through_the_api(client, inversions, edited, source, target, inverter, editor, tmp_path)

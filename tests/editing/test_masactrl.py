@@ -95,7 +95,7 @@ def test_the_source_is_held_for_inversions_that_do_not_correct_it(any_model, ddi
     assert (drifting.source - exact).abs().max() > 1e-3
     assert not torch.equal(corrected.pixels, drifting.pixels)
     assert ddim.replay.corrected == "nobody"
-    assert corrected.settings == (MasaCtrl(guidance=7.5),)
+    assert corrected.settings == (MasaCtrl(guidance=7.5, negative_prompt=""),)
 
 
 def test_it_shares_batches_with_prompt_to_prompt(any_model, inversion, ddim):

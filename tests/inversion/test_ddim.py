@@ -35,7 +35,10 @@ def test_guidance_changes_the_trajectory(model, source_image):
 def test_the_record(model, source_image):
     inversion = DDIM(steps=4)(model, source_image, PROMPT)
     assert inversion.pivot.shape == (5, 4, 8, 8)
-    assert (inversion.method, inversion.settings) == ("DDIM", {"steps": 4, "guidance": 1.0, "fixed_point": None})
+    assert (inversion.method, inversion.settings) == (
+        "DDIM",
+        {"steps": 4, "guidance": 1.0, "negative_prompt": "", "fixed_point": None},
+    )
     assert inversion.model == model.identity
     assert inversion.sha256 == source_image.sha256
     assert inversion.schedule == model.schedule(4)

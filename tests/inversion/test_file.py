@@ -308,6 +308,12 @@ ALTERED = {
     "model is .}; expected id and revision": lambda f: f.r.update(model={}),
     "model id is 7": lambda f: f.r["model"].update(id=7),
     "model revision is ''": lambda f: f.r["model"].update(revision=""),
+    r"model's additions are \[\]; expected 1 to 100": lambda f: f.r["model"].update(additions=[]),
+    "model's addition is 3": lambda f: f.r["model"].update(additions=[3]),
+    "addition's digest is 'x', which is none": lambda f: f.r["model"].update(
+        additions=[{"kind": "lora", "name": "a", "digest": "x", "weight": 1.0}]
+    ),
+    "negative_prompt '', and the rest of it has 'a dog'": lambda f: f.r.update(negative_prompt="a dog"),
     "sha256 is 'abc'": lambda f: f.r.update(sha256="abc"),
     "version is .0": lambda f: f.r.update(version=[0]),
     "scores is .1, 2": lambda f: f.r.update(scores=[1, 2]),

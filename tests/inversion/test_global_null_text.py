@@ -60,7 +60,9 @@ def test_takes_its_iterations_and_no_more(model, source_image, passes_with_gradi
 def test_the_record_and_the_file(model, source_image, tmp_path):
     inversion = GlobalNullText(steps=2, inner_steps=1)(model, source_image, PROMPT)
     assert (inversion.method, inversion.guidance) == ("GlobalNullText", 7.5)
-    assert inversion.settings == {"steps": 2, "inner_steps": 1, "guidance": 7.5, "learning_rate": 0.01}
+    assert inversion.settings == {
+        "steps": 2, "inner_steps": 1, "guidance": 7.5, "negative_prompt": "", "learning_rate": 0.01
+    }  # fmt: skip
     back = type(inversion).load(inversion.save(tmp_path / "a.safetensors"))
     torch.testing.assert_close(back.replay.nulls, inversion.replay.nulls, rtol=0, atol=0)
     assert psnr(reconstruct(model, back), source_image.pixels) == pytest.approx(inversion.scores.psnr, abs=0.01)

@@ -189,6 +189,7 @@ def test_one_bad_image_loses_no_other(model, images, wrong, lazily):
         assert caught.value.results == {}
 
 
+@pytest.mark.filterwarnings("ignore:the model was made for images")
 def test_no_memory_for_one_image_loses_no_other(model, images, monkeypatch):
     """The network refuses the one large image, as a full device does."""
     large = nulltext.open_image(image(9, 128, 128), model, size=(128, 128)), "a cat"

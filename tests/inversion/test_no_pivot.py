@@ -81,7 +81,8 @@ def test_the_record(model, source_image):
     inversion = NoPivot(steps=2, inner_steps=1, seed=9)(model, source_image, PROMPT)
     assert (inversion.method, inversion.guidance, inversion.replay.cond) == ("NoPivot", 7.5, None)
     assert inversion.settings == {
-        "steps": 2, "inner_steps": 1, "guidance": 7.5, "descent": dataclasses.asdict(PUBLISHED), "seed": 9
+        "steps": 2, "inner_steps": 1, "guidance": 7.5, "negative_prompt": "",
+        "descent": dataclasses.asdict(PUBLISHED), "seed": 9
     }  # fmt: skip
 
 

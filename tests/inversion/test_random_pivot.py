@@ -64,7 +64,8 @@ def test_the_record(model, source_image):
     inversion = RandomPivot(steps=2, inner_steps=1, guidance=3.0, seed=9, descent=PAPER)(model, source_image, PROMPT)
     assert (inversion.method, inversion.guidance, inversion.replay.cond) == ("RandomPivot", 3.0, None)
     assert inversion.settings == {
-        "steps": 2, "inner_steps": 1, "guidance": 3.0, "descent": dataclasses.asdict(PAPER), "seed": 9
+        "steps": 2, "inner_steps": 1, "guidance": 3.0, "negative_prompt": "",
+        "descent": dataclasses.asdict(PAPER), "seed": 9
     }  # fmt: skip
 
 

@@ -133,7 +133,8 @@ def test_the_record(model, source_image):
     inversion = TextualInversion(steps=2, inner_steps=1, guidance=3.0, seed=9)(model, source_image, PROMPT)
     assert (inversion.method, inversion.guidance) == ("TextualInversion", 3.0)
     assert inversion.settings == {
-        "steps": 2, "inner_steps": 1, "guidance": 3.0, "pivot": False, "learning_rate": 0.01, "seed": 9
+        "steps": 2, "inner_steps": 1, "guidance": 3.0, "negative_prompt": "",
+        "pivot": False, "learning_rate": 0.01, "seed": 9
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, LDMTextToImagePipeline, UNet2DConditionModel
 from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBertConfig, LDMBertModel
+from safetensors.torch import load_file
 from transformers import BertTokenizer
 
 import nulltext
@@ -95,3 +96,17 @@ def test_its_weights_are_known_by_their_content(ldm, spot):
     path = spot / "bert" / "config.json"
     path.write_text(path.read_text() + "\n")
     assert not nulltext.load(spot, device="cpu").identity.same_weights(ldm.identity)
+
+
+def test_a_lora_is_merged_into_denoiser_and_text_encoder(ldm, spot, tmp_path, write_lora):
+    path = write_lora(tmp_path / "a.safetensors", LDMTextToImagePipeline.from_pretrained(spot), "peft")
+    with_it = nulltext.load(spot, device="cpu", lora=path)
+    tensors, changed = load_file(path), 0
+    for name, down in tensors.items():
+        if name.startswith("unet.") and name.endswith(".lora_A.weight"):
+            layer, up = name.split(".", 1)[1].removesuffix(".lora_A.weight"), tensors[name.replace("lora_A", "lora_B")]
+            before, after = (each.denoiser.get_parameter(f"{layer}.weight") for each in (ldm, with_it))
+            expected = (up.flatten(1) @ down.flatten(1)).reshape(before.shape)
+            torch.testing.assert_close(after - before, expected, rtol=0, atol=1e-5)
+            changed += 1
+    assert changed > 4

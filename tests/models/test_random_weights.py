@@ -1,53 +1,36 @@
-import dataclasses
+from typing import get_args
 
-import diffusers
 import pytest
 import torch
 
-from nulltext.diffusion.conditioning import Conditioning
-from nulltext.models import random_weights
-from nulltext.models.random_weights import ARCHITECTURES, SDXL_UNET, random_model
-
-SMALL = {
-    "sample_size": 16,
-    "block_out_channels": (32, 32, 64),
-    "transformer_layers_per_block": (1, 1, 2),
-    "attention_head_dim": (2, 2, 4),
-    "cross_attention_dim": 32,
-    "norm_num_groups": 8,
-}
+from nulltext.models import architectures
+from nulltext.models.architectures import ARCHITECTURES
+from nulltext.models.random_weights import network_of, random_model, random_pipeline
 
 
-def weights(settings):
-    with torch.device("meta"):
-        return sum(weight.numel() for weight in diffusers.UNet2DConditionModel(**settings).parameters())
+def test_every_name_is_of_an_architecture():
+    assert get_args(architectures.Name) == tuple(ARCHITECTURES)
 
 
 @pytest.mark.parametrize("family", ARCHITECTURES)
 def test_the_networks_are_as_large_as_the_published_ones(family):
     architecture = ARCHITECTURES[family]
-    assert weights(architecture.unet) == architecture.parameters
-    assert architecture.text["hidden_size"] == architecture.unet["cross_attention_dim"]
+    path, config = architecture.networks[architecture.denoiser]
+    with torch.device("meta"):
+        network = network_of(path, dict(config))
+    assert sum(weight.numel() for weight in network.parameters()) == architecture.parameters
 
 
-def test_sdxl_lacks_only_the_layer_for_pooled_text_and_sizes():
-    of_pooled = (2816 + 1) * 1280 + (1280 + 1) * 1280
-    assert weights(SDXL_UNET) == 2_567_463_684
-    assert weights(SDXL_UNET) - ARCHITECTURES["sdxl"].parameters == of_pooled
-
-
-def test_a_model_of_sdxls_shape_gives_a_gradient(monkeypatch):
-    whole = ARCHITECTURES["sdxl"]
-    small = dataclasses.replace(
-        whole,
-        unet=dict(whole.unet) | SMALL,
-        text=dict(whole.text) | {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4},
+def test_a_model_of_random_weights_gives_a_gradient(monkeypatch):
+    """Of Stable Diffusion XL's classes, as small as they go."""
+    monkeypatch.setattr(
+        "nulltext.models.random_weights.random_pipeline", lambda family: random_pipeline(family, tiny=True)
     )
-    monkeypatch.setattr(random_weights, "ARCHITECTURES", {"sdxl": small})
     model = random_model("sdxl", device="cpu", dtype="float32")
-    assert model.default_size == (128, 128)
-    text = model.embed(["a red ball"]).text.requires_grad_()
-    x = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
-    (gradient,) = torch.autograd.grad(model.predict(x, 500.0, Conditioning(text=text)).square().sum(), text)
+    assert (model.default_size, model.identity.revision) == ((64, 64), "random")
+    cond = model.embed(["a red ball"])
+    text = cond.text.requires_grad_()
+    x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    (gradient,) = torch.autograd.grad(model.predict(x, 500.0, cond.with_text(text)).square().sum(), text)
     assert gradient.isfinite().all()
     assert gradient.abs().sum() > 0

@@ -113,6 +113,17 @@ def test_of_the_kind_that_stable_diffusion_2_is(pipeline_builder, tmp_path):
     )
 
 
+def test_one_for_inpainting_by_the_configs_of_text_to_image(pipeline_builder, folder, tmp_path):
+    """The number of its channels is all that tells the two apart, and the file has it."""
+    pipeline_builder(in_channels=9).save_pretrained(tmp_path)
+    model = nulltext.load(tmp_path, device="cpu")
+    save_file(as_single_file(model), tmp_path / "a.safetensors")
+    single: Any = nulltext.load(tmp_path / "a.safetensors", config=folder("epsilon"), device="cpu")
+    assert single.inpaints
+    x, cond = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)), model.embed(["a cat"])
+    torch.testing.assert_close(single.predict(x, 500.0, cond), model.predict(x, 500.0, cond), rtol=0, atol=1e-5)
+
+
 def open_clip(network):
     """A text encoder's weights in the layout of OpenCLIP."""
     given, named = network.state_dict(), {"logit_scale": torch.ones(())}

@@ -14,7 +14,8 @@ from diffusers import (
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
 )
-from transformers import CLIPTextConfig, CLIPTextModelWithProjection, T5Config, T5EncoderModel, T5Tokenizer
+from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 import nulltext
 from nulltext.attention.control import Attention
@@ -39,7 +40,7 @@ LENGTH, WIDTH = 24, 48
 CELLS = (4, 8, 8)
 
 
-def build_pipeline(tokenizer, *, t5=True):
+def build_pipeline(tokenizer, t5=None):
     """Of some 400 thousand random weights, for images of 64 x 64 with latents of 8 x 8, which are 4 x 4 tokens."""
     torch.manual_seed(0)
     marks = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
@@ -49,14 +50,7 @@ def build_pipeline(tokenizer, *, t5=True):
         layers: Any = {"num_hidden_layers": 3, "num_attention_heads": 2, "max_position_embeddings": LENGTH}
         return CLIPTextModelWithProjection(CLIPTextConfig(vocab_size=len(tokenizer), **sizes, **layers)).eval()
 
-    third: Any = None
-    words: Any = None
-    if t5:
-        pieces = ["<pad>", "</s>", "<unk>", "▁", "▁red", "▁ball", "▁on", "▁grass", *"abcdefghijklmnopqrstuvwxyz"]
-        vocab: Any = [(piece, -float(at > 2)) for at, piece in enumerate(pieces)]
-        words = T5Tokenizer(vocab=vocab, extra_ids=0)
-        sizes: Any = {"d_model": WIDTH, "d_ff": 32, "num_layers": 1, "num_heads": 2, "d_kv": 8}
-        third = T5EncoderModel(T5Config(vocab_size=len(words), relative_attention_num_buckets=8, **sizes)).eval()
+    encoder: Any = (None, None) if t5 is None else t5(WIDTH)
     network = SD3Transformer2DModel(
         sample_size=8,
         patch_size=2,
@@ -95,17 +89,17 @@ def build_pipeline(tokenizer, *, t5=True):
         tokenizer=tokenizer,
         text_encoder_2=clip(16, 16),
         tokenizer_2=tokenizer,
-        text_encoder_3=third,
-        tokenizer_3=words,
+        text_encoder_3=encoder[0],
+        tokenizer_3=encoder[1],
     )
 
 
 @pytest.fixture(scope="module")
-def pipelines(tokenizer_builder):
+def pipelines(tokenizer_builder, t5_builder):
     """With T5 and without: the same but for it."""
     made = {}
     for t5 in (True, False):
-        made[t5] = build_pipeline(tokenizer_builder(LENGTH), t5=t5)
+        made[t5] = build_pipeline(tokenizer_builder(LENGTH), t5_builder if t5 else None)
         made[t5].set_progress_bar_config(disable=True)
     return made
 
@@ -418,3 +412,22 @@ def test_a_control_returns_the_keys_beside_as_well():
 def test_it_is_not_compiled(spots):
     with pytest.raises(CompilationError, match="expected a UNet"):
         nulltext.load(spots[False], device="cpu", compiled=True)
+
+
+def test_a_lora_is_merged_as_the_pipeline_does(spots, models, tmp_path, write_lora, check_merged):
+    pipeline: Any = StableDiffusion3Pipeline.from_pretrained(spots[False], text_encoder_3=None, tokenizer_3=None)
+    path = write_lora(tmp_path / "a.safetensors", pipeline, "peft")
+    with_it = nulltext.load(spots[False], device="cpu", lora=(path, 0.5))
+    check_merged(with_it, pipeline, path, 0.5)
+    expected, _, pooled, _ = pipeline.encode_prompt(PROMPT, None, None)
+    told = with_it.embed([PROMPT])
+    torch.testing.assert_close(told.text[:, :LENGTH], expected[:, :LENGTH], rtol=0, atol=1e-4)
+    torch.testing.assert_close(told.pooled, pooled, rtol=0, atol=1e-4)
+    plain = models[False].embed([PROMPT]).pooled
+    assert told.pooled is not None
+    assert plain is not None
+    assert not torch.allclose(told.pooled, plain, atol=1e-3)
+    kohya = tmp_path / "kohya.safetensors"
+    save_file({"lora_unet_joint_blocks_0_x.lora_down.weight": torch.ones(2, 4)}, kohya)
+    with pytest.raises(ModelLoadError, match="of Stable Diffusion 3 are read in diffusers' format alone"):
+        nulltext.load(spots[False], device="cpu", lora=kohya)

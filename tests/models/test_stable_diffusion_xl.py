@@ -335,7 +335,7 @@ def test_refused_in_a_sentence(spot, tmp_path, what):
         ({"addition_embed_type": None}, 'addition_embed_type=null; expected "text_time"'),
         ({"projection_class_embeddings_input_dim": 100}, "takes 100 numbers of pooled text and sizes, and is told 88"),
         ({"cross_attention_dim": 32}, "expects text embeddings of width 32, the text encoder gives 80"),
-        ({"in_channels": 9}, "takes 9 channels"),
+        ({"in_channels": 8}, "takes 8 channels"),
     ],
 )
 def test_a_denoiser_that_is_anothers(xl, changed, expected):
@@ -364,3 +364,19 @@ def test_tokenizers_that_cut_a_prompt_differently(spot, tmp_path):
     assert model.embed(["a red ball"]).text.shape == (1, LENGTH, sum(WIDTHS))
     with pytest.raises(UnsupportedPipelineError, match="cut the prompt 'a redball' in different places"):
         model.embed(["a redball"])
+
+
+def test_a_negative_prompt_is_the_pipelines_pooled_text_and_all(both):
+    folder, model = both
+    expected = theirs(folder)(
+        PROMPT,
+        negative_prompt=TARGET,
+        num_inference_steps=2,
+        guidance_scale=5.0,
+        height=SIZE[0],
+        width=SIZE[1],
+        generator=torch.Generator().manual_seed(0),
+        output_type="pt",
+    ).images
+    ours = nulltext.generate(model, PROMPT, steps=2, guidance=5.0, size=SIZE, negative_prompt=TARGET)
+    torch.testing.assert_close(ours / 2 + 0.5, expected, rtol=1e-4, atol=1e-4)

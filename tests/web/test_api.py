@@ -53,7 +53,7 @@ def edit(client, job, prompt, **body):
 
 def test_there_and_back(client, sample, sample_prompt, inverted, blue):
     result = client.get(f"/api/jobs/{inverted}").json()["result"]
-    assert result.keys() == {"inversion", "method", "psnr", "vae_psnr", "seconds", "verdict", "recommended"}
+    assert result.keys() == {"inversion", "method", "psnr", "vae_psnr", "seconds", "warning", "verdict", "recommended"}
     assert result["recommended"] == dict.fromkeys(("cross", "self_share"), "0.8, recommended by the model 'scenes'")
     answer = edit(client, inverted, blue)
     assert answer.status_code == 202
@@ -100,6 +100,34 @@ def test_the_whole_edit(client, inverted, sample, blue, encode):
     assert len(four["result"]["images"]) == 4
     chained = wait(client, edit(client, inverted, blue.replace("grass", "snow"), before=[blue]).json()["job"])
     assert "--chain" in chained["result"]["shell"][0]
+
+
+def test_a_mask_that_is_found(client, inverted, blue):
+    job = wait(client, edit(client, inverted, blue, mask_source="diffedit").json()["job"])
+    assert job["state"] == "done", job["message"]
+    assert "--mask diffedit" in job["result"]["shell"][0]
+    chained = edit(client, inverted, blue.replace("grass", "snow"), before=[blue], mask_source="diffedit")
+    assert wait(client, chained.json()["job"])["state"] == "done"
+
+
+def test_an_editor_with_a_mask(client, inverted, sample, blue, encode):
+    mask = Image.new("L", (160, 128))
+    mask.paste(255, (30, 30, 130, 100))
+    body = {"editor": "blended-diffusion", "mask": base64.b64encode(encode(mask, "PNG")).decode()}
+    job = wait(client, edit(client, inverted, blue, **body).json()["job"])
+    assert job["state"] == "done", job["message"]
+    assert "--editor blended-diffusion --mask mask.png" in job["result"]["shell"][0]
+    made = client.get(f"/api/files/{job['result']['images'][0]}")
+    output, source = (np.asarray(Image.open(io.BytesIO(data))).astype(int) for data in (made.content, sample))
+    changed = np.abs(output - source).max(-1)
+    assert changed[40:90, 40:120].max() > 30
+    outside = np.asarray(mask) == 0
+    assert changed[outside].max() <= 1
+    other = wait(client, edit(client, inverted, blue, **body, settings={"seed": 1}).json()["job"])
+    assert other["result"]["settings"][0]["seed"] == 1
+    refused = wait(client, edit(client, inverted, blue, editor="inpaint", mask_source="diffedit").json()["job"])
+    assert refused["state"] == "failed"
+    assert "got inpaint with scenes, whose denoiser is shown no mask" in refused["message"]
 
 
 def test_a_kept_inversion_is_known_by_its_content(client, inverted):
@@ -230,6 +258,8 @@ def test_settings_out_of_bounds(client, sample, sample_prompt, form, named):
         ({"prompt": "a zebra"}, "zebra"),
         ({"before": ["a cube"] * 20}, "edits on top"),
         ({"before": ["a cube"], "vary": "layout"}, "one of the two"),
+        ({"mask_source": "magic"}, "what finds the mask"),
+        ({"editor": "inpaint"}, "got no mask for inpaint"),
         ({"mask": "é"}, "base64"),
         ({"mask": "abc"}, "base64"),
         ({"mask": base64.b64encode(b"no image").decode()}, "image"),

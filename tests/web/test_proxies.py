@@ -196,7 +196,7 @@ def events(client, config, workshop, sample_prompt):
     join((at["samples"], "select"), [], event_data={"index": 0, "value": None})
     assert '"success":true' in read_until("process_completed")
     workshop.jobs.submit("zoe", blocked)
-    join((at["invert"], "click"), [None, sample_prompt, "scenes", "direct", 5, 1, "crop"])
+    join((at["invert"], "click"), [None, sample_prompt, "scenes", "direct", "", 5, 1, "crop"])
     read_until("before yours")  # which nginx would hold back until there is more, if it could
     go.set()
     workshop.jobs.submit("zoe", blocked).wait(SOON)

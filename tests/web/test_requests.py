@@ -7,12 +7,13 @@ import pytest
 from PIL import Image, ImageOps
 from typer.testing import CliRunner
 
-from nulltext import DDIM, Blend, DirectInversion, NullText, PromptToPrompt
+from nulltext import DDIM, Blend, DiffEditMask, DirectInversion, NullText, PromptToPrompt
 from nulltext.cli.app import app as command
 from nulltext.errors import EmptyPromptError, PromptTooLongError, SettingError, WordNotFoundError
 from nulltext.models.recommended import Recommended
+from nulltext.web.code import command_line, python_code
 from nulltext.web.limits import Limits
-from nulltext.web.requests import SHARES, STRENGTHS, EditRequest, InversionRequest, command_line, python_code
+from nulltext.web.requests import SHARES, STRENGTHS, EditRequest, InversionRequest
 
 LIMITS = Limits(characters=60, prompts=3, steps=50, inner_steps=20)
 EXPECTED = "a red ball on grass"
@@ -95,6 +96,12 @@ def test_the_plan_counts_evaluations():
         ({"editor": "text2live", "settings": {"screen_prompt": "{}" * 31}}, PromptTooLongError, "62"),
         ({"editor": "text2live", "settings": {"clip": "/etc"}}, SettingError, "no setting of Text2LIVE"),
         ({"settings": {"blend": {"mask": "/etc/passwd"}}}, SettingError, "no setting of Blend"),
+        ({"editor": "sdedit", "mask": MASK}, SettingError, "mask for sdedit, which does not have it"),
+        ({"editor": "sdedit", "mask_source": "diffedit"}, SettingError, "mask_source for sdedit, which does not"),
+        ({"editor": "inpaint"}, SettingError, "no mask for inpaint; expected one"),
+        ({"editor": "blended-diffusion", "settings": {"mask": "/etc"}, "mask": MASK}, SettingError, "no setting of B"),
+        ({"mask_source": "magic"}, SettingError, "'magic' for what finds the mask; expected '', 'diffedit'"),
+        ({"mask_source": "diffedit", "mask": MASK}, SettingError, "a mask, and diffedit to find one"),
         ({"settings": {"chain": True}}, SettingError, "chain among the settings"),
         ({"settings": {"cross_attention": 0.5}, "cross": 0.5}, SettingError, "cross_attention among"),
         ({"settings": {"blend": {"source": "a"}}, "blend_words": ("a",)}, SettingError, "places and a blend"),
@@ -129,6 +136,11 @@ def test_the_editor(tokens):
     assert masked is not None
     assert masked.mask is mask
     assert masked.source_words == ()
+    found = editor(mask_source="diffedit", blend_words=("cat",)).blend
+    assert found == Blend([], ["cat"], mask=DiffEditMask())
+    assert editor(mask_source="diffedit", settings={"blend": {"source": "dog"}}).blend == Blend(
+        "dog", mask=DiffEditMask()
+    )
 
 
 def test_each_edit_of_a_chain_has_settings_of_its_own(tokens):
@@ -166,6 +178,7 @@ def test_the_summary():
         prompt="a cat", cross=0.25, weights={"cat": 2.0, "a": 1}, blend_words=("cat",), mask=Image.new("L", (1, 1))
     )
     assert request.summary == "a cat (composition 0.25; cat x2; only where cat; only inside the mask)"
+    assert EditRequest(prompt="a cat", mask_source="diffedit").summary == "a cat (only where diffedit finds)"
     assert EditRequest(prompt="a cat").summary == "a cat"
     assert EditRequest(prompt="a cat").in_force(Recommended()).summary == "a cat (composition 0.8; layout 0.4)"
 
@@ -189,11 +202,15 @@ CASES = {
         {"before": {"cross": 0.3, "blend_words": ("blue",), "mask": MASK}, "mask": ImageOps.mirror(MASK)},
     ),
     "settings": ("photo.png", {}, {"settings": {"kind": "refine", "most_tokens": 64}, "blend_words": ("cube",)}),
+    "a mask that is found": ("photo.png", {}, {"mask_source": "diffedit"}),
+    "an editor with a mask": (
+        "photo.png", {}, {"editor": "blended-diffusion", "mask": MASK, "settings": {"strength": 1.0}},
+    ),
     "another editor": ("photo.png", {}, {"editor": "sdedit", "settings": {"strength": 0.5, "seed": 3}}),
     "null-text": ("photo.png", {"method": "null-text", "settings": {"inner_steps": 2, "descent": {
         "learning_rate": 0.02,
         "decay": 0.01,
-        "tolerance": 1e-5, "tolerance_growth": 2e-5}}, "guidance": 3.5}, {}),
+        "tolerance": 1e-5, "tolerance_growth": 2e-5}}, "guidance": 3.5, "size": (96, 160)}, {}),
 }  # fmt: skip
 
 

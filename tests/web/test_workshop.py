@@ -2,6 +2,7 @@ import dataclasses
 import errno
 import io
 import json
+import math
 import os
 import shutil
 import threading
@@ -69,6 +70,13 @@ def levels(a, b):
     return np.abs(np.asarray(a).astype(int) - np.asarray(b)).max()
 
 
+@pytest.mark.parametrize(("psnr", "verdict"), [(math.inf, "Very"), (41.0, "Very"), (38.0, "Good"), (30.0, "Not good")])
+def test_a_model_without_an_autoencoder_has_no_bound(inverted, psnr, verdict):
+    said = dataclasses.replace(inverted, psnr=psnr, vae_psnr=math.inf).verdict
+    assert said.startswith(verdict)
+    assert f"{psnr:.1f} dB, where no autoencoder loses" in said
+
+
 def test_invert_edit_and_look_inside(workshop, person, sample, asked, inverted, blue, embedded):
     source = Image.open(io.BytesIO(sample))
     assert inverted.source.size == inverted.reconstruction.size == source.size == (160, 128)
@@ -105,11 +113,32 @@ def test_the_same_again_costs_nothing(workshop, person, sample, inverted, asked,
 
 @pytest.mark.parametrize(
     "other",
-    [{"steps": 4}, {"prompt": "a photo of a cube"}, {"method": "ddim"}, {"fit": "pad"}, {"guidance": 3.0}],
+    [
+        {"steps": 4},
+        {"prompt": "a photo of a cube"},
+        {"method": "ddim"},
+        {"fit": "pad"},
+        {"guidance": 3.0},
+        {"size": (96, 160)},
+    ],
     ids=str,
 )
 def test_anything_else_is_another_inversion(workshop, person, sample, inverted, asked, other):
     assert done(workshop.invert(person, sample, "a.png", dataclasses.replace(asked, **other))).seconds > 0
+
+
+@pytest.mark.filterwarnings("ignore:the model was made for images")
+def test_an_image_of_another_size_is_edited_at_it(workshop, person, sample, asked, blue):
+    inverted = done(workshop.invert(person, sample, "a.png", dataclasses.replace(asked, size=(96, 160))))
+    assert (inverted.fitted, inverted.size, inverted.warning) == ((96, 160), (128, 160), "")
+    data = workshop.people.path(person, inverted.number).read_bytes()
+    opened = done(workshop.open_inversion(person, data, "a.safetensors"))
+    assert opened.fitted == (96, 160)
+    small = done(workshop.invert(person, sample, "a.png", dataclasses.replace(asked, size=(64, 64), steps=1)))
+    assert "made for images of about 128 x 128" in small.record()["warning"]
+    large = workshop.invert(person, sample, "a.png", dataclasses.replace(asked, size=(256, 256)))
+    assert large.wait(SOON)
+    assert "at most 2 times as many as the model's own 128 x 128" in large.message
 
 
 def test_another_precision_of_the_same_weights_is_another_inversion(

@@ -1,6 +1,7 @@
 """Joint attention, one softmax over text and image: Esser et al., arXiv 2403.03206, figure 2b."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nulltext.attention.control import Attention, Beside
-from nulltext.attention.unet import SteeredProcessor, by_branch
+from nulltext.attention.unet import Change, SteeredProcessor, by_branch
 
 
 @final
@@ -100,25 +101,31 @@ class SteeredJointProcessor(SteeredProcessor):
         joint = Joint.of(attn, hidden_states, encoder_hidden_states)
         copies = self.original.copies if isinstance(self.original, WeightedProcessor) else 1
         weight = _weight_of_last(joint.text[1], copies)
-        seen: list[Tensor] = []
-        for own, prompts, change in self.runs(changes):
-            (query, key, value), (_, others, values) = (
-                tuple(by_branch(part[own], prompts) for part in states) for states in (joint.image, joint.text)
-            )
-            attention = Attention(
-                query=query,
-                key=key,
-                value=value,
-                scale=attn.scale,
-                beside=Beside(
-                    key=others,
-                    value=values,
-                    mask=None if weight is None else weight.expand(*others.shape[:3], 1, -1),
-                ),
-            )
-            seen.append(change(attention).flatten(0, 1))
-        _, text = _look(Joint((joint.image[0][:, :, :0], *joint.image[1:]), joint.text), attn.scale, weight)
-        return _finish(attn, torch.cat(seen), text)
+        return _finish(attn, *look_steered(joint, attn.scale, self.runs(changes), weight))
+
+
+def look_steered(
+    joint: Joint, scale: float, runs: Iterable[tuple[slice, int, Change]], weight: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """What image and text see, [batch, heads, tokens, width] each, where something is done to what the image sees.
+
+    Args:
+        joint: Their queries, keys and values.
+        scale: What the scores are multiplied by.
+        runs: See `SteeredProcessor.runs`.
+        weight: What to add to the scores of the text's keys, [1, 1, 1, keys].
+    """
+    seen: list[Tensor] = []
+    for own, prompts, change in runs:
+        (query, key, value), (_, others, values) = (
+            tuple(by_branch(part[own], prompts) for part in states) for states in (joint.image, joint.text)
+        )
+        mask = None if weight is None else weight.expand(*others.shape[:3], 1, -1)
+        beside = Beside(key=others, value=values, mask=mask)
+        attention = Attention(query=query, key=key, value=value, scale=scale, beside=beside)
+        seen.append(change(attention).flatten(0, 1))
+    _, text = _look(Joint((joint.image[0][:, :, :0], *joint.image[1:]), joint.text), scale, weight)
+    return torch.cat(seen), text
 
 
 def _look(joint: Joint, scale: float, weight: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,7 @@ class MutualSelfAttention:
 
     def wants(self, site: Site, step: int) -> bool:
         """Those layers, from that step on."""
-        return step >= self.first_step and site.name in self.layers
+        return site.kind == "self" and step >= self.first_step and site.name in self.layers
 
     def __call__(self, attention: Attention, site: Site, step: int) -> Attention:
         """See `nulltext.attention.control.Control`."""

@@ -56,24 +56,45 @@ class AttentionModule(Protocol):
         ...
 
 
-def attention_modules(denoiser: nn.Module) -> dict[str, AttentionModule]:
-    """Every attention layer of a denoiser, by name, in the order of its modules.
+@runtime_checkable
+class RotaryModule(Protocol):
+    """The shape of a layer of joint attention that is told by a rotation where queries and keys are: FLUX.1's.
 
-    Layers that mix a second kind of text into their keys (`added_kv_proj_dim`) compute otherwise and are left out, but
-    for those of joint attention.
+    Where `added_kv_proj_dim` is None it has one stream, of which text is the first rows; else text has its own.
     """
+
+    heads: int
+    head_dim: int
+    added_kv_proj_dim: int | None
+    processor: Any
+    to_q: Any
+    to_k: Any
+    to_v: Any
+    norm_q: Any
+    norm_k: Any
+
+    def set_processor(self, processor: Any) -> None:  # noqa: ANN401  as above
+        """Puts another processor in the place of `processor`."""
+        ...
+
+
+def attention_modules(denoiser: nn.Module) -> dict[str, AttentionModule | RotaryModule]:
+    """Every attention layer of a denoiser, by name, in the order of its modules."""
     modules = cast("Iterable[tuple[str, object]]", denoiser.named_modules())
-    return {
-        name: module
-        for name, module in modules
-        if isinstance(module, AttentionModule)
-        and (getattr(module, "added_kv_proj_dim", None) is None or is_joint(module))
-    }
+    return {name: module for name, module in modules if isinstance(module, AttentionModule | RotaryModule)}
 
 
 def is_joint(module: object) -> bool:
     """Whether this is a layer of joint attention: the text asks there as well, and all looks at all."""
+    if isinstance(module, RotaryModule):
+        return True
     return isinstance(module, AttentionModule) and getattr(module, "add_q_proj", None) is not None
+
+
+def has_added_keys(module: object) -> bool:
+    """Whether this is a layer in which the image looks at keys of the text, added to its own, in one softmax."""
+    added = getattr(module, "added_kv_proj_dim", None) is not None
+    return isinstance(module, AttentionModule) and added and not is_joint(module)
 
 
 def self_attention_layers(denoiser: nn.Module) -> list[str]:
@@ -82,8 +103,16 @@ def self_attention_layers(denoiser: nn.Module) -> list[str]:
     A UNet's modules are in another: the middle comes last.
     """
     stages = {"down_blocks": 0, "mid_block": 1, "up_blocks": 2}
-    own = [name for name, module in attention_modules(denoiser).items() if not module.is_cross_attention]
+    own = [name for name, module in attention_modules(denoiser).items() if _looks_at_itself(module)]
     return sorted(own, key=lambda name: stages.get(name.split(".")[0], 0))
+
+
+def _looks_at_itself(module: AttentionModule | RotaryModule) -> bool:
+    if isinstance(module, RotaryModule):
+        return True
+    if has_added_keys(module):
+        return not getattr(module, "only_cross_attention", False)
+    return not module.is_cross_attention
 
 
 def map_size(tokens: int, latent_size: Sequence[int]) -> tuple[int, int] | None:

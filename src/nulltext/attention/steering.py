@@ -7,9 +7,11 @@ from typing import final
 
 from torch import Tensor, nn
 
+from nulltext.attention.added import SteeredAddedProcessor
 from nulltext.attention.control import Attention, Control
 from nulltext.attention.joint import SteeredJointProcessor
-from nulltext.attention.sites import Kind, Site, attention_modules, is_joint, map_size
+from nulltext.attention.rotary import SteeredRotaryProcessor
+from nulltext.attention.sites import Kind, RotaryModule, Site, attention_modules, has_added_keys, is_joint, map_size
 from nulltext.attention.uncompiled import uncompiled
 from nulltext.attention.unet import Change, SteeredProcessor
 from nulltext.diffusion.steering import AttentionPlan
@@ -110,7 +112,7 @@ class Steered:
 
 
 @contextmanager
-def steered(network: nn.Module, plan: AttentionPlan) -> Generator[None]:
+def steered(network: nn.Module, plan: AttentionPlan, *, text: int = 0) -> Generator[None]:
     """Puts controls to work for one evaluation, and the network's own processors back at the end, whatever happens.
 
     A compiled network runs as it is written meanwhile. Nothing is touched where nothing is steered.
@@ -119,6 +121,7 @@ def steered(network: nn.Module, plan: AttentionPlan) -> Generator[None]:
         network: The network that holds the attention layers.
         plan: For the batch, in order: so many rows, and what is done to them. An image has P rows for each of its
             branches, the null one first, or for the conditional one alone.
+        text: Rows of text before those of the image, for a network with layers in which both have one stream.
 
     Raises:
         SessionError: The network has no attention, or is at work with a control already; or an image has other rows
@@ -140,13 +143,23 @@ def steered(network: nn.Module, plan: AttentionPlan) -> Generator[None]:
     try:
         one_size = any(map(is_joint, modules.values()))
         for name, module in modules.items():
-            made = SteeredJointProcessor if is_joint(module) else SteeredProcessor
-            module.set_processor(made(name, originals[name], parts, one_size=one_size))
+            if isinstance(module, RotaryModule):
+                module.set_processor(SteeredRotaryProcessor(name, originals[name], parts, text=text))
+            else:
+                made = _stand_in(module)
+                module.set_processor(made(name, originals[name], parts, one_size=one_size))
         with uncompiled(network):
             yield
     finally:
         for name, module in modules.items():
             module.set_processor(originals[name])
+
+
+def _stand_in(module: object) -> type[SteeredProcessor]:
+    """What stands in for a layer's processor."""
+    if is_joint(module):
+        return SteeredJointProcessor
+    return SteeredAddedProcessor if has_added_keys(module) else SteeredProcessor
 
 
 def _checked(rows: int, one: object) -> Steered | None:

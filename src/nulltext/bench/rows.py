@@ -17,7 +17,7 @@ from nulltext.bench.editing import Edited
 from nulltext.bench.kept import FAILED, MEASURED, Row
 from nulltext.bench.keys import LIBRARIES, instruments
 from nulltext.editing.base import in_force
-from nulltext.editing.blending import HALF
+from nulltext.editing.masks import HALF
 from nulltext.errors import DivergedError
 from nulltext.images import SourceImage, open_image
 from nulltext.inversion.base import Inversion

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from nulltext import __version__
-from nulltext.cli import bench, demo, edit, generate, invert, show, sweep, train, web
+from nulltext.cli import batch, bench, demo, edit, families, generate, invert, show, sweep, train, verify, web
 from nulltext.cli.command import Command, Group
 from nulltext.cli.methods import listed, method_command
 from nulltext.cli.spread import spread
@@ -30,15 +30,23 @@ COMMANDS: Mapping[str, tuple[Callable[..., None], type[Command]]] = {
     "demo": (demo.demo, Command),
     "invert": (
         invert.invert,
-        method_command(invert.invert, INVERTERS, METHOD, option="--method", own={"steps", "guidance"}),
+        method_command(
+            invert.invert, INVERTERS, METHOD, option="--method", own={"steps", "guidance", "negative_prompt"}
+        ),
     ),
-    "edit": (edit.edit, method_command(edit.edit, EDITORS, EDITOR, option="--editor", own={"guidance"})),
+    "edit": (
+        edit.edit,
+        method_command(edit.edit, EDITORS, EDITOR, option="--editor", own={"guidance", "negative_prompt"}),
+    ),
     "sweep": (
         sweep.sweep,
         method_command(sweep.sweep, {EDITOR: EDITORS[EDITOR]}, EDITOR, own=sweep.ONE_PROMPT),
     ),
     "show": (show.show, Command),
+    "batch": (batch.batch, Command),
     "generate": (generate.generate, Command),
+    "models": (families.models, Command),
+    "verify": (verify.verify, Command),
     "web": (web.web, Command),
     "train": (train.train, Command),
 }

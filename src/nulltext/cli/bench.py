@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from nulltext.cli import options, outputs, terminal
 from nulltext.cli.command import SOME_FAILED, Command
 from nulltext.cli.spelling import spelled
 from nulltext.files import check_output
+from nulltext.models.architectures import Name
 
 if TYPE_CHECKING:
     from nulltext.bench.result import Result, Sheet
@@ -63,7 +64,7 @@ _Workers = Annotated[
 ]
 _AtOnce = Annotated[int, typer.Option(min=1, help="How many inversions of an image share the network's batch.")]
 _RandomWeights = Annotated[
-    Literal["sd15", "sd21", "sdxl"] | None,
+    Name | None,
     typer.Option(help="A full-size architecture with random weights, in --model's place.", show_default=False),
 ]
 

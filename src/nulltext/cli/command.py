@@ -13,6 +13,7 @@
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -22,8 +23,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from nulltext.cli.given import check_arguments, check_values
-from nulltext.cli.terminal import printable
+from nulltext.cli.terminal import printable, say
 from nulltext.errors import Cancelled, NulltextError, OutputExistsError
+from nulltext.text.hints import PromptHint
 
 _UsageError: Any = typer.BadParameter.__base__  # for which typer exports no name
 
@@ -78,7 +80,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  typer does not export the context that it passes
         """Runs the command and ends the program with the exit code that fits."""
-        with _signals() as signals:
+        with _signals() as signals, _hints():
             try:
                 check_values(ctx.params, self.params)
                 made = super().invoke(ctx)
@@ -120,6 +122,25 @@ def _failed(message: str, code: int) -> typer.Exit:
 def _stopped(signals: Sequence[int]) -> typer.Exit:
     typer.echo("Stopped. Nothing half-written was left behind.", err=True)
     return typer.Exit(STOPPED + (signals[0] if signals else signal.SIGINT))
+
+
+@contextmanager
+def _hints() -> Generator[None]:
+    """What the core warns of prompts, as lines for a person."""
+    with warnings.catch_warnings():
+        usual, said = warnings.showwarning, set[str]()
+
+        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:  # noqa: ANN401  Python's own
+            if issubclass(category, PromptHint):
+                if str(message) not in said:
+                    say(f"Hint: {message}")
+                said.add(str(message))
+            else:
+                usual(message, category, *where)
+
+        warnings.showwarning = show
+        warnings.simplefilter("default", PromptHint)
+        yield
 
 
 @contextmanager

@@ -43,6 +43,7 @@ def demo(
     inner_steps: options.InnerSteps = 10,
     guidance: options.Guidance = 7.5,
     seed: options.Seed = 0,
+    size: options.Size = None,
     loading: Loading,
     reporting: options.Reporting,
 ) -> None:
@@ -54,22 +55,28 @@ def demo(
     sheet = outputs.folder_path(output) / "contact-sheet.png"
     files = [output / f"image-{number}.safetensors" for number in range(1, images + 1)]
     outputs.check_all([sheet, *files], force=reporting.force)
+    wanted = options.parse_size(size)
 
     from nulltext import NullText, PromptToPrompt
     from nulltext.bench.cases.scenes import scene_image
     from nulltext.bench.reconstruct_all import compare
+    from nulltext.images import nearest_size
+    from nulltext.models.sizes import warning_of
     from nulltext.scenes.captions import caption
     from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
 
     inverter = NullText(steps=steps, inner_steps=inner_steps, guidance=guidance)
     loaded = loading.load()
+    fitted = None if wanted is None else nearest_size(loaded, wanted)
+    if fitted is not None and (said := warning_of(loaded, fitted)) is not None:
+        terminal.say(f"Warning: {said}")
     outputs.make_folder(output)
     results: list[_Result] = []
     with terminal.progress() as on_progress:
         for index, file in enumerate(files):
             number = HELD_OUT_SEEDS[(seed + index) % len(HELD_OUT_SEEDS)]
             scene = sample_scene(number, things=1, style="photo")
-            image, source = scene_image(scene, loaded)
+            image, source = scene_image(scene, loaded, size=fitted)
             tell = numbered(on_progress, index + 1, images)
             comparison = compare(loaded, image, source, inverter, tell)
             edited = [caption(after) for after in edited_scenes(scene, EDITS[index % len(EDITS)], number)]

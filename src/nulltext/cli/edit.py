@@ -39,10 +39,8 @@ def edit(
         typer.Option(metavar="IMAGE", help="Write the source, reconstructed, there.", rich_help_panel="Output"),
     ] = None,
     editor: Annotated[str, typer.Option(metavar="NAME", help="How; see above.")] = EDITOR,
-    guidance: Annotated[
-        float | None,
-        typer.Option(help="The guidance scale w; the file's own if not given, and for null-text no other."),
-    ] = None,
+    guidance: options.FileGuidance = None,
+    negative_prompt: options.FileNegativePrompt = None,
     loading: FileLoading,
     reporting: options.Reporting,
     **settings: object,
@@ -54,7 +52,7 @@ def edit(
     --blend; if the edit is hardly seen, lower them or give its word more --weight.
     """
     outputs.edit_paths(prompts, output, file.stem)  # refused before anything is loaded
-    asked = methods.made(EDITORS, editor, settings, guidance=guidance)
+    asked = methods.made(EDITORS, editor, settings, guidance=guidance, negative_prompt=negative_prompt)
     paths = Paths.of(asked, prompts, output, file.stem, reconstruction)
     outputs.check_all(paths.all, force=reporting.force)
 
@@ -120,6 +118,7 @@ class Paths:
 
 def _record(result: "Edit", inversion: "Inversion", paths: Paths, word: str, used: "Editor") -> dict[str, Any]:
     kinds, w = result.kinds or [word] * len(paths.edits), getattr(used, "guidance", None)
+    negative = getattr(used, "negative_prompt", None)
     return {
         "source_prompt": inversion.prompt,
         "edits": [
@@ -132,6 +131,7 @@ def _record(result: "Edit", inversion: "Inversion", paths: Paths, word: str, use
         "model": inversion.model.id,
         "editor": word,
         "guidance": inversion.guidance if w is None else w,
+        "negative_prompt": inversion.negative_prompt if negative is None else negative,
         "settings": [settings_in_force(each, word) for each in result.settings],
     }
 

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,7 +10,7 @@ from nulltext.cli import options, outputs, terminal
 from nulltext.cli.models import Loading
 
 if TYPE_CHECKING:
-    from nulltext import Inversion
+    from nulltext import Inversion, Model
 
 
 def generate(
@@ -36,6 +36,7 @@ def generate(
     ] = None,
     steps: options.Steps = 50,
     guidance: options.ModelGuidance = None,
+    negative_prompt: options.NegativePrompt = None,
     seed: options.Seed = 0,
     size: options.Size = None,
     loading: Loading,
@@ -52,10 +53,12 @@ def generate(
     from nulltext.images import to_pixels
 
     loaded = loading.load()
+    _warn(loaded, wanted)
     start = time.perf_counter()
     with terminal.progress() as on_progress:
+        asked: dict[str, Any] = {"steps": steps, "guidance": guidance, "seed": seed, "size": wanted}
         inversion = generate_inversion(
-            loaded, prompt, steps=steps, guidance=guidance, seed=seed, size=wanted, on_progress=on_progress
+            loaded, prompt, **asked, negative_prompt=negative_prompt or "", on_progress=on_progress
         )
     seconds = time.perf_counter() - start
     outputs.write_image(destination, to_image(to_pixels(inversion.image)), force=reporting.force)
@@ -70,10 +73,20 @@ def generate(
     terminal.show(str(destination) if save is None else f"{destination}\n{save}")
 
 
+def _warn(model: "Model", size: tuple[int, int] | None) -> None:
+    """Says so of a size that the model was not made for."""
+    from nulltext.images import nearest_size
+    from nulltext.models.sizes import warning_of
+
+    if size is not None and (said := warning_of(model, nearest_size(model, size))) is not None:
+        terminal.say(f"Warning: {said}")
+
+
 def _record(inversion: "Inversion", *, seed: int, seconds: float) -> dict[str, object]:
     height, width = inversion.frame.size
     return {
         "prompt": inversion.prompt,
+        "negative_prompt": inversion.negative_prompt,
         "model": inversion.model.id,
         "seed": seed,
         "steps": len(inversion.schedule),

@@ -36,10 +36,8 @@ def invert(
     ] = None,
     method: Annotated[str, typer.Option(metavar="NAME", help="How; see above.")] = METHOD,
     steps: options.MethodSteps = None,
-    guidance: Annotated[
-        float | None,
-        typer.Option(help="The guidance scale w that edits will use; the model's own, and for ddim 1, if not given."),
-    ] = None,
+    guidance: options.InversionGuidance = None,
+    negative_prompt: options.NegativePrompt = None,
     fit: Annotated[Literal["crop", "pad"], typer.Option(help="How the image is brought to the model's size.")] = "crop",
     size: options.Size = None,
     loading: Loading,
@@ -59,9 +57,11 @@ def invert(
 
     from nulltext import open_image
 
-    inverter = methods.made(INVERTERS, method, settings, steps=steps, guidance=guidance)
+    common = {"steps": steps, "guidance": guidance, "negative_prompt": negative_prompt}
+    inverter = methods.made(INVERTERS, method, settings, **common)
     model = loading.load()
-    image = open_image(source, model, fit=fit, size=wanted)
+    with terminal.saying_warnings():
+        image = open_image(source, model, fit=fit, size=wanted)
     start = time.perf_counter()
     with terminal.progress() as on_progress:
         inversion = inverter(model, image, prompt, on_progress)
@@ -86,6 +86,7 @@ def _record(inversion: "Inversion", model: "Model", seconds: float) -> dict[str,
     scores = inversion.scores
     return {
         "prompt": inversion.prompt,
+        "negative_prompt": inversion.negative_prompt,
         "model": inversion.model.id,
         "method": inversion.method,
         "settings": dict(inversion.settings),

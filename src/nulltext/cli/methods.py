@@ -112,7 +112,7 @@ def made(table: Table, word: str, settings: Mapping[str, object], **common: obje
     fields = {each.path[0] for each in settings_of(cls)}
     for name in given:
         if name not in fields:
-            raise SettingError(f"got --{name}, which {word} does not have. Leave it out.")
+            raise SettingError(f"got --{name.replace('_', '-')}, which {word} does not have. Leave it out.")
     return assemble(cls, {**settings, **given})
 
 

@@ -1,13 +1,12 @@
 """The options that several commands share, each spelt and explained once."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from nulltext.errors import SettingError, shown
+from nulltext.models.sizes import read_size
 
 ModelName = Annotated[
     str,
@@ -59,6 +58,30 @@ Compiled = Annotated[
         rich_help_panel="Model",
     ),
 ]
+Lora = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lora",
+        metavar="FILE[=WEIGHT]",
+        help="A LoRA, merged into the model; may be given several times.",
+        show_default=False,
+        rich_help_panel="Model",
+    ),
+]
+Vae = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER|FILE", help="An autoencoder in place of the model's own.", rich_help_panel="Model"),
+]
+Embedding = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--embedding",
+        metavar="FILE",
+        help="A word learnt by textual inversion; may be given several times.",
+        show_default=False,
+        rich_help_panel="Model",
+    ),
+]
 Size = Annotated[
     str | None, typer.Option(metavar="HxW", help="Height and width in pixels; the model's own if not given.")
 ]
@@ -69,6 +92,25 @@ Guidance = Annotated[float, typer.Option(help="The guidance scale w of classifie
 ModelGuidance = Annotated[
     float | None,
     typer.Option(help="The guidance scale w of classifier-free guidance; what suits the model best if not given."),
+]
+NegativePrompt = Annotated[
+    str | None,
+    typer.Option(metavar="PROMPT", help="What guidance leads away from, in words; the null text if not given."),
+]
+FileGuidance = Annotated[
+    float | None,
+    typer.Option(help="The guidance scale w; the file's own if not given, and for null-text no other."),
+]
+FileNegativePrompt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PROMPT",
+        help="What guidance leads away from; the file's own if not given, and for null-text no other.",
+    ),
+]
+InversionGuidance = Annotated[
+    float | None,
+    typer.Option(help="The guidance scale w that edits will use; the model's own, and for ddim 1, if not given."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel="Output")]
 Force = Annotated[
@@ -98,9 +140,4 @@ def parse_size(size: str | None) -> tuple[int, int] | None:
     Raises:
         SettingError: It is no size.
     """
-    if size is None:
-        return None
-    match = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", size)
-    if match is None:
-        raise SettingError(f"got --size {shown(size)}; expected height and width in pixels, as in 128x192.")
-    return int(match[1]), int(match[2])
+    return None if size is None else read_size("--size", size)

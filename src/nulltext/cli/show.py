@@ -1,5 +1,6 @@
 """`nulltext show`: what an inversion file holds and how it was made."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -44,14 +45,15 @@ def show(
 
     from rich.table import Table
 
-    settings = ", ".join(f"{key} {_plain(value)}" for key, value in inversion.settings.items())
+    settings = ", ".join(f"{key} {_plain(value)}" for key, value in inversion.settings.items() if value != "")
     table = Table(show_header=False, box=None)
     for name, value in {
         "prompt": inversion.prompt,
+        **({"negative prompt": inversion.negative_prompt} if inversion.negative_prompt else {}),
         "PSNR": f"{inversion.scores.psnr:.2f} dB at guidance {inversion.guidance:g}",
         "autoencoder alone": f"{inversion.scores.vae_psnr:.2f} dB",
         "method": f"{inversion.method}: {settings}",
-        "model": f"{inversion.model.id} ({inversion.model.revision[:19]})",
+        "model": str(inversion.model),
         BEGINS: "\n".join(terminal.printable(f"{option} {why}") for option, why in begin_with(inversion.model).items()),
         "image": f"{width} x {height}, fitted to {fitted_width} x {fitted_height}, SHA-256 {inversion.sha256[:12]}",
         "file": f"{file}, {file.stat().st_size / 1e6:.2f} MB, written by nulltext {inversion.version}",
@@ -67,8 +69,10 @@ def _record(file: Path, inversion: "Inversion") -> dict[str, object]:
         "file": str(file),
         "bytes": file.stat().st_size,
         "prompt": inversion.prompt,
+        "negative_prompt": inversion.negative_prompt,
         "model": inversion.model.id,
         "revision": inversion.model.revision,
+        "additions": [asdict(each) for each in inversion.model.additions],
         "method": inversion.method,
         "settings": dict(inversion.settings),
         "guidance": inversion.guidance,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Edited = tuple[Edit, Image] | EmptyMaskError
 
-ONE_PROMPT = {"chain", "maps", "correct_source", "guidance"}
+ONE_PROMPT = {"chain", "maps", "correct_source", "guidance", "negative_prompt"}
 """Settings of Prompt-to-Prompt that are of a whole run, which a sweep does not take."""
 SETTINGS = ("cross", "self", "threshold", "start", "weight:WORD")
 

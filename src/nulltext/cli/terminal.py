@@ -4,12 +4,14 @@ import json
 import math
 import re
 import time
+import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
+from nulltext.models.sizes import SizeWarning
 from nulltext.progress import OnProgress
 from nulltext.progress import Progress as Event
 
@@ -48,6 +50,16 @@ def printable(text: str, *, lines: bool = False) -> str:
 def say(text: str) -> None:
     """Prints a line for a person on stderr."""
     typer.echo(printable(text), err=True)
+
+
+@contextmanager
+def saying_warnings() -> Generator[None]:
+    """Says what the core warns of, a sentence each, instead of where in the code it did."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", SizeWarning)
+        yield
+    for text in dict.fromkeys(str(each.message) for each in found):
+        say(f"Warning: {text}")
 
 
 def print_json(record: dict[str, Any]) -> None:

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import final
+from typing import Final, final
 
 import torch
 from torch import Tensor
 
 from nulltext.errors import SettingError
-from nulltext.types import Embeddings, Pooled
+from nulltext.types import Embeddings, Pooled, Scales
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 """The name of each tensor and the shape of one of its rows."""
+_GUIDANCE: Final = "guidance"
 
 
 @final
@@ -20,9 +21,9 @@ class Conditioning:
     """What a network is told besides x and t, one row for each sample of a batch.
 
     Attributes:
-        text: [B, L, D] text embeddings.
+        text: [B, L, D] text embeddings; an image embedding, as one token, where a family is told of that instead.
         pooled: [B, P] one vector for each text, where a family has such.
-        extras: What else a family has, [B, ...] each: sizes, masks, a guidance scale.
+        extras: What else a family has, [B, ...] each: sizes, masks, the guidance scale of a `distilled` network.
 
     Raises:
         SettingError: They have different numbers of rows.
@@ -59,11 +60,13 @@ class Conditioning:
         return [self[start : start + size] for start, size in zip(starts, sizes, strict=True)]
 
     def expand(self, count: int) -> "Conditioning":
-        """One row for each of a batch, without a copy.
+        """One row for each of a batch, without a copy; itself if it has as many.
 
         Raises:
-            SettingError: It has more than one row.
+            SettingError: It has another number of rows than one, or as many.
         """
+        if len(self) == count:
+            return self
         if len(self) != 1:
             raise SettingError(f"got a conditioning of {len(self)} rows to expand; expected one. Take a slice of it.")
         return self._each(lambda tensor: tensor.expand(count, *tensor.shape[1:]))
@@ -101,6 +104,16 @@ class Conditioning:
         if len(text) not in {1, len(self)}:
             raise SettingError(f"got text embeddings of {len(text)} rows for {len(self)}; expected as many, or one.")
         return replace(self, text=text if len(text) == len(self) else text.expand(len(self), -1, -1))
+
+    @property
+    def distilled(self) -> bool:
+        """Whether guidance is distilled into the network, which is told of its scale and has no null prompt."""
+        return _GUIDANCE in self.extras
+
+    def with_guidance(self, scale: float | Scales) -> "Conditioning":
+        """What a distilled network is told, with another guidance scale: one for all rows, or one for each."""
+        told = torch.as_tensor(scale, dtype=torch.float32, device=self.text.device).reshape(-1).expand(len(self))
+        return replace(self, extras={**self.extras, _GUIDANCE: told})
 
     def to(self, device: torch.device) -> "Conditioning":
         """On a device."""

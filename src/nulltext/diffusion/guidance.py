@@ -9,6 +9,7 @@ from torch import Tensor
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.sharing import Denoiser
 from nulltext.diffusion.steering import AttentionPlan, Steered
+from nulltext.errors import SettingError
 from nulltext.spelling.fields import Option
 from nulltext.types import Latents, Scales
 
@@ -77,6 +78,9 @@ class ClassifierFree:
 class Guided:
     """A denoiser under prompts and guidance.
 
+    A network into which guidance is distilled is told of the scale, and never asked about no prompt: Meng et al., arXiv
+    2210.03142.
+
     Attributes:
         model: What predicts.
         cond: What the prompts tell it, B rows.
@@ -102,17 +106,33 @@ class Guided:
         Args:
             x: [B, C, h, w] latents.
             t: The time given to the network.
-            null: What stands for no prompt, one row for the whole batch.
+            null: What stands for no prompt, one row for the whole batch or B.
             step: Which step of the schedule it is, 0 for the first that is sampled.
             attention: What is done to the attention, if anything.
             steps: Of how many.
+
+        Raises:
+            SettingError: Another rule than classifier-free guidance with a distilled network.
         """
+        if self.cond.distilled:
+            return self.model.predict(x, t, self.cond.with_guidance(self._distilled_scale), _plan(len(x), attention))
         rule = ClassifierFree(self.guidance) if isinstance(self.guidance, float | int | Tensor) else self.guidance
         if not rule.needs_null(step, steps):
             return self.model.predict(x, t, self.cond, _plan(len(x), attention))
         conditioning = Conditioning.cat([null.expand(len(self.cond)), self.cond])
         both = self.model.predict(torch.cat([x, x]), t, conditioning, _plan(2 * len(x), attention))
         return rule(both[: len(x)], both[len(x) :], step, steps)
+
+    @property
+    def _distilled_scale(self) -> float | Scales:
+        if isinstance(self.guidance, float | int | Tensor):
+            return self.guidance
+        if not isinstance(self.guidance, ClassifierFree):
+            raise SettingError(
+                f"got {type(self.guidance).__name__}, which weighs what a model says of a prompt against what it says "
+                "of none; this model is told of a guidance scale and has no null prompt. Leave the guidance rule out."
+            )
+        return self.guidance.scale
 
 
 def _plan(rows: int, attention: Steered | None) -> AttentionPlan:

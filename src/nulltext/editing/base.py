@@ -12,7 +12,7 @@ from nulltext.errors import EmptyPromptError
 from nulltext.images import Frame
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import Telling, silent
 from nulltext.showing import brief, png
 from nulltext.types import Mask, Masks, OnePixels, Pixels
 
@@ -127,12 +127,17 @@ def listed_prompts(prompts: str | Sequence[str]) -> tuple[str, ...]:
     return wanted
 
 
+def negative_of(asked: str | None, inversion: Inversion) -> str:
+    """What guidance leads away from in an edit: what is asked for, or else what the image was inverted with."""
+    return inversion.negative_prompt if asked is None else asked
+
+
 @runtime_checkable
 class Editor(Protocol):
     """A method of editing: settings in the constructor, data in the call."""
 
     def __call__(
-        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: Telling = silent
     ) -> Edit:
         """Edits an inverted photograph.
 
@@ -164,7 +169,7 @@ class EditsEach(Editor, Protocol):
         ...
 
     def each(
-        self, model: Model, inversion: Inversion, changes: Sequence[tuple[str, Any]], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, changes: Sequence[tuple[str, Any]], on_progress: Telling = silent
     ) -> Edit:
         """Edits side by side against one source.
 

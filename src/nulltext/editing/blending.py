@@ -14,7 +14,7 @@ from nulltext.attention.record import Maps, Record
 from nulltext.attention.word_steps import find_in_any
 from nulltext.editing.base import filled
 from nulltext.editing.blend import Blend
-from nulltext.editing.masks import AnyMask
+from nulltext.editing.masks import HALF, AnyMask, check_not_empty
 from nulltext.errors import EmptyMaskError, listed, shown
 from nulltext.text.words import Tokens
 from nulltext.types import Latents, Mask, Masks, Pixels
@@ -24,9 +24,6 @@ Cells = Bool[Tensor, "latent_row latent_column"]
 
 FindMask = Callable[[AnyMask, str], Mask]
 """(what a blend has as its mask, target prompt) -> [1, 1, h, w] the mask over the latents."""
-
-HALF = 0.5
-"""From here on a cell of a mask is white."""
 
 
 @final
@@ -157,11 +154,7 @@ class _WordMask:
         user_mask = torch.ones(1, 1, *size)
         if blend.mask is not None:
             user_mask = find_mask(blend.mask, own.prompt)
-        if not (user_mask > HALF).any():
-            raise EmptyMaskError(
-                f"the mask has nothing white in it at {size[1]} x {size[0]}, the model's latents; expected white where "
-                "the image may change. Check that it is not the wrong way round, and paint more."
-            )
+        check_not_empty(user_mask)
         return cls(
             blend=blend,
             row=row,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from nulltext import __version__
+from nulltext.bars import teller
 from nulltext.checks import Count, Guidance, Seed, checked
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
@@ -15,9 +16,9 @@ from nulltext.inversion.base import Inversion, Scores
 from nulltext.inversion.record import GENERATED
 from nulltext.inversion.replay import Replay
 from nulltext.metrics import psnr
-from nulltext.models.base import Model, embed_prompts
-from nulltext.progress import OnProgress, silent
-from nulltext.types import Latents, Pixels
+from nulltext.models.base import Model, embed_negative, embed_prompts
+from nulltext.progress import Telling, silent
+from nulltext.types import ImageBytes, Latents, OnePixels, Pixels
 
 
 def generate(
@@ -28,7 +29,8 @@ def generate(
     guidance: Guidance | None = None,
     seed: Seed | Sequence[Seed] = 0,
     size: tuple[int, int] | None = None,
-    on_progress: OnProgress = silent,
+    negative_prompt: str = "",
+    on_progress: Telling = silent,
 ) -> Pixels:
     """Samples images by deterministic DDIM sampling from noise.
 
@@ -42,6 +44,7 @@ def generate(
         guidance: The guidance scale w; the model's own if None.
         seed: One for each prompt; a single number is the first prompt's, and the following count up from it.
         size: (height, width) in pixels, each rounded to the nearest the model can take; its default size if None.
+        negative_prompt: What guidance leads away from; blank for the null text.
         on_progress: Called for every step, phase "sample".
 
     Returns:
@@ -52,6 +55,7 @@ def generate(
         SettingError: `steps`, `guidance`, `size`, a seed or the number of seeds is out of range.
         DivergedError: The images became infinite or not-a-number.
     """
+    on_progress = teller(on_progress)
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     if isinstance(seed, Sequence):
         seeds = [checked("seed", number, Seed) for number in seed]
@@ -63,7 +67,7 @@ def generate(
     guidance = checked("guidance", guidance, Guidance | None)
     size = nearest_size(model, model.default_size if size is None else size)
     schedule = model.schedule(steps, size)
-    cond, null = embed_prompts(model, prompts, size), model.null(size)
+    cond, null = embed_prompts(model, prompts, size), embed_negative(model, negative_prompt, size)
     guided = Guided(model, cond, model.guidance if guidance is None else guidance)
     noise = _noise(model, seeds, size)
     return model.decode(sample(guided, schedule, noise, [null] * len(schedule), on_progress)).cpu()
@@ -77,11 +81,10 @@ def generate_inversion(
     guidance: Guidance | None = None,
     seed: Seed = 0,
     size: tuple[int, int] | None = None,
-    on_progress: OnProgress = silent,
+    negative_prompt: str = "",
+    on_progress: Telling = silent,
 ) -> Inversion:
     """Samples an image as `generate` does and keeps its trajectory: it can be saved, and edited like a photograph.
-
-    There is nothing to invert: the trajectory is the one it was drawn along, and reconstructs it exactly.
 
     Args:
         model: The model.
@@ -90,17 +93,16 @@ def generate_inversion(
         guidance: The guidance scale w; the model's own if None.
         seed: Of the noise.
         size: (height, width) in pixels, each rounded to the nearest the model can take; its default size if None.
+        negative_prompt: What guidance leads away from; blank for the null text.
         on_progress: Called for every step, phase "sample".
 
     Raises:
-        PromptError: The prompt is empty, too long, or has an unknown word.
-        SettingError: `steps`, `guidance`, `seed` or `size` is out of range.
-        DivergedError: The image became infinite or not-a-number.
+        NulltextError: As `generate` does.
     """
     guidance, seed = checked("guidance", guidance, Guidance | None), checked("seed", seed, Seed)
     size = nearest_size(model, model.default_size if size is None else size)
     schedule = model.schedule(steps, size)
-    cond, null = embed_prompts(model, [prompt], size), model.null(size)
+    cond, null = embed_prompts(model, [prompt], size), embed_negative(model, negative_prompt, size)
     trajectory = [_noise(model, [seed], size)]
 
     def keep(_: int, x: Latents) -> Latents:
@@ -108,27 +110,35 @@ def generate_inversion(
         return x
 
     w = model.guidance if guidance is None else guidance
-    z0 = sample(Guided(model, cond, w), schedule, trajectory[0], [null] * len(schedule), on_progress, after=keep)
+    z0 = sample(
+        Guided(model, cond, w), schedule, trajectory[0], [null] * len(schedule), teller(on_progress), after=keep
+    )
     pixels = model.decode(z0)
     image = to_image_bytes(pixels)
     height, width = image.shape[:2]
+    given = {"steps": len(schedule), "seed": seed, "negative_prompt": negative_prompt}
     return Inversion(
         prompt=prompt,
+        negative_prompt=negative_prompt,
         pivot=torch.cat(trajectory).cpu(),
         replay=Replay(),
         guidance=w,
         method=GENERATED,
-        settings={"steps": len(schedule), "guidance": w, "seed": seed, "size": [height, width]},
+        settings=given | {"guidance": w, "size": [height, width]},
         schedule=schedule,
         model=model.identity,
         image=image,
         frame=Frame.whole(height, width),
         sha256=hashlib.sha256(image.numpy().tobytes()).hexdigest(),
-        scores=Scores(
-            vae_psnr=psnr(model.decode(model.encode(pixels)), pixels), psnr=psnr(pixels.cpu(), to_pixels(image))
-        ),
+        scores=_scores(model, pixels, image),
         version=__version__,
     )
+
+
+def _scores(model: Model, pixels: OnePixels, image: ImageBytes) -> Scores:
+    """What the autoencoder and rounding to bytes lose."""
+    through_vae = model.decode(model.encode(pixels))
+    return Scores(vae_psnr=psnr(through_vae, pixels), psnr=psnr(pixels.cpu(), to_pixels(image)))
 
 
 def _noise(model: Model, seeds: Sequence[int], size: tuple[int, int]) -> Latents:

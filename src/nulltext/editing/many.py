@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal, overload
 
+from nulltext.bars import teller
 from nulltext.checks import Count
+from nulltext.diffusion.sharing import Work
 from nulltext.editing.base import Edit, Editor
 from nulltext.errors import (
     AttentionError,
@@ -18,7 +20,7 @@ from nulltext.errors import (
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, check_prompts
 from nulltext.models.many import Errors, Together
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import OnProgress, Telling, silent
 
 Job = tuple[Editor, Inversion, str | Sequence[str]]
 """An editor with its settings, an inversion, and one target prompt or several."""
@@ -31,7 +33,7 @@ def edit_many(
     *,
     at_once: Count | None = None,
     errors: Literal["raise"] = "raise",
-    on_progress: OnProgress = silent,
+    on_progress: Telling = silent,
 ) -> Iterator[tuple[int, Edit]]: ...
 @overload
 def edit_many(
@@ -40,7 +42,7 @@ def edit_many(
     *,
     at_once: Count | None = None,
     errors: Literal["return"],
-    on_progress: OnProgress = silent,
+    on_progress: Telling = silent,
 ) -> Iterator[tuple[int, Edit | NulltextError]]: ...
 def edit_many(
     model: Model,
@@ -48,7 +50,7 @@ def edit_many(
     *,
     at_once: Count | None = None,
     errors: Errors = "raise",
-    on_progress: OnProgress = silent,
+    on_progress: Telling = silent,
 ) -> Iterator[tuple[int, Edit | NulltextError]]:
     """Edits photographs, several at once, each with an editor of its own.
 
@@ -74,7 +76,13 @@ def edit_many(
         SettingError: `at_once` or `errors` is out of range.
         ImagesFailedError: Some could not be edited; only with "raise".
     """
+    on_progress = teller(on_progress)
     return _EDITING(model, jobs, at_once=at_once, errors=errors, on_progress=on_progress)
+
+
+def editing(model: Model, job: Job, on_progress: OnProgress = silent) -> Work[Edit]:
+    """The edit of one photograph, as a work that shares the network's batches with others."""
+    return _EDITING.single(model, job, on_progress)
 
 
 def _check(model: Model, job: Job) -> None:

@@ -10,12 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nulltext.attention.record import Maps, Record
+from nulltext.bars import teller
 from nulltext.contact_sheet import Cell, contact_sheet
 from nulltext.images import to_image
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
 from nulltext.models.base import Model
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import Telling, silent
 from nulltext.showing import brief, html_table
 from nulltext.text.words import Tokens, different_words
 from nulltext.types import Pixels
@@ -80,7 +81,7 @@ class AttentionMaps:
         return contact_sheet([""] * columns, rows, cell_size=cell_size)
 
 
-def attention_maps(model: Model, inversion: Inversion, on_progress: OnProgress = silent) -> AttentionMaps:
+def attention_maps(model: Model, inversion: Inversion, on_progress: Telling = silent) -> AttentionMaps:
     """Reconstructs an inverted photograph and looks at the attention on the way.
 
     Args:
@@ -95,6 +96,7 @@ def attention_maps(model: Model, inversion: Inversion, on_progress: OnProgress =
         MismatchError: Another model or schedule than the inversion's.
         SessionError: The model has no attention that can be recorded.
     """
+    on_progress = teller(on_progress)
     record = Record((inversion.pivot.shape[-2], inversion.pivot.shape[-1]))
     latents = replay(model, inversion, control=record, on_progress=on_progress)
     return AttentionMaps((model.tokenize(inversion.prompt),), record.maps().cpu(), model.decode(latents).cpu())

@@ -13,7 +13,7 @@ from nulltext.diffusion.schedule import Schedule
 from nulltext.errors import SettingError
 from nulltext.images import Frame, to_image, to_pixels
 from nulltext.inversion import file, match
-from nulltext.inversion.record import write_record
+from nulltext.inversion.record import GENERATED, write_record
 from nulltext.inversion.replay import Replay
 from nulltext.models.base import Model, ModelIdentity
 from nulltext.showing import brief, html_table
@@ -45,6 +45,7 @@ class Inversion:
 
     Attributes:
         prompt: The source prompt.
+        negative_prompt: What stood in the null text's place, and does in edits; "" for the null text.
         pivot: [T+1, C, h, w] the trajectory; ``pivot[0]`` is z_T, ``pivot[-1]`` is z_0, and step i of the schedule
             leads from ``pivot[i]`` to ``pivot[i + 1]``. On the CPU, float32.
         replay: How the source branch is sampled again. On the CPU, float32.
@@ -64,6 +65,7 @@ class Inversion:
     """
 
     prompt: str
+    negative_prompt: str = ""
     pivot: Trajectory
     replay: Replay
     guidance: Guidance
@@ -89,11 +91,17 @@ class Inversion:
         """The source image, how it was inverted and how well, in a notebook."""
         rows = {
             "prompt": self.prompt,
+            **({"negative prompt": self.negative_prompt} if self.negative_prompt else {}),
             "method": f"{self.method}, {len(self.schedule)} steps, guidance {self.guidance:g}",
             "PSNR": f"{self.scores.psnr:.2f} dB of at most {self.scores.vae_psnr:.2f} dB",
             "model": self.model.id,
         }
         return html_table(list(rows.items()), image=to_image(to_pixels(self.image)))
+
+    @property
+    def photograph(self) -> ImageBytes | None:
+        """[H, W, 3] the fitted source, bytes; None where it was generated from its prompt."""
+        return None if self.method == GENERATED else self.image
 
     def check(self, model: Model, guidance: float | None = None) -> float:
         """Makes sure that a model and a guidance are those it was made with.

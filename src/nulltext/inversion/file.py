@@ -22,7 +22,8 @@ the tests, and are read.
 | 2       | `held` is always there; a score is null, not the word Infinity, where images are equal                 |
 | 3       | `replay` says how the source is sampled again: `corrected` (before: `held`, which is "source"), `eta`    |
 |         | and `source_guidance`; `nulls` and `cond` are its tensors; `caption` is `prompt`, `picture` is `image`;  |
-|         | and `skip`, of methods that skip steps; and `pooled`, of models that are told of such                    |
+|         | and `skip`, of methods that skip steps; `pooled`, of models that are told of such; and               |
+|         | `negative_prompt`, and `additions` of the model, where there are such                                    |
 """
 
 import hashlib
@@ -48,7 +49,7 @@ from nulltext.errors import (
 )
 from nulltext.files import write_file
 from nulltext.inversion.reading import quoted
-from nulltext.inversion.record import ENTRIES, read_record
+from nulltext.inversion.record import ENTRIES, OPTIONAL_ENTRIES, read_record
 from nulltext.inversion.replay import RECORD
 
 FORMAT = "nulltext.inversion"
@@ -150,8 +151,8 @@ def _read_entries(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         record = _as_version_2(record)
     if metadata["format_version"] in {"1", "2"}:
         record = _as_version_3(path, record)
-    if record.keys() != ENTRIES:
-        raise damaged(path, f"its record lacks or should not have {sorted(record.keys() ^ ENTRIES)}")
+    if wrong := record.keys() - OPTIONAL_ENTRIES ^ ENTRIES:
+        raise damaged(path, f"its record lacks or should not have {sorted(wrong)}")
     return record
 
 

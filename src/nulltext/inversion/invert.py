@@ -7,16 +7,21 @@ from typing import ClassVar
 import torch
 
 from nulltext import __version__
+from nulltext.bars import teller
 from nulltext.checks import Count, Guidance, check_finite, check_numbers
+from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.sharing import saying_what_fits
+from nulltext.errors import SettingError
 from nulltext.images import SourceImage, to_image_bytes
 from nulltext.inversion.base import Inversion, Scores
 from nulltext.inversion.problem import Problem, Solution
 from nulltext.inversion.replay import ReplayForm
+from nulltext.inversion.source import condition
 from nulltext.metrics import psnr
-from nulltext.models.base import Model, embed_prompts
+from nulltext.models.base import Model, embed_negative
 from nulltext.models.precision import rounding_of
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import Telling, silent
+from nulltext.text.words import check_text
 from nulltext.types import Latents
 
 
@@ -29,6 +34,8 @@ class Inverter(ABC):
         steps: T, the steps of the sampler.
         guidance: The guidance scale w, of the inversion and of every use of it; None is the model's own, 7.5 for Stable
             Diffusion.
+        negative_prompt: What stands in the null text's place, in the inversion and in every edit of it: guidance leads
+            away from it. Blank is the null text.
 
     Raises:
         SettingError: A setting is out of range.
@@ -38,9 +45,11 @@ class Inverter(ABC):
 
     steps: Count = 50
     guidance: Guidance | None = None
+    negative_prompt: str = ""
 
     def __post_init__(self) -> None:
         check_numbers(self)
+        check_text(self.negative_prompt)
 
     def evaluations(self) -> dict[str, int]:
         """How often each phase asks the network, for one image and in order; a backward pass counts as one.
@@ -57,7 +66,7 @@ class Inverter(ABC):
             SettingError: The settings do not fit the problem.
         """
 
-    def __call__(self, model: Model, image: SourceImage, prompt: str, on_progress: OnProgress = silent) -> Inversion:
+    def __call__(self, model: Model, image: SourceImage, prompt: str, on_progress: Telling = silent) -> Inversion:
         """Inverts an image under a prompt that describes it.
 
         Args:
@@ -71,12 +80,13 @@ class Inverter(ABC):
             PromptError: The prompt is empty, too long, or has an unknown word.
             DivergedError: Numbers became infinite or not-a-number.
         """
+        on_progress = teller(on_progress)
         return invert(model, self, image, prompt, on_progress)
 
 
 @torch.no_grad()
 def invert(
-    model: Model, inverter: Inverter, image: SourceImage, prompt: str, on_progress: OnProgress = silent
+    model: Model, inverter: Inverter, image: SourceImage, prompt: str, on_progress: Telling = silent
 ) -> Inversion:
     """What every method shares: embeddings, latents and schedule before, scores and record after.
 
@@ -93,12 +103,16 @@ def invert(
         DivergedError: Numbers became infinite or not-a-number.
         OutOfMemoryError: The device has no memory for the image.
     """
+    on_progress = teller(on_progress)
     size = (image.pixels.shape[-2], image.pixels.shape[-1])
+    schedule = model.schedule(inverter.steps, size)
+    cond = condition(model, prompt, to_image_bytes(image.pixels), size)
+    _check_null(model, inverter, cond)
     problem = Problem(
         denoiser=model,
-        schedule=model.schedule(inverter.steps, size),
-        cond=embed_prompts(model, [prompt], size),
-        null=model.null(size),
+        schedule=schedule,
+        cond=cond,
+        null=embed_negative(model, inverter.negative_prompt, size),
         z0=model.encode(image.pixels),
         w=model.guidance if inverter.guidance is None else inverter.guidance,
         rounding=rounding_of(model),
@@ -112,6 +126,7 @@ def invert(
     scores = _scores(model, image, solution, z0)
     return Inversion(
         prompt=prompt,
+        negative_prompt=inverter.negative_prompt,
         pivot=solution.pivot.cpu(),
         replay=solution.replay.to("cpu"),
         guidance=problem.w,
@@ -125,6 +140,20 @@ def invert(
         scores=scores,
         version=__version__,
     )
+
+
+def _check_null(model: Model, inverter: Inverter, cond: Conditioning) -> None:
+    """Makes sure that a method which mixes what a model says of a prompt and of none has a model that does so.
+
+    Raises:
+        SettingError: It has not.
+    """
+    if cond.distilled and (inverter.replays.nulls or inverter.replays.cond):
+        raise SettingError(
+            f"got {type(inverter).__name__}, which needs classifier-free guidance and a null prompt; "
+            f"{model.identity.id} is distilled and has neither. Take DirectInversion (--method direct), or DDIM with a "
+            "FixedPoint."
+        )
 
 
 def _scores(model: Model, image: SourceImage, solution: Solution, z0: Latents) -> Scores:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Literal, overload
 
+from nulltext.bars import teller
 from nulltext.checks import Count
 from nulltext.diffusion.sharing import Work
 from nulltext.errors import ImageError, InversionError, NulltextError, OutOfMemoryError, PromptError
@@ -13,7 +14,7 @@ from nulltext.inversion.invert import Inverter
 from nulltext.models.base import Model, check_prompts
 from nulltext.models.capabilities import multiple_of
 from nulltext.models.many import Errors, Together
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import OnProgress, Telling, silent
 
 
 @overload
@@ -24,7 +25,7 @@ def invert_many(
     *,
     at_once: Count | None = None,
     errors: Literal["raise"] = "raise",
-    on_progress: OnProgress = silent,
+    on_progress: Telling = silent,
 ) -> Iterator[tuple[int, Inversion]]: ...
 @overload
 def invert_many(
@@ -34,7 +35,7 @@ def invert_many(
     *,
     at_once: Count | None = None,
     errors: Literal["return"],
-    on_progress: OnProgress = silent,
+    on_progress: Telling = silent,
 ) -> Iterator[tuple[int, Inversion | NulltextError]]: ...
 def invert_many(
     model: Model,
@@ -43,7 +44,7 @@ def invert_many(
     *,
     at_once: Count | None = None,
     errors: Errors = "raise",
-    on_progress: OnProgress = silent,
+    on_progress: Telling = silent,
 ) -> Iterator[tuple[int, Inversion | NulltextError]]:
     """Inverts photographs, several at once, each at its own pace.
 
@@ -73,19 +74,21 @@ def invert_many(
         ImagesFailedError: Some could not be inverted: `PromptError`, `ImageError`, `DivergedError`,
             `OutOfMemoryError`; only with "raise".
     """
+    on_progress = teller(on_progress)
     return _inverting(inverter)(model, images, at_once=at_once, errors=errors, on_progress=on_progress)
 
 
 def inverting(
-    model: Model, inverter: Inverter, source_image: SourceImage, prompt: str, on_progress: OnProgress = silent
+    model: Model, inverter: Inverter, source_image: SourceImage, prompt: str, on_progress: Telling = silent
 ) -> Work[Inversion]:
     """The inversion of one photograph, as a work that shares the network's batches with others."""
+    on_progress = teller(on_progress)
     return _inverting(inverter).single(model, (source_image, prompt), on_progress)
 
 
 def _inverting(inverter: Inverter) -> Together[tuple[SourceImage, str], Inversion]:
     return Together(
-        check=_check,
+        check=partial(_check, inverter),
         do=partial(_invert, inverter),
         of_one=(PromptError, ImageError, InversionError, OutOfMemoryError),
         done="inverted",
@@ -96,15 +99,16 @@ def _invert(inverter: Inverter, model: Model, image: tuple[SourceImage, str], on
     return inverter(model, *image, on_progress)
 
 
-def _check(model: Model, image: tuple[SourceImage, str]) -> None:
+def _check(inverter: Inverter, model: Model, image: tuple[SourceImage, str]) -> None:
     """Makes sure that an image can be inverted.
 
     Raises:
-        PromptError: The prompt is empty, too long, or has an unknown word.
+        PromptError: The prompt is empty, or it or the negative prompt is too long or has an unknown word.
         ImageError: The photograph is fitted to another model.
     """
     source_image, prompt = image
     check_prompts(model, [prompt])
+    model.check_prompt(inverter.negative_prompt)
     height, width = source_image.pixels.shape[-2:]
     if height % (step := multiple_of(model)) or width % step:
         raise ImageError(

@@ -6,7 +6,7 @@ from torch import Tensor
 from nulltext import __version__
 from nulltext.diffusion.rule import CLASSIFIER_FREE, Rule
 from nulltext.diffusion.schedule import Schedule
-from nulltext.errors import MismatchError
+from nulltext.errors import MismatchError, shown
 from nulltext.images import Frame
 from nulltext.inversion.replay import Replay
 from nulltext.models.base import Model, ModelIdentity
@@ -21,7 +21,7 @@ def check_weights(made_with: ModelIdentity, version: str, model: Model) -> None:
     """
     if not made_with.same_weights(model.identity):
         raise MismatchError(
-            f"got the model {_name(model.identity)}; this inversion was made with {_name(made_with)}, by nulltext "
+            f"got the model {model.identity}; this inversion was made with {made_with}, by nulltext "
             f"{version} (this is {__version__}). Load that model, or invert the image again with this one."
         )
 
@@ -90,8 +90,13 @@ def check_rule(replay: Replay, rule: Rule) -> None:
         )
 
 
-def _name(identity: ModelIdentity) -> str:
-    return f"{identity.id} ({identity.revision[:19]})"
+def check_negative(replay: Replay, own: str, asked: str) -> None:
+    """Makes sure that embeddings are used beside the negative prompt that they were made for."""
+    if asked != own and replay.tensors() and (replay.nulls is not None or not replay.exact):
+        raise MismatchError(
+            f"got the negative prompt {shown(asked)}; the embeddings of this inversion were made for "
+            f"{shown(own) if own else 'none'}. Leave it out, or invert the image again with that one."
+        )
 
 
 def _same_schedule(a: Schedule, b: Schedule) -> bool:

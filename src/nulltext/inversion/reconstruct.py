@@ -6,14 +6,16 @@ import torch
 
 from nulltext.attention.control import Control
 from nulltext.attention.steering import Steering
+from nulltext.bars import teller
 from nulltext.checks import Guidance
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.rule import CLASSIFIER_FREE, Rule
 from nulltext.diffusion.sampling import AfterStep
 from nulltext.inversion import match
 from nulltext.inversion.base import Inversion
-from nulltext.models.base import Model, embed_prompts
-from nulltext.progress import OnProgress, silent
+from nulltext.inversion.source import condition
+from nulltext.models.base import Model, embed_negative
+from nulltext.progress import Telling, silent
 from nulltext.types import Latents, OnePixels
 
 
@@ -22,11 +24,13 @@ def replay(
     inversion: Inversion,
     prompts: Sequence[str] = (),
     *,
+    targets: Sequence[Conditioning | None] = (),
     guidance: Guidance | None = None,
     rule: Rule = CLASSIFIER_FREE,
+    negative_prompt: str | None = None,
     control: Control | None = None,
     after: AfterStep | None = None,
-    on_progress: OnProgress = silent,
+    on_progress: Telling = silent,
 ) -> Latents:
     """Samples an inversion again, the source branch as its `Replay` says: the one way in which anything does.
 
@@ -34,8 +38,10 @@ def replay(
         model: The model it was made with.
         inversion: The inversion.
         prompts: B target prompts, sampled beside the source.
+        targets: What further rows are told, one row each, behind those of the prompts; None is what the source is told.
         guidance: The scale w; None is the inversion's own.
         rule: How the outputs for the prompts and for none are made one.
+        negative_prompt: What guidance leads away from; None is the inversion's own.
         control: What is done to the attention of all rows.
         after: Called after every step and its correction; what it returns is sampled on.
         on_progress: Called for every step, phase "sample".
@@ -44,14 +50,18 @@ def replay(
         [1 + B, C, h, w] the latents z_0, the source first, on the model's device.
 
     Raises:
-        MismatchError: Another model, schedule or guidance than the inversion's, or a rule that its embeddings were not
-            made for.
+        MismatchError: Another model, schedule or guidance than the inversion's, or a rule or a negative prompt that its
+            embeddings were not made for.
         PromptError: A prompt is empty, too long, or has an unknown word.
         SessionError: The model has no attention that the control wants.
     """
+    on_progress = teller(on_progress)
     w = inversion.check(model, guidance)
     match.check_rule(inversion.replay, rule)
+    negative = inversion.negative_prompt if negative_prompt is None else negative_prompt
+    match.check_negative(inversion.replay, inversion.negative_prompt, negative)
     cond, pivot = source_and_targets(model, inversion, prompts), inversion.pivot.to(model.device)
+    cond = Conditioning.cat([cond, *(cond[:1] if each is None else each for each in targets)]) if targets else cond
     size = (pivot.shape[-2], pivot.shape[-1])
     steering = None if control is None else Steering(control, prompts=len(cond), latent_size=size)
     latents = inversion.replay.sample(
@@ -59,7 +69,7 @@ def replay(
         inversion.schedule,
         pivot,
         cond,
-        null=model.null(inversion.frame.fitted),
+        null=embed_negative(model, negative, inversion.frame.fitted),
         guidance=w,
         rule=rule,
         on_progress=on_progress,
@@ -83,7 +93,7 @@ def source_and_targets(model: Model, inversion: Inversion, prompts: Sequence[str
         UnknownWordError: The model does not know a word.
     """
     wanted = [inversion.prompt, *prompts]
-    own = embed_prompts(model, wanted, inversion.frame.fitted)
+    own = condition(model, inversion.prompt, inversion.photograph, inversion.frame.fitted, prompts)
     if inversion.replay.cond is None:
         return own
     cond = inversion.replay.cond.to(own.text)
@@ -92,7 +102,7 @@ def source_and_targets(model: Model, inversion: Inversion, prompts: Sequence[str
 
 
 def reconstruct(
-    model: Model, inversion: Inversion, guidance: Guidance | None = None, on_progress: OnProgress = silent
+    model: Model, inversion: Inversion, guidance: Guidance | None = None, on_progress: Telling = silent
 ) -> OnePixels:
     """Samples from z_T under the source prompt; a source that is corrected comes back without.
 
@@ -111,6 +121,7 @@ def reconstruct(
         SettingError: The guidance is no finite number.
         DivergedError: The image became infinite or not-a-number.
     """
+    on_progress = teller(on_progress)
     if inversion.replay.exact:
         inversion.check(model, guidance)
         return model.decode(inversion.pivot[-1:].to(model.device)).cpu()

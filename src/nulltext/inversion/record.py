@@ -27,9 +27,11 @@ from nulltext.inversion.reading import (
 )
 from nulltext.inversion.replay import RECORD, Corrected, Replay, ReplayForm
 from nulltext.inversion.table import INVERTERS
-from nulltext.models.base import ModelIdentity
+from nulltext.models.base import Addition, ModelIdentity
 from nulltext.tables import word_of
 
+MOST_ADDITIONS = 100
+"""LoRAs and learnt words of a model."""
 MOST_SETTINGS, DEEPEST = 200, 10
 """Numbers and texts in the settings of a method, those of its parts included, and parts within parts."""
 LAST_TIME = 1_000_000.0
@@ -49,6 +51,8 @@ ENTRIES: Final = frozenset(
     {"prompt", "replay", "guidance", "method", "settings", "schedule", "model", "frame", "sha256", "scores", "version"}
 )
 """What the record holds."""
+OPTIONAL_ENTRIES: Final = frozenset({"negative_prompt"})
+"""What it holds besides where there is such: an older package refuses the file, and does not edit by the null text."""
 
 
 def write_record(inversion: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -61,12 +65,13 @@ def write_record(inversion: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[
     scores = asdict(inversion["scores"])
     return tensors, {
         "prompt": inversion["prompt"],
+        **({"negative_prompt": inversion["negative_prompt"]} if inversion["negative_prompt"] else {}),
         "replay": replay.record(),
         "guidance": inversion["guidance"],
         "method": inversion["method"],
         "settings": dict(inversion["settings"]),
         "schedule": [asdict(interval) for interval in inversion["schedule"]],
-        "model": asdict(inversion["model"]),
+        "model": {name: value for name, value in asdict(inversion["model"]).items() if name != "additions" or value},
         "frame": frame.record(),
         "sha256": inversion["sha256"],
         "scores": {name: score if math.isfinite(score) else None for name, score in scores.items()},
@@ -85,15 +90,15 @@ def read_record(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dic
         SettingError: Something in it has another type, is out of range, or does not go with the rest; says what.
     """
     surroundings = tensors.get("surroundings")
-    model = read_entries(record["model"], "model", ("id", "revision"))
     found: dict[str, Any] = {
         "prompt": read_text(record["prompt"], "prompt"),
+        "negative_prompt": read_text(record.get("negative_prompt", ""), "negative prompt", least=0),
         "pivot": tensors["pivot"],
         "guidance": read_number(record["guidance"], "guidance"),
         "method": read_match(record["method"], "method", r"[^\W\d]\w{0,99}"),
         "settings": _settings(record["settings"]),
         "schedule": _schedule(record["schedule"]),
-        "model": ModelIdentity(**{name: read_text(value, f"model {name}") for name, value in model.items()}),
+        "model": _model(record["model"]),
         "image": tensors["image"],
         "frame": Frame.read(record["frame"], None if surroundings is None else surroundings.numpy().tobytes()),
         "sha256": read_match(record["sha256"], "sha256", r"[0-9a-f]{64}"),
@@ -107,6 +112,29 @@ def read_record(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dic
     found["replay"] = _replay(record["replay"], tensors)
     _check_method(found)
     return found
+
+
+def _model(value: object) -> ModelIdentity:
+    """Which model it is: what was added to it is there if something was."""
+    entries = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    has = ("additions",) if "additions" in entries else ()
+    own = read_entries(cast("object", value), "model", ("id", "revision", *has))
+    added: object = own.get("additions")
+    listed = cast("list[object]", added) if isinstance(added, list) else []
+    if has and not 0 < len(listed) <= MOST_ADDITIONS:
+        raise SettingError(f"its model's additions are {quoted(own['additions'])}; expected 1 to {MOST_ADDITIONS}")
+    names = {name: read_text(own[name], f"model {name}") for name in ("id", "revision")}
+    return ModelIdentity(**names, additions=tuple(_addition(each) for each in listed))
+
+
+def _addition(value: object) -> Addition:
+    own = read_entries(value, "model's addition", ("kind", "name", "digest", "weight"))
+    return Addition(
+        kind=read_choice(own["kind"], "addition's kind", ("lora", "vae", "embedding")),
+        name=read_text(own["name"], "addition's name"),
+        digest=read_match(own["digest"], "addition's digest", r"sha256:[0-9a-f]{64}"),
+        weight=read_number(own["weight"], "addition's weight"),
+    )
 
 
 def _replay(value: object, tensors: Mapping[str, Tensor]) -> Replay:
@@ -163,6 +191,8 @@ def _check_method(found: Mapping[str, Any]) -> None:
             required["skip"] = found["replay"].skip
     if method == GENERATED:
         required["size"] = list(found["frame"].fitted)
+    if expected is not None and ("negative_prompt" in settings or found["negative_prompt"]):
+        required["negative_prompt"] = found["negative_prompt"]
     for name, value in required.items():
         if (expected is not None or name in settings) and settings.get(name) != value:
             raise SettingError(

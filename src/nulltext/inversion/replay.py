@@ -155,7 +155,15 @@ class Replay:
 
         Returns:
             [P, C, h, w] z_0 of every row.
+
+        Raises:
+            SettingError: There are null embeddings, and the denoiser has no null prompt.
         """
+        if self.nulls is not None and cond.distilled:
+            raise SettingError(
+                "got null embeddings with a distilled model, which has no null prompt; expected a replay without. "
+                "Invert the image again, by direct inversion."
+            )
         own = self.to(pivot.device)
         null = null if own.pooled is None else replace(null, pooled=own.pooled[None])
         nulls = [null] * len(schedule) if own.nulls is None else [null.with_text(each[None]) for each in own.nulls]

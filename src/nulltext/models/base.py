@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -10,9 +10,32 @@ from torch import nn
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.schedule import Schedule
 from nulltext.diffusion.sharing import Denoiser
+from nulltext.errors import SettingError, shown
 from nulltext.models.recommended import Recommended
-from nulltext.text.words import Tokens, check_words
+from nulltext.text.hints import hint
+from nulltext.text.words import Tokens, check_text, check_words
 from nulltext.types import Latents, Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """Something that was added to a checkpoint, or put in a part's place.
+
+    Attributes:
+        kind: What it is, as the option is called that adds it.
+        name: The name of its file or folder.
+        digest: "sha256:" and a digest of it.
+        weight: How much of it was added.
+    """
+
+    kind: Literal["lora", "vae", "embedding"]
+    name: str
+    digest: str
+    weight: float = 1.0
+
+    def __str__(self) -> str:
+        weight = f"={self.weight:g}" if self.kind == "lora" else ""
+        return f"--{self.kind} {self.name}{weight} ({self.digest[:19]})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +43,28 @@ class ModelIdentity:
     """Which weights these are; goes into every inversion file and is compared when one is used.
 
     Attributes:
-        id: A hub id, or the name of the folder or file.
-        revision: The hub commit, or for a folder or file "sha256:" and a digest of its configs and weights.
+        id: A hub id, or the name of the folder or file, or the class of the pipeline.
+        revision: The hub commit, or for all others "sha256:" and a digest of its configs and weights.
+        additions: What was added to it.
     """
 
     id: str
     revision: str
+    additions: tuple[Addition, ...] = ()
 
     def same_weights(self, other: "ModelIdentity") -> bool:
         """Whether both name the same weights. A digest decides alone, so that a folder may be moved or renamed."""
-        return self.revision == other.revision and (self.revision.startswith("sha256:") or self.id == other.id)
+        same = self.revision == other.revision and (self.revision.startswith("sha256:") or self.id == other.id)
+        return same and _digests(self) == _digests(other)
+
+    def __str__(self) -> str:
+        added = f" with {', '.join(map(str, self.additions))}" if self.additions else ""
+        return f"{self.id} ({self.revision[:19]}){added}"
+
+
+def _digests(identity: ModelIdentity) -> list[tuple[str, str, float]]:
+    """What was added to a model, in whatever order, under whatever names."""
+    return sorted((each.kind, each.digest, each.weight) for each in identity.additions)
 
 
 @runtime_checkable
@@ -163,7 +198,28 @@ def embed_prompts(model: Model, prompts: Sequence[str], size: tuple[int, int] | 
         UnknownWordError: The model does not know a word.
     """
     check_words(prompts)
+    hint(prompts)
     return model.embed(prompts, size)
+
+
+def embed_negative(model: Model, negative_prompt: str, size: tuple[int, int] | None = None) -> Conditioning:
+    """What guidance leads away from, one row: what a negative prompt tells the network, or the null where it is blank.
+
+    Raises:
+        PromptError: See `embed_prompts`.
+        SettingError: There is a negative prompt, and the model's guidance is distilled.
+    """
+    check_text(negative_prompt)
+    null = model.null(size)
+    if not negative_prompt.strip():
+        return null
+    if null.distilled:
+        raise SettingError(
+            f"got the negative prompt {shown(negative_prompt)}; {model.identity.id} is guidance-distilled, and leads "
+            "away from nothing. Leave it out."
+        )
+    hint([negative_prompt])
+    return model.embed([negative_prompt], size)
 
 
 def check_prompts(model: Model, prompts: Sequence[str]) -> None:

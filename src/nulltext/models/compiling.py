@@ -121,14 +121,17 @@ class _Compiled:
         x, noise = (torch.empty_like(sample).copy_(torch.randn(sample.shape, generator=generator)) for _ in range(2))
 
         def answers(forward: Callable[..., Any]) -> tuple[Tensor, Tensor]:
+            def of(leaf: Tensor) -> Tensor:
+                made: Tensor = forward(x, timestep, leaf, **beside).sample
+                return made[:, : x.shape[1]].float()  # a variance is not used
+
             leaf = text.detach().clone()
             with torch.no_grad():
-                output: Tensor = forward(x, timestep, leaf, **beside).sample.float()
+                output = of(leaf)
             with torch.enable_grad():
                 leaf.requires_grad_()
-                (gradient,) = torch.autograd.grad(
-                    (forward(x, timestep, leaf, **beside).sample.float() * noise).sum(), leaf
-                )
+                graded = of(leaf)
+                (gradient,) = torch.autograd.grad((graded * noise[:, : graded.shape[1]]).sum(), leaf)
             return output, gradient.float()
 
         try:

@@ -110,11 +110,33 @@ FAMILIES: Final[Mapping[str, Family]] = {
         summary="Stable Diffusion 1.x or 2.x, text to image",
         unused=("safety_checker", "feature_extractor", "image_encoder"),
     ),
+    "FluxPipeline": Family(
+        path="nulltext.models.flux:Flux",
+        summary="FLUX.1, dev or schnell",
+        networks=("transformer", "vae", "text_encoder", "text_encoder_2"),
+        others=("tokenizer", "tokenizer_2", "scheduler"),
+        vocabulary=("vocab.json", "tokenizer.json", "spiece.model"),
+        unused=("image_encoder", "feature_extractor"),
+        guidance=3.5,
+    ),
+    "StableDiffusionInpaintPipeline": Family(
+        path="nulltext.models.stable_diffusion:StableDiffusion",
+        summary="Stable Diffusion 1.x or 2.x, inpainting",
+        unused=("safety_checker", "feature_extractor", "image_encoder"),
+    ),
     "LDMTextToImagePipeline": Family(
         path="nulltext.models.latent_diffusion:LatentDiffusion",
         summary="latent diffusion at 256 pixels",
         networks=("unet", "vqvae", "bert"),
         vocabulary=("vocab.txt", "tokenizer.json"),
+    ),
+    "IFPipeline": Family(
+        path="nulltext.models.deepfloyd:DeepFloyd",
+        summary="DeepFloyd IF, its stage I of 64 pixels",
+        networks=("unet", "text_encoder"),
+        vocabulary=("spiece.model", "tokenizer.json"),
+        unused=("safety_checker", "feature_extractor", "watermarker"),
+        guidance=7.0,
     ),
     "StableDiffusion3Pipeline": Family(
         path="nulltext.models.stable_diffusion_3:StableDiffusion3",
@@ -125,6 +147,21 @@ FAMILIES: Final[Mapping[str, Family]] = {
         optional=("text_encoder_3", "tokenizer_3"),
         guidance=7.0,
     ),
+    "KandinskyV22CombinedPipeline": Family(
+        path="nulltext.models.kandinsky_2_2:Kandinsky22",
+        summary="Kandinsky 2.2, decoder and prior",
+        networks=("unet", "movq", "prior_prior", "prior_image_encoder", "prior_text_encoder"),
+        others=("prior_tokenizer", "scheduler", "prior_scheduler", "prior_image_processor"),
+        guidance=4.0,
+    ),
+    "UnCLIPImageVariationPipeline": Family(
+        path="nulltext.models.unclip:UnCLIP",
+        summary="unCLIP (Karlo), its decoder of 64 pixels",
+        networks=("decoder", "text_proj", "text_encoder", "image_encoder"),
+        others=("tokenizer", "decoder_scheduler", "feature_extractor"),
+        unused=("super_res_first", "super_res_last", "super_res_scheduler"),
+        guidance=8.0,
+    ),
     "StableDiffusionXLPipeline": Family(
         path="nulltext.models.stable_diffusion_xl:StableDiffusionXL",
         summary="Stable Diffusion XL, text to image",
@@ -134,12 +171,30 @@ FAMILIES: Final[Mapping[str, Family]] = {
         settings=("force_zeros_for_empty_prompt",),
         guidance=5.0,
     ),
+    "StableDiffusionXLInpaintPipeline": Family(
+        path="nulltext.models.stable_diffusion_xl:StableDiffusionXL",
+        summary="Stable Diffusion XL, inpainting",
+        networks=("unet", "vae", "text_encoder", "text_encoder_2"),
+        others=("tokenizer", "tokenizer_2", "scheduler"),
+        unused=("feature_extractor", "image_encoder"),
+        settings=("force_zeros_for_empty_prompt",),
+        guidance=7.5,
+    ),
 }
 """By the class of the pipeline, as ``model_index.json`` names it."""
 
 IN_A_FILE: Final = FAMILIES["StableDiffusionPipeline"]
 """The family of the checkpoints in a single file, unless they say that they are of the next."""
 XL_IN_A_FILE: Final = FAMILIES["StableDiffusionXLPipeline"]
+
+
+HALVES: Final[Mapping[str, str]] = {
+    "KandinskyV22Pipeline": "the decoder of Kandinsky 2.2 without its prior",
+    "KandinskyV22PriorPipeline": "the prior of Kandinsky 2.2 without a decoder",
+}
+"""Pipelines that are published in two folders, of which both are needed."""
+BLIND: Final = "UnCLIPPipeline"
+"""One that draws prompts and has nothing that sees an image."""
 
 
 def family_of(index: Mapping[str, Any], name: object) -> Family:
@@ -158,6 +213,22 @@ def family_of(index: Mapping[str, Any], name: object) -> Family:
             f"{name} holds a {kind} that has one text encoder or asks for an aesthetic score: a Stable Diffusion XL "
             "refiner, which only goes on where the base checkpoint stopped; expected the base, such as "
             "stabilityai/stable-diffusion-xl-base-1.0."
+        )
+    if kind in HALVES:
+        raise UnsupportedPipelineError(
+            f"{name} holds a {kind}, {HALVES[kind]}; expected both in one folder. Make it: "
+            'diffusers.AutoPipelineForText2Image.from_pretrained("kandinsky-community/kandinsky-2-2-decoder")'
+            '.save_pretrained("kandinsky").'
+        )
+    if kind == BLIND:
+        raise UnsupportedPipelineError(
+            f"{name} holds a {kind}, which has no image encoder to see a photograph by; expected a "
+            "UnCLIPImageVariationPipeline, such as kakaobrain/karlo-v1-alpha-image-variations."
+        )
+    if kind.startswith("IF") and "SuperResolution" in kind:
+        raise UnsupportedPipelineError(
+            f"{name} holds a {kind}, an upsampler of DeepFloyd IF: it draws a larger image anew, from noise, so that "
+            "the photograph would not come back; expected stage I, an IFPipeline, such as DeepFloyd/IF-I-XL-v1.0."
         )
     if kind not in FAMILIES:
         known = " or ".join(f"a {each} ({family.summary})" for each, family in FAMILIES.items())

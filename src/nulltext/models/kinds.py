@@ -24,12 +24,14 @@ TEXT_2: Final = "conditioner.embedders.1.model."
 
 _FIRST: Final = f"{UNET}input_blocks.0.0.weight"
 _LATENTS: Final = 4
-_EXTRA_CHANNELS: Final = {9: "an inpainting", 8: "an InstructPix2Pix", 7: "an upscaling", 5: "a depth"}
+_TAKEN: Final = (_LATENTS, 2 * _LATENTS + 1)
+"""The channels of text-to-image denoisers and of inpainting ones."""
+_EXTRA_CHANNELS: Final = {8: "an InstructPix2Pix", 7: "an upscaling", 5: "a depth"}
 _OTHER_UIS: Final = ("models/checkpoints", "models/Stable-diffusion", "checkpoints", "Stable-diffusion")
 _ADVICE: Final = "Give the Stable Diffusion 1.x or 2.x checkpoint that it belongs to."
+_AS_A_FOLDER: Final = "Give it as a folder in diffusers' format, or by its hub id."
 _MERGE: Final = (
-    "Merge it into its checkpoint first: pipe.load_lora_weights(file), pipe.fuse_lora(), "
-    "pipe.unload_lora_weights(), pipe.save_pretrained(folder); then load that folder."
+    "Add it to the checkpoint that it was made for: --model CHECKPOINT --lora FILE, or load(..., lora=file)."
 )
 
 
@@ -61,12 +63,8 @@ _KINDS: Final = (
     _Kind("a ControlNet", _ADVICE, _named(r"^control_model\.|input_hint_block|^controlnet_")),
     _Kind("an IP-Adapter", _ADVICE, _named(r"^(image_proj|ip_adapter)\.")),
     _Kind("a motion module (AnimateDiff)", _ADVICE, _named(r"motion_modules?\.")),
-    _Kind("a FLUX checkpoint", "Choose a Stable Diffusion 1.x or 2.x.", _named(r"(^|\.)double_blocks\.")),
-    _Kind(
-        "a Stable Diffusion 3 checkpoint",
-        "Give it as a folder in diffusers' format, or by its hub id.",
-        _named(r"(^|\.)joint_blocks\."),
-    ),
+    _Kind("a FLUX checkpoint", _AS_A_FOLDER, _named(r"(^|\.)double_blocks\.")),
+    _Kind("a Stable Diffusion 3 checkpoint", _AS_A_FOLDER, _named(r"(^|\.)joint_blocks\.")),
     _Kind("a Stable Diffusion XL refiner", "Choose the base checkpoint.", _begins("conditioner.embedders.0.model.")),
     _Kind(
         "a denoiser that is told of more than a prompt, without the text encoders of Stable Diffusion XL",
@@ -77,8 +75,8 @@ _KINDS: Final = (
     _Kind("a LoRA", _MERGE, lambda shapes: is_lora(shapes) and _FIRST not in shapes),
     _Kind(
         "a textual inversion",
-        "Put its words into a checkpoint first: pipe.load_textual_inversion(file), pipe.save_pretrained(folder); then "
-        "load that folder.",
+        "Add it to the checkpoint that it was made for: --model CHECKPOINT --embedding FILE, or load(..., "
+        "embedding=file).",
         _is_embedding,
     ),
     _Kind(
@@ -94,7 +92,7 @@ _KINDS: Final = (
     ),
     _Kind(
         "an autoencoder (VAE) alone",
-        "It goes, as vae/, into a folder in diffusers' format that has the other parts; load that folder.",
+        "Give it beside a whole checkpoint: --model CHECKPOINT --vae FILE, or load(..., vae=file).",
         lambda shapes: _named(r"^(encoder|decoder|first_stage_model)\.")(shapes)
         and not _begins(UNET)(shapes),
     ),
@@ -103,7 +101,7 @@ _KINDS: Final = (
 
 
 def check_file(file: TensorFile) -> None:
-    """Makes sure that a file is a whole text-to-image Stable Diffusion 1.x, 2.x or XL, as far as its names tell.
+    """Makes sure that a file is a whole Stable Diffusion 1.x, 2.x or XL, as far as its names tell.
 
     Raises:
         UnsupportedPipelineError: It is something else; says what, and where that goes.
@@ -115,12 +113,11 @@ def check_file(file: TensorFile) -> None:
             f"{path} is an inversion file of nulltext, not a model. Give it to what edits: nulltext edit {path.name}, "
             "or Inversion.load(path)."
         )
-    channels = [*shapes.get(_FIRST, ()), _LATENTS, _LATENTS][1]
-    if channels != _LATENTS:
+    if (channels := channels_of(file)) not in _TAKEN:
         raise UnsupportedPipelineError(
             f"{path} is {_EXTRA_CHANNELS.get(channels, 'another kind of')} checkpoint: its denoiser takes {channels} "
-            f"channels, latents have {_LATENTS}. "
-            "Choose the text-to-image checkpoint that it was made from."
+            f"channels; expected {' or '.join(map(str, _TAKEN))} (inpainting). Choose the text-to-image checkpoint "
+            "that it was made from."
         )
     for kind in _KINDS:
         if kind.matches(shapes):
@@ -141,6 +138,11 @@ def check_file(file: TensorFile) -> None:
             f"{path} is incomplete: it lacks its {' and its '.join(lacking)}. Give the whole checkpoint, or put the "
             "parts together in a folder in diffusers' format."
         )
+
+
+def channels_of(file: TensorFile) -> int:
+    """How many channels a checkpoint file's denoiser takes; those of latents where it has none."""
+    return [*file.shapes.get(_FIRST, ()), _LATENTS, _LATENTS][1]
 
 
 def is_xl(file: TensorFile) -> bool:

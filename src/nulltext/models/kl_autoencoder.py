@@ -43,6 +43,11 @@ class KLAutoencoder:
         return cls(network=network, offload=offload, layout=layout, where=where)
 
     @property
+    def config(self) -> Any:  # noqa: ANN401 - diffusers carries no types
+        """The network's."""
+        return self.network.config
+
+    @property
     def latent_channels(self) -> int:
         """C, the channels of the latents."""
         return self.network.config.latent_channels
@@ -79,6 +84,12 @@ class KLAutoencoder:
 def scale_of(config: Any) -> int:  # noqa: ANN401 - diffusers carries no types
     """Pixels on the side of one latent cell: an autoencoder halves once between two of its blocks."""
     return 2 ** (len(config.block_out_channels) - 1)
+
+
+def side_of(config: Any, usual: int) -> int:  # noqa: ANN401
+    """Pixels on a side of the images that an autoencoder was made for; the usual ones where its config does not say."""
+    silent = "sample_size" in getattr(config, "_use_default_values", config.get("_use_default_values", ()))
+    return usual if silent else config.sample_size
 
 
 def check_scaling(config: Any, model: str) -> None:  # noqa: ANN401

@@ -15,13 +15,16 @@ from nulltext.diffusion.sharing import Denoiser
 from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import shown
 from nulltext.models.base import Autoencoder, ModelIdentity
+from nulltext.models.capabilities import ImageReader
+from nulltext.models.inpainting import InpaintingUNet
 from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling
 from nulltext.models.layout import layout_for
+from nulltext.models.lending import Loan
 from nulltext.models.offload import Offload
 from nulltext.models.parts import SCHEDULER, LatentParts, ddim_config
 from nulltext.models.recommended import Recommended
 from nulltext.models.text_encoder import PromptReader
-from nulltext.models.unet import UNet, check_fit, latent_size
+from nulltext.models.unet import UNet, check_fit, is_inpainting, latent_size
 from nulltext.models.word_list import TaughtWords
 from nulltext.text.words import Tokens
 from nulltext.types import Latents, Pixels, Times
@@ -42,6 +45,26 @@ class Network(Denoiser, Protocol):
         ...
 
 
+@runtime_checkable
+class LatentSpace(Autoencoder, Protocol):
+    """An autoencoder, and what its latents are."""
+
+    @property
+    def latent_channels(self) -> int:
+        """C, the channels of the latents."""
+        ...
+
+    @property
+    def scale(self) -> int:
+        """Pixels on the side of one latent cell."""
+        ...
+
+    @property
+    def config(self) -> Any:  # noqa: ANN401  diffusers carries no types
+        """That of its network, which tells the usual size of the latents where the denoiser's does not."""
+        ...
+
+
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LatentModel:
@@ -57,19 +80,35 @@ class LatentModel:
         scheduler_config: A full ``DDIMScheduler`` config, or that of a flow.
         recommended: What the checkpoint is best used with.
         quantised: The autoencoder with a codebook that the checkpoint holds besides its own, if it holds one.
-        patch: Latent cells on the side of what the denoiser reads as one.
+        patch: Latent cells on the side of what the denoiser reads as one, or halves down to one.
+        side: Those on a side of the latents that the checkpoint was made for, where the denoiser's config does not say.
+        loan: Whether its networks are still lent, where they are a pipeline's.
     """
 
     family: str
     identity: ModelIdentity
     device: torch.device
     text: PromptReader
-    autoencoder: KLAutoencoder
+    autoencoder: LatentSpace
     unet: Network
     scheduler_config: Mapping[str, Any]
     recommended: Recommended = field(default_factory=Recommended)
     quantised: Autoencoder | None = None
     patch: int = 1
+    side: int | None = None
+    loan: Loan = field(default_factory=Loan)
+
+    def close(self) -> None:
+        """Gives the networks of a pipeline back to it as they were; of a model loaded by name they are its own."""
+        self.loan.end()
+
+    def __enter__(self) -> "LatentModel":
+        """Itself, to be closed at the end."""
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """See `close`."""
+        self.close()
 
     def __repr__(self) -> str:
         """Which model it is and where; its networks have millions of characters."""
@@ -100,7 +139,9 @@ class LatentModel:
     @property
     def default_size(self) -> tuple[int, int]:
         """(height, width) in pixels that the checkpoint was made for."""
-        height, width = latent_size(self.unet.network.config, self.autoencoder.network.config)
+        if self.side is not None:
+            return self.side * self.scale, self.side * self.scale
+        height, width = latent_size(self.unet.network.config, self.autoencoder.config)
         return height * self.scale, width * self.scale
 
     @property
@@ -119,9 +160,19 @@ class LatentModel:
         return self.unet.network
 
     @property
+    def inpaints(self) -> bool:
+        """Whether the denoiser is shown a mask and what is left of the image."""
+        return isinstance(self.unet, InpaintingUNet)
+
+    @property
     def word_list(self) -> TaughtWords | None:
         """The words the model was taught, if it has a list; None for a model that takes any."""
         return self.text.word_list
+
+    @property
+    def images(self) -> ImageReader | None:
+        """What embeds images, of a model that is told of those; None for one that is told of text."""
+        return self.text if isinstance(self.text, ImageReader) else None
 
     def schedule(self, steps: int, size: tuple[int, int] | None = None) -> Schedule:
         """The checkpoint's noise schedule in so many steps, as ``DDIMScheduler`` or that of a flow would walk it.
@@ -135,6 +186,7 @@ class LatentModel:
 
     def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
         """See `PromptReader.embed`."""
+        self.loan.check()
         return self.text.embed(prompts, size or self.default_size)
 
     @property
@@ -144,6 +196,7 @@ class LatentModel:
 
     def null(self, size: tuple[int, int] | None = None) -> Conditioning:
         """See `PromptReader.null`."""
+        self.loan.check()
         return self.text.null(size or self.default_size)
 
     def check_prompt(self, prompt: str) -> None:
@@ -158,14 +211,17 @@ class LatentModel:
         self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
     ) -> Latents:
         """See `UNet.predict`."""
+        self.loan.check()
         return self.unet.predict(x, t, conditioning, attention)
 
     def encode(self, pixels: Pixels) -> Latents:
-        """See `KLAutoencoder.encode`."""
+        """See `nulltext.models.base.Autoencoder.encode`."""
+        self.loan.check()
         return self.autoencoder.encode(pixels)
 
     def decode(self, latents: Latents) -> Pixels:
-        """See `KLAutoencoder.decode`."""
+        """See `nulltext.models.base.Autoencoder.decode`."""
+        self.loan.check()
         return self.autoencoder.decode(latents)
 
 
@@ -195,7 +251,7 @@ def put_together(
         low_memory: Slower, in less memory.
 
     Raises:
-        UnsupportedPipelineError: The parts are not a text-to-image checkpoint's, or not made for each other.
+        UnsupportedPipelineError: The parts are no text-to-image or inpainting checkpoint's, or not made for each other.
         UnsupportedScheduleError: DDIM cannot walk the scheduler's levels both ways.
         ModelLoadError: A config has a value of the wrong type.
     """
@@ -208,20 +264,23 @@ def put_together(
     layout = layout_for(device, dtype)
     offload = Offload(device, low_memory)
     words = None if word_list is None else TaughtWords.read(word_list, parts.tokenizer)
+    autoencoder = KLAutoencoder.ready(parts.vae, offload, layout, f"in {dtype} with {called}")
+    unet = UNet.ready(
+        parts.unet,
+        device=device,
+        dtype=dtype,
+        layout=layout,
+        prediction=scheduler["prediction_type"],
+        low_memory=low_memory,
+    )
+    inpainting = is_inpainting(parts.unet.config, parts.vae.config)
     return LatentModel(
         family=family,
         identity=identity,
         device=device,
         text=parts.reader(offload, called, words),
-        autoencoder=KLAutoencoder.ready(parts.vae, offload, layout, f"in {dtype} with {called}"),
-        unet=UNet.ready(
-            parts.unet,
-            device=device,
-            dtype=dtype,
-            layout=layout,
-            prediction=scheduler["prediction_type"],
-            low_memory=low_memory,
-        ),
+        autoencoder=autoencoder,
+        unet=InpaintingUNet.ready(unet, autoencoder, autoencoder.scale) if inpainting else unet,
         scheduler_config=scheduler,
         recommended=recommended or Recommended(),
         quantised=quantised,

@@ -4,21 +4,28 @@ import json
 import os
 import re
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import diffusers
 import torch
+from torch import nn
 
 from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError, UnsupportedPipelineError, shown
 from nulltext.models import embedded, weights
+from nulltext.models.additions import Additions, FilePath, Lora
+from nulltext.models.at_hand import at_hand
 from nulltext.models.base import Model, ModelIdentity
+from nulltext.models.capabilities import Closable
 from nulltext.models.compiling import compile_denoiser
 from nulltext.models.configs import read_config
-from nulltext.models.families import Family, family_of
+from nulltext.models.families import Adapter, Family, family_of
 from nulltext.models.kinds import SINGLE_FILE, not_a_model
+from nulltext.models.lending import State, end_loans
 from nulltext.models.networks import first_line
+from nulltext.models.pipelines import default_device, default_dtype, described
 from nulltext.models.precision import choose_dtype
 from nulltext.models.quiet import quiet
 from nulltext.models.recommended import Recommended
@@ -31,6 +38,7 @@ EMBEDDED = "scenes"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
+@overload
 def load(
     name: str | os.PathLike[str] = EMBEDDED,
     *,
@@ -40,23 +48,59 @@ def load(
     config: str | os.PathLike[str] | None = None,
     low_memory: bool = False,
     compiled: bool = False,
+    lora: Lora | Sequence[Lora] | None = None,
+    vae: FilePath | None = None,
+    embedding: FilePath | Sequence[FilePath] | None = None,
+) -> Model: ...
+
+
+@overload
+def load(
+    name: diffusers.DiffusionPipeline,
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
+    revision: None = None,
+    config: None = None,
+    low_memory: bool = False,
+    compiled: bool = False,
+) -> Closable: ...
+
+
+def load(
+    name: str | os.PathLike[str] | diffusers.DiffusionPipeline = EMBEDDED,
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
+    revision: str | None = None,
+    config: str | os.PathLike[str] | None = None,
+    low_memory: bool = False,
+    compiled: bool = False,
+    lora: Lora | Sequence[Lora] | None = None,
+    vae: FilePath | None = None,
+    embedding: FilePath | Sequence[FilePath] | None = None,
 ) -> Model:
     """Loads a model of one of the families in `nulltext.models.families`, frozen and ready.
 
     Args:
-        name: "scenes" for the embedded model (a folder of that name is "./scenes" or a `Path`); or a folder in
-            diffusers' format; or a single ``.safetensors`` or ``.ckpt`` file; or a hub id, "owner/name",
-            fetched if it is not yet on this machine.
-        device: Where to compute; a CUDA device if there is one, else the CPU.
+        name: "scenes" for the embedded model (a folder of that name is "./scenes" or a `Path`); a folder in diffusers'
+            format; a ``.safetensors`` or ``.ckpt`` file; a hub id, "owner/name", fetched if it is not here; or a
+            pipeline of diffusers, whose networks are used, not copied, and are as they were after ``close()``.
+        device: Where to compute; a CUDA device if there is one, else the CPU; for a pipeline where that is.
         dtype: The denoiser's precision: float32, "tf32" (see `choose_dtype`), float16 or bfloat16; float16 on CUDA,
-            else float32.
+            else float32; for a pipeline its own.
         revision: A hub id's branch, tag or commit.
-        config: For a single file: a folder in diffusers' format, or a hub id, with the configs and the tokenizer which
-            such a file lacks. Without it the usual ones are fetched, where it is clear which; else it has to be given.
+        config: For a single file: a folder in diffusers' format, or a hub id, with the configs and the tokenizer that
+            it lacks. Without it the usual ones are fetched, where it is clear which.
         low_memory: Slower, in less memory: activations are computed again for the gradient, the autoencoder works in
             tiles, and what is not used waits on the CPU.
-        compiled: Whether the network is compiled, and its answers compared with those of the network as it is: minutes
-            at first, to save a part of each evaluation. Attention that is controlled runs as it is.
+        compiled: Whether the network is compiled, and its answers compared: minutes at first, to save a part of each
+            evaluation. Attention that is controlled runs as it is.
+        lora: ``.safetensors`` files, each alone or as (file, weight), merged into the weights.
+        vae: Another autoencoder: a folder in diffusers' format, or a ``.safetensors``.
+        embedding: Words learnt by textual inversion, ``.safetensors``.
+
+    What is added is part of the model's identity: inversions are made with it, and edited with it alone.
 
     Returns:
         The model.
@@ -67,23 +111,38 @@ def load(
         UnsupportedPipelineError: It is of no known family; says which there are.
         UnsupportedScheduleError: Its noise schedule cannot be walked both ways.
         CompilationError: `compiled` is on, and the gradient would be another.
-        SettingError: A device or precision that does not exist here, or a revision or config where none belongs.
+        SettingError: A device or precision that does not exist here, a revision or config where none belongs, or a
+            weight that is no finite number.
     """
+    added = Additions.of(lora, vae, embedding)
+    if isinstance(name, diffusers.DiffusionPipeline):
+        found = _of_pipeline(name, revision, config, added)
+        denoiser = found.lent[found.family.networks[0]]
+        found_device = choose_device(default_device(denoiser) if device is None else device)
+        precision = choose_dtype(default_dtype(denoiser) if dtype is None else dtype, found_device)
+        return _lent(found, found_device, precision, low_memory=low_memory, compiled=compiled)
     found_device = choose_device(device)
     precision = choose_dtype(dtype, found_device)
     found = _find(name, revision, config)
+    parts, additions = added.to(found.parts, found.identity.id, precision)
+    found = replace(found, parts=parts, identity=replace(found.identity, additions=additions))
+    return _ready(found, found_device, precision, low_memory=low_memory, compiled=compiled)
+
+
+def _ready(found: "_Found", device: torch.device, dtype: torch.dtype, *, low_memory: bool, compiled: bool) -> Model:
+    """A model of what was found."""
     folder = found.folder
     model = found.family.load().from_parts(
         found.parts,
         found.identity,
-        device=found_device,
-        dtype=precision,
+        device=device,
+        dtype=dtype,
         recommended=(
             Recommended(guidance=found.family.guidance)
             if folder is None
             else weights.recommended_in(folder, found.family)
         ),
-        quantised=None if folder is None else VQAutoencoder.beside(folder, device=found_device),
+        quantised=None if folder is None else VQAutoencoder.beside(folder, device=device),
         word_list=None if folder is None else _word_list(folder),
         low_memory=low_memory,
     )
@@ -92,14 +151,57 @@ def load(
     return model
 
 
+def _lent(found: "_Found", device: torch.device, dtype: torch.dtype, *, low_memory: bool, compiled: bool) -> Closable:
+    """The same of networks that are lent, which are left as they were if no model can be made of them."""
+    state = State(found.lent.values())
+    try:
+        model = _closable(_ready(found, device, dtype, low_memory=low_memory, compiled=compiled))
+        state.release()
+    except BaseException:
+        state.restore()
+        raise
+    model.loan.begin(found.lent.values(), state.restore)
+    return model
+
+
+def _closable(model: Model) -> Closable:
+    if not isinstance(model, Closable):
+        raise UnsupportedPipelineError(
+            f"got {model.identity.id}, of which no model can be made that leaves it as it was; expected another "
+            "family's. Save it, and load the folder: pipe.save_pretrained(folder), nulltext.load(folder)."
+        )
+    return model
+
+
+def identify(
+    name: str | os.PathLike[str] = EMBEDDED,
+    *,
+    revision: str | None = None,
+    config: str | os.PathLike[str] | None = None,
+    lora: Lora | Sequence[Lora] | None = None,
+    vae: FilePath | None = None,
+    embedding: FilePath | Sequence[FilePath] | None = None,
+    **_: object,
+) -> ModelIdentity:
+    """Which weights `load` would load, without making a model of them; for its arguments see there.
+
+    Raises:
+        ModelError: As `load` does.
+        SettingError: Likewise.
+    """
+    additions = Additions.of(lora, vae, embedding).named()
+    return replace(_find(name, revision, config).identity, additions=additions)
+
+
 @dataclass(frozen=True)
 class _Found:
-    """Attributes: a model's family and parts; what to call it; the folder it is in, unless it is a single file."""
+    """Attributes: a model's family and parts; what to call it; the folder it is in, if it is in one; what is lent."""
 
     family: Family
     parts: Any
     identity: ModelIdentity
     folder: Path | None
+    lent: Mapping[str, nn.Module] = field(default_factory=dict[str, nn.Module])
 
 
 def _find(name: str | os.PathLike[str], revision: str | None, config: str | os.PathLike[str] | None) -> _Found:
@@ -142,6 +244,35 @@ def _in_folder(folder: Path, called: str) -> _Found:
     family, parts = _read_folder(folder)
     digest = weights.digest(weights.files(folder, family), folder, *_settings(folder, family))
     return _Found(family, parts, ModelIdentity(called, digest), folder)
+
+
+def of_pipeline(pipeline: diffusers.DiffusionPipeline) -> tuple[Adapter, Any]:
+    """The adapter of a pipeline, and its parts, which are used and not copied.
+
+    Raises:
+        UnsupportedPipelineError: It is of no known family; says which there are.
+    """
+    with described(pipeline) as known, at_hand(known.parts):
+        family, parts = _read_folder(known.folder)
+        return family.load(), parts
+
+
+def _of_pipeline(pipeline: diffusers.DiffusionPipeline, revision: object, config: object, added: Additions) -> _Found:
+    """Reads a pipeline, by what its family's adapter would read from a folder."""
+    if added != Additions():
+        raise SettingError(
+            f"got a pipeline and {added}; expected a pipeline that has it already. Add it to the pipeline, merge a "
+            "LoRA with its fuse_lora() and unload_lora_weights(), and load that."
+        )
+    for setting, value in (("revision", revision), ("config", config)):
+        if value is not None:
+            raise SettingError(f"got {setting} {shown(str(value))} with a pipeline, which has its own. Leave it out.")
+    with described(pipeline) as known, at_hand(known.parts):
+        end_loans(known.networks.values())  # so that the digest is of the weights as they were
+        family, parts = _read_folder(known.folder)
+        digest = known.digest(*_settings(known.folder, family))
+        identity = ModelIdentity(f"a {type(pipeline).__name__}", digest)
+        return _Found(family, parts, identity, None, dict(known.networks))
 
 
 def _settings(folder: Path, family: Family) -> list[str]:
@@ -188,7 +319,7 @@ def _read_folder(folder: Path) -> tuple[Family, Any]:
     absent += [
         f"{part}/{family.vocabulary[0]}"
         for part in family.others
-        if part.startswith("tokenizer")
+        if "tokenizer" in part
         and part not in family.optional
         and not any((folder / part / name).is_file() for name in family.vocabulary)
     ]

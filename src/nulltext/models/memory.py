@@ -1,7 +1,11 @@
 """How much memory an optimisation needs, measured rather than guessed."""
 
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from nulltext.attention.uncompiled import uncompiled
 from nulltext.models.base import Model
@@ -22,22 +26,33 @@ def saved_bytes(model: Model, size: tuple[int, int] | None = None) -> int:
         size: (height, width) of the image in pixels; the model's own if None.
     """
     height, width = size or model.default_size
-    weights = {weight.untyped_storage().data_ptr() for weight in model.denoiser.parameters()}
+    x = torch.zeros(1, model.latent_channels, height // model.scale, width // model.scale, device=model.device)
+    with torch.enable_grad(), uncompiled(model.denoiser), keeping(model.denoiser) as kept:
+        null = model.null((height, width))
+        output = model.predict(x, 1.0, null.with_text(null.text.requires_grad_()))
+    del output  # until here, so that no two of the storages were one after the other
+    return sum(kept.values())
+
+
+@contextmanager
+def keeping(network: nn.Module) -> Generator[Mapping[int, int]]:
+    """What is kept for a backward pass of what is computed meanwhile, but for a network's weights.
+
+    Yields:
+        The bytes of each storage, by a number of its own; on the meta device none has an address.
+    """
+    weights = {StorageWeakRef(weight.untyped_storage()).cdata for weight in network.parameters()}
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
+        number = StorageWeakRef(storage).cdata
+        if number not in weights:
+            kept[number] = storage.nbytes()
         return tensor
 
-    x = torch.zeros(1, model.latent_channels, height // model.scale, width // model.scale, device=model.device)
-    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-    with torch.enable_grad(), uncompiled(model.denoiser), hooks:
-        null = model.null((height, width))
-        output = model.predict(x, 1.0, null.with_text(null.text.requires_grad_()))
-    del output  # until here, so that no two of the storages had one address
-    return sum(kept.values())
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        yield kept
 
 
 def predicted_peak(model: Model, at_once: int, size: tuple[int, int] | None = None) -> int:

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from nulltext.errors import ModelLoadError, NulltextError
 from nulltext.models import weights
+from nulltext.models.at_hand import part_at
 from nulltext.models.configs import check_sizes, check_types, read_config
 from nulltext.models.quiet import quiet
 from nulltext.models.tensors import shapes_in
@@ -86,7 +87,10 @@ def read_network(made: type[Any], folder: Path, *, variant: str | None = None, h
 
     Raises:
         ModelLoadError: The folder is damaged or incomplete, or its weights are others than its config describes.
+        UnsupportedPipelineError: A pipeline lends a network of another class.
     """
+    if (own := part_at(folder, made)) is not None:
+        return own
     config_file = folder / "config.json"
     config = read_config(config_file)
     check_sizes(config, config_file)

@@ -11,6 +11,7 @@ import transformers
 
 from nulltext.errors import ModelLoadError, NulltextError, UnsupportedPipelineError, UnsupportedScheduleError
 from nulltext.models import weights
+from nulltext.models.at_hand import part_at
 from nulltext.models.configs import check_sizes, check_types, read_config
 from nulltext.models.networks import check_regular, first_line, read_network
 from nulltext.models.offload import Offload
@@ -178,6 +179,26 @@ def check_classes(folder: Path, expected: Mapping[str, str]) -> None:
             )
 
 
+def check_encoder(folder: Path, index: Mapping[str, Any], part: str, expected: str) -> None:
+    """Makes sure that a text encoder is of the class of transformers' that it has to be.
+
+    Args:
+        folder: In diffusers' format.
+        index: What its ``model_index.json`` holds.
+        part: The encoder's name.
+        expected: The name of that class.
+
+    Raises:
+        UnsupportedPipelineError: It is not.
+    """
+    wanted = ["transformers", expected]
+    if index.get(part, wanted) != wanted:
+        raise UnsupportedPipelineError(
+            f"{folder / 'model_index.json'} names {index[part]} for the {part}; expected {expected} of transformers. "
+            "Put in its place the one that the checkpoint was trained with."
+        )
+
+
 def network_classes(folder: Path, index: Mapping[str, Any]) -> Classes:
     """The networks of a Stable Diffusion.
 
@@ -219,7 +240,9 @@ def read_tokenizer(path: Path, made: type[Any] = transformers.CLIPTokenizer) -> 
         read_config(file)
     try:
         with quiet():
-            tokenizer = made.from_pretrained(str(path), local_files_only=True)
+            tokenizer = part_at(path, transformers.PreTrainedTokenizerBase)
+            if tokenizer is None:
+                tokenizer = made.from_pretrained(str(path), local_files_only=True)
             tokenizer("a", padding="max_length", max_length=8, return_offsets_mapping=True)
             length = tokenizer.model_max_length
     except BaseException as error:  # what is written in Rust panics with an exception of its own

@@ -13,7 +13,8 @@ from nulltext.diffusion.schedule import Schedule
 from nulltext.diffusion.sharing import Denoiser, Error, descend
 from nulltext.diffusion.steering import AttentionPlan
 from nulltext.models.base import Autoencoder, Model, ModelIdentity
-from nulltext.models.capabilities import WordList, quantised_of, word_list_of
+from nulltext.models.capabilities import ImageReader, WordList, image_reader_of, quantised_of, word_list_of
+from nulltext.models.inpainting import inpaints
 from nulltext.models.recommended import Recommended
 from nulltext.text.words import Tokens
 from nulltext.types import Embeddings, Latents, Pixels, Times
@@ -90,12 +91,20 @@ class _Shared:
         return self.model.denoiser
 
     @property
+    def inpaints(self) -> bool:
+        return inpaints(self.model)
+
+    @property
     def word_list(self) -> WordList | None:
         return word_list_of(self.model)
 
     @property
     def quantised(self) -> Autoencoder | None:
         return quantised_of(self.model)
+
+    @property
+    def images(self) -> ImageReader | None:
+        return image_reader_of(self.model)
 
     def schedule(self, steps: int, size: tuple[int, int] | None = None) -> Schedule:
         return self.model.schedule(steps, size)

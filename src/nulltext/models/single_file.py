@@ -40,7 +40,8 @@ def read_single_file(path: Path, config: str | os.PathLike[str] | None) -> tuple
         config: A folder in diffusers' format, or a hub id, with the configs and the tokenizer which the file lacks.
 
     Raises:
-        UnsupportedPipelineError: It is something else than a text-to-image Stable Diffusion 1.x, 2.x or XL.
+        UnsupportedPipelineError: It is something else than a Stable Diffusion 1.x, 2.x or XL, text to image or
+            inpainting.
         ModelLoadError: It is damaged or incomplete, contradicts its config, or its config cannot be had.
     """
     if path.suffix not in kinds.SINGLE_FILE:
@@ -131,6 +132,8 @@ def _config_folder(path: Path, config: str | os.PathLike[str] | None, family: Fa
 def _network(part: str, made: type[Any], file: TensorFile, config_file: Path) -> Any:  # noqa: ANN401
     """One of the networks."""
     config = read_config(config_file)
+    if part == "unet":  # whether it inpaints the file says, whose other configs are those of text to image
+        config["in_channels"] = kinds.channels_of(file)
     network = empty(made, config, config_file)
     try:
         tensors = _converted(part, network, file)

@@ -9,11 +9,10 @@ import diffusers
 import torch
 import transformers
 
-from nulltext.diffusion.flow import FLOW_SCHEDULER, FlowConfig
-from nulltext.errors import ModelLoadError, UnsupportedPipelineError, UnsupportedScheduleError
+from nulltext.errors import ModelLoadError
 from nulltext.models import weights
 from nulltext.models.base import Autoencoder, ModelIdentity
-from nulltext.models.configs import check_sizes, check_types, read_config
+from nulltext.models.flow_parts import flow_config, read_cutter, ready_t5
 from nulltext.models.joint_text import T5_ROWS, JointEncoder
 from nulltext.models.joint_transformer import JointTransformer, check_fit
 from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling
@@ -21,7 +20,7 @@ from nulltext.models.latent_model import LatentModel
 from nulltext.models.layout import layout_for
 from nulltext.models.networks import read_network
 from nulltext.models.offload import Offload
-from nulltext.models.parts import SCHEDULER, check_classes, read_tokenizer
+from nulltext.models.parts import SCHEDULER, check_classes, check_encoder, read_scheduler
 from nulltext.models.recommended import Recommended
 from nulltext.models.text_encoder import PromptEncoder
 from nulltext.models.word_list import TaughtWords
@@ -73,15 +72,15 @@ class StableDiffusion3:
         used = [part for part in _NETWORKS if there or part not in _T5]
         check_classes(folder, {part: _NETWORKS[part][0] for part in ("transformer", "vae")})
         for part in used[2:]:
-            _check_transformers(index, part, folder)
+            check_encoder(folder, index, part, _NETWORKS[part][0])
         variant = weights.variant(folder, used)
-        tokenizers = tuple(_tokenizer(folder / part) for part in ("tokenizer", "tokenizer_2", *there[1:]))
+        tokenizers = tuple(
+            read_cutter(folder / part, t5=part in _T5) for part in ("tokenizer", "tokenizer_2", *there[1:])
+        )
         transformer, vae, *text_encoders = (
             read_network(_NETWORKS[part][1], folder / part, variant=variant) for part in used
         )
-        scheduler = read_config(folder / SCHEDULER)
-        check_sizes(scheduler, folder / SCHEDULER)
-        return Parts(transformer, vae, tuple(text_encoders), tokenizers, scheduler)
+        return Parts(transformer, vae, tuple(text_encoders), tokenizers, read_scheduler(folder))
 
     @staticmethod
     def from_parts(
@@ -107,7 +106,7 @@ class StableDiffusion3:
             pooled=sum(clip.config.projection_dim for clip in clips),
         )
         check_scaling(parts.vae.config, called)
-        scheduler = _flow_config(parts.scheduler_config, f"{called}/{SCHEDULER}")
+        scheduler = flow_config(parts.scheduler_config, f"{called}/{SCHEDULER}")
         layout, offload = layout_for(device, dtype), Offload(device, low_memory)
         words = None if word_list is None else TaughtWords.read(word_list, parts.tokenizers[0])
         return LatentModel(
@@ -134,7 +133,7 @@ class StableDiffusion3:
 def _encoder(
     parts: Parts, offload: Offload, called: str, words: TaughtWords | None, dtype: torch.dtype
 ) -> JointEncoder:
-    """The text encoders. T5, of billions of weights, is in bfloat16 where the denoiser is in half precision."""
+    """The text encoders."""
     (first, second), (one, two) = parts.text_encoders[:2], parts.tokenizers[:2]
     clips = (
         PromptEncoder.ready(first, one, offload, called, words),
@@ -143,49 +142,5 @@ def _encoder(
     t5 = None
     if parts.text_encoders[2:]:
         third, tokenizer = parts.text_encoders[2], parts.tokenizers[2]
-        precision = torch.float32 if dtype == torch.float32 else torch.bfloat16
-        t5 = PromptEncoder.ready(
-            third, tokenizer, offload, called, part="text_encoder_3", most=T5_ROWS, dtype=precision
-        )
+        t5 = ready_t5(third, tokenizer, offload, called, part="text_encoder_3", rows=T5_ROWS, beside=dtype)
     return JointEncoder.ready(clips, t5, parts.transformer.config.joint_attention_dim)
-
-
-def _tokenizer(folder: Path) -> Any:  # noqa: ANN401  transformers carries no types
-    made, files = transformers.CLIPTokenizer, ("vocab.json", "tokenizer.json")
-    if folder.name == "tokenizer_3":
-        made, files = transformers.T5Tokenizer, ("spiece.model", "tokenizer.json")
-    if not any((folder / name).is_file() for name in files):  # without it transformers makes an empty one
-        raise ModelLoadError(
-            f"{folder.parent} is incomplete: it lacks {folder.name}/{files[0]}. Fetch the model again."
-        )
-    return read_tokenizer(folder, made)
-
-
-def _check_transformers(index: Mapping[str, Any], part: str, folder: Path) -> None:
-    expected = ["transformers", _NETWORKS[part][0]]
-    if index.get(part, expected) != expected:
-        raise UnsupportedPipelineError(
-            f"{folder / 'model_index.json'} names {index[part]} for the {part}; expected {expected[1]} of "
-            "transformers. Put in its place the one that the checkpoint was trained with."
-        )
-
-
-def _flow_config(config: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    """The config of a flow's scheduler.
-
-    Raises:
-        UnsupportedScheduleError: It is of another, or of levels that are not supported.
-        ModelLoadError: A value has the wrong type.
-    """
-    if config.get("_class_name") != FLOW_SCHEDULER:
-        raise UnsupportedScheduleError(
-            f"{where} is of a {config.get('_class_name')}; expected a {FLOW_SCHEDULER}, whose levels Stable "
-            "Diffusion 3 was trained at. Put in its place the one that the checkpoint came with."
-        )
-    check_types(
-        {key: value for key, value in config.items() if key != "_class_name"},
-        diffusers.FlowMatchEulerDiscreteScheduler,
-        Path(where),
-    )
-    FlowConfig.read(config)
-    return config

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 import torch
+from torch import Tensor
 
 from nulltext.attention.steering import steered
 from nulltext.diffusion.conditioning import Conditioning
@@ -13,7 +14,7 @@ from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import ModelLoadError, UnsupportedPipelineError
 from nulltext.models.frozen import freeze
 from nulltext.models.gradients import through
-from nulltext.models.kl_autoencoder import scale_of
+from nulltext.models.kl_autoencoder import scale_of, side_of
 from nulltext.types import Latents, Times
 
 SIZES: Final = 6
@@ -59,16 +60,25 @@ class UNet:
     ) -> Latents:
         """The network's raw output, differentiable with respect to the text embeddings.
 
+        A variance that it was taught to predict as well (Nichol and Dhariwal, arXiv 2102.09672) is left out: it stands
+        in the channels behind the first C, and DDIM has no use for it.
+
         Args:
             x: [B, C, h, w] latents.
             t: The time given to the network, or one for each of the B.
             conditioning: Text embeddings, B rows.
             attention: For the B rows, in order: so many, and what is done to their attention.
         """
-        x, text = x.to(self.dtype).contiguous(memory_format=self.layout), conditioning.text
+        return self.evaluate(x, t, conditioning, attention)[:, : x.shape[1]]  # of some a variance follows
+
+    def evaluate(
+        self, given: Tensor, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
+    ) -> Latents:
+        """As `predict`, of all that the network's first layer takes: latents, or more channels than these."""
+        given, text = given.to(self.dtype).contiguous(memory_format=self.layout), conditioning.text
         beside = self._beside(conditioning)
         with steered(self.network, attention):
-            return through(self.dtype, text, lambda states: self.network(x, t, states, **beside).sample)
+            return through(self.dtype, text, lambda states: self.network(given, t, states, **beside).sample)
 
     def _beside(self, conditioning: Conditioning) -> dict[str, Any]:
         """What Stable Diffusion XL's is told beside the text; sizes stay exact, which in bfloat16 they would not."""
@@ -78,7 +88,7 @@ class UNet:
 
 
 def check_fit(unet: Any, vae: Any, width: int, model: str, pooled: int | None = None) -> None:  # noqa: ANN401
-    """Makes sure that a UNet is a text-to-image checkpoint's, made for its autoencoder and text encoder.
+    """Makes sure that a UNet is a text-to-image or inpainting checkpoint's, made for its autoencoder and text encoder.
 
     Args:
         unet: Its config.
@@ -95,10 +105,11 @@ def check_fit(unet: Any, vae: Any, width: int, model: str, pooled: int | None = 
             f"{model}: unet/config.json has class_embed_type={unet.class_embed_type!r}: the denoiser is told of "
             "something besides a prompt; expected a text-to-image checkpoint. Unclip and upscaling cannot be used."
         )
-    if unet.in_channels != vae.latent_channels:
+    if unet.in_channels != vae.latent_channels and not is_inpainting(unet, vae):
         raise UnsupportedPipelineError(
             f"{model}: the denoiser takes {unet.in_channels} channels, but latents have {vae.latent_channels}; "
-            "expected a text-to-image checkpoint. Inpainting, depth and upscaling cannot be used."
+            f"expected as many, or {2 * vae.latent_channels + 1} for inpainting. Depth, instructions and upscaling "
+            "cannot be used."
         )
     if unet.cross_attention_dim != width:
         raise UnsupportedPipelineError(
@@ -106,6 +117,11 @@ def check_fit(unet: Any, vae: Any, width: int, model: str, pooled: int | None = 
             f"gives {width}; expected a checkpoint with its own text encoder."
         )
     _check_told(unet, pooled, model)
+
+
+def is_inpainting(unet: Any, vae: Any) -> bool:  # noqa: ANN401
+    """Whether a UNet takes a mask and an image's latents besides latents, by its config and the autoencoder's."""
+    return unet.in_channels == 2 * vae.latent_channels + 1
 
 
 def _check_told(unet: Any, pooled: int | None, model: str) -> None:  # noqa: ANN401
@@ -138,8 +154,7 @@ def latent_size(unet: Any, vae: Any) -> tuple[int, int]:  # noqa: ANN401
     """
     size: Any = unet.sample_size
     if size is None:
-        message = "sample_size" not in getattr(vae, "_use_default_values", vae.get("_use_default_values", ()))
-        size = (vae.sample_size if message else _USUAL_SIDE) // scale_of(vae)
+        size = side_of(vae, _USUAL_SIDE) // scale_of(vae)
     sides = (size, size) if isinstance(size, int) else tuple(size)
     if len(sides) != 2 or min(sides) < 1:  # noqa: PLR2004
         raise ModelLoadError(

@@ -123,11 +123,25 @@ def digest(paths: Iterable[Path], root: Path | None, *named: str) -> str:
 
 def checksum(network: nn.Module, *named: str) -> str:
     """Sixteen hexadecimal digits that tell the weights of a network, and what else is named, from others."""
+    return _sum(network, *named)[:16]
+
+
+def digest_of(networks: Mapping[str, nn.Module], *named: str) -> str:
+    """As `digest`, of networks that are in memory: SHA-256 over their weights and what else is named."""
+    total = hashlib.sha256()
+    for name, network in networks.items():
+        total.update(f"{name}\0{_sum(network)}\n".encode())
+    for name in named:
+        total.update(f"{name}\n".encode())
+    return f"sha256:{total.hexdigest()}"
+
+
+def _sum(network: nn.Module, *named: str) -> str:
     total = hashlib.sha256("\0".join(named).encode())
     for name, tensor in network.state_dict().items():
         total.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return total.hexdigest()[:16]
+    return total.hexdigest()
 
 
 def _text(file: Path) -> str:

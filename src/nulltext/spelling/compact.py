@@ -45,11 +45,16 @@ def read_settings(
         elif known[name].many:
             given.setdefault(name, []).append(value)
         else:
-            given[name] = _value(known[name], value)
+            given[name] = value_of(known[name], value)
     return given
 
 
-def _value(setting: Setting, text: str) -> Any:  # noqa: ANN401  of the setting's type
+def value_of(setting: Setting, text: str) -> Any:  # noqa: ANN401  of the setting's type
+    """What a text says of a setting that is given once.
+
+    Raises:
+        SettingError: It is none of its values.
+    """
     words: Mapping[str, Any] = _FLAGS if setting.kind is bool else {word: word for word in setting.choices}
     if words:
         if text not in words:

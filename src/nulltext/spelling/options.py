@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, is_dataclass, replace
 from functools import cache
-from typing import Any, Literal, cast, final, get_args, get_origin
+from typing import Any, Literal, TypeVar, cast, final, get_args, get_origin
 
 from nulltext.checks import Range
 from nulltext.errors import SettingError, shown
 from nulltext.spelling.fields import Field, fields_of
 from nulltext.spelling.records import read_value
+
+Settings = TypeVar("Settings")
 
 
 @final
@@ -137,7 +139,18 @@ def assemble(cls: type[Any], given: Mapping[str, Any]) -> Any:  # noqa: ANN401  
     return cls(**_assembled(cls, (), {key: value for key, value in given.items() if value is not None}))
 
 
-def _assembled(cls: type[Any], above: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+def changed(value: Settings, given: Mapping[str, Any]) -> Settings:
+    """A dataclass with some of its settings changed, which are named and spelled as for `assemble`.
+
+    Raises:
+        SettingError: As there.
+    """
+    kept = {key: each for key, each in given.items() if each is not None}
+    return replace(cast("Any", value), **_assembled(type(value), (), kept, value)) if kept else value
+
+
+def _assembled(cls: type[Any], above: tuple[str, ...], given: Mapping[str, Any], on: object = None) -> dict[str, Any]:
+    """The fields that are given, by name; those of a nested dataclass on what `on` has there, or on the default."""
     made: dict[str, Any] = {}
     for each in fields_of(cls):
         path = (*above, each.name)
@@ -147,13 +160,15 @@ def _assembled(cls: type[Any], above: tuple[str, ...], given: Mapping[str, Any])
                 value = _value(each, given[key])
                 made |= value if each.note.fills else {each.name: value}
             continue
-        parts, message = _assembled(each.kind, path, given), given.get(key)
+        held = each.default if on is None else getattr(on, each.name)
+        nested = held if is_dataclass(held) and not isinstance(held, type) else None
+        parts, message = _assembled(each.kind, path, given, nested), given.get(key)
         if message is False and parts:
             names = [one.option for one in settings_of(cls) if one.key in given and one.path[: len(path)] == path]
             raise SettingError(f"got {' and '.join(names) or each.name}, which cannot both hold; expected one of them.")
         if message is None and not parts:
             continue
-        base: Any = each.note.named[message] if isinstance(message, str) else each.default
+        base: Any = each.note.named[message] if isinstance(message, str) else held
         absent = base is None or base is MISSING
         made[each.name] = (
             None if message is False else each.kind(**parts) if absent else replace(cast("Any", base), **parts)

@@ -25,6 +25,7 @@ from nulltext.errors import (
 )
 from nulltext.images import Fit
 from nulltext.inversion.table import INVERTERS, METHOD
+from nulltext.models.sizes import read_size
 from nulltext.web.bodies import parse
 from nulltext.web.bounds import MOST_ENTRIES, MOST_NAME, MOST_TEXT, MOST_WHOLE, MOST_WORD, check_text, quoted
 from nulltext.web.clients import client_of
@@ -109,8 +110,10 @@ class EditBody(BaseModel):
         weights: Factors by word, -4 to 10.
         blend_words: Words where the image may change; none for everywhere.
         mask: An image as base64, white where it may change.
+        mask_source: What finds a mask in its place, diffedit.
         vary: composition, layout or strength: four images side by side.
-        editor: The method; what stands above, but for the prompt, is of prompt-to-prompt.
+        editor: The method; what stands above, but for the prompt, is of prompt-to-prompt, and a mask of inpaint and
+            blended-diffusion as well, which need one.
         settings: Further settings of the editor, by the names of the Python class.
     """
 
@@ -124,6 +127,7 @@ class EditBody(BaseModel):
     weights: dict[Word, Finite] = Field(default_factory=dict, max_length=MOST_ENTRIES)
     blend_words: list[Word] = Field(default_factory=list, max_length=MOST_ENTRIES)
     mask: str | None = None
+    mask_source: Name = ""
     vary: Vary = ""
     editor: Name = EDITOR
     settings: dict[Word, Any] = Field(default_factory=dict, max_length=MOST_ENTRIES)
@@ -156,10 +160,12 @@ def _route_work(api: APIRouter, workshop: Workshop) -> None:
         method: Annotated[Name, Form(description=f"One of {', '.join(INVERTERS)}.")] = METHOD,
         steps: Annotated[Whole, Form()] = 50,
         guidance: Annotated[float | None, Form()] = None,
+        negative_prompt: Annotated[Text, Form(description="What guidance leads away from.")] = "",
         settings: Annotated[
             Text, Form(description='Further settings of the method as a JSON object, {"inner_steps": 10}.')
         ] = "{}",
         fit: Annotated[Fit, Form(description="How the image is brought to the model's size.")] = "crop",
+        size: Annotated[Text, Form(description="Height and width in pixels, 128x192; the model's own if empty.")] = "",
     ) -> Started:
         """Starts an inversion, or opens one that was kept; ask for the job until it is done."""
         person, client = request.state.person, client_of(request.state)
@@ -174,8 +180,10 @@ def _route_work(api: APIRouter, workshop: Workshop) -> None:
             method=method,
             steps=steps,
             guidance=guidance,
+            negative_prompt=negative_prompt,
             settings=parse(settings.encode("utf-8", "surrogatepass"))[0],
             fit=fit,
+            size=read_size("size", size) if size else None,
         )
         return Started(job=workshop.invert(person, data, name, asked, client).number)
 
@@ -191,7 +199,8 @@ def _route_work(api: APIRouter, workshop: Workshop) -> None:
         workshop.jobs.use(inversion)
         fields = body.model_dump(exclude={"job", "mask", "before", "blend_words"})
         one = EditRequest(**fields, blend_words=tuple(body.blend_words), mask=_mask(workshop, inverted, body.mask))
-        before = [replace(one, prompt=prompt, blend_words=(), mask=None, vary="") for prompt in body.before]
+        everywhere = replace(one, blend_words=(), mask=None, mask_source="", vary="")
+        before = [replace(everywhere, prompt=prompt) for prompt in body.before]
         asked = replace(one, before=tuple(before))
         return Started(job=workshop.edit(person, inverted, asked, client).number)
 

@@ -35,6 +35,7 @@ def connect(page: Page, handlers: Handlers) -> None:
         second.downloads, second.blend_words, second.of_words, *second.strengths, second.cross, second.self_share,
     ]  # fmt: skip
     status = [first.progress, first.preview, first.message, first.prompt]
+    asked = [first.prompt, first.model, first.method, first.negative, first.steps, first.inner, first.fit]
     shown = [second.result, second.downloads, second.python, second.shell, second.gallery]
     settings = [second.target, second.cross, second.self_share, second.blend_words, second.of_words, *second.strengths]
     with page.blocks:
@@ -51,7 +52,7 @@ def connect(page: Page, handlers: Handlers) -> None:
         first.model.change(handlers.word_list, [first.model], [first.known], **_RAW)
         first.invert.click(
             events.invert,
-            [page.table, first.prompt, first.model, first.method, first.steps, first.inner, first.fit],
+            [page.table, *asked],
             [page.table, first.progress, first.preview, first.message, *opened],
             **_RAW,
         )
@@ -117,10 +118,18 @@ class Events:
         return [key, "", gr.update(value=view.image, visible=True), view.message, message, *_opened(None)]
 
     def invert(self, request: gr.Request, key: TableKey, prompt: str, model: str, *settings: Any) -> Iterator[Values]:
-        """The image is to be inverted; the settings are method, steps, inner steps and fit."""
-        method, steps, inner, fit = settings
+        """The image is to be inverted; the settings are method, negative prompt, steps, inner steps, fit."""
+        method, negative, steps, inner, fit = settings
         own = {"inner_steps": inner} if has_setting(INVERTERS, method, "inner_steps") else {}
-        asked = InversionRequest(prompt=prompt, model=model, method=method, steps=steps, settings=own, fit=fit)
+        asked = InversionRequest(
+            prompt=prompt,
+            model=model,
+            method=method,
+            negative_prompt=negative or "",
+            steps=steps,
+            settings=own,
+            fit=fit,
+        )
         table = self._table(request, key)
         for view in self._handlers.invert(_person(request), _tab(request), table, asked, _client(request)):
             if view.table is None:

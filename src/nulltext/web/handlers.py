@@ -17,6 +17,7 @@ from nulltext.models.capabilities import word_list_of
 from nulltext.scenes.captions import caption as caption_of
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
+from nulltext.text.hints import hint_of
 from nulltext.text.words import different_words
 from nulltext.web import views, words
 from nulltext.web.bounds import MOST_NAME, check_number, check_text, check_words
@@ -184,7 +185,7 @@ class Handlers:
             spans = () if listed is None else listed.unknown(prompt)
         except NulltextError as error:
             return views.alert(str(error))
-        return words.marked(prompt, spans, "not known to this model") if spans else ""
+        return (words.marked(prompt, spans, "not known to this model") if spans else "") + views.note(hint_of(prompt))
 
     def may_be_prompt(self, prompt: str) -> bool:
         """Whether a prompt is one at all: text, and not too long."""

@@ -69,6 +69,7 @@ class OpenPart:
     known: gr.HTML
     model: gr.Dropdown
     method: gr.Dropdown
+    negative: gr.Textbox
     steps: gr.Slider
     inner: gr.Slider
     fit: gr.Radio
@@ -180,6 +181,7 @@ def _open_part(handlers: Handlers) -> OpenPart:
                 free = handlers.workshop.any_model
                 model = gr.Dropdown(models, value=models[0], label="Model", allow_custom_value=free, info=NEEDS)
                 method = gr.Dropdown(METHODS, value=METHOD, label="Method", elem_id="method")
+                negative = gr.Textbox(label="What shall not be seen (negative prompt)", elem_id="negative")
                 steps = gr.Slider(5, limits.steps, 50, step=1, label="Steps")
                 inner = gr.Slider(
                     1, limits.inner_steps, 10, step=1, label="Optimiser steps, of the methods that optimise"
@@ -201,6 +203,7 @@ def _open_part(handlers: Handlers) -> OpenPart:
         known=known,
         model=model,
         method=method,
+        negative=negative,
         steps=steps,
         inner=inner,
         fit=fit,

@@ -1,26 +1,23 @@
-"""What people ask for: inversions and edits as plain values, and the code that does the same without the app."""
+"""What people ask for: inversions and edits as plain values."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal, cast, final, get_args
 
 from PIL import Image
 
-from nulltext.editing.base import Editor, EditsEach
+from nulltext.editing.base import Editor
 from nulltext.editing.blend import Blend
-from nulltext.editing.change import WEIGHTS, Change
+from nulltext.editing.change import WEIGHTS
+from nulltext.editing.masks import HasMask, MaskSource, needed_mask
 from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
-from nulltext.editing.table import EDITOR, EDITORS
+from nulltext.editing.table import EDITOR, EDITORS, MASKS
 from nulltext.errors import EmptyPromptError, SettingError, shown
 from nulltext.images import Fit
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.table import INVERTERS, METHOD
 from nulltext.models.recommended import Recommended
-from nulltext.spelling.code import python
 from nulltext.spelling.fields import fields_of
-from nulltext.spelling.options import argv
 from nulltext.spelling.records import read
 from nulltext.tables import Table
 from nulltext.text.words import Tokens
@@ -47,8 +44,10 @@ class InversionRequest:
         method: A row of `INVERTERS`; of an inversion that was kept, what its file says, which may be a stranger's.
         steps: T.
         guidance: The guidance scale w; None is the method's default.
+        negative_prompt: What guidance leads away from; "" for the null text.
         settings: Further settings of the method by name, as JSON has them.
         fit: How the image is brought to the model's size.
+        size: (height, width) in pixels to bring it to; None is the model's own.
     """
 
     prompt: str
@@ -56,8 +55,10 @@ class InversionRequest:
     method: str = METHOD
     steps: int = 50
     guidance: float | None = None
+    negative_prompt: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     fit: Fit = "crop"
+    size: tuple[int, int] | None = None
 
     def check(self, limits: Limits) -> None:
         """Refuses what is out of bounds.
@@ -67,7 +68,7 @@ class InversionRequest:
         """
         self.check_kept(limits)
         check_choice("the method", self.method, tuple(INVERTERS))
-        check_settings(self.settings, ("steps", "guidance"))
+        check_settings(self.settings, ("steps", "guidance", "negative_prompt"))
         limits.check_settings(self.inverter)
         limits.check_evaluations(self.plan)
 
@@ -81,6 +82,8 @@ class InversionRequest:
         if not self.prompt.strip():
             raise EmptyPromptError("the prompt is empty; expected at least one word. Say what is in the image.")
         limits.check_prompt(self.prompt)
+        check_text("the negative prompt", self.negative_prompt)
+        limits.check_prompt(self.negative_prompt)
         check_text("the model", self.model, MOST_NAME)
         check_whole("steps", self.steps)
         limits.check_steps(self.steps, 1)
@@ -94,8 +97,9 @@ class InversionRequest:
         Raises:
             SettingError: A setting is none of it.
         """
-        guidance = {} if self.guidance is None else {"guidance": self.guidance}
-        return read(INVERTERS[self.method].load(), {**self.settings, "steps": self.steps, **guidance})
+        own = {"steps": self.steps, "guidance": self.guidance, "negative_prompt": self.negative_prompt or None}
+        given = {name: value for name, value in own.items() if value is not None}
+        return read(INVERTERS[self.method].load(), {**self.settings, **given})
 
     @property
     def plan(self) -> Mapping[str, float]:
@@ -117,8 +121,10 @@ class EditRequest:
         weights: Factors by word of the new prompt, -4 to 10.
         blend_words: Words of either prompt where the image may change; none for everywhere.
         mask: An image drawn over the photograph, white where it may change.
+        mask_source: A row of `MASKS`, which finds a mask in the place of a drawn one; "" for none.
         vary: What is varied in several strengths side by side; "" for one image.
-        editor: A row of `EDITORS`. What stands above, but for the prompt, is Prompt-to-Prompt's.
+        editor: A row of `EDITORS`. What stands above, but for the prompt, is Prompt-to-Prompt's; a mask is of editors
+            that have one as well.
         settings: Further settings of the editor by name, as JSON has them.
     """
 
@@ -129,6 +135,7 @@ class EditRequest:
     weights: Mapping[str, float] = field(default_factory=dict[str, float])
     blend_words: tuple[str, ...] = ()
     mask: Image.Image | None = None
+    mask_source: str = ""
     vary: Vary = ""
     editor: str = EDITOR
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -173,23 +180,35 @@ class EditRequest:
 
     def _check_editor(self, limits: Limits) -> None:
         check_choice("the editor", self.editor, tuple(EDITORS))
+        check_choice("what finds the mask", self.mask_source, ("", *MASKS))
+        if self.mask is not None and self.mask_source:
+            raise SettingError(f"got a mask, and {self.mask_source} to find one; expected one of the two.")
         owned = {"cross": "cross_attention", "self_share": "self_attention", "weights": "reweight"}
-        quoted = [name for name in (*owned, "blend_words", "mask", "vary", "before") if getattr(self, name)]
+        masks = () if has_setting(EDITORS, self.editor, "mask") else ("mask", "mask_source")
+        quoted = [name for name in (*owned, "blend_words", *masks, "vary", "before") if getattr(self, name)]
         if self.editor != EDITOR and quoted:
-            raise SettingError(f"got {quoted[0]} for {self.editor}; expected it for {EDITOR} alone. Leave it out.")
+            raise SettingError(f"got {quoted[0]} for {self.editor}, which does not have it. Leave it out.")
         check_settings(self.settings, (*(owned[name] for name in owned if name in quoted), "chain", "maps"))
         if "blend" in self.settings and self.blend_words:
             raise SettingError("got places and a blend among the settings; expected one of the two.")
+        if not masks:
+            needed_mask(self.any_mask, self.editor)
         limits.check_settings(self.method)
 
     @property
+    def any_mask(self) -> Image.Image | MaskSource | None:
+        """The mask, or what finds it."""
+        return MASKS[self.mask_source].load()() if self.mask_source else self.mask
+
+    @property
     def method(self) -> Editor:
-        """The editor with the `settings` alone.
+        """The editor with the `settings` alone, and with the mask if it has one itself.
 
         Raises:
             SettingError: A setting is none of it.
         """
-        return read(EDITORS[self.editor].load(), self.settings)
+        made = read(EDITORS[self.editor].load(), self.settings)
+        return replace(cast("Any", made), mask=self.any_mask) if isinstance(made, HasMask) else made
 
     @property
     def plan(self) -> Mapping[str, float]:
@@ -252,11 +271,11 @@ class EditRequest:
         old = [word for word in self.blend_words if source.has(word)]
         new = [word for word in self.blend_words if target.has(word) or (word not in old and target.find(word))]
         plain: Any = self.method
-        blend = plain.blend
+        blend, mask = plain.blend, self.any_mask
         if old or new:
-            blend = Blend(old, new, mask=self.mask)
-        elif self.mask is not None:
-            blend = Blend(mask=self.mask) if blend is None else replace(blend, mask=self.mask)
+            blend = Blend(old, new, mask=mask)
+        elif mask is not None:
+            blend = Blend(mask=mask) if blend is None else replace(blend, mask=mask)
         quoted = {
             "cross_attention": self.cross,
             "self_attention": self.self_share,
@@ -295,74 +314,8 @@ class EditRequest:
         parts += [f"{word} x{factor:g}" for word, factor in self.weights.items() if factor != 1]
         parts += [f"only where {', '.join(self.blend_words)}"] if self.blend_words else []
         parts += ["only inside the mask"] if self.mask is not None else []
+        parts += [f"only where {self.mask_source} finds"] if self.mask_source else []
         return f"{self.prompt} ({'; '.join(parts)})" if parts else self.prompt
-
-
-def python_code(
-    inversion: InversionRequest, image: str, edit: EditRequest, editors: Sequence[Editor], *, opened: bool
-) -> str:
-    """A script that does the same.
-
-    Args:
-        inversion: How the image was inverted.
-        image: The image's file name.
-        edit: The edit.
-        editors: For each edit of its chain the settings.
-        opened: Whether the inversion is one that was kept: who knows how it was made.
-    """
-    size = "" if inversion.fit == "crop" else f", fit={inversion.fit!r}"
-    lines = ["import nulltext", "", f"model = nulltext.load({inversion.model!r})"]
-    if opened:
-        lines.append(f"inversion = nulltext.Inversion.load({_kept(image)!r})")
-    else:
-        lines.append(f"image = nulltext.open_image({image!r}, model{size})")
-        lines.append(f"inversion = {python(inversion.inverter)}(model, image, {inversion.prompt!r})")
-    first, *rest = [_on_disk(editor, mask_name(step, len(editors))) for step, editor in enumerate(editors)]
-    if isinstance(first, EditsEach) and rest:
-        changes = [python(each.change) for each in (first, *rest) if isinstance(each, EditsEach)]
-        pairs = [f"({prompt!r}, {change})" for prompt, change in zip(edit.prompts, changes, strict=True)]
-        lines.append(f"edit = {python(first.run)}.each(model, inversion, [{', '.join(pairs)}])")
-    else:
-        lines.append(f"edit = {python(first)}(model, inversion, {edit.prompt!r})")
-    lines.append('edit.images[-1].save("edited.png")')
-    return "\n".join(lines)
-
-
-def command_line(
-    inversion: InversionRequest, image: str, edit: EditRequest, editors: Sequence[Editor], *, opened: bool
-) -> str:
-    """Commands that do the same; see `python_code`."""
-    if any(editor != editors[0] for editor in editors):
-        return "# The edits of this chain have different settings, which one command cannot say; see the Python."
-    image = f"./{image}" if image.startswith("-") else image  # which would be taken for an option
-    kept, lines = _kept(image), list[str]()
-    if not opened:
-        invert = ["nulltext", "invert", "--output", kept]
-        invert += [] if inversion.model == "scenes" else ["--model", inversion.model]
-        invert += ["--method", inversion.method, *argv(inversion.inverter)]
-        invert += [] if inversion.fit == "crop" else ["--fit", inversion.fit]
-        lines.append(shlex.join([*invert, "--", image, inversion.prompt]))
-    draw = ["nulltext", "edit"] + ([] if edit.editor == EDITOR else ["--editor", edit.editor])
-    draw += argv(_on_disk(editors[0], mask_name(0, len(editors))))
-    draw += ["--output", "edited" if len(editors) > 1 else "edited.png"]
-    return "\n".join([*lines, shlex.join([*draw, "--", kept, *edit.prompts])])
-
-
-def mask_name(step: int, steps: int) -> str:
-    """What the file is called in which the code expects the mask of a step of a chain of so many."""
-    return "mask.png" if steps == 1 else f"mask-{step + 1}.png"
-
-
-def _kept(image: str) -> str:
-    """What the inversion of an image's file is called."""
-    return f"{image.rsplit('.', 1)[0] or 'image'}.safetensors"
-
-
-def _on_disk(editor: Editor, mask: str) -> Editor:
-    """An editor whose mask is a file, as code can say it."""
-    if not isinstance(editor, Change) or editor.blend is None or editor.blend.mask is None:
-        return editor
-    return replace(editor, blend=replace(editor.blend, mask=Path(mask)))
 
 
 def has_setting(table: Table, word: object, name: str) -> bool:

@@ -1,5 +1,6 @@
 """What the work makes, as the page and the API show it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, final
@@ -12,6 +13,8 @@ from nulltext.web.requests import EditRequest, InversionRequest
 
 UNSEEN, SMALL = 1.0, 3.0
 """Up to so many decibels below the autoencoder alone a loss is not seen, or only in small details."""
+ALIKE = 40.0
+"""The decibels from which on two images look alike: the bound of a model of pixels, whose own is infinite."""
 
 
 class Origin(NamedTuple):
@@ -47,6 +50,7 @@ class Inverted:
         vae_psnr: Of the autoencoder alone, the bound.
         losses: The objective at each step, where the method has one.
         seconds: What it took; 0 if it was here already.
+        warning: That the model was not made for the size, in a sentence; nothing if it was.
     """
 
     number: str
@@ -62,6 +66,7 @@ class Inverted:
     vae_psnr: float
     losses: tuple[float, ...]
     seconds: float
+    warning: str = ""
 
     @property
     def origin(self) -> Origin:
@@ -71,8 +76,10 @@ class Inverted:
     @property
     def verdict(self) -> str:
         """Whether it is good enough to edit, in a sentence."""
-        gap = self.vae_psnr - self.psnr
-        figures = f"{self.psnr:.1f} dB of at most {self.vae_psnr:.1f} dB that this model's autoencoder allows"
+        exact = math.isinf(self.vae_psnr)
+        gap = (ALIKE if exact else self.vae_psnr) - self.psnr
+        bound = f" of at most {self.vae_psnr:.1f} dB that this model's autoencoder allows"
+        figures = f"{self.psnr:.1f} dB{', where no autoencoder loses anything' if exact else bound}"
         if gap <= UNSEEN:
             return f"Very good: the image comes back as well as it can ({figures}). Edit away."
         if gap <= SMALL:
@@ -92,7 +99,7 @@ class Inverted:
         """The result for JSON."""
         return {
             "inversion": self.number, "method": self.request.method,
-            "psnr": self.psnr, "vae_psnr": self.vae_psnr, "seconds": self.seconds,
+            "psnr": self.psnr, "vae_psnr": self.vae_psnr, "seconds": self.seconds, "warning": self.warning,
             "verdict": self.verdict, "recommended": {name: self.why(name) for name in ("cross", "self_share")},
         }  # fmt: skip
 

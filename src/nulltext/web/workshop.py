@@ -31,19 +31,21 @@ from nulltext.models.base import Model
 from nulltext.models.capabilities import word_list_of
 from nulltext.models.loading import EMBEDDED, load
 from nulltext.models.precision import precision_of
-from nulltext.models.recommended import Recommended
+from nulltext.models.sizes import warning_of
 from nulltext.spelling.records import record
 from nulltext.tables import word_of
 from nulltext.types import OnePixels
 from nulltext.web import cache
 from nulltext.web.bounds import quoted
 from nulltext.web.clients import NOBODY, Client
+from nulltext.web.code import command_line, mask_name, python_code
+from nulltext.web.fitting import check_size
 from nulltext.web.insight import insight_of
 from nulltext.web.jobs import Job, Jobs
 from nulltext.web.limits import Limits
 from nulltext.web.opening import thumbnail, with_small_masks
 from nulltext.web.people import People
-from nulltext.web.requests import EditRequest, InversionRequest, command_line, mask_name, python_code
+from nulltext.web.requests import EditRequest, InversionRequest
 from nulltext.web.results import Edited, Insight, Inverted, Origin
 from nulltext.web.running import previewing, stopping
 from nulltext.web.words import changed_words
@@ -139,6 +141,7 @@ class Workshop:
         request.check(self.limits)
         self.check_model(request.model, here=client.here)
         self.check_words(request.model, request.prompt)
+        self.check_words(request.model, request.negative_prompt)
         work = partial(self._invert, data, name, request)
         return self.jobs.submit(person, work, request.plan, client=client)
 
@@ -214,9 +217,11 @@ class Workshop:
     def _invert(self, data: bytes, name: str, request: InversionRequest, job: Job[Inverted]) -> Inverted:
         start, model = time.perf_counter(), self.model(request.model)
         self.check_words(request.model, request.prompt)
-        image = open_image(data, model, fit=request.fit)
+        self.check_words(request.model, request.negative_prompt)
+        check_size(model, request.size or model.default_size)
+        image = open_image(data, model, fit=request.fit, size=request.size)
         key = image.sha256, request.prompt, asdict(model.identity), repr(request.inverter), request.fit
-        key = *key, precision_of(model), torch.get_num_threads()
+        key = *key, *image.frame.fitted, precision_of(model), torch.get_num_threads()
         path, seconds = self.people.cached(*key), 0.0
         job.uses = frozenset({path, cache.note_of(path)})
         found = cache.read(path, key)
@@ -235,7 +240,7 @@ class Workshop:
             inversion,
             again,
             request,
-            model.recommended,
+            model,
             number=self.people.keep_link(job.person, path, job.client.address),
             name=name,
             losses=losses,
@@ -256,9 +261,7 @@ class Workshop:
             path.unlink()
         with stopping(model, job.check):
             again = reconstruct(model, inversion, on_progress=job.tell)
-        return _inverted(
-            inversion, again, request, model.recommended, number=number, name=f"{Path(name).stem}.png", opened=True
-        )
+        return _inverted(inversion, again, request, model, number=number, name=f"{Path(name).stem}.png", opened=True)
 
     def _request_of(self, inversion: Inversion, *, here: bool) -> InversionRequest:
         """How an inversion was made, if that could be asked for here.
@@ -273,9 +276,11 @@ class Workshop:
             steps=len(inversion.schedule),
             method=word_of(INVERTERS, inversion.method) or inversion.method,
             guidance=inversion.guidance,
+            negative_prompt=inversion.negative_prompt,
         )
         request.check_kept(self.limits)
         self.check_words(request.model, request.prompt)
+        self.check_words(request.model, request.negative_prompt)
         return request
 
     def _check_inversion(self, inversion: Inversion, model: Model) -> None:
@@ -286,12 +291,7 @@ class Workshop:
         """
         self.limits.check_size(*reversed(inversion.frame.size))
         inversion.check(model)
-        if inversion.frame.fitted != model.default_size:
-            height, width = inversion.frame.fitted
-            raise MismatchError(
-                f"this inversion is of {width} x {height} pixels; expected {model.default_size[1]} x "
-                f"{model.default_size[0]}, the model's own. Invert the image again here."
-            )
+        check_size(model, inversion.frame.fitted)
 
     def _name_of(self, inversion: Inversion, *, here: bool) -> str:
         """Which of the models that may be chosen an inversion was made with.
@@ -312,12 +312,12 @@ class Workshop:
     def _edit(self, path: Path, origin: Origin, request: EditRequest, job: Job[Edited]) -> Edited:
         start, model = time.perf_counter(), self.model(origin.request.model)
         inversion = Inversion.load(path)
-        source, targets = model.tokenize(inversion.prompt), [model.tokenize(one) for one in request.prompts]
         request = request.in_force(model.recommended)
         requests = request.variants(changed_words(inversion.prompt, request.prompt))
         tell, editors = previewing(model, job, inversion.restore), list[list[Any]]()
         with stopping(model, job.check):
             if request.editor == EDITOR:
+                source, targets = model.tokenize(inversion.prompt), [model.tokenize(one) for one in request.prompts]
                 editors = [[in_force(each, model) for each in one.editors(source, targets)] for one in requests]
                 prompts = [prompt for one in requests for prompt in one.prompts]
                 asked = list(zip(prompts, (editor for its in editors for editor in its), strict=True))
@@ -365,7 +365,7 @@ def _inverted(
     inversion: Inversion,
     again: OnePixels,
     request: InversionRequest,
-    recommended: Recommended,
+    model: Model,
     *,
     number: str,
     name: str,
@@ -377,7 +377,7 @@ def _inverted(
     return Inverted(
         number=number,
         request=request,
-        recommended=recommended,
+        recommended=model.recommended,
         name=name,
         opened=opened,
         size=inversion.frame.size,
@@ -388,4 +388,5 @@ def _inverted(
         vae_psnr=inversion.scores.vae_psnr,
         losses=tuple(losses),
         seconds=seconds,
+        warning=warning_of(model, inversion.frame.fitted) or "",
     )

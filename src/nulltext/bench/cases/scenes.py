@@ -1,6 +1,7 @@
 """Scenes held out from training, the edits of them whose right answer can be rendered, and a few real photographs."""
 
 import random
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -16,6 +17,7 @@ from nulltext.errors import SettingError
 from nulltext.images import SourceImage, open_image, to_image
 from nulltext.judges import words_of
 from nulltext.models.base import Model
+from nulltext.models.sizes import SizeWarning
 from nulltext.scenes.captions import caption, one_word_edits
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, Scene, sample_scene
@@ -178,7 +180,9 @@ def scene_image(scene: Scene, model: Model, *, size: tuple[int, int] | None = No
     """A scene as a photograph, through 8 bits as a file would be, and its caption; of the model's size by default."""
     height, width = size or model.default_size
     image = to_image(render([scene], height=height, width=width).pixels)
-    return open_image(image, model, size=(height, width)), caption(scene)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SizeWarning)  # who asks for a size here measures what it costs
+        return open_image(image, model, size=(height, width)), caption(scene)
 
 
 def photographs(model: Model) -> list[tuple[SourceImage, str]]:

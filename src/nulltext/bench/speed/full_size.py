@@ -19,7 +19,7 @@ from nulltext.models.base import Model
 from nulltext.models.compiling import is_compiled
 from nulltext.models.loading import choose_device
 from nulltext.models.memory import predicted_peak, saved_bytes
-from nulltext.models.random_weights import SDXLDenoiser, random_model
+from nulltext.models.random_weights import random_model
 from nulltext.progress import OnProgress, Progress, silent
 
 DTYPES = ("bfloat16", "float32")
@@ -57,7 +57,7 @@ def study(_: None, setting: Setting) -> FullSizeFigures:
     return FullSizeFigures(
         measure_full_size(
             lambda dtype: random_model(own["family"], device=device, dtype=dtype, compiled=own["compiled"]),
-            lambda: SDXLDenoiser(device=device, dtype=torch.bfloat16),
+            lambda: random_model("sdxl", device=device, dtype=torch.bfloat16),
             steps=setting.steps,
             inner_steps=setting.inner_steps,
             batch=setting.count(own["batch"]),
@@ -68,7 +68,7 @@ def study(_: None, setting: Setting) -> FullSizeFigures:
 
 def measure_full_size(
     make: Callable[[str], Model],
-    sdxl: Callable[[], SDXLDenoiser],
+    sdxl: Callable[[], Model],
     *,
     steps: int = 50,
     inner_steps: int = 10,
@@ -80,7 +80,7 @@ def measure_full_size(
 
     Args:
         make: Makes the model in a precision.
-        sdxl: Makes the UNet of Stable Diffusion XL, which is measured at an image of `sdxl_side`.
+        sdxl: Makes Stable Diffusion XL, whose UNet is measured at an image of `sdxl_side`.
         steps: T.
         inner_steps: N.
         batch: Images at once.
@@ -137,15 +137,15 @@ def _timed(model: Model, inverter: NullText | DirectInversion, batch: int, rate:
     }
 
 
-def _sdxl(denoiser: SDXLDenoiser, side: int) -> Mapping[str, Any]:
-    x, conditioning = denoiser.question(side)
-    cuda = denoiser.device.type == "cuda"
+def _sdxl(model: Model, side: int) -> Mapping[str, Any]:
+    x = torch.zeros(1, model.latent_channels, side // model.scale, side // model.scale, device=model.device)
+    cuda = model.device.type == "cuda"
     if cuda:
-        torch.cuda.reset_peak_memory_stats(denoiser.device)
-    descend(denoiser, x, 1.0, conditioning, lambda output: output.square().mean())
+        torch.cuda.reset_peak_memory_stats(model.device)
+    descend(model, x, 1.0, model.null((side, side)), lambda output: output.square().mean())
     return {
-        "parameters": sum(weight.numel() for weight in denoiser.network.parameters()),
+        "parameters": sum(weight.numel() for weight in model.denoiser.parameters()),
         "side": side,
-        "dtype": str(denoiser.dtype),
-        "peak_bytes": torch.cuda.max_memory_allocated(denoiser.device) if cuda else None,
+        "dtype": str(model.dtype),
+        "peak_bytes": torch.cuda.max_memory_allocated(model.device) if cuda else None,
     }

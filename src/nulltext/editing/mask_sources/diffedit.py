@@ -10,7 +10,8 @@ from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.levels import combine, split
 from nulltext.diffusion.schedule import Interval
 from nulltext.diffusion.sharing import saying_what_fits
-from nulltext.errors import EmptyMaskError, OutOfMemoryError, SettingError, shown
+from nulltext.editing.strength import last_steps
+from nulltext.errors import EmptyMaskError, OutOfMemoryError, shown
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import source_and_targets
 from nulltext.models.base import Model
@@ -56,14 +57,8 @@ class DiffEditMask:
             EmptyMaskError: The prompts say the same to the model, or differ nowhere enough.
         """
         inversion.check(model)
-        steps = len(inversion.schedule)
-        left = int(steps * self.strength)
-        if left == 0:
-            raise SettingError(
-                f"got strength={self.strength:g}, which leaves none of the {steps} steps; expected at least "
-                f"{1 / steps:g}."
-            )
-        prompts, interval = source_and_targets(model, inversion, [prompt]), inversion.schedule[steps - left]
+        interval = last_steps(inversion.schedule, self.strength)[0]
+        prompts = source_and_targets(model, inversion, [prompt])
         z0 = inversion.pivot[-1:]
         noise = torch.randn(self.samples, *z0.shape[1:], generator=torch.Generator().manual_seed(self.seed))
         x = combine(z0.expand_as(noise), noise, interval.noisy).to(model.device)

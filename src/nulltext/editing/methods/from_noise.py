@@ -1,15 +1,16 @@
 """What the model draws of a prompt where there is no photograph: the bound for editing's freedom."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
+from nulltext.bars import teller
 from nulltext.checks import Guidance, Seed, check_numbers
-from nulltext.editing.base import Edit, in_force, listed_prompts, recommended
+from nulltext.editing.base import Edit, filled, in_force, listed_prompts, negative_of, recommended
 from nulltext.editing.generate import generate
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import Telling, silent
 
 
 @final
@@ -22,6 +23,7 @@ class FromNoise:
 
     Attributes:
         guidance: The guidance scale w; None is the model's own.
+        negative_prompt: What guidance leads away from; None is the inversion's own.
         seed: Of the noise, the same for every prompt.
 
     Raises:
@@ -29,13 +31,14 @@ class FromNoise:
     """
 
     guidance: Guidance | None = field(default=None, metadata=recommended("guidance"))
+    negative_prompt: str | None = None
     seed: Seed = 0
 
     def __post_init__(self) -> None:
         check_numbers(self)
 
     def __call__(
-        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: Telling = silent
     ) -> Edit:
         """Draws; see `nulltext.editing.base.Editor`. The edit's `source` is the image through the autoencoder.
 
@@ -43,9 +46,10 @@ class FromNoise:
             MismatchError: Another model or schedule than the inversion's.
             PromptError: A prompt is empty, too long, or has an unknown word.
         """
+        on_progress = teller(on_progress)
         wanted = listed_prompts(prompts)
         inversion.check(model)
-        own = in_force(self, model)
+        own = replace(in_force(self, model), negative_prompt=negative_of(self.negative_prompt, inversion))
         output = generate(
             model,
             wanted,
@@ -53,6 +57,7 @@ class FromNoise:
             guidance=own.guidance,
             seed=[self.seed] * len(wanted),
             size=inversion.frame.fitted,
+            negative_prompt=filled(own.negative_prompt),
             on_progress=on_progress,
         )
         source = model.decode(inversion.pivot[-1:].to(model.device)).cpu()

@@ -6,12 +6,13 @@ from typing import final
 
 from nulltext.attention.keys_values import MutualSelfAttention
 from nulltext.attention.sites import self_attention_layers
+from nulltext.bars import teller
 from nulltext.checks import Guidance, Share, check_numbers
-from nulltext.editing.base import Edit, listed_prompts
+from nulltext.editing.base import Edit, listed_prompts, negative_of
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
 from nulltext.models.base import Model
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import Telling, silent
 
 
 @final
@@ -31,6 +32,8 @@ class MasaCtrl:
             `DirectInversion` is: edits look at the image itself, and not at a source that has drifted.
         guidance: The guidance scale w; None is the inversion's own. Another is an error if the inversion has embeddings
             that were optimised for its own.
+        negative_prompt: What guidance leads away from; None is the inversion's own. Another is an error if the
+            inversion has embeddings that were optimised for its own.
 
     Raises:
         SettingError: A setting is out of range.
@@ -40,12 +43,13 @@ class MasaCtrl:
     start_layer: Share = 0.625
     correct_source: bool = True
     guidance: Guidance | None = None
+    negative_prompt: str | None = None
 
     def __post_init__(self) -> None:
         check_numbers(self)
 
     def __call__(
-        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: Telling = silent
     ) -> Edit:
         """Edits; see `nulltext.editing.base.Editor`.
 
@@ -54,6 +58,7 @@ class MasaCtrl:
             PromptError: A prompt is empty, too long, or has an unknown word.
             SessionError: The model has no self-attention.
         """
+        on_progress = teller(on_progress)
         wanted = listed_prompts(prompts)
         w = inversion.check(model, self.guidance)
         latents = replay(
@@ -61,6 +66,7 @@ class MasaCtrl:
             inversion.corrected() if self.correct_source else inversion,
             wanted,
             guidance=w,
+            negative_prompt=self.negative_prompt,
             control=self.control(model, len(inversion.schedule)),
             on_progress=on_progress,
         )
@@ -70,7 +76,8 @@ class MasaCtrl:
             pixels=images[1:],
             source=images[:1],
             frame=inversion.frame,
-            settings=(replace(self, guidance=w),) * len(wanted),
+            settings=(replace(self, guidance=w, negative_prompt=negative_of(self.negative_prompt, inversion)),)
+            * len(wanted),
         )
 
     def control(self, model: Model, steps: int) -> MutualSelfAttention | None:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import final
 
+from nulltext.bars import teller
 from nulltext.checks import Guidance, check_numbers
 from nulltext.diffusion.rule import Rule
-from nulltext.editing.base import Edit, listed_prompts
+from nulltext.editing.base import Edit, listed_prompts, negative_of
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
 from nulltext.models.base import Model
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import Telling, silent
 
 
 @final
@@ -21,6 +22,8 @@ class PromptSwap:
     Attributes:
         guidance: The guidance scale w; None is the inversion's own. Another is an error if the inversion has embeddings
             that were optimised for its own.
+        negative_prompt: What guidance leads away from; None is the inversion's own. Another is an error if the
+            inversion has embeddings that were optimised for its own.
         rule: How guidance is done. Another than the usual is an error with such embeddings.
 
     Raises:
@@ -28,13 +31,14 @@ class PromptSwap:
     """
 
     guidance: Guidance | None = None
+    negative_prompt: str | None = None
     rule: Rule = field(default_factory=Rule)
 
     def __post_init__(self) -> None:
         check_numbers(self)
 
     def __call__(
-        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: Telling = silent
     ) -> Edit:
         """Edits; see `nulltext.editing.base.Editor`.
 
@@ -42,14 +46,24 @@ class PromptSwap:
             MismatchError: Another model, schedule or guidance than the inversion's.
             PromptError: A prompt is empty, too long, or has an unknown word.
         """
+        on_progress = teller(on_progress)
         wanted = listed_prompts(prompts)
         w = inversion.check(model, self.guidance)
-        latents = replay(model, inversion, wanted, guidance=w, rule=self.rule, on_progress=on_progress)
+        latents = replay(
+            model,
+            inversion,
+            wanted,
+            guidance=w,
+            rule=self.rule,
+            negative_prompt=self.negative_prompt,
+            on_progress=on_progress,
+        )
         images = model.decode(latents).cpu()
         return Edit(
             prompts=wanted,
             pixels=images[1:],
             source=images[:1],
             frame=inversion.frame,
-            settings=(replace(self, guidance=w),) * len(wanted),
+            settings=(replace(self, guidance=w, negative_prompt=negative_of(self.negative_prompt, inversion)),)
+            * len(wanted),
         )

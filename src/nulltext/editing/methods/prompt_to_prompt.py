@@ -18,10 +18,11 @@ from nulltext.attention.refine import Refine
 from nulltext.attention.replace import Replace
 from nulltext.attention.reweight import Reweight
 from nulltext.attention.word_steps import WordSteps, find_in_any
+from nulltext.bars import teller
 from nulltext.checks import Count, Guidance
 from nulltext.diffusion.rule import Rule
 from nulltext.editing import spelled
-from nulltext.editing.base import Edit, filled, in_force, listed_prompts
+from nulltext.editing.base import Edit, filled, in_force, listed_prompts, negative_of
 from nulltext.editing.blending import Blender
 from nulltext.editing.change import Change
 from nulltext.editing.maps import AttentionMaps
@@ -30,7 +31,7 @@ from nulltext.errors import EmptyPromptError, SettingError, shown
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
 from nulltext.models.base import Model, check_prompts
-from nulltext.progress import OnProgress, silent
+from nulltext.progress import Telling, silent
 from nulltext.text.words import Tokens
 from nulltext.types import Latents
 
@@ -50,6 +51,8 @@ class PromptToPrompt(Change):
         maps: Whether to keep the attention maps, to look at.
         guidance: The guidance scale w; None is the inversion's own. Another is an error if the inversion has embeddings
             that were optimised for its own.
+        negative_prompt: What guidance leads away from; None is the inversion's own. Another is an error if the
+            inversion has embeddings that were optimised for its own.
         rule: How guidance is done. Another than the usual is an error with such embeddings, unless the source is held.
 
     Raises:
@@ -61,6 +64,7 @@ class PromptToPrompt(Change):
     correct_source: bool = False
     maps: bool = False
     guidance: Guidance | None = None
+    negative_prompt: str | None = None
     rule: Rule = field(default_factory=Rule)
 
     @property
@@ -74,7 +78,7 @@ class PromptToPrompt(Change):
         return Change(**{each.name: getattr(self, each.name) for each in fields(Change)})
 
     def __call__(
-        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: Telling = silent
     ) -> Edit:
         """Edits; see `nulltext.editing.base.Editor`.
 
@@ -84,6 +88,7 @@ class PromptToPrompt(Change):
             SettingError: "replace" is asked for prompts with different numbers of words.
             EmptyMaskError: The blend would let nothing change.
         """
+        on_progress = teller(on_progress)
         wanted = listed_prompts(prompts)
         return self.each(model, inversion, [(prompt, self) for prompt in wanted], on_progress)
 
@@ -92,7 +97,7 @@ class PromptToPrompt(Change):
         model: Model,
         inversion: Inversion,
         changes: Sequence[tuple[str, Change]],
-        on_progress: OnProgress = silent,
+        on_progress: Telling = silent,
     ) -> Edit:
         """Edits side by side against one source, each prompt with a change of its own.
 
@@ -109,9 +114,14 @@ class PromptToPrompt(Change):
             SettingError: "replace" is asked for prompts with different numbers of words.
             EmptyMaskError: A blend would let nothing change.
         """
+        on_progress = teller(on_progress)
         if not changes:
             raise EmptyPromptError("got no prompt; expected one or more. Say what the edited image shall show.")
-        own = replace(in_force(self, model), guidance=inversion.check(model, self.guidance))
+        own = replace(
+            in_force(self, model),
+            guidance=inversion.check(model, self.guidance),
+            negative_prompt=negative_of(self.negative_prompt, inversion),
+        )
         settings = tuple(own if change is self else in_force(change, model) for _, change in changes)
         run = _Run.of(own, model, inversion, [prompt for prompt, _ in changes], settings)
         latents = replay(
@@ -120,6 +130,7 @@ class PromptToPrompt(Change):
             run.prompts,
             guidance=own.guidance,
             rule=self.rule,
+            negative_prompt=own.negative_prompt,
             control=Chain(run.controls) if run.controls else None,
             after=run.after,
             on_progress=on_progress,

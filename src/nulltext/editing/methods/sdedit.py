@@ -1,21 +1,21 @@
 """SDEdit: noise the image half-way and sample the rest under the new prompt (Meng et al., arXiv 2108.01073)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, final
 
 import torch
 
+from nulltext.bars import teller
 from nulltext.checks import Guidance, Range, Seed, check_numbers
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import combine
 from nulltext.diffusion.sampling import sample
-from nulltext.diffusion.schedule import Schedule
-from nulltext.editing.base import Edit, filled, in_force, listed_prompts, recommended
-from nulltext.errors import SettingError
+from nulltext.editing.base import Edit, filled, in_force, listed_prompts, negative_of, recommended
+from nulltext.editing.strength import last_steps
 from nulltext.inversion.base import Inversion
-from nulltext.models.base import Model, embed_prompts
-from nulltext.progress import OnProgress, silent
+from nulltext.models.base import Model, embed_negative, embed_prompts
+from nulltext.progress import Telling, silent
 
 
 @final
@@ -31,6 +31,7 @@ class SDEdit:
             Even at 1 the first level has a little of the image in it, unless the model's schedule begins with noise
             alone.
         guidance: The guidance scale w; None is the model's own.
+        negative_prompt: What guidance leads away from; None is the inversion's own.
         seed: Of the noise, the same for every prompt.
 
     Raises:
@@ -39,13 +40,14 @@ class SDEdit:
 
     strength: Annotated[float, Range(above=0, most=1)] = 0.8
     guidance: Guidance | None = field(default=None, metadata=recommended("guidance"))
+    negative_prompt: str | None = None
     seed: Seed = 0
 
     def __post_init__(self) -> None:
         check_numbers(self)
 
     def __call__(
-        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: Telling = silent
     ) -> Edit:
         """Edits; see `nulltext.editing.base.Editor`. The edit's `source` is the image through the autoencoder.
 
@@ -54,19 +56,12 @@ class SDEdit:
             PromptError: A prompt is empty, too long, or has an unknown word.
             SettingError: `strength` leaves no step to sample.
         """
+        on_progress = teller(on_progress)
         wanted = listed_prompts(prompts)
         inversion.check(model)
-        steps = len(inversion.schedule)
-        first = steps - int(steps * self.strength)
-        if first == steps:
-            raise SettingError(
-                f"got strength={self.strength:g}, which leaves none of the {steps} steps to sample; expected at least "
-                f"{1 / steps:g}."
-            )
-        size = inversion.frame.fitted
-        rest = Schedule(inversion.schedule[first:])
-        cond, null = embed_prompts(model, wanted, size), model.null(size)
-        own = in_force(self, model)
+        rest, size = last_steps(inversion.schedule, self.strength), inversion.frame.fitted
+        own = replace(in_force(self, model), negative_prompt=negative_of(self.negative_prompt, inversion))
+        cond, null = embed_prompts(model, wanted, size), embed_negative(model, filled(own.negative_prompt), size)
         guided = Guided(model, cond, filled(own.guidance))
         z0 = inversion.pivot[-1:]
         noise = torch.randn(z0.shape, generator=torch.Generator().manual_seed(self.seed))

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nulltext.bars import teller
 from nulltext.checks import Count, Rate, Seed, Weight, check_finite, check_numbers
 from nulltext.editing.base import Edit, filled, in_force, listed_prompts, recommended
 from nulltext.editing.spelled import CLIP
@@ -23,7 +24,7 @@ from nulltext.images import to_pixels
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_prompts
 from nulltext.models.clip import Clip, clip_for, spherical
-from nulltext.progress import OnProgress, Progress, numbered, silent
+from nulltext.progress import OnProgress, Progress, Telling, numbered, silent
 from nulltext.types import Masks, OnePixels, Pixels
 
 VIEWS: Final = Views(smallest=0.6, tilt=0.2, jitter=0.1)
@@ -87,7 +88,7 @@ class Text2LIVE:
             )
 
     def __call__(
-        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: Telling = silent
     ) -> Edit:
         """Edits; see `nulltext.editing.base.Editor`.
 
@@ -100,6 +101,7 @@ class Text2LIVE:
             SettingError: No CLIP is given and the model is not the embedded one.
             DivergedError: The images became infinite or not-a-number.
         """
+        on_progress = teller(on_progress)
         if (own := in_force(self, model)) is not self:
             return own(model, inversion, prompts, on_progress)
         wanted = listed_prompts(prompts)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nulltext.bars import teller
 from nulltext.checks import Count, Rate, Seed, Weight, check_numbers
 from nulltext.editing.base import Edit, filled, in_force, listed_prompts, recommended
 from nulltext.editing.spelled import AUTOENCODER, CLIP
@@ -17,7 +18,7 @@ from nulltext.inversion.base import Inversion
 from nulltext.models.base import Autoencoder, Model, embed_prompts
 from nulltext.models.capabilities import quantised_of
 from nulltext.models.clip import Clip, clip_for, spherical
-from nulltext.progress import OnProgress, Progress, numbered, silent
+from nulltext.progress import OnProgress, Progress, Telling, numbered, silent
 from nulltext.types import Latents, Pixels
 
 VIEWS: Final = Views(smallest=0.6, tilt=0.2, jitter=0.1, noise=0.1)
@@ -57,7 +58,7 @@ class VQGANCLIP:
         check_numbers(self)
 
     def __call__(
-        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: OnProgress = silent
+        self, model: Model, inversion: Inversion, prompts: str | Sequence[str], on_progress: Telling = silent
     ) -> Edit:
         """Edits; see `nulltext.editing.base.Editor`. The edit's `source` is the image through the autoencoder.
 
@@ -69,6 +70,7 @@ class VQGANCLIP:
             SettingError: No CLIP is given and the model is not the embedded one, or the autoencoder cannot take the
                 image's size.
         """
+        on_progress = teller(on_progress)
         if (own := in_force(self, model)) is not self:
             return own(model, inversion, prompts, on_progress)
         wanted = listed_prompts(prompts)

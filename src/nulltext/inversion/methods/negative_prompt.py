@@ -6,6 +6,7 @@ from typing import ClassVar, final
 from nulltext.diffusion.fixed_point import FixedPoint
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
+from nulltext.errors import SettingError, shown
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.problem import Problem, Solution
 from nulltext.inversion.replay import Replay, ReplayForm
@@ -24,6 +25,7 @@ class NegativePrompt(Inverter):
         steps: T, the steps of the sampler.
         guidance: The guidance scale w of every use of the result; None is the model's own.
         fixed_point: How well the steps of the pivot are solved; None is the plain DDIM inversion.
+        negative_prompt: Blank; the prompt itself is in its place.
 
     Raises:
         SettingError: A setting is out of range.
@@ -36,6 +38,11 @@ class NegativePrompt(Inverter):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_null_guidance(self.guidance)
+        if self.negative_prompt:
+            raise SettingError(
+                f"got the negative prompt {shown(self.negative_prompt)} for negative-prompt inversion, in which the "
+                "source prompt stands in its place; expected none. Take direct inversion, which keeps both apart."
+            )
 
     def evaluations(self) -> dict[str, int]:
         """See `Inverter`."""

@@ -1,0 +1,146 @@
+"""The engine of a cluster: Ray Data schedules, retries and scales; what is done with a row is the same."""
+
+import io
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import ray
+import torch
+
+from nulltext.batch.arrow import arrow, parquet
+from nulltext.batch.plan import Plan
+from nulltext.batch.row import Row
+from nulltext.batch.storage import Storage
+from nulltext.batch.worker import Worker, WorkerBrokenError
+from nulltext.errors import NulltextError
+
+if TYPE_CHECKING:
+    from nulltext.batch.records import Record
+
+ROWS: Final = "rows"
+"""Where the rows that are to be done lie during a run, in the folder of results, for all nodes to read."""
+ROWS_IN_A_FILE: Final = 256
+
+
+def on_ray(
+    rows: Iterable[Row],
+    plan: Plan,
+    out: Storage,
+    *,
+    address: str | None = None,
+    actors: int | tuple[int, int] | None = None,
+    gpus: float | None = None,
+    at_a_time: int = 32,
+) -> Iterator[list["Record"]]:
+    """The records of rows, as they are done.
+
+    Args:
+        rows: The rows.
+        plan: What is done with them.
+        out: The folder of results, which all nodes must reach.
+        address: Of a cluster, as Ray takes it; None starts one on this machine, or joins the one it is run in.
+        actors: How many processes hold a model, or from how many to how many; None as many as there is room for.
+        gpus: What of a GPU each of them takes; None is one where the cluster has any, else none.
+        at_a_time: Rows that one of them is given at a time.
+    """
+    if not ray.is_initialized():
+        ray.init(address=address, log_to_driver=False, include_dashboard=False, configure_logging=False)
+    names = _spool(rows, out)
+    try:
+        if not names:
+            return
+        system, paths = out.system(names)
+        dataset = ray.data.read_parquet(paths, filesystem=system, override_num_blocks=len(names))
+        dataset = transform(dataset, plan, out, actors=actors, gpus=gpus, at_a_time=at_a_time)
+        for batch in dataset.iter_batches(batch_size=None, prefetch_batches=1):
+            yield from (json.loads(text) for text in batch["records"])
+    finally:
+        for name in names:
+            out.remove(name)
+
+
+def transform(
+    dataset: Any,  # noqa: ANN401  a ray.data.Dataset, which is not always installed
+    plan: Plan,
+    out: Storage,
+    *,
+    actors: int | tuple[int, int] | None = None,
+    gpus: float | None = None,
+    at_a_time: int = 32,
+) -> Any:  # noqa: ANN401  as above
+    """A dataset of rows, as JSON in the column "row", to one of their records, as JSON in the column "records"."""
+    if gpus is None:
+        gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
+    cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    most = int(ray.cluster_resources().get("GPU", 0) / gpus) if gpus else max(1, cores // 2)
+    lowest, highest = actors if isinstance(actors, tuple) else (actors, actors) if actors else (1, max(1, most))
+    read = dataset.map_batches(_read, batch_size=at_a_time, zero_copy_batch=True, num_cpus=0.25)
+    return read.map_batches(
+        _Actor,
+        fn_constructor_args=(plan, out),
+        batch_size=at_a_time,
+        num_gpus=gpus,
+        num_cpus=1,
+        compute=ray.data.ActorPoolStrategy(min_size=lowest, max_size=highest),
+    )
+
+
+def _read(batch: dict[str, Any]) -> dict[str, Any]:
+    """The bytes of photographs and masks beside their rows, or why there are none: done where there are cores."""
+    rows = [Row.from_json(text) for text in batch["row"]]
+    return {
+        "row": batch["row"],
+        "image": [_bytes(row.image) for row in rows],
+        "mask": [_bytes(row.mask) for row in rows],
+    }
+
+
+def _bytes(where: str) -> bytes:
+    """A file's bytes; b"" of what cannot be read, which the actor then tries itself and says why."""
+    if not where:
+        return b""
+    try:
+        return Storage("").read(where)
+    except NulltextError:
+        return b""
+
+
+class _Actor:
+    """A process that holds a model."""
+
+    def __init__(self, plan: Plan, out: Storage) -> None:
+        cores = float(os.environ.get("OMP_NUM_THREADS") or 1)  # Ray says how many are its own
+        torch.set_num_threads(max(1, int(cores)))
+        self.worker = Worker(plan, out)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        rows = [Row.from_json(str(text)) for text in batch["row"]]
+        known = dict(zip((row.image for row in rows), batch["image"], strict=True))
+        known |= dict(zip((row.mask for row in rows), batch["mask"], strict=True))
+        try:
+            done = list(self.worker.do(rows, partial(_known, known)))
+        except WorkerBrokenError as error:
+            if error.device:  # it is lost to this process; Ray begins another, and gives it the rows again
+                os._exit(1)
+            raise
+        return {"records": [json.dumps(records) for records in done]}
+
+
+def _known(known: dict[str, bytes], where: str) -> bytes:
+    return bytes(known.get(where) or b"") or Storage("").read(where)
+
+
+def _spool(rows: Iterable[Row], out: Storage) -> list[str]:
+    """Writes rows to files that all nodes can read, so that the driver need not hold them; their names."""
+    run, names, left = secrets.token_hex(4), list[str](), iter(rows)
+    while chunk := list(islice(left, ROWS_IN_A_FILE)):
+        buffer = io.BytesIO()
+        parquet.write_table(arrow.table({"row": [row.to_json() for row in chunk]}), buffer)
+        names.append(f"{ROWS}/{run}-{len(names):06d}.parquet")
+        out.write(names[-1], buffer.getvalue())
+    return names

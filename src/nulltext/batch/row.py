@@ -1,0 +1,46 @@
+"""A row of a manifest: a photograph, and what shall become of it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row, as it was read; whether it makes sense is for `nulltext.batch.job` to say.
+
+    Attributes:
+        number: Which row of the manifest it is, from 1.
+        id: What the row and its images are called; slashes stand for folders. No two rows have the same.
+        image: Path or address of the photograph.
+        prompt: What it shows.
+        edits: The new prompts.
+        mask: Path or address of an image, white where the photograph may change; "" for none.
+        size: "HxW" in pixels to fit to; "" for the plan's.
+        settings: What the row says of method and editor, by name; text is read as on the command line.
+        fault: What is wrong with the row itself; "" for nothing.
+        keys: For each edit a digest of all that its image depends on, once it is known.
+    """
+
+    number: int
+    id: str
+    image: str = ""
+    prompt: str = ""
+    edits: tuple[str, ...] = ()
+    mask: str = ""
+    size: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    fault: str = ""
+    keys: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The row as text, for another process."""
+        return json.dumps(self.__dict__, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Row":
+        """Undoes `to_json`."""
+        values = json.loads(text)
+        return cls(**values | {"edits": tuple(values["edits"]), "keys": tuple(values["keys"])})

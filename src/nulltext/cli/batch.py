@@ -1,0 +1,397 @@
+"""`nulltext batch`: a manifest of photographs in, edited images and a table out."""
+
+import re
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from nulltext.cli import options, terminal
+from nulltext.cli.command import SOME_FAILED, WRONG_INPUT
+from nulltext.cli.models import Loading
+from nulltext.editing.table import EDITOR, EDITORS
+from nulltext.errors import SettingError, shown
+from nulltext.inversion.table import INVERTERS, METHOD
+from nulltext.spelling.compact import read_settings
+from nulltext.spelling.options import assemble
+from nulltext.tables import Table, row
+
+if TYPE_CHECKING:
+    from nulltext.batch.plan import Plan
+    from nulltext.batch.row import Row
+    from nulltext.batch.run import Machines
+    from nulltext.batch.tally import Tally
+
+LOG_EVERY = 60.0
+"""Seconds between two lines of progress."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a manifest leaves open."""
+
+    prompt: Annotated[
+        str, typer.Option(metavar="PROMPT", help="Of rows that have none.", rich_help_panel="Manifest")
+    ] = ""
+    edit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PROMPT",
+            help="A new prompt, of rows that have none; may be given several times.",
+            rich_help_panel="Manifest",
+        ),
+    ] = None
+    captions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="For a folder: a .csv, .jsonl or .parquet file with columns image (a name in the folder), prompt and "
+            "edit.",
+            rich_help_panel="Manifest",
+        ),
+    ] = None
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="A column that is no setting; may be given several times.",
+            rich_help_panel="Manifest",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """What edited images are like."""
+
+    format: Annotated[
+        Literal["png", "jpeg", "webp"], typer.Option(help="Of the edited images.", rich_help_panel="Output")
+    ] = "png"
+    name: Annotated[
+        str,
+        typer.Option(
+            metavar="PATTERN",
+            help="What images are called: {id}, {stem}, {number} and {edit}, with slashes for folders.",
+            rich_help_panel="Output",
+        ),
+    ] = "{id}"
+    inversions: Annotated[
+        bool, typer.Option("--inversions", help="Keep the inversions as well.", rich_help_panel="Output")
+    ] = False
+    gps: Annotated[
+        bool,
+        typer.Option("--gps", help="Keep the place that a camera wrote into a photograph.", rich_help_panel="Output"),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """Where a batch is computed."""
+
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.", rich_help_panel="Machines")
+    ] = "local"
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DEVICE,DEVICE",
+            help="Of this machine, a process each: cuda:0,cuda:1, or all; a GPU, if there is one, if not given.",
+            rich_help_panel="Machines",
+        ),
+    ] = None
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of a Ray cluster; one is started here if not given.",
+                     rich_help_panel="Machines"),
+    ] = None  # fmt: skip
+    actors: Annotated[
+        str | None,
+        typer.Option(metavar="N|N-M", help="Processes of Ray that hold a model.", rich_help_panel="Machines"),
+    ] = None
+    gpus: Annotated[
+        float | None,
+        typer.Option(min=0, help="What of a GPU each of them takes; one, where there are any.",
+                     rich_help_panel="Machines"),
+    ] = None  # fmt: skip
+    at_once: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images that share a batch of the network; what the device takes if not given.",
+                     rich_help_panel="Machines"),
+    ] = None  # fmt: skip
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Part I of N alone, from 1/N to N/N.", rich_help_panel="Machines")
+    ] = "1/1"
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Tell Prometheus the counts there.", rich_help_panel="Machines"),
+    ] = None
+
+
+def batch(
+    manifest: Annotated[
+        str,
+        typer.Argument(
+            metavar="MANIFEST",
+            help="A folder of photographs, or .csv, .jsonl or .parquet with columns image, prompt, edit, and if wanted "
+            "id, mask, size, and settings by name; a path, or s3:// or gs://.",
+            show_default=False,
+        ),
+    ],
+    *,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Where results go.", rich_help_panel="Output"),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Read every row, say all that is wrong, and compute nothing.")
+    ] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do rows again that failed before.")] = False,
+    method: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[:SETTING=VALUE,...]",
+            help="How rows are inverted that do not say it, as in null-text:inner_steps=20. "
+            f"One of {', '.join(INVERTERS)}.",
+        ),
+    ] = METHOD,
+    editor: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[:SETTING=VALUE,...]",
+            help=f"How rows are edited that do not say it. One of {', '.join(EDITORS)}.",
+        ),
+    ] = EDITOR,
+    size: options.Size = None,
+    fit: Annotated[Literal["crop", "pad"], typer.Option(help="How photographs are brought to a size.")] = "crop",
+    reading: Reading,
+    writing: Writing,
+    where: Where,
+    loading: Loading,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Edit many photographs: a manifest in, edited images and a table of what became of each out.
+
+    Run again, it does what is not done yet. Rows that fail are told, in the table with their reasons, and stop no
+    other; the exit code is 3 then.
+    """
+    del debug
+    plan = _plan(method, editor, size, fit, writing, where, loading)
+    if check:
+        _check(manifest, plan, reading, as_json=json)
+        return
+    if output is None:
+        raise SettingError("got no folder for the results; expected one. Give it with -o, or ask for --check alone.")
+    _run(manifest, output, plan, reading, where, retry_failed=retry_failed, as_json=json, device=loading.device)
+
+
+def _plan(
+    method: str,
+    editor: str,
+    size: str | None,
+    fit: Literal["crop", "pad"],
+    writing: Writing,
+    where: Where,
+    loading: Loading,
+) -> "Plan":
+    from nulltext.batch.plan import Plan
+
+    options.parse_size(size)
+    how = {name: value for name, value in loading.settings.items() if name != "device"}
+    return Plan(
+        inverter=made(INVERTERS, method, "--method"),
+        editor=made(EDITORS, editor, "--editor"),
+        model=loading.model,
+        loading=how,
+        size=size or "",
+        fit=fit,
+        at_once=where.at_once,
+        **asdict(writing),
+    )
+
+
+def made(table: Table, text: str, what: str) -> Any:  # noqa: ANN401  a method of the table
+    """The method of "name:setting=value,setting=value".
+
+    Raises:
+        SettingError: There is none of that name, or it has no such setting.
+    """
+    word, colon, settings = text.partition(":")
+    cls = row(table, word, what).load()
+    return assemble(cls, read_settings(cls, settings, word) if colon else {})
+
+
+def _machines(where: Where, device: str | None) -> "Machines":
+    from nulltext.batch.run import Machines
+
+    return Machines(
+        engine=where.engine,
+        devices=_devices(where.devices, device),
+        address=where.address,
+        actors=_actors(where.actors),
+        gpus=where.gpus,
+    )
+
+
+def _devices(devices: str | None, device: str | None) -> tuple[str, ...]:
+    if devices is None:
+        return () if device is None else (device,)
+    if device is not None:
+        raise SettingError("got --device and --devices; expected one of them.")
+    if devices == "all":
+        import torch
+
+        return tuple(f"cuda:{at}" for at in range(torch.cuda.device_count())) or ("cpu",)
+    return tuple(each.strip() for each in devices.split(",") if each.strip())
+
+
+def _actors(text: str | None) -> int | tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", text)
+    if match is None or int(match[1]) < 1 or (match[2] and int(match[2]) < int(match[1])):
+        raise SettingError(
+            f"got --actors {shown(text)}; expected how many, as 4, or from how many to how many, as 2-8."
+        )
+    return (int(match[1]), int(match[2])) if match[2] else int(match[1])
+
+
+def _shard(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise SettingError(f"got --shard {shown(text)}; expected a part and how many there are, from 1/N to N/N.")
+    return int(match[1]), int(match[2])
+
+
+def _rows(manifest: str, plan: "Plan", reading: Reading) -> "Iterator[Row]":
+    """The rows; columns that nobody knows are refused before any is read."""
+    from nulltext.batch.manifest import OWN, columns, read_manifest
+    from nulltext.errors import ManifestError
+
+    ignore = reading.ignore or []
+    unknown = [name for name in columns(manifest) if name and name not in OWN and name not in ignore]
+    others = [name for name in unknown if name.replace("-", "_").rpartition(".")[2] not in _all_settings()]
+    if others:
+        raise ManifestError(
+            f"{manifest} has the column {shown(others[0])}, which is no setting of a method or an editor. Mend its "
+            f"name, or leave it out with --ignore {others[0]}."
+        )
+    return read_manifest(
+        manifest, prompt=reading.prompt, edits=reading.edit or (), captions=reading.captions, ignore=ignore
+    )
+
+
+def _all_settings() -> set[str]:
+    """The names of the settings of all methods, which a row may choose itself."""
+    from nulltext.batch.plan import names_of
+
+    return {name for table in (INVERTERS, EDITORS) for entry in table.values() for name in names_of(entry.load())}
+
+
+def _check(manifest: str, plan: "Plan", reading: Reading, *, as_json: bool) -> None:
+    from nulltext.batch.check import Fault, check
+
+    rows, faults = 0, list[Fault]()
+    for fault in check(_rows(manifest, plan, reading), plan):
+        rows += 1
+        faults += [] if fault is None else [fault]
+    if as_json:
+        found = [
+            {"row": f.row.number, "id": f.row.id, "edit": f.edit, "error": f.error, "reason": f.reason} for f in faults
+        ]
+        terminal.print_json({"rows": rows, "faults": found})
+    else:
+        for fault in faults:
+            terminal.show(f"row {fault.row.number} ({fault.row.id}): {fault.reason}")
+        terminal.say(f"{rows} rows read, {len(faults)} faults")
+    if faults:
+        raise typer.Exit(WRONG_INPUT)
+
+
+def _run(
+    manifest: str,
+    output: str,
+    plan: "Plan",
+    reading: Reading,
+    where: Where,
+    *,
+    retry_failed: bool,
+    as_json: bool,
+    device: str | None,
+) -> None:
+    from nulltext.batch.report import write_report
+    from nulltext.batch.results import Results
+    from nulltext.batch.run import run
+    from nulltext.batch.storage import Storage
+    from nulltext.batch.tally import Tally
+
+    rows, last = _rows(manifest, plan, reading), Tally()
+    start = time.monotonic()
+    with _telling(where.metrics_port) as tell:
+
+        def on_tally(tally: Tally) -> None:
+            nonlocal last
+            last = tally
+            tell(tally)
+
+        for _ in run(
+            rows,
+            output,
+            plan=plan,
+            machines=_machines(where, device),
+            shard=_shard(where.shard),
+            retry_failed=retry_failed,
+            on_tally=on_tally,
+        ):
+            pass
+    storage = Storage(output)
+    report = write_report(storage, command=f"nulltext batch {manifest} -o {output}", seconds=time.monotonic() - start)
+    failed = sum(record["status"] == "failed" for record in Results(storage).records(["status"]))
+    if as_json:
+        terminal.print_json(last.summary() | {"failed_in_all": failed, "report": report})
+    else:
+        terminal.say(f"{last.done} edits made, {last.skipped} were there already, {failed} failed")
+        terminal.show(report)
+    if failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+@contextmanager
+def _telling(port: int | None) -> "Generator[Callable[[Tally], None]]":
+    """A function that tells the counts to a person and to Prometheus."""
+    from nulltext.batch.metrics import Metrics
+
+    metrics, told = None if port is None else Metrics(port), [0.0]
+
+    def tell(tally: "Tally") -> None:
+        if metrics is not None:
+            metrics.tell(tally)
+        if time.monotonic() - told[0] > LOG_EVERY:
+            told[0] = time.monotonic()
+            terminal.say(line(tally))
+
+    try:
+        yield tell
+    finally:
+        if metrics is not None:
+            metrics.close()
+
+
+def line(tally: "Tally") -> str:
+    """The counts in a line."""
+    from nulltext.batch.tally import memory_mb
+
+    left = "" if tally.left is None else f", {_duration(tally.left)} left"
+    devices = "".join(f", {device} {count}" for device, count in tally.devices.items())
+    return (
+        f"{tally.done + tally.failed} of {tally.total} edits, {tally.failed} failed, {tally.rate:.2f} a second{left}"
+        f"{devices}, {memory_mb():.0f} MB"
+    )
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(int(seconds), 3600)
+    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"

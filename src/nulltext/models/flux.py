@@ -1,0 +1,218 @@
+"""FLUX.1 (Black Forest Labs, 2024): dev, to which guidance is told, and schnell, which has none."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, final
+
+import diffusers
+import torch
+import transformers
+
+from nulltext.diffusion.conditioning import Conditioning
+from nulltext.errors import UnsupportedScheduleError
+from nulltext.models import weights
+from nulltext.models.base import Autoencoder, ModelIdentity
+from nulltext.models.flow_parts import flow_config, read_cutter, ready_t5
+from nulltext.models.flux_transformer import PATCH, FluxTransformer, check_fit
+from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling, scale_of, side_of
+from nulltext.models.latent_model import LatentModel
+from nulltext.models.layout import layout_for
+from nulltext.models.networks import read_network
+from nulltext.models.offload import Offload
+from nulltext.models.parts import SCHEDULER, check_classes, check_encoder, read_scheduler
+from nulltext.models.quiet import quiet
+from nulltext.models.recommended import Recommended
+from nulltext.models.text_encoder import PromptEncoder
+from nulltext.models.word_list import TaughtWords
+from nulltext.text.words import Tokens
+from nulltext.types import Pooled
+
+_NETWORKS: Final[Mapping[str, tuple[str, type[Any]]]] = {
+    "transformer": ("FluxTransformer2DModel", diffusers.FluxTransformer2DModel),
+    "vae": ("AutoencoderKL", diffusers.AutoencoderKL),
+    "text_encoder": ("CLIPTextModel", transformers.CLIPTextModel),
+    "text_encoder_2": ("T5EncoderModel", transformers.T5EncoderModel),
+}
+"""The name of each network's class, and the class."""
+ROWS: Final = 512
+"""The rows of an embedding, as the pipeline has them (``max_sequence_length``)."""
+ROWS_OF_SCHNELL: Final = 256
+"""Those that schnell was made for."""
+_SIDE: Final = 1024
+"""The pixels on a side that it was made for, where no config says."""
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FluxEncoder:
+    """T5 as the text, and CLIP as one vector for the whole, see `nulltext.models.text_encoder.PromptReader`.
+
+    Attributes:
+        t5: Reads prompts.
+        clip: Reads them, too, as far as its length goes, and as one vector.
+        word_list: The words that the model was taught, if it has a list.
+    """
+
+    t5: PromptEncoder
+    clip: PromptEncoder
+    word_list: TaughtWords | None = None
+
+    @property
+    def length(self) -> int:
+        """L, the rows of an embedding."""
+        return self.t5.length
+
+    def embed(self, prompts: Sequence[str], size: tuple[int, int]) -> Conditioning:
+        """Embeddings of prompts as the pipeline computes them, at every size, and a guidance scale of 1.
+
+        Raises:
+            PromptError: A prompt has characters that are no text.
+            PromptTooLongError: A prompt has more than L tokens; names the words that do not fit.
+            UnknownWordError: The model has a word list, and a word is not on it.
+        """
+        for prompt in prompts:
+            self.check_prompt(prompt)
+        told = replace(self.t5.embed(prompts, size), pooled=self._pooled(prompts))
+        return told.with_guidance(1.0)
+
+    def null(self, size: tuple[int, int]) -> Conditioning:  # noqa: ARG002  as `embed`
+        """The embedding of the empty text, one row. Guidance makes no use of it."""
+        return self._empty.with_text(self._empty.text.clone())  # whose gradient may be asked for
+
+    def check_prompt(self, prompt: str) -> None:
+        """Raises what `embed` would for a prompt, and embeds nothing."""
+        if self.word_list is not None:
+            self.word_list.check(prompt, self.t5.model)
+        self.t5.check_prompt(prompt)
+
+    def tokenize(self, prompt: str) -> Tokens:
+        """A prompt as T5 cuts it: row i of the embedding is token i, and the rows after the last are padding."""
+        return self.t5.tokenize(prompt)
+
+    @cached_property
+    def _empty(self) -> Conditioning:
+        """Kept, because every run asks for it and T5 is large."""
+        return self.embed([""], (0, 0))
+
+    def _pooled(self, prompts: Sequence[str]) -> Pooled:
+        """CLIP's vectors. It reads 77 tokens where T5 reads 512: of a longer prompt the beginning, as in training."""
+        clip = self.clip
+        cut: Any = clip.tokenizer(
+            list(prompts), padding="max_length", max_length=clip.length, truncation=True, return_tensors="pt"
+        )
+        with torch.no_grad(), quiet(), clip.offload.in_use(clip.network):
+            return clip.network(cut.input_ids.to(clip.offload.device)).pooler_output.float()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a checkpoint is made of.
+
+    Attributes:
+        transformer: ``FluxTransformer2DModel``.
+        vae: ``AutoencoderKL``.
+        text_encoder: ``CLIPTextModel``.
+        text_encoder_2: ``T5EncoderModel``.
+        tokenizer: CLIP's.
+        tokenizer_2: T5's.
+        scheduler_config: The config of a ``FlowMatchEulerDiscreteScheduler``.
+    """
+
+    transformer: Any
+    vae: Any
+    text_encoder: Any
+    text_encoder_2: Any
+    tokenizer: Any
+    tokenizer_2: Any
+    scheduler_config: Mapping[str, Any]
+
+
+@final
+class Flux:
+    """The adapter of ``FluxPipeline``, see `nulltext.models.families.Adapter`."""
+
+    @staticmethod
+    def read(folder: Path, index: Mapping[str, Any]) -> Parts:
+        """The parts of a folder in diffusers' format."""
+        check_classes(folder, {part: _NETWORKS[part][0] for part in ("transformer", "vae")})
+        for part in ("text_encoder", "text_encoder_2"):
+            check_encoder(folder, index, part, _NETWORKS[part][0])
+        tokenizers = {
+            part: read_cutter(folder / part, t5=part == "tokenizer_2") for part in ("tokenizer", "tokenizer_2")
+        }
+        variant = weights.variant(folder, _NETWORKS)
+        networks = {part: read_network(made, folder / part, variant=variant) for part, (_, made) in _NETWORKS.items()}
+        return Parts(**networks, **tokenizers, scheduler_config=read_scheduler(folder))
+
+    @staticmethod
+    def from_parts(
+        parts: Parts,
+        identity: ModelIdentity,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        recommended: Recommended | None = None,
+        quantised: Autoencoder | None = None,
+        word_list: Path | None = None,
+        low_memory: bool = False,
+    ) -> LatentModel:
+        """Takes over the parts, see `nulltext.models.families.Adapter.from_parts`."""
+        called, config, vae = identity.id, parts.transformer.config, parts.vae.config
+        t5, clip = parts.text_encoder_2.config.d_model, parts.text_encoder.config.hidden_size
+        check_fit(config, vae, called, t5=t5, pooled=clip)
+        check_scaling(vae, called)
+        scheduler = _levels(flow_config(parts.scheduler_config, f"{called}/{SCHEDULER}"), f"{called}/{SCHEDULER}")
+        offload, guided = Offload(device, low_memory), bool(config.guidance_embeds)
+        return LatentModel(
+            family="FLUX.1 dev" if guided else "FLUX.1 schnell",
+            identity=identity,
+            device=device,
+            text=_encoder(parts, offload, called, word_list, dtype),
+            autoencoder=KLAutoencoder.ready(parts.vae, offload, layout_for(device, dtype), f"in {dtype} with {called}"),
+            unet=FluxTransformer.ready(
+                parts.transformer, device=device, dtype=dtype, model=called, low_memory=low_memory
+            ),
+            scheduler_config=scheduler,
+            recommended=_recommended(recommended or Recommended(guidance=3.5), guided=guided),
+            quantised=quantised,
+            patch=PATCH,
+            side=side_of(vae, _SIDE) // scale_of(vae),
+        )
+
+
+def _encoder(parts: Parts, offload: Offload, called: str, word_list: Path | None, dtype: torch.dtype) -> FluxEncoder:
+    rows = ROWS if parts.transformer.config.guidance_embeds else ROWS_OF_SCHNELL
+    t5, words = parts.text_encoder_2, None
+    if word_list is not None:
+        words = TaughtWords.read(word_list, parts.tokenizer_2)
+    return FluxEncoder(
+        t5=ready_t5(t5, parts.tokenizer_2, offload, called, part="text_encoder_2", rows=rows, beside=dtype),
+        clip=PromptEncoder.ready(parts.text_encoder, parts.tokenizer, offload, called),
+        word_list=words,
+    )
+
+
+def _recommended(given: Recommended, *, guided: bool) -> Recommended:
+    """What is published for dev; of schnell the guidance is 1 unless it says another itself."""
+    return given if guided or "guidance" in given.own else replace(given, guidance=1.0)
+
+
+def _levels(config: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """A scheduler's config whose levels are those that the pipeline asks for: evenly from 1 to 1 / T, and shifted.
+
+    Where the shift does not depend on the image's size, as in schnell's config, it is one that is the same at every
+    size: the scheduler alone would walk other levels.
+
+    Raises:
+        UnsupportedScheduleError: The shift is none.
+    """
+    if config.get("use_dynamic_shifting"):
+        return config
+    shift = config.get("shift", 1.0)
+    if not shift > 0:
+        raise UnsupportedScheduleError(f"{where} has shift={shift}; expected a number above 0, such as 1. Correct it.")
+    same = math.log(shift)
+    return {**config, "use_dynamic_shifting": True, "base_shift": same, "max_shift": same}
