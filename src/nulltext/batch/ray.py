@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 ROWS: Final = "rows"
 """Where the rows that are to be done lie during a run, in the folder of results, for all nodes to read."""
-ROWS_IN_A_FILE: Final = 256
 
 
 def on_ray(
@@ -50,12 +49,12 @@ def on_ray(
     """
     if not ray.is_initialized():
         ray.init(address=address, log_to_driver=False, include_dashboard=False, configure_logging=False)
-    names = _spool(rows, out)
+    names = _spool(rows, out, at_a_time)
     try:
         if not names:
             return
-        system, paths = out.system(names)
-        dataset = ray.data.read_parquet(paths, filesystem=system, override_num_blocks=len(names))
+        files = ray.data.from_items([{"name": name} for name in names], override_num_blocks=len(names))
+        dataset = files.flat_map(partial(_spooled, out), num_cpus=0.25)
         dataset = transform(dataset, plan, out, actors=actors, gpus=gpus, at_a_time=at_a_time)
         for batch in dataset.iter_batches(batch_size=None, prefetch_batches=1):
             yield from (json.loads(text) for text in batch["records"])
@@ -88,6 +87,12 @@ def transform(
         num_cpus=1,
         compute=ray.data.ActorPoolStrategy(min_size=lowest, max_size=highest),
     )
+
+
+def _spooled(out: Storage, file: dict[str, Any]) -> list[dict[str, str]]:
+    """The rows of one of the files of `_spool`."""
+    with out.open_table(file["name"]) as opened:
+        return parquet.read_table(opened).to_pylist()
 
 
 def _read(batch: dict[str, Any]) -> dict[str, Any]:
@@ -135,10 +140,13 @@ def _known(known: dict[str, bytes], where: str) -> bytes:
     return bytes(known.get(where) or b"") or Storage("").read(where)
 
 
-def _spool(rows: Iterable[Row], out: Storage) -> list[str]:
-    """Writes rows to files that all nodes can read, so that the driver need not hold them; their names."""
+def _spool(rows: Iterable[Row], out: Storage, at_a_time: int) -> list[str]:
+    """Writes rows to files that all nodes can read, so that the driver need not hold them; their names.
+
+    A file is what an actor is given at a time: what of it is not told when the actor dies is done again.
+    """
     run, names, left = secrets.token_hex(4), list[str](), iter(rows)
-    while chunk := list(islice(left, ROWS_IN_A_FILE)):
+    while chunk := list(islice(left, at_a_time)):
         buffer = io.BytesIO()
         parquet.write_table(arrow.table({"row": [row.to_json() for row in chunk]}), buffer)
         names.append(f"{ROWS}/{run}-{len(names):06d}.parquet")
