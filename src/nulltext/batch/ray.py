@@ -53,8 +53,9 @@ def on_ray(
     try:
         if not names:
             return
-        files: Any = ray.data.from_items([{"name": name} for name in names], override_num_blocks=len(names))
-        dataset = files.flat_map(partial(_spooled, out), num_cpus=0.25)
+        made: Any = ray.data
+        files = made.from_items([{"name": name} for name in names], override_num_blocks=len(names))
+        dataset: Any = files.flat_map(partial(_spooled, out), num_cpus=0.25)
         dataset = transform(dataset, plan, out, actors=actors, gpus=gpus, at_a_time=at_a_time)
         for batch in dataset.iter_batches(batch_size=None, prefetch_batches=1):
             yield from (json.loads(text) for text in batch["records"])
