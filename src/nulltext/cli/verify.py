@@ -25,7 +25,7 @@ def verify(
     prompt: Annotated[
         list[str] | None, typer.Option(metavar="PROMPT", help="What an image shows, in the order of --image.")
     ] = None,
-    steps: options.Steps = 20,
+    steps: options.Steps = 50,
     inner_steps: options.InnerSteps = 10,
     size: options.Size = None,
     loading: Loading,
