@@ -90,7 +90,7 @@ def _read(answer: Any, address: str) -> bytes:  # noqa: ANN401  urllib says no t
 class _Redirection(urllib.request.HTTPRedirectHandler):
     """Follows to http and https alone; the base class knows ftp as well."""
 
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:  # noqa: ANN401, PLR0917
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:  # noqa: ANN401, PLR0917  as urllib calls it
         if not is_address(newurl):
             fp.close()
             raise OSError(f"it leads to {shown(newurl)}, which is neither http nor https")

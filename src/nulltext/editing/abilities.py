@@ -111,11 +111,11 @@ def _tried(known: Abilities, name: Name) -> Abilities:
         )
 
 
-def _quick(made: type[Any]) -> Any:  # noqa: ANN401
+def _quick(made: type[Any]) -> Any:  # noqa: ANN401  of any class
     return made(**{each.name: _QUICK[each.name] for each in fields(cast("Any", made)) if each.name in _QUICK})
 
 
-def _masked(editor: Any, mask: Image.Image) -> Any:  # noqa: ANN401
+def _masked(editor: Any, mask: Image.Image) -> Any:  # noqa: ANN401  of any class
     """An editor with a mask, if it is one that needs it."""
     needs = any(each.name == "mask" for each in fields(editor))
     return replace(editor, mask=mask) if needs else editor

@@ -72,7 +72,7 @@ class Additions:
         if self.vae is not None and not self.vae.is_dir():
             _check_file("vae", self.vae)
 
-    def to(self, parts: Any, model: str, dtype: torch.dtype) -> tuple[Any, tuple[Addition, ...]]:  # noqa: ANN401
+    def to(self, parts: Any, model: str, dtype: torch.dtype) -> tuple[Any, tuple[Addition, ...]]:  # noqa: ANN401  the libraries carry no types
         """A checkpoint's parts with all that is added, and what names it in the model's identity.
 
         Args:
@@ -86,7 +86,7 @@ class Additions:
         """
         return self._add(parts, model, dtype), self.named()
 
-    def _add(self, parts: Any, model: str, dtype: torch.dtype) -> Any:  # noqa: ANN401
+    def _add(self, parts: Any, model: str, dtype: torch.dtype) -> Any:  # noqa: ANN401  the libraries carry no types
         if self.vae is not None:
             parts = replace(parts, vae=read_autoencoder(self.vae, parts.vae, model))
         if self.embedding:
@@ -116,7 +116,7 @@ class Additions:
             yield Addition("embedding", path.name, _digest(path))
 
 
-def named(parts: Any) -> Mapping[str, Any]:  # noqa: ANN401
+def named(parts: Any) -> Mapping[str, Any]:  # noqa: ANN401  the libraries carry no types
     """The parts of a checkpoint by the names of their folders, those that stand in a row counted from 2 on."""
     found: dict[str, Any] = {}
     for each in fields(parts):
@@ -134,7 +134,7 @@ def _several(given: Any) -> Sequence[Any]:  # noqa: ANN401  one of something, or
     """One or several, as several; a path with a number is one LoRA."""
     if given is None:
         return ()
-    pair = isinstance(given, tuple) and len(given) == 2 and not isinstance(given[1], str | os.PathLike | tuple)  # noqa: PLR2004
+    pair = isinstance(given, tuple) and len(given) == 2 and not isinstance(given[1], str | os.PathLike | tuple)  # noqa: PLR2004  a file and its weight
     return (given,) if pair or isinstance(given, str | os.PathLike) else tuple(given)
 
 

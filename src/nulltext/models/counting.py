@@ -84,7 +84,7 @@ class _Fused(TorchFunctionMode):
         return fused(query, key, value, None, compute_log_sumexp=True)[0]
 
 
-def _evaluated(denoiser: Any, text: Tensor, besides: Mapping[str, Any]) -> tuple[float, float, int]:  # noqa: ANN401
+def _evaluated(denoiser: Any, text: Tensor, besides: Mapping[str, Any]) -> tuple[float, float, int]:  # noqa: ANN401  the libraries carry no types
     with FlopCounterMode(display=False) as counter:
         with keeping(denoiser) as kept, _Fused():
             output = denoiser(encoder_hidden_states=text.requires_grad_(), **besides).sample
@@ -97,7 +97,7 @@ def _question(denoiser: Any, architecture: Architecture) -> Question:  # noqa: A
     return _QUESTIONS[type(denoiser).__name__](denoiser.config, architecture.side // _CELL)
 
 
-def _of_unet(config: Any, cells: int) -> Question:  # noqa: ANN401
+def _of_unet(config: Any, cells: int) -> Question:  # noqa: ANN401  the libraries carry no types
     besides: dict[str, Any] = {"sample": torch.empty(1, config.in_channels, cells, cells), "timestep": torch.empty(1)}
     if config.addition_embed_type is not None:
         sizes = 6
@@ -106,7 +106,7 @@ def _of_unet(config: Any, cells: int) -> Question:  # noqa: ANN401
     return torch.empty(1, TEXT_LENGTH, config.cross_attention_dim), besides
 
 
-def _of_sd3(config: Any, cells: int) -> Question:  # noqa: ANN401
+def _of_sd3(config: Any, cells: int) -> Question:  # noqa: ANN401  the libraries carry no types
     rows = TEXT_LENGTH + _T5_ROWS["SD3Transformer2DModel"]
     return torch.empty(1, rows, config.joint_attention_dim), {
         "hidden_states": torch.empty(1, config.in_channels, cells, cells),
@@ -115,7 +115,7 @@ def _of_sd3(config: Any, cells: int) -> Question:  # noqa: ANN401
     }
 
 
-def _of_flux(config: Any, cells: int) -> Question:  # noqa: ANN401
+def _of_flux(config: Any, cells: int) -> Question:  # noqa: ANN401  the libraries carry no types
     rows, tokens = _T5_ROWS["FluxTransformer2DModel"], (cells // 2) ** 2
     return torch.empty(1, rows, config.joint_attention_dim), {
         "hidden_states": torch.empty(1, tokens, config.in_channels),

@@ -34,7 +34,7 @@ class LowerCaseReader:
         """The words that the model was taught, if it has a list."""
         return self.t5.word_list
 
-    def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002
+    def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002  the same at every size
         """Embeddings of prompts, as the pipeline computes them with ``clean_caption=False``, at every size.
 
         Raises:

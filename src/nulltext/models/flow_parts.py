@@ -35,7 +35,7 @@ def read_cutter(folder: Path, *, t5: bool) -> Any:  # noqa: ANN401  transformers
 
 def ready_t5(
     network: Any,  # noqa: ANN401  transformers carries no types
-    tokenizer: Any,  # noqa: ANN401
+    tokenizer: Any,  # noqa: ANN401  the libraries carry no types
     offload: Offload,
     model: str,
     *,

@@ -113,7 +113,7 @@ def _places(rows: int, columns: int, device: torch.device) -> Tensor:
     return F.pad(torch.cartesian_prod(down, across).float(), (1, 0))
 
 
-def check_fit(network: Any, vae: Any, model: str, *, t5: int, pooled: int) -> None:  # noqa: ANN401
+def check_fit(network: Any, vae: Any, model: str, *, t5: int, pooled: int) -> None:  # noqa: ANN401  the libraries carry no types
     """Makes sure that a transformer is a text-to-image checkpoint's, made for its autoencoder and text encoders.
 
     Args:

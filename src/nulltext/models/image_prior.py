@@ -48,7 +48,7 @@ class ClipPair:
     offload: Offload
 
     @classmethod
-    def ready(cls, text: PromptEncoder, vision: Any, processor: Any, offload: Offload) -> "ClipPair":  # noqa: ANN401
+    def ready(cls, text: PromptEncoder, vision: Any, processor: Any, offload: Offload) -> "ClipPair":  # noqa: ANN401  the libraries carry no types
         """Takes over what sees images: puts it where it waits, and freezes it."""
         with quiet():
             vision.to(device=offload.waiting, dtype=torch.float32)
@@ -95,7 +95,7 @@ class Prior:
     offload: Offload
 
     @classmethod
-    def ready(cls, network: Any, scheduler_config: Mapping[str, Any], offload: Offload) -> "Prior":  # noqa: ANN401
+    def ready(cls, network: Any, scheduler_config: Mapping[str, Any], offload: Offload) -> "Prior":  # noqa: ANN401  the libraries carry no types
         """Takes over a network: puts it where it waits, and freezes it."""
         with quiet():
             network.to(device=offload.waiting, dtype=torch.float32)
@@ -158,7 +158,7 @@ class PriorReader:
         """The words that the model was taught, if it has a list."""
         return self.clip.text.word_list
 
-    def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002
+    def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002  the same at every size
         """What the prior makes of prompts, at every size.
 
         Raises:
@@ -170,7 +170,7 @@ class PriorReader:
             self.check_prompt(prompt)
         return self.told(torch.cat([self.imagine(prompt) for prompt in prompts]))
 
-    def null(self, size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002
+    def null(self, size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002  the same at every size
         """The embedding of no image, one row."""
         return self.told(self.clip.unseen)
 

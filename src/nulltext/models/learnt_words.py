@@ -78,7 +78,7 @@ def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
     return word, found
 
 
-def _teach(word: str, vectors: Tensor, tokenizer: Any, network: Any, model: str) -> None:  # noqa: ANN401
+def _teach(word: str, vectors: Tensor, tokenizer: Any, network: Any, model: str) -> None:  # noqa: ANN401  the libraries carry no types
     words = [word, *(f"{word}_{number}" for number in range(1, len(vectors)))]
     known = tokenizer.get_vocab()
     if taken := [each for each in words if each in known]:

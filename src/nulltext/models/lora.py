@@ -117,7 +117,7 @@ def _scaled(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def _load(name: str, network: Any, tensors: Mapping[str, Tensor], metadata: Any) -> None:  # noqa: ANN401
+def _load(name: str, network: Any, tensors: Mapping[str, Tensor], metadata: Any) -> None:  # noqa: ANN401  the libraries carry no types
     """Puts a network's share of a LoRA beside its layers."""
     own = {key: tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
     if not own:

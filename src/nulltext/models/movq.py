@@ -32,7 +32,7 @@ class MoVQ:
     where: str
 
     @classmethod
-    def ready(cls, network: Any, offload: Offload, layout: torch.memory_format, where: str) -> "MoVQ":  # noqa: ANN401
+    def ready(cls, network: Any, offload: Offload, layout: torch.memory_format, where: str) -> "MoVQ":  # noqa: ANN401  the libraries carry no types
         """Takes over a network: puts it where it waits, and freezes it."""
         with quiet():
             network.to(device=offload.waiting, dtype=torch.float32, memory_format=layout)

@@ -46,7 +46,7 @@ def read_autoencoder(path: Path, own: Any, model: str) -> Any:  # noqa: ANN401  
     return network
 
 
-def _of_folder(path: Path) -> Any:  # noqa: ANN401
+def _of_folder(path: Path) -> Any:  # noqa: ANN401  the libraries carry no types
     if not (path / "config.json").is_file():
         hint = f" Give {path / 'vae'}." if (path / "vae" / "config.json").is_file() else " Check the path."
         raise ModelLoadError(f"{path} has no config.json; expected a folder with an autoencoder of diffusers'.{hint}")
@@ -56,7 +56,7 @@ def _of_folder(path: Path) -> Any:  # noqa: ANN401
     return read_network(diffusers.AutoencoderKL, path, variant=weights.variant(path.parent, [path.name]))
 
 
-def _of_file(path: Path, config: Any) -> Any:  # noqa: ANN401
+def _of_file(path: Path, config: Any) -> Any:  # noqa: ANN401  the libraries carry no types
     file = open_tensors(path)
     if not any(_OWN.match(name) for name in file.shapes):
         raise ModelLoadError(

@@ -95,7 +95,7 @@ def _describe(pipeline: Any, folder: Path) -> Described:  # noqa: ANN401  as dif
     return Described(folder=folder, family=family, networks=networks, parts=used)
 
 
-def _write(part: Any, folder: Path) -> None:  # noqa: ANN401
+def _write(part: Any, folder: Path) -> None:  # noqa: ANN401  the libraries carry no types
     with quiet():
         if isinstance(part, transformers.PreTrainedModel):
             part.config.save_pretrained(folder)
@@ -110,7 +110,7 @@ def _write(part: Any, folder: Path) -> None:  # noqa: ANN401
             )
 
 
-def _unwritten(part: Any) -> Any:  # noqa: ANN401
+def _unwritten(part: Any) -> Any:  # noqa: ANN401  the libraries carry no types
     """What stands for a part while its config is written, which adds entries to that."""
     stand_in = copy.copy(part)
     vars(stand_in)["_internal_dict"] = FrozenDict(part.config)
@@ -139,11 +139,11 @@ def _check(network: nn.Module, name: str) -> None:
         )
 
 
-def _quantised(network: Any) -> bool:  # noqa: ANN401
+def _quantised(network: Any) -> bool:  # noqa: ANN401  the libraries carry no types
     return getattr(network, "hf_quantizer", None) is not None or bool(getattr(network, "is_quantized", False))
 
 
-def _adapted(network: Any) -> bool:  # noqa: ANN401
+def _adapted(network: Any) -> bool:  # noqa: ANN401  the libraries carry no types
     if getattr(network, "_hf_peft_config_loaded", False):
         return True
     if getattr(network.config, "encoder_hid_dim_type", None) == "ip_image_proj":

@@ -96,11 +96,11 @@ class EmbeddingReader:
         """The words that the model was taught, if it has a list."""
         return self.clip.text.word_list
 
-    def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002
+    def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002  the same at every size
         """Refused, as `imagine`."""
         return self.told(torch.cat([self.imagine(prompt) for prompt in prompts]))
 
-    def null(self, size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002
+    def null(self, size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002  the same at every size
         """What stands for no image: an embedding that the checkpoint has learnt for it."""
         return self.told(self.projection.learned_classifier_free_guidance_embeddings.to(self.offload.device)[None])
 
