@@ -1,9 +1,11 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 import nulltext
 
@@ -47,3 +49,15 @@ def test_the_core_is_silent(folder, tmp_path):
         capture_output=True, text=True, check=False, env=os.environ | PATHS,
     )  # fmt: skip
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_what_a_package_index_shows_points_to_no_file_beside_it():
+    root = Path(__file__).parents[1]
+    readme, shown = (root / "README.md").read_text(), WheelBuilder(str(root)).metadata.core.readme
+    targets = re.findall(r"\]\(([^)]*)\)", shown)
+    assert targets
+    assert all(target.startswith("https://") for target in targets)
+    assert not re.search(r"<img|<a |\]\[|^\[[^\]]*\]:", shown, re.MULTILINE)
+    assert [line for line in shown.splitlines() if line.startswith("#")] == [
+        line for line in readme.splitlines() if line.startswith("#")
+    ]
