@@ -1,6 +1,6 @@
 """Guidance in an interval of the steps, alone and as editors take it."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 
 import pytest
@@ -8,18 +8,36 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from nulltext import DirectInversion, NullText, PromptSwap, PromptToPrompt, Rule, open_image
+from nulltext import (
+    DirectInversion,
+    FromNoise,
+    MasaCtrl,
+    NullText,
+    PromptSwap,
+    PromptToPrompt,
+    Rule,
+    SDEdit,
+    open_image,
+)
 from nulltext.bench.cost import measured
 from nulltext.cli.app import app
 from nulltext.diffusion.guidance import guide
 from nulltext.diffusion.rules.interval import IntervalGuidance
+from nulltext.editing.table import EDITORS as TABLE
 from nulltext.errors import MismatchError, SettingError
 from nulltext.spelling.options import argv, assemble
 from nulltext.spelling.records import read, record
+from nulltext.tables import word_of
 
 PROMPT, TARGET = "a red ball on grass", "a dog on grass"
 MIDDLE = Rule(name="interval", settings={"start": 0.25, "end": 0.75})
-EDITORS = pytest.mark.parametrize("editor", [PromptSwap(), PromptToPrompt()], ids=["prompt-swap", "prompt-to-prompt"])
+ALL = [PromptSwap(), PromptToPrompt(), MasaCtrl(), SDEdit(strength=1.0), FromNoise()]
+EDITORS = pytest.mark.parametrize("editor", ALL, ids=lambda editor: word_of(TABLE, type(editor).__name__))
+
+
+def test_these_are_all_that_take_a_rule():
+    taking = {entry.load() for entry in TABLE.values() if "rule" in {each.name for each in fields(entry.load())}}
+    assert taking == {type(editor) for editor in ALL}
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +77,10 @@ def test_an_interval_of_no_steps_is_guidance_at_1(model, inversion, editor):
 def test_outside_the_interval_the_null_rows_are_not_computed(model, inversion, editor):
     middle = replace(editor, rule=MIDDLE)
     edit, cost = measured(model, partial(middle, model, inversion, TARGET))
-    assert cost.forwards == 2 * (1 + 2 + 2 + 1)
+    rows = 1 if isinstance(editor, (SDEdit, FromNoise)) else 2  # most sample the source beside the edit
+    assert cost.forwards == rows * (1 + 2 + 2 + 1)
     plain, cost = measured(model, partial(editor, model, inversion, TARGET))
-    assert cost.forwards == 2 * 4 * 2
+    assert cost.forwards == rows * 4 * 2
     assert (edit.pixels - plain.pixels).abs().max() > 1e-3
     assert torch.equal(edit.source, plain.source)
     assert edit.settings[0].rule == MIDDLE, "what was in force is recorded"
@@ -71,9 +90,10 @@ def test_outside_the_interval_the_null_rows_are_not_computed(model, inversion, e
 def test_it_is_spelled_as_options_and_in_records(editor):
     middle = replace(editor, rule=MIDDLE)
     words = ["--guidance-rule", "interval", "--guidance-setting", "start=0.25", "--guidance-setting", "end=0.75"]
-    assert argv(middle) == words
+    own = {"strength": 1.0} if isinstance(editor, SDEdit) else {}
+    assert argv(middle) == [*argv(editor), *words]
     given = {"rule_name": "interval", "rule_settings": ["start=0.25", "end=0.75"]}
-    assert assemble(type(editor), given) == middle
+    assert assemble(type(editor), given | own) == middle
     assert record(middle)["rule"] == {"name": "interval", "settings": {"start": 0.25, "end": 0.75}}
     assert read(type(editor), record(middle)) == middle
 

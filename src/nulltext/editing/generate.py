@@ -9,6 +9,7 @@ from nulltext import __version__
 from nulltext.bars import teller
 from nulltext.checks import Count, Guidance, Seed, checked
 from nulltext.diffusion.guidance import Guided
+from nulltext.diffusion.rule import CLASSIFIER_FREE, Rule
 from nulltext.diffusion.sampling import sample
 from nulltext.errors import SettingError
 from nulltext.images import Frame, nearest_size, to_image_bytes, to_pixels
@@ -30,6 +31,7 @@ def generate(
     seed: Seed | Sequence[Seed] = 0,
     size: tuple[int, int] | None = None,
     negative_prompt: str = "",
+    rule: Rule = CLASSIFIER_FREE,
     on_progress: Telling = silent,
 ) -> Pixels:
     """Samples images by deterministic DDIM sampling from noise.
@@ -45,6 +47,7 @@ def generate(
         seed: One for each prompt; a single number is the first prompt's, and the following count up from it.
         size: (height, width) in pixels, each rounded to the nearest the model can take; its default size if None.
         negative_prompt: What guidance leads away from; blank for the null text.
+        rule: How guidance is done.
         on_progress: Called for every step, phase "sample".
 
     Returns:
@@ -68,7 +71,7 @@ def generate(
     size = nearest_size(model, model.default_size if size is None else size)
     schedule = model.schedule(steps, size)
     cond, null = embed_prompts(model, prompts, size), embed_negative(model, negative_prompt, size)
-    guided = Guided(model, cond, model.guidance if guidance is None else guidance)
+    guided = Guided(model, cond, rule.at(model.guidance if guidance is None else guidance))
     noise = _noise(model, seeds, size)
     return model.decode(sample(guided, schedule, noise, [null] * len(schedule), on_progress)).cpu()
 

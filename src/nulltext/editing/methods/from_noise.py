@@ -6,6 +6,7 @@ from typing import final
 
 from nulltext.bars import teller
 from nulltext.checks import Guidance, Seed, check_numbers
+from nulltext.diffusion.rule import Rule
 from nulltext.editing.base import Edit, filled, in_force, listed_prompts, negative_of, recommended
 from nulltext.editing.generate import generate
 from nulltext.inversion.base import Inversion
@@ -24,6 +25,7 @@ class FromNoise:
     Attributes:
         guidance: The guidance scale w; None is the model's own.
         negative_prompt: What guidance leads away from; None is the inversion's own.
+        rule: How guidance is done.
         seed: Of the noise, the same for every prompt.
 
     Raises:
@@ -32,6 +34,7 @@ class FromNoise:
 
     guidance: Guidance | None = field(default=None, metadata=recommended("guidance"))
     negative_prompt: str | None = None
+    rule: Rule = field(default_factory=Rule)
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -58,6 +61,7 @@ class FromNoise:
             seed=[self.seed] * len(wanted),
             size=inversion.frame.fitted,
             negative_prompt=filled(own.negative_prompt),
+            rule=self.rule,
             on_progress=on_progress,
         )
         source = model.decode(inversion.pivot[-1:].to(model.device)).cpu()

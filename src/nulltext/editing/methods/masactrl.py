@@ -1,13 +1,14 @@
 """MasaCtrl: the source's appearance in a layout of the target's own (Cao et al., arXiv 2304.08465)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import final
 
 from nulltext.attention.keys_values import MutualSelfAttention
 from nulltext.attention.sites import self_attention_layers
 from nulltext.bars import teller
 from nulltext.checks import Guidance, Share, check_numbers
+from nulltext.diffusion.rule import Rule
 from nulltext.editing.base import Edit, listed_prompts, negative_of
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
@@ -34,6 +35,7 @@ class MasaCtrl:
             that were optimised for its own.
         negative_prompt: What guidance leads away from; None is the inversion's own. Another is an error if the
             inversion has embeddings that were optimised for its own.
+        rule: How guidance is done. Another than the usual is an error with such embeddings, unless the source is held.
 
     Raises:
         SettingError: A setting is out of range.
@@ -44,6 +46,7 @@ class MasaCtrl:
     correct_source: bool = True
     guidance: Guidance | None = None
     negative_prompt: str | None = None
+    rule: Rule = field(default_factory=Rule)
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -67,6 +70,7 @@ class MasaCtrl:
             wanted,
             guidance=w,
             negative_prompt=self.negative_prompt,
+            rule=self.rule,
             control=self.control(model, len(inversion.schedule)),
             on_progress=on_progress,
         )

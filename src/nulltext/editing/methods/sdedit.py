@@ -10,6 +10,7 @@ from nulltext.bars import teller
 from nulltext.checks import Guidance, Range, Seed, check_numbers
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import combine
+from nulltext.diffusion.rule import Rule
 from nulltext.diffusion.sampling import sample
 from nulltext.editing.base import Edit, filled, in_force, listed_prompts, negative_of, recommended
 from nulltext.editing.strength import last_steps
@@ -32,6 +33,7 @@ class SDEdit:
             alone.
         guidance: The guidance scale w; None is the model's own.
         negative_prompt: What guidance leads away from; None is the inversion's own.
+        rule: How guidance is done.
         seed: Of the noise, the same for every prompt.
 
     Raises:
@@ -41,6 +43,7 @@ class SDEdit:
     strength: Annotated[float, Range(above=0, most=1)] = 0.8
     guidance: Guidance | None = field(default=None, metadata=recommended("guidance"))
     negative_prompt: str | None = None
+    rule: Rule = field(default_factory=Rule)
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -62,7 +65,7 @@ class SDEdit:
         rest, size = last_steps(inversion.schedule, self.strength), inversion.frame.fitted
         own = replace(in_force(self, model), negative_prompt=negative_of(self.negative_prompt, inversion))
         cond, null = embed_prompts(model, wanted, size), embed_negative(model, filled(own.negative_prompt), size)
-        guided = Guided(model, cond, filled(own.guidance))
+        guided = Guided(model, cond, self.rule.at(filled(own.guidance)))
         z0 = inversion.pivot[-1:]
         noise = torch.randn(z0.shape, generator=torch.Generator().manual_seed(self.seed))
         start = combine(z0, noise, rest[0].noisy).to(model.device).expand(len(cond), -1, -1, -1)
