@@ -11,6 +11,9 @@ from nulltext.text.alignment import align
 from nulltext.text.words import Tokens
 from nulltext.types import PromptProbs
 
+Sections = list[tuple[range, Tokens]]
+"""Rows of an embedding, each run with the tokens that it is of."""
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -46,4 +49,18 @@ class Refine:
             found = [-1 if token is None else rows[token] for token in align(ours.ids, theirs.ids)]
             shift = max(0, len(ours.ids) - len(theirs.ids))
             aligned += [*found, *rows[len(found) + shift :], *[-1] * shift]
+        for ours, theirs in zip(source.encoders(length), target.encoders(length), strict=True):
+            if len(ours) > 1:
+                _align_words(aligned, ours, theirs)
         return cls(torch.tensor(aligned))
+
+
+def _align_words(aligned: list[int], ours: Sections, theirs: Sections) -> None:
+    """Aligns the words of all chunks of an encoder at once: one may have moved from one chunk to the next."""
+    sources, targets = (
+        [(rows[at], token) for rows, own in each for at, token in enumerate(own.ids) if own.spans[at] is not None]
+        for each in (ours, theirs)
+    )
+    answers = align([token for _, token in sources], [token for _, token in targets])
+    for (row, _), answer in zip(targets, answers, strict=True):
+        aligned[row] = -1 if answer is None else sources[answer][0]

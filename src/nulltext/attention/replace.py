@@ -47,6 +47,7 @@ class Replace:
         for pair in pairs:
             for rows, _ in target.sections(length):
                 ours, theirs = ([token for token in own if token in rows] for own in pair)
+                ours = ours or pair[0]  # of a word that is in another chunk of the source
                 if len(ours) == len(theirs):
                     mapper[ours, theirs] = 1
                 else:

@@ -25,6 +25,7 @@ class How:
     lora: options.Lora = None
     vae: options.Vae = None
     embedding: options.Embedding = None
+    chunks: options.Chunks = 1
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -34,8 +35,9 @@ class How:
             "lora": tuple(_weighted(one) for one in plain.pop("lora") or ()),
             "vae": plain.pop("vae"),
             "embedding": tuple(plain.pop("embedding") or ()),
+            "chunks": plain.pop("chunks"),
         }
-        return plain | {name: value for name, value in added.items() if value}
+        return plain | {name: value for name, value in added.items() if value not in (None, (), 1)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,7 @@ class FileLoading(How):
         Raises:
             ModelNotFoundError: The file was made with a folder, a file or a pipeline, and says not where that is.
         """
-        how = self.settings
+        how = {each.kind: int(each.name) for each in identity.additions if each.kind == "chunks"} | self.settings
         if lacking := [each for each in identity.additions if each.kind not in how]:
             raise ModelNotFoundError(
                 f"this inversion was made with {', '.join(map(str, lacking))}, of which it has the name and a digest. "

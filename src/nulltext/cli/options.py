@@ -82,6 +82,16 @@ Embedding = Annotated[
         rich_help_panel="Model",
     ),
 ]
+Chunks = Annotated[
+    int,
+    typer.Option(
+        "--chunks",
+        min=1,
+        max=16,
+        help="For prompts of so many times the tokens that the model reads: it reads one chunk after the other.",
+        rich_help_panel="Model",
+    ),
+]
 Size = Annotated[
     str | None, typer.Option(metavar="HxW", help="Height and width in pixels; the model's own if not given.")
 ]

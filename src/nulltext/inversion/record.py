@@ -130,7 +130,7 @@ def _model(value: object) -> ModelIdentity:
 def _addition(value: object) -> Addition:
     own = read_entries(value, "model's addition", ("kind", "name", "digest", "weight"))
     return Addition(
-        kind=read_choice(own["kind"], "addition's kind", ("lora", "vae", "embedding")),
+        kind=read_choice(own["kind"], "addition's kind", ("lora", "vae", "embedding", "chunks")),
         name=read_text(own["name"], "addition's name"),
         digest=read_match(own["digest"], "addition's digest", r"sha256:[0-9a-f]{64}"),
         weight=read_number(own["weight"], "addition's weight"),

@@ -5,11 +5,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, cast, final
+from typing import Annotated, Any, cast, final
 
 import torch
 
-from nulltext.checks import checked
+from nulltext.checks import Range, check_numbers, checked
 from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError, shown
 from nulltext.models import weights
 from nulltext.models.base import Addition
@@ -32,6 +32,7 @@ class Additions:
         lora: LoRA files with their weights.
         vae: The folder or the file of an autoencoder in the checkpoint's own one's place.
         embedding: Files of words that were learnt by textual inversion.
+        chunks: Of how many runs of the tokens that the text encoders read a prompt is made up, 1 to 16.
 
     Raises:
         SettingError: A weight is no finite number, or a file is named twice.
@@ -42,6 +43,7 @@ class Additions:
     lora: tuple[tuple[Path, float], ...] = ()
     vae: Path | None = None
     embedding: tuple[Path, ...] = ()
+    chunks: Annotated[int, Range(least=1, most=16)] = 1
 
     @classmethod
     def of(
@@ -49,12 +51,14 @@ class Additions:
         lora: Lora | Sequence[Lora] | None = None,
         vae: FilePath | None = None,
         embedding: FilePath | Sequence[FilePath] | None = None,
+        chunks: int = 1,
     ) -> "Additions":
         """Of what `nulltext.load` is given."""
         return cls(
             lora=tuple(_weighted(one) for one in _several(lora)),
             vae=None if vae is None else Path(vae),
             embedding=tuple(Path(one) for one in _several(embedding)),
+            chunks=chunks,
         )
 
     def __str__(self) -> str:
@@ -63,6 +67,7 @@ class Additions:
         return ", ".join([*each, *(f"--embedding {path}" for path in self.embedding)]) or "nothing"
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         files = {"lora": [path for path, _ in self.lora], "embedding": self.embedding}
         for name, paths in files.items():
             for path in paths:
@@ -114,6 +119,9 @@ class Additions:
             yield Addition("vae", self.vae.resolve().name, _digest(self.vae))
         for path in self.embedding:
             yield Addition("embedding", path.name, _digest(path))
+        if self.chunks > 1:
+            name = str(self.chunks)
+            yield Addition("chunks", name, f"sha256:{hashlib.sha256(name.encode()).hexdigest()}")
 
 
 def named(parts: Any) -> Mapping[str, Any]:  # noqa: ANN401  the libraries carry no types

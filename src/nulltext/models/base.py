@@ -22,18 +22,20 @@ class Addition:
     """Something that was added to a checkpoint, or put in a part's place.
 
     Attributes:
-        kind: What it is, as the option is called that adds it.
-        name: The name of its file or folder.
+        kind: What it is, as the option is called that adds it; "chunks" of prompts are none, but change as much.
+        name: The name of its file or folder; of chunks, how many.
         digest: "sha256:" and a digest of it.
         weight: How much of it was added.
     """
 
-    kind: Literal["lora", "vae", "embedding"]
+    kind: Literal["lora", "vae", "embedding", "chunks"]
     name: str
     digest: str
     weight: float = 1.0
 
     def __str__(self) -> str:
+        if self.kind == "chunks":
+            return f"--chunks {self.name}"
         weight = f"={self.weight:g}" if self.kind == "lora" else ""
         return f"--{self.kind} {self.name}{weight} ({self.digest[:19]})"
 

@@ -1,7 +1,7 @@
 """Prompts as Stable Diffusion 3 reads them: by two CLIPs, and by a T5 behind them if there is one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, final
 
 import torch
@@ -98,7 +98,7 @@ class JointEncoder:
         The row that stands for a T5 that is missing counts as a mark.
         """
         behind = Tokens(prompt, (0,), (None,)) if self.t5 is None else self.t5.tokenize(prompt)
-        return replace(self.clips[0].tokenize(prompt), behind=(self.clips[0].length, behind))
+        return self.clips[0].tokenize(prompt).followed_by(self.clips[0].length, behind)
 
 
 def _states(clip: PromptEncoder, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:

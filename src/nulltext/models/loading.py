@@ -24,6 +24,7 @@ from nulltext.models.configs import read_config
 from nulltext.models.families import Adapter, Family, family_of
 from nulltext.models.kinds import SINGLE_FILE, not_a_model
 from nulltext.models.lending import State, end_loans
+from nulltext.models.long_prompts import reading_chunks
 from nulltext.models.networks import first_line
 from nulltext.models.pipelines import default_device, default_dtype, described
 from nulltext.models.precision import choose_dtype
@@ -51,6 +52,7 @@ def load(
     lora: Lora | Sequence[Lora] | None = None,
     vae: FilePath | None = None,
     embedding: FilePath | Sequence[FilePath] | None = None,
+    chunks: int = 1,
 ) -> Model: ...
 
 
@@ -64,6 +66,7 @@ def load(
     config: None = None,
     low_memory: bool = False,
     compiled: bool = False,
+    chunks: int = 1,
 ) -> Closable: ...
 
 
@@ -79,6 +82,7 @@ def load(
     lora: Lora | Sequence[Lora] | None = None,
     vae: FilePath | None = None,
     embedding: FilePath | Sequence[FilePath] | None = None,
+    chunks: int = 1,
 ) -> Model:
     """Loads a model of one of the families in `nulltext.models.families`, frozen and ready.
 
@@ -99,6 +103,8 @@ def load(
         lora: ``.safetensors`` files, each alone or as (file, weight), merged into the weights.
         vae: Another autoencoder: a folder in diffusers' format, or a ``.safetensors``.
         embedding: Words learnt by textual inversion, ``.safetensors``.
+        chunks: For prompts of so many times the tokens that the text encoder reads, 1 to 16: it reads one chunk after
+            the other. All prompts of the model then have as many, short ones and the null text, too.
 
     What is added is part of the model's identity: inversions are made with it, and edited with it alone.
 
@@ -114,7 +120,7 @@ def load(
         SettingError: A device or precision that does not exist here, a revision or config where none belongs, or a
             weight that is no finite number.
     """
-    added = Additions.of(lora, vae, embedding)
+    added = Additions.of(lora, vae, embedding, chunks)
     if isinstance(name, diffusers.DiffusionPipeline):
         found = _of_pipeline(name, revision, config, added)
         denoiser = found.lent[found.family.networks[0]]
@@ -146,6 +152,8 @@ def _ready(found: "_Found", device: torch.device, dtype: torch.dtype, *, low_mem
         word_list=None if folder is None else _word_list(folder),
         low_memory=low_memory,
     )
+    if chunks := next((int(each.name) for each in found.identity.additions if each.kind == "chunks"), 0):
+        model = reading_chunks(model, chunks)
     if compiled:
         compile_denoiser(model)
     return model
@@ -259,7 +267,7 @@ def of_pipeline(pipeline: diffusers.DiffusionPipeline) -> tuple[Adapter, Any]:
 
 def _of_pipeline(pipeline: diffusers.DiffusionPipeline, revision: object, config: object, added: Additions) -> _Found:
     """Reads a pipeline, by what its family's adapter would read from a folder."""
-    if added != Additions():
+    if replace(added, chunks=1) != Additions():
         raise SettingError(
             f"got a pipeline and {added}; expected a pipeline that has it already. Add it to the pipeline, merge a "
             "LoRA with its fuse_lora() and unload_lora_weights(), and load that."
@@ -271,7 +279,7 @@ def _of_pipeline(pipeline: diffusers.DiffusionPipeline, revision: object, config
         end_loans(known.networks.values())  # so that the digest is of the weights as they were
         family, parts = _read_folder(known.folder)
         digest = known.digest(*_settings(known.folder, family))
-        identity = ModelIdentity(f"a {type(pipeline).__name__}", digest)
+        identity = ModelIdentity(f"a {type(pipeline).__name__}", digest, added.named())
         return _Found(family, parts, identity, None, dict(known.networks))
 
 

@@ -11,6 +11,7 @@ import torch
 
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.errors import ModelLoadError, PromptTooLongError, shown
+from nulltext.models.chunks import in_chunks, joined
 from nulltext.models.networks import first_line
 from nulltext.models.offload import Offload
 from nulltext.models.quiet import quiet
@@ -61,6 +62,7 @@ class PromptEncoder:
         model: What errors call the model.
         word_list: The words that the model was taught, if it has a list.
         most: The tokens of an embedding, where the network itself reads any number.
+        chunks: How many runs of as many tokens as the network reads make up a prompt; it reads one after the other.
     """
 
     network: Any
@@ -69,6 +71,7 @@ class PromptEncoder:
     model: str
     word_list: TaughtWords | None = None
     most: int | None = None
+    chunks: int = 1
 
     @classmethod
     def ready(
@@ -112,7 +115,12 @@ class PromptEncoder:
 
     @property
     def length(self) -> int:
-        """L, the tokens of an embedding, the two that mark start and end among them."""
+        """L, the tokens of an embedding, the two that mark start and end of each chunk among them."""
+        return self.chunks * self.chunk
+
+    @property
+    def chunk(self) -> int:
+        """The tokens that the network reads at once."""
         if self.most is not None:
             return self.most
         return min(self.tokenizer.model_max_length, self.network.config.max_position_embeddings)
@@ -139,16 +147,18 @@ class PromptEncoder:
         ids, seen = self.padded(prompts)
         # Most checkpoints attend to the padding as well; those that do not say so in their config.
         masked: bool = getattr(self.network.config, "use_attention_mask", False)
+        ids, seen = (each.reshape(-1, self.chunk) for each in (ids, seen))
         with torch.no_grad(), quiet(), self.offload.in_use(self.network):
-            return self.network(ids, attention_mask=seen if masked else None, **settings)
+            output = self.network(ids, attention_mask=seen if masked else None, **settings)
+        return output if self.chunks == 1 else joined(output, self.chunks)
 
     def padded(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """[B, L] the numbers of prompts' tokens and of the padding behind them, and 1 for each that is no padding."""
-        cut = [self.tokenize(prompt).ids for prompt in prompts]
-        length, padding, device = self.length, self.tokenizer.pad_token_id, self.offload.device
-        ids = torch.tensor([[*own, *[padding] * (length - len(own))] for own in cut], device=device)
-        seen = torch.tensor([[1] * len(own) + [0] * (length - len(own)) for own in cut], device=device)
-        return ids, seen
+        cut = [[own.ids for _, own in self.tokenize(prompt).sections(self.length)] for prompt in prompts]
+        length, padding, device = self.chunk, self.tokenizer.pad_token_id, self.offload.device
+        ids = [[each for own in row for each in (*own, *[padding] * (length - len(own)))] for row in cut]
+        seen = [[each for own in row for each in [1] * len(own) + [0] * (length - len(own))] for row in cut]
+        return torch.tensor(ids, device=device), torch.tensor(seen, device=device)
 
     def null(self, size: tuple[int, int] | None = None) -> Conditioning:
         """The embedding of the empty text, one row."""
@@ -183,7 +193,8 @@ class PromptEncoder:
             whole = [token] if further[:1] == (following,) else [token, *further]  # written out by hand
             ids += whole
             spans += [None if mark else (int(start), int(end))] * len(whole)
-        return Tokens(prompt, tuple(ids), tuple(spans))
+        whole = Tokens(prompt, tuple(ids), tuple(spans))
+        return whole if self.chunks == 1 else in_chunks(whole, self.chunk, self.chunks)
 
     @cached_property
     def _further(self) -> Mapping[int, tuple[int, ...]]:
@@ -198,7 +209,7 @@ class PromptEncoder:
 
     def _check_length(self, prompt: str) -> None:
         def tokens(text: str) -> int:
-            return len(self.tokenize(text).ids)
+            return self.tokenize(text).rows
 
         length, limit = tokens(prompt), self.length
         if length <= limit:
@@ -208,7 +219,12 @@ class PromptEncoder:
         fit = bisect_right(counts, limit, key=lambda first: tokens(" ".join(words[:first])))
         raise PromptTooLongError(
             f"the prompt has {length - 2} tokens; {self.model} reads {limit - 2}. "
-            f"These words do not fit: {shown(' '.join(words[fit:]))}. Leave out {length - limit} tokens or more."
+            f"These words do not fit: {shown(' '.join(words[fit:]))}. Leave out {length - limit} tokens or more"
+            + (
+                "."
+                if self.most is not None
+                else f", or load the model with --chunks {self.chunks + 1}, load(chunks=...)."
+            )
         )
 
 

@@ -94,12 +94,14 @@ class Tokens:
         spans: For each token the characters it stands for; None for a mark.
         behind: Where a second text encoder's tokens follow behind the padding of the first's: the row of the embedding
             where they begin, and they. Positions are rows of the whole embedding, so that a word has tokens of both.
+        continued: Whether what is behind is not another encoder's, but the next chunk of the same one's.
     """
 
     prompt: str
     ids: tuple[int, ...]
     spans: tuple[Span | None, ...]
     behind: "tuple[int, Tokens] | None" = None
+    continued: bool = False
 
     __repr__ = brief
 
@@ -129,7 +131,24 @@ class Tokens:
         if self.behind is None:
             return [(range(length), self)]
         first, others = self.behind
-        return [(range(first), replace(self, behind=None)), (range(first, length), others)]
+        own, rest = replace(self, behind=None, continued=False), others.sections(length - first)
+        return [(range(first), own), *((range(first + rows.start, first + rows.stop), each) for rows, each in rest)]
+
+    def followed_by(self, first: int, others: "Tokens") -> "Tokens":
+        """The same with another text encoder's tokens behind its last, from a row on."""
+        if self.behind is None:
+            return replace(self, behind=(first, others))
+        at, own = self.behind
+        return replace(self, behind=(at, own.followed_by(first - at, others)))
+
+    def encoders(self, length: int) -> "list[list[tuple[range, Tokens]]]":
+        """The `sections`, those of each text encoder together."""
+        found: list[list[tuple[range, Tokens]]] = []
+        at, begins = self, True
+        for section in self.sections(length):
+            found = [*found, [section]] if begins else [*found[:-1], [*found[-1], section]]
+            begins, at = not at.continued, at if at.behind is None else at.behind[1]
+        return found
 
     def words(self) -> list[list[int]]:
         """The positions of the tokens of each word, a word being what stands between blanks."""
