@@ -9,11 +9,39 @@ import pytest
 from PIL import Image
 
 import nulltext
+from nulltext.models.families import FAMILIES
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
+FAMILY_PAGES = sorted((DOCS / "families").glob("*.md"))
 WORDS_ALONE = ("batch.md", "checkpoints.md", "extending.md", "glossary.md")
 """Pages about what cannot be seen."""
+
+
+def test_every_family_has_a_page():
+    pages = {page: page.read_text(encoding="utf-8") for page in FAMILY_PAGES}
+    for pipeline in FAMILIES:
+        assert any(f"`{pipeline}`" in text for text in pages.values()), pipeline
+
+
+@pytest.mark.parametrize("page", FAMILY_PAGES, ids=lambda page: page.name)
+def test_the_page_of_a_family_says_what_it_needs(page: Path):
+    text = page.read_text(encoding="utf-8")
+    assert re.search(r"```(?:bash)?\nnulltext ", text), "a command"
+    assert "**Memory" in text
+    assert "**Not there:**" in text
+    assert f"(families/{page.name})" in (DOCS / "checkpoints.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", [*PAGES, *FAMILY_PAGES, DOCS.parent / "README.md"], ids=lambda page: page.name)
+def test_every_link_to_a_file_leads_somewhere(page: Path):
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8")):
+        name, _, section = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        assert file.exists(), target
+        if section:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            assert section in {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}, target
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

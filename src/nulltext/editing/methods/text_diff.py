@@ -25,7 +25,7 @@ from nulltext.types import Pooled
 class TextDiff:
     """The sampler run from z_T with the image's CLIP embedding, turned towards the new prompt and away from the old.
 
-    For models that are told of image embeddings alone (`docs/checkpoints.md` says which).
+    For models that are told of image embeddings alone (`docs/families` says which).
 
     Attributes:
         strength: How far the embedding is turned, as a share of the way to the direction between the prompts: 0 is the
