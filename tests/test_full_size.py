@@ -12,7 +12,10 @@ from nulltext import Inversion, NullText, PromptSwap
 from nulltext.models.architectures import ARCHITECTURES, Name
 from nulltext.models.random_weights import random_pipeline
 
-SIZES: dict[Name, tuple[tuple[int, int], str]] = {"sd15": ((512, 512), "epsilon"), "sd21": ((768, 768), "v_prediction")}
+SIZES: dict[Name, tuple[int, str, int]] = {
+    "sd15": (512, "epsilon", 256), "sd21": (768, "v_prediction", 384), "sdxl": (1024, "epsilon", 256)}  # fmt: skip
+"""Pixels on a side, what is predicted, and the pixels that are taken here: the network is the same, and the test takes
+minutes rather than an hour."""
 
 
 @pytest.mark.filterwarnings("ignore:the model was made for images")
@@ -27,13 +30,11 @@ def test_a_full_size_architecture_goes_through_everything(family, tmp_path):
     gc.collect()
 
     model = nulltext.load(tmp_path / "model", device="cpu", dtype=torch.bfloat16)
-    size, prediction = SIZES[family]
-    assert (model.default_size, model.prediction) == (size, prediction)
-    # A quarter of the family's area: the network is the same, and the test takes minutes rather than an hour.
-    half = (size[0] // 2, size[1] // 2)
-    source_image = nulltext.open_image(Image.effect_noise((300, 200), 60).convert("RGB"), model, size=half)
+    whole, prediction, side = SIZES[family]
+    assert (model.default_size, model.prediction) == ((whole, whole), prediction)
+    source_image = nulltext.open_image(Image.effect_noise((300, 200), 60).convert("RGB"), model, size=(side, side))
     inversion = NullText(steps=2, inner_steps=1)(model, source_image, "a red ball on grass")
-    assert inversion.pivot.shape == (3, 4, half[0] // 8, half[1] // 8)
+    assert inversion.pivot.shape == (3, 4, side // 8, side // 8)
     assert inversion.replay.nulls is not None
     assert inversion.replay.nulls.shape == (2, 77, ARCHITECTURES[family].at("unet")["cross_attention_dim"])
     assert inversion.replay.nulls.isfinite().all()
