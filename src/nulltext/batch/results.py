@@ -12,7 +12,8 @@ from typing import Any, Final, final
 
 from nulltext.batch.arrow import arrow, parquet
 from nulltext.batch.records import FAILED, Record, schema, table
-from nulltext.batch.storage import Storage
+from nulltext.batch.storage import Storage, first_line, public
+from nulltext.errors import OutputError
 
 FOLDER: Final = "results"
 MOST_RECORDS: Final = 100_000
@@ -110,8 +111,14 @@ class Results:
             yield from self._batches(name, columns)
 
     def _batches(self, name: str, columns: list[str] | None) -> Iterator[Any]:
-        with self.out.open_table(name) as file:
-            yield from parquet.ParquetFile(file).iter_batches(batch_size=4096, columns=columns)
+        try:
+            with self.out.open_table(name) as file:
+                yield from parquet.ParquetFile(file).iter_batches(batch_size=4096, columns=columns)
+        except (OSError, arrow.ArrowInvalid) as error:
+            raise OutputError(
+                f"cannot read {name} of the table in {public(self.out.root)}: {first_line(error)}. Check the access; "
+                "if the file is damaged, remove it, and its rows are done again."
+            ) from error
 
     def _write(self, rows: Any) -> None:  # noqa: ANN401  a table of pyarrow
         buffer = io.BytesIO()

@@ -209,9 +209,10 @@ def _alone(out: Storage, at: int, of: int) -> Generator[None]:
     """Keeps another run from the same part of a folder of this machine.
 
     Raises:
-        OutputError: One is at work there.
+        OutputError: One is at work there, or nothing can be written there.
     """
     if out.local is None or fcntl is None:
+        out.check()
         yield
         return
     try:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -68,7 +69,7 @@ class Storage:
         with _refusals(where):
             info = system.get_file_info(path)
             if not info.is_file:
-                raise ImageNotFoundError(f"there is no file {_public(where)}; expected an image. Check the address.")
+                raise ImageNotFoundError(f"there is no file {public(where)}; expected an image. Check the address.")
             if info.size > most:
                 raise ImageTooLargeError(_too_large(where, most))
             with system.open_input_stream(path) as stream:
@@ -99,8 +100,8 @@ class Storage:
             with system.open_output_stream(path) as stream:
                 stream.write(data)
         except OSError as error:
-            raise OutputWriteError(f"cannot write {_public(where)}: {_first_line(error)}. Check the access.") from error
-        return _public(where)
+            raise OutputWriteError(f"cannot write {public(where)}: {first_line(error)}. Check the access.") from error
+        return public(where)
 
     def names(self, folder: str, ending: str = "") -> list[str]:
         """The files under a folder, by name, those below it too; [] where there is no such folder."""
@@ -120,7 +121,19 @@ class Storage:
             (self.local / name).unlink(missing_ok=True)
             return
         system, path = _system(self.at(name))
-        system.delete_file(path)
+        with _refusals(self.at(name)):
+            system.delete_file(path)
+
+    def check(self) -> None:
+        """Says early, before hours of work, whether files can be written here; what lies on this machine is not asked.
+
+        Raises:
+            OutputWriteError: They cannot.
+        """
+        if self.local is None:
+            name = f".check-{secrets.token_hex(8)}"
+            self.write(name, b"nulltext")
+            self.remove(name)
 
     def stamp(self, name: str) -> str:
         """What tells a file from the same one changed, without reading it: its size and when it was written.
@@ -184,7 +197,7 @@ def _system(where: str) -> tuple[Any, str]:
         system = _system_of(parts.scheme, parts.netloc, urlencode(parse_qsl(parts.query)))
     except (OSError, ValueError, ImportError, NotImplementedError) as error:
         raise ImageDecodeError(
-            f"cannot reach {_public(where)}: {_first_line(error)}. Expected a path, or an address that begins with "
+            f"cannot reach {public(where)}: {first_line(error)}. Expected a path, or an address that begins with "
             "s3://, gs:// or https://."
         ) from error
     return system, f"{parts.netloc.rpartition('@')[2]}{parts.path}"
@@ -202,11 +215,11 @@ class _refusals:  # noqa: N801  used as a function
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError) and not isinstance(error, ImageNotFoundError | OutputWriteError):
             raise ImageDecodeError(
-                f"cannot read {_public(self.where)}: {_first_line(error)}. Check the address and the access."
+                f"cannot read {public(self.where)}: {first_line(error)}. Check the address and the access."
             ) from error
 
 
-def _public(where: str) -> str:
+def public(where: str) -> str:
     """An address without what may be secret: a key before the host, and what stands behind a question mark."""
     if not is_url(where):
         return where
@@ -214,9 +227,10 @@ def _public(where: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, without what a library adds below."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _too_large(where: str, most: int) -> str:
-    return f"{shown(_public(where))} has more than {most // 2**20} MB; expected an image file. Give a smaller one."
+    return f"{shown(public(where))} has more than {most // 2**20} MB; expected an image file. Give a smaller one."
