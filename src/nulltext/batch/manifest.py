@@ -3,9 +3,11 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, cast
 
 from nulltext.batch.arrow import arrow, parquet
@@ -28,6 +30,7 @@ def read_manifest(
     edits: Sequence[str] = (),
     captions: str | None = None,
     ignore: Sequence[str] = (),
+    out: str | None = None,
 ) -> Iterator[Row]:
     """The rows of a manifest, as they are read.
 
@@ -40,17 +43,23 @@ def read_manifest(
         edits: Of the rows that have none.
         captions: For a folder: a file as above, with the prompts (and edits) of the photographs by their names in it.
         ignore: Columns that are not read.
+        out: The folder of results: what lies in it is no photograph of a folder that has it inside.
 
     Raises:
-        ManifestError: There is no such manifest, or it cannot be read.
+        ManifestError: There is no such manifest, it cannot be read, or there are no rows in it.
     """
     if _kind(where) is None:
-        rows = _folder(where, {} if captions is None else _captions(captions, ignore))
+        rows = _folder(where, {} if captions is None else _captions(captions, ignore), out)
     elif captions is not None:
         raise ManifestError(f"got captions with the file {where}; expected them with a folder. Leave them out.")
     else:
         rows = _rows(_records(where), folder_of(where), ignore)
-    yield from _unique(_filled(row, prompt, edits) for row in rows)
+    none = True
+    for row in _unique(_filled(row, prompt, edits) for row in rows):
+        none = False
+        yield row
+    if none:
+        raise ManifestError(f"{shown(where)} has no rows; expected one for each photograph.")
 
 
 def rows_of(rows: Iterable[Row | Mapping[str, Any]]) -> Iterator[Row]:
@@ -70,27 +79,31 @@ def row_of(number: int, record: Mapping[str, Any], folder: Storage | None = None
         ignore: Columns that are not read.
     """
     folder = Storage("") if folder is None else folder
-    image, mask = _text(record, *_IMAGE), _text(record, "mask")
     settings = {
         name: value
         for name, value in record.items()
         if name and name not in OWN and name not in ignore and value is not None and value != ""
     }
-    fault = str(record.get("", ""))
-    try:
-        edits = _edits(record)
-    except ManifestError as error:
-        edits, fault = (), fault or str(error)
+    faults = [str(record[""])] if record.get("") else []
+
+    def found(read: Callable[[], Any], other: Any) -> Any:  # noqa: ANN401  text, or several
+        try:
+            return read()
+        except ManifestError as error:
+            faults.append(str(error))
+            return other
+
+    image, mask = (found(partial(_path, record, *names), "") for names in (_IMAGE, ("mask",)))
     return Row(
         number=number,
-        id=_text(record, "id") or _stem(image) or f"row-{number}",
+        id=found(lambda: _text(record, "id"), "") or _stem(image) or f"row-{number}",
         image=folder.at(image) if image else "",
-        prompt=_text(record, *_PROMPT),
-        edits=edits,
+        prompt=found(lambda: _text(record, *_PROMPT), ""),
+        edits=found(lambda: _edits(record), ()),
         mask=folder.at(mask) if mask else "",
-        size=_text(record, "size"),
+        size=found(lambda: _text(record, "size"), ""),
         settings=settings,
-        fault=fault,
+        fault="; ".join(faults),
     )
 
 
@@ -121,20 +134,29 @@ def _records(where: str) -> Iterator[dict[str, Any]]:
                     yield from map(_line, io.TextIOWrapper(file, encoding="utf-8-sig"))
                 case kind:
                     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-                    for each in csv.DictReader(text, delimiter="\t" if kind == "tsv" else ","):
+                    reader = csv.DictReader(text, delimiter="\t" if kind == "tsv" else ",", strict=True)
+                    _check_columns(reader.fieldnames or ())
+                    for each in reader:
                         more = each.pop(cast("str", None), None)
                         yield (
                             each
                             if more is None
                             else each | {"": f"it has {len(cast('list[str]', more))} cells too many"}
                         )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise ManifestError(
+            f"the manifest {shown(where)} is no UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8."
+        ) from error
+    except csv.Error as error:
+        raise ManifestError(f"the manifest {shown(where)} is no CSV: {error}. Mend its quotes.") from error
+    except OSError as error:
         raise ManifestError(f"cannot read the manifest {shown(where)}: {error}. Check the path.") from error
 
 
 def _parquet(file: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401  pyarrow says no type
     try:
         reader = parquet.ParquetFile(file)
+        _check_columns(reader.schema_arrow.names)
         for part in reader.iter_batches(batch_size=1024):
             yield from part.to_pylist()
     except arrow.ArrowInvalid as error:
@@ -145,10 +167,31 @@ def _line(text: str) -> dict[str, Any]:
     if not text.strip():
         return {}
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         return {"": f"it is no JSON ({error})"}
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {"": "it is no JSON object"}
+
+
+def _check_columns(names: Sequence[str]) -> None:
+    """Makes sure that no column is there twice, of which one would be lost.
+
+    Raises:
+        ManifestError: One is.
+    """
+    for name in names:
+        if name and list(names).count(name) > 1:
+            raise ManifestError(f"the manifest has two columns {shown(name)}; expected one. Several edits are a list.")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object of which no name is there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has {twice!r} twice")
+    return found
 
 
 def _rows(records: Iterator[dict[str, Any]], folder: Storage, ignore: Sequence[str]) -> Iterator[Row]:
@@ -181,8 +224,33 @@ def _edits(record: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _text(record: Mapping[str, Any], *names: str) -> str:
-    """What stands in the first of some columns that has something."""
-    return next((str(record[name]).strip() for name in names if record.get(name) not in (None, "")), "")
+    """What stands in the first of some columns that has something.
+
+    Raises:
+        ManifestError: It is no text.
+    """
+    name = next((name for name in names if record.get(name) not in (None, "")), None)
+    if name is None:
+        return ""
+    value = record[name]
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise ManifestError(f"its {name} is {type(value).__name__}; expected text.")
+    return str(value).strip()
+
+
+def _path(record: Mapping[str, Any], *names: str) -> str:
+    """Likewise, a path or an address.
+
+    Raises:
+        ManifestError: It is neither, such as the bytes of an image.
+    """
+    try:
+        text = _text(record, *names)
+    except ManifestError as error:
+        raise ManifestError(f"{str(error).partition(';')[0]}; expected a path or an address.") from None
+    if "\0" in text:
+        raise ManifestError(f"its {names[0]} {shown(text)} has a null character; expected a path or an address.")
+    return text
 
 
 def _stem(image: str) -> str:
@@ -201,7 +269,7 @@ def _captions(where: str, ignore: Sequence[str]) -> dict[str, Row]:
     return found
 
 
-def _folder(where: str, captions: Mapping[str, Row]) -> Iterator[Row]:
+def _folder(where: str, captions: Mapping[str, Row], out: str | None) -> Iterator[Row]:
     """The photographs of a folder."""
     storage = Storage(where)
     if storage.local is not None and not storage.local.is_dir():
@@ -209,7 +277,7 @@ def _folder(where: str, captions: Mapping[str, Row]) -> Iterator[Row]:
             f"there is no manifest {shown(where)}; expected a folder, or a .csv, .tsv, .jsonl or .parquet file."
         )
     try:
-        names = [name for name in walk(where) if name.lower().endswith(IMAGES)]
+        names = [name for name in walk(where) if name.lower().endswith(IMAGES) and not _within(storage.at(name), out)]
     except (NulltextError, OSError) as error:
         raise ManifestError(f"cannot list the folder {shown(where)}: {error}") from error
     if not names:
@@ -228,6 +296,15 @@ def _folder(where: str, captions: Mapping[str, Row]) -> Iterator[Row]:
             settings={} if known is None else known.settings,
             fault="" if known is None else known.fault,
         )
+
+
+def _within(where: str, folder: str | None) -> bool:
+    """Whether a file lies in a folder, or below it."""
+    if folder is None:
+        return False
+    if is_url(where) or is_url(folder):
+        return where.startswith(f"{folder.partition('?')[0].rstrip('/')}/")
+    return Path(os.path.realpath(where)).is_relative_to(os.path.realpath(folder))
 
 
 def _filled(row: Row, prompt: str, edits: Sequence[str]) -> Row:

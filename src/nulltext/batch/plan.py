@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import PurePosixPath
+from string import Formatter
 from typing import Any, Final, Literal, cast, final, get_args
 
 from PIL import Image
@@ -31,7 +32,9 @@ from nulltext.tables import row as row_of
 
 Format = Literal["png", "jpeg", "webp"]
 SUFFIXES: Final[Mapping[str, str]] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
-_SIZE: Final = re.compile(r"(\d{1,5})[xX](\d{1,5})")
+_SIZE: Final = re.compile(r"([0-9]{1,5})[xX]([0-9]{1,5})")
+_WIDTH: Final = re.compile(r"(0?[1-9][0-9]?)?d?")
+_WHOLE: Final = re.compile(r"-?[0-9]+\.0+")
 _BOTH: Final = frozenset({"seed"})
 """Settings that a row says of method and editor at once, where both have them; of others the method takes them."""
 
@@ -77,12 +80,10 @@ class Plan:
             if given not in known:
                 raise SettingError(f"got {name} {shown(given)}; expected {' or '.join(known)}.")
         parse_size(self.size)
-        try:
-            self.name.format(id="a", stem="a", number=1, edit=1)
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
+        if not _is_pattern(self.name):
             raise SettingError(
                 f"got the name pattern {shown(self.name)}; expected text with {{id}}, {{stem}}, {{number}} or {{edit}}."
-            ) from error
+            )
 
     def job(self, row: Row) -> "Job":
         """What is to be done for a row, before anything of it is opened.
@@ -91,7 +92,7 @@ class Plan:
             NulltextError: The row makes no sense.
         """
         if row.fault:
-            raise ManifestError(f"row {row.number} cannot be read: {row.fault}")
+            raise ManifestError(f"row {row.number}: {row.fault}")
         if not row.image:
             raise ManifestError(f"row {row.number} has no image; expected a path or an address in the column 'image'.")
         if not row.edits:
@@ -192,6 +193,20 @@ class Job:
     inversion: str
 
 
+def _is_pattern(text: str) -> bool:
+    """Whether a name pattern has those fields alone, numbers of a width of two digits at most: {number:05d}."""
+    try:
+        parts = list(Formatter().parse(text))
+    except ValueError:
+        return False
+    return bool(text.strip()) and all(
+        name is None
+        or (not conversion and (name in {"id", "stem"} and not spec))
+        or (not conversion and name in {"number", "edit"} and _WIDTH.fullmatch(spec or "") is not None)
+        for _, name, spec, conversion in parts
+    )
+
+
 def parse_size(size: str) -> tuple[int, int] | None:
     """(height, width) of "128x192"; None of "".
 
@@ -224,7 +239,13 @@ def _typed(setting: Setting, value: Any) -> Any:  # noqa: ANN401  of the setting
         value = "true" if value else "false"
     elif isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value_of(setting, str(value).strip())
+    text = str(value).strip()
+    try:
+        return value_of(setting, text)
+    except SettingError:
+        if _WHOLE.fullmatch(text) is None:  # as a table writes whole numbers of which some are missing
+            raise
+        return value_of(setting, text.partition(".")[0])
 
 
 def name_of(identity: ModelIdentity) -> str:
@@ -253,10 +274,15 @@ def with_mask(editor: Editor, mask: Image.Image) -> Editor:
 
 
 def _local(value: object) -> object:
-    """What a record leaves out of an editor because it is of this machine, such as a mask's path."""
+    """What a record leaves out of an editor as it is of this machine: its mask, a file by size and time."""
     blend = getattr(value, "blend", None)
     mask = getattr(value if blend is None else blend, "mask", None)
-    return os.fspath(cast("os.PathLike[str]", mask)) if isinstance(mask, str | os.PathLike) else repr(mask)
+    if isinstance(mask, str | os.PathLike):
+        path = os.fspath(cast("os.PathLike[str]", mask))
+        return f"{path} {Storage('').stamp(path)}"
+    if isinstance(mask, Image.Image):
+        return f"{mask.mode} {mask.size} {hashlib.sha256(mask.tobytes()).hexdigest()}"
+    return repr(mask)
 
 
 def _safe(name: str) -> str:

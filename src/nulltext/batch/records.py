@@ -21,7 +21,8 @@ Record = dict[str, Any]
 COLUMNS: Final = {
     "key": "string", "id": "string", "row": "int64", "edit": "int32", "status": "string",
     "image": "string", "prompt": "string", "edit_prompt": "string", "mask": "string",
-    "output": "string", "inversion": "string", "method": "string", "editor": "string", "settings": "string",
+    "output": "string", "bytes": "int64", "inversion": "string",
+    "method": "string", "editor": "string", "settings": "string",
     "seed": "int64", "guidance": "float64", "height": "int32", "width": "int32",
     "psnr": "float64", "autoencoder_psnr": "float64", "evaluations": "float64", "seconds": "float64",
     "image_sha256": "string", "output_sha256": "string", "model": "string", "device": "string",
@@ -34,6 +35,7 @@ ABOUT: Final = {
     "row": "of the manifest, from 1",
     "edit": "which of the row's edits, from 1",
     "output": "the edited image, by its name in the folder of results",
+    "bytes": "of the edited image's file",
     "inversion": "likewise",
     "settings": "of method and editor, JSON",
     "psnr": "of the reconstruction at its own guidance, dB",

@@ -11,13 +11,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, final
 
 from nulltext.batch.arrow import arrow, parquet
-from nulltext.batch.records import FAILED, Record, schema, table
-from nulltext.batch.storage import Storage, first_line, public
+from nulltext.batch.records import COLUMNS, FAILED, Record, schema, table
+from nulltext.batch.storage import Storage, first_line
 from nulltext.errors import OutputError
 
 FOLDER: Final = "results"
 MOST_RECORDS: Final = 100_000
 """In a file of joined ones."""
+_WHOLE: Final = frozenset({"key", "id", "edit", "status", "finished"})
+"""Columns that each record has."""
 FLUSH_RECORDS, FLUSH_S = 64, 10.0
 """After so many records, or seconds, those that wait are written."""
 
@@ -38,16 +40,20 @@ class Results:
         self._since = time.monotonic()
 
     def keys(self, *, failed: bool) -> set[bytes]:
-        """The keys of edits that are in the table.
+        """The keys of edits that are in the table, and whose images are where it says; of each edit the last one's.
 
         Args:
             failed: Whether those that failed are among them.
         """
-        found = dict[bytes, bool]()
-        for batch in self._read(["key", "status", "finished"]):
-            for key, status in zip(batch.column("key").to_pylist(), batch.column("status").to_pylist(), strict=True):
-                found[bytes.fromhex(key)] = status != FAILED
-        return {key for key, fine in found.items() if fine or failed}
+        there = self.out.sizes("images")
+        found = dict[tuple[str, int], tuple[float, bytes]]()
+        for batch in self._read(["key", "status", "finished", "id", "edit", "output", "bytes"]):
+            for record in batch.to_pylist():
+                who = (record["id"], record["edit"])
+                if who not in found or found[who][0] <= record["finished"]:
+                    fine = failed if record["status"] == FAILED else there.get(record["output"]) == record["bytes"]
+                    found[who] = (record["finished"], _key(record["key"]) if fine else b"")
+        return {key for _, key in found.values() if key}
 
     def add(self, records: Sequence[Record]) -> None:
         """Takes records, which reach the folder a little later, or with `flush`."""
@@ -113,11 +119,11 @@ class Results:
     def _batches(self, name: str, columns: list[str] | None) -> Iterator[Any]:
         try:
             with self.out.open_table(name) as file:
-                yield from parquet.ParquetFile(file).iter_batches(batch_size=4096, columns=columns)
-        except (OSError, arrow.ArrowInvalid) as error:
+                yield from _parts(file, columns)
+        except Exception as error:  # of a damaged file pyarrow's readers raise whatever they come upon
             raise OutputError(
-                f"cannot read {name} of the table in {public(self.out.root)}: {first_line(error)}. Check the access; "
-                "if the file is damaged, remove it, and its rows are done again."
+                f"cannot read {name} of the table in {self.out.public}: {first_line(error)}. Check the access; if the "
+                "file is damaged, or no part of the table, move it away, and its rows are done again."
             ) from error
 
     def _write(self, rows: Any) -> None:  # noqa: ANN401  a table of pyarrow
@@ -130,6 +136,29 @@ class Results:
     def _write_batches(self, batches: Sequence[Any]) -> None:
         if sum(batch.num_rows for batch in batches):
             self._write(arrow.Table.from_batches(batches, schema=schema()))
+
+
+def _parts(file: Any, columns: list[str] | None) -> Iterator[Any]:  # noqa: ANN401  a file of pyarrow
+    """The records of a file of the table, some at a time.
+
+    Raises:
+        ValueError: It is none.
+    """
+    reader = parquet.ParquetFile(file)
+    if lacking := [column for column in COLUMNS if column not in reader.schema_arrow.names]:
+        raise ValueError(f"it has no column {lacking[0]!r}")
+    for batch in reader.iter_batches(batch_size=4096, columns=columns):
+        if gaps := [column for column in _WHOLE & {*batch.schema.names} if batch.column(column).null_count]:
+            raise ValueError(f"its column {gaps[0]!r} has gaps")
+        yield batch
+
+
+def _key(text: str) -> bytes:
+    """A key as it is compared; b"" of what is none."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
 
 
 def _who(batch: Any) -> list[tuple[str, int]]:  # noqa: ANN401  a part of a table

@@ -5,13 +5,14 @@ import os
 import tempfile
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TextIO, final, get_args
 from zlib import crc32
 
+from nulltext.batch.folder import taken
 from nulltext.batch.local import on_this_machine
 from nulltext.batch.manifest import read_manifest, row_of, rows_of
+from nulltext.batch.names import Names
 from nulltext.batch.plan import Plan, name_of
 from nulltext.batch.records import Record
 from nulltext.batch.results import Results
@@ -19,14 +20,9 @@ from nulltext.batch.row import Row
 from nulltext.batch.storage import Storage
 from nulltext.batch.tally import Tally
 from nulltext.batch.worker import READERS, ahead
-from nulltext.errors import OutputError, SettingError, shown
+from nulltext.errors import SettingError, shown
 from nulltext.models.base import Model
 from nulltext.models.loading import identify
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 Engine = Literal["local", "ray"]
 
@@ -99,10 +95,11 @@ def run(
     if not 1 <= at <= of:
         raise SettingError(f"got shard {at}/{of}; expected the part's number, from 1, and how many there are.")
     identity = identify(plan.model, **plan.loading) if model is None else model.identity
-    with _alone(storage, at, of), tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
+    with taken(storage, at, of), tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
         results = Results(storage, "" if of == 1 else f"{at}of{of}")
         known = results.keys(failed=not retry_failed)
-        keyed = _keyed(_all(rows), plan, name_of(identity), shard)
+        named = Names(plan, storage).check(_all(rows, storage))
+        keyed = _keyed(named, plan, name_of(identity), shard)
         tally = _spool(keyed, known, spool)
         spool.seek(0)
         on_tally(tally)
@@ -159,9 +156,9 @@ def _as_records(batch: dict[str, Any]) -> list[Record]:
     return json.loads(batch["records"])
 
 
-def _all(rows: str | os.PathLike[str] | Iterable[Row | Mapping[str, Any]]) -> Iterator[Row]:
+def _all(rows: str | os.PathLike[str] | Iterable[Row | Mapping[str, Any]], out: Storage) -> Iterator[Row]:
     if isinstance(rows, str | os.PathLike):
-        return read_manifest(os.fspath(rows))
+        return read_manifest(os.fspath(rows), out=out.root)
     return rows_of(rows)
 
 
@@ -202,30 +199,3 @@ def _spool(rows: Iterable[Row], known: Container[bytes], spool: TextIO) -> Tally
             tally.total += len(row.keys)
             spool.write(row.to_json() + "\n")
     return tally
-
-
-@contextmanager
-def _alone(out: Storage, at: int, of: int) -> Generator[None]:
-    """Keeps another run from the same part of a folder of this machine.
-
-    Raises:
-        OutputError: One is at work there, or nothing can be written there.
-    """
-    if out.local is None or fcntl is None:
-        out.check()
-        yield
-        return
-    try:
-        out.local.mkdir(parents=True, exist_ok=True)
-        file = (out.local / f".lock-{at}of{of}").open("a")
-    except OSError as error:
-        raise OutputError(f"cannot write into {out.root}: {error.strerror}. Choose another folder.") from error
-    with closing(file):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise OutputError(
-                f"another run is at work in {out.root}; expected a folder of its own. Wait for it, or give each its "
-                "shard."
-            ) from error
-        yield

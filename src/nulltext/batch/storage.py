@@ -41,6 +41,11 @@ class Storage:
         """The folder, if it is one of this machine."""
         return None if is_url(self.root) else Path(self.root)
 
+    @property
+    def public(self) -> str:
+        """The path or address, without what may be secret."""
+        return public(self.root)
+
     def at(self, name: str) -> str:
         """The path or address of a name in it; an absolute path or an address stays what it is."""
         if is_url(name) or os.path.isabs(name):  # noqa: PTH117  a text, which Path would change
@@ -114,6 +119,16 @@ class Storage:
             infos = system.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
         base = path[: len(path) - len(folder)]
         return sorted(each.path.removeprefix(base) for each in infos if each.is_file and each.path.endswith(ending))
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """How many bytes the files under a folder have, by name; {} where there is no such folder."""
+        if self.local is not None:
+            return {name: (self.local / name).stat().st_size for name in self.names(folder)}
+        system, path = _system(self.at(folder))
+        with _refusals(self.root):
+            infos = system.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+        base = path[: len(path) - len(folder)]
+        return {each.path.removeprefix(base): each.size for each in infos if each.is_file}
 
     def remove(self, name: str) -> None:
         """Removes a file of its own."""

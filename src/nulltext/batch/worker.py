@@ -227,7 +227,12 @@ class Worker:
             self.out.write(name, data)
         except Exception as error:  # noqa: BLE001  as above
             return _reason(error)
-        return {"status": DONE, "output": name, "output_sha256": hashlib.sha256(data).hexdigest()}
+        return {
+            "status": DONE,
+            "output": name,
+            "bytes": len(data),
+            "output_sha256": hashlib.sha256(data).hexdigest(),
+        }
 
     def _keep(self, made: _Made) -> str:
         """Keeps the inversion, if that is wanted; its name in the folder of results, or ""."""

@@ -181,7 +181,7 @@ def batch(
     del debug
     plan = _plan(method, editor, size, fit, writing, where, loading)
     if check:
-        _check(manifest, plan, reading, as_json=json)
+        _check(manifest, output, plan, reading, as_json=json)
         return
     if output is None:
         raise SettingError("got no folder for the results; expected one. Give it with -o, or ask for --check alone.")
@@ -266,21 +266,27 @@ def _shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _rows(manifest: str, plan: "Plan", reading: Reading) -> "Iterator[Row]":
+def _rows(manifest: str, output: str | None, reading: Reading) -> "Iterator[Row]":
     """The rows; columns that nobody knows are refused before any is read."""
     from nulltext.batch.manifest import OWN, columns, read_manifest
     from nulltext.errors import ManifestError
 
     ignore = reading.ignore or []
     unknown = [name for name in columns(manifest) if name and name not in OWN and name not in ignore]
-    others = [name for name in unknown if name.replace("-", "_").rpartition(".")[2] not in _all_settings()]
+    known = _all_settings() | {"method", "editor"}
+    others = [name for name in unknown if name.replace("-", "_").rpartition(".")[2] not in known]
     if others:
         raise ManifestError(
             f"{manifest} has the column {shown(others[0])}, which is no setting of a method or an editor. Mend its "
             f"name, or leave it out with --ignore {others[0]}."
         )
     return read_manifest(
-        manifest, prompt=reading.prompt, edits=reading.edit or (), captions=reading.captions, ignore=ignore
+        manifest,
+        prompt=reading.prompt,
+        edits=reading.edit or (),
+        captions=reading.captions,
+        ignore=ignore,
+        out=output,
     )
 
 
@@ -291,11 +297,14 @@ def _all_settings() -> set[str]:
     return {name for table in (INVERTERS, EDITORS) for entry in table.values() for name in names_of(entry.load())}
 
 
-def _check(manifest: str, plan: "Plan", reading: Reading, *, as_json: bool) -> None:
+def _check(manifest: str, output: str | None, plan: "Plan", reading: Reading, *, as_json: bool) -> None:
     from nulltext.batch.check import Fault, check
+    from nulltext.batch.names import Names
+    from nulltext.batch.storage import Storage
 
     rows, faults = 0, list[Fault]()
-    for fault in check(_rows(manifest, plan, reading), plan):
+    out = None if output is None else Storage(output)
+    for fault in check(Names(plan, out).check(_rows(manifest, output, reading)), plan):
         rows += 1
         faults += [] if fault is None else [fault]
     if as_json:
@@ -328,7 +337,7 @@ def _run(
     from nulltext.batch.storage import Storage
     from nulltext.batch.tally import Tally
 
-    rows, last = _rows(manifest, plan, reading), Tally()
+    rows, last = _rows(manifest, output, reading), Tally()
     start = time.monotonic()
     with _telling(where.metrics_port) as tell:
 
