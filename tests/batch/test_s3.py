@@ -17,6 +17,7 @@ from PIL import Image
 
 from nulltext.batch import read_manifest, run
 from nulltext.batch import storage as storage_module
+from nulltext.batch.folder import MARK
 from nulltext.batch.report import write_report
 from nulltext.batch.results import Results
 from nulltext.batch.storage import Storage
@@ -129,7 +130,7 @@ def test_photographs_edits_and_the_table_are_all_in_buckets(s3, plan, model):
         "0": "done", "1": "done", "2": "done", "missing": "failed",
     }  # fmt: skip
     assert "there is no file s3://photos/missing.png" in _table()["missing"]["reason"]
-    made = [key for key in _keys(s3) if not key.startswith("results/")]
+    made = [key for key in _keys(s3) if not key.startswith(("results/", MARK))]
     assert made == [f"{folder}/{at}.{end}" for folder, end in (("images", "png"), ("inversions", "safetensors"))
                     for at in range(3)]  # fmt: skip
     assert len(_keys(s3)) == len(made) + 1  # the table, joined to one file
@@ -194,7 +195,7 @@ def test_where_nothing_can_be_written_it_is_said_before_any_work(s3, server, pla
     manifest = _fill(s3, 2)
     server.refuse = lambda method, what: what.startswith("/edits") and method in ("POST", "PUT")
     seen: list[Any] = []
-    with pytest.raises(OutputError, match=r"cannot write s3://edits/run 1/\.check.*not you"):
+    with pytest.raises(OutputError, match=r"cannot write s3://edits/run 1/\.nulltext-batch.*not you"):
         seen += run(manifest, OUT, plan=plan, model=model)
     assert seen == []
     with pytest.raises(OutputError, match="cannot write s3://nowhere"):
