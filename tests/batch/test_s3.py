@@ -133,7 +133,7 @@ def test_photographs_edits_and_the_table_are_all_in_buckets(s3, plan, model):
     made = [key for key in _keys(s3) if not key.startswith(("results/", MARK))]
     assert made == [f"{folder}/{at}.{end}" for folder, end in (("images", "png"), ("inversions", "safetensors"))
                     for at in range(3)]  # fmt: skip
-    assert len(_keys(s3)) == len(made) + 1  # the table, joined to one file
+    assert len(_keys(s3)) == len(made) + 2  # the table, joined to one file
     image = Image.open(io.BytesIO(s3.get_object(Bucket="edits", Key="run 1/images/2.png")["Body"].read()))
     assert image.size == (40, 48)
     assert write_report(Storage(OUT)) == f"{OUT}/report.html"
