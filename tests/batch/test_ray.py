@@ -1,8 +1,8 @@
 """The engine of a cluster, on a real one of this machine: the same table as on one machine, whatever dies."""
 
-import logging
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from nulltext.batch import dataset, run
+from nulltext.batch.manifest import rows_of
 from nulltext.batch.records import COLUMNS
 from nulltext.batch.results import Results
 from nulltext.batch.run import Machines
@@ -28,6 +29,8 @@ pytestmark = [
 PROMPT, EDIT = "a red ball", "a blue ball"
 TIMES = {"seconds", "finished", "device", "output_sha256"}
 """What may differ: an actor shares batches with other rows than a device of this machine does, which rounds."""
+COUNT = int(os.environ.get("NULLTEXT_BATCH_KILLED_ROWS", "48"))
+"""Rows of the test that kills."""
 ON_RAY = Machines(engine="ray", actors=1, at_a_time=3)
 
 
@@ -36,8 +39,6 @@ def ray() -> Any:
     """Two processors, which is all that Ray is told of this machine."""
     ray = pytest.importorskip("ray")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": _environment()})
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     yield ray
     ray.shutdown()
 
@@ -65,22 +66,30 @@ def table(out: Path) -> dict[tuple[str, int], dict[str, Any]]:
     return found
 
 
-def test_both_engines_make_the_same_table(ray, plan, model, photos, tmp_path):
+def same(here: Path, there: Path) -> None:
+    """Makes sure that two folders have one table, and images that differ by no more than rounding."""
+    one, other = table(here), table(there)
+    assert one.keys() == other.keys()
+    for key, record in one.items():
+        for name, at in record.items():
+            expected = pytest.approx(at, abs=0.01) if isinstance(at, float) else at
+            assert other[key][name] == expected, (key, name)
+        if record["output"] is not None:
+            images = [np.asarray(Image.open(folder / record["output"]), int) for folder in (here, there)]
+            assert np.abs(images[0] - images[1]).max() <= 1
+    assert not list((there / "rows").glob("*"))
+
+
+def test_both_engines_make_the_same_table(ray, plan, model, photos, tmp_path, capfd):
     rows = [row(path) for path in photos(7)]
     rows += [row("missing.png"), row(photos(7)[0], prompt="", id="empty"), row(photos(7)[0], size="huge", id="size")]
     list(run(rows, tmp_path / "here", plan=plan, model=model))
     records = list(run(rows, tmp_path / "ray", plan=plan, machines=ON_RAY))
     assert len(records) == len(rows)
-    here, there = table(tmp_path / "here"), table(tmp_path / "ray")
-    assert here.keys() == there.keys()
-    for key, record in here.items():
-        for name, at in record.items():
-            expected = pytest.approx(at, abs=0.01) if isinstance(at, float) else at
-            assert there[key][name] == expected, (key, name)
-        if record["output"] is not None:
-            one, other = (np.asarray(Image.open(tmp_path / place / record["output"]), int) for place in ("here", "ray"))
-            assert np.abs(one - other).max() <= 1
-    assert not list((tmp_path / "ray" / "rows").glob("*"))
+    same(tmp_path / "here", tmp_path / "ray")
+    said = capfd.readouterr()
+    assert "Running" not in said.out + said.err  # Ray Data's bars
+    assert "Execution" not in said.out + said.err  # its messages
 
 
 def test_an_actor_that_is_killed_is_begun_again(ray, plan, photos, tmp_path):
@@ -102,3 +111,55 @@ def test_a_step_of_ones_own_pipeline(ray, plan, photos, tmp_path):
     assert len(done) == 4
     assert set(done[0]) == set(COLUMNS)
     assert all((tmp_path / "out" / record["output"]).is_file() for record in done)
+
+
+def test_actors_count_for_the_metrics_of_ray(ray, plan, photos, tmp_path, monkeypatch):
+    from ray.util.metrics import Counter
+
+    from nulltext.batch.ray import _Actor
+
+    counted: dict[str, float] = {}
+
+    def inc(counter: Any, value: float = 1.0, tags: Any = None) -> None:
+        counted[counter.info["name"]] = counted.get(counter.info["name"], 0.0) + value
+
+    monkeypatch.setattr(Counter, "inc", inc)
+    rows = list(rows_of([row(path) for path in photos(3)] + [row("missing.png")]))
+    empty = [b""] * len(rows)
+    actor = _Actor(plan, Storage(str(tmp_path / "out")))
+    actor({"row": [each.to_json() for each in rows], "image": empty, "mask": empty})
+    assert counted.pop("nulltext_batch_seconds") > 0
+    assert counted == {"nulltext_batch_edits_done": 3, "nulltext_batch_edits_failed": 1}
+
+
+@pytest.fixture
+def cluster(ray) -> Iterator[Any]:
+    """Two nodes of one processor each; it ends the other cluster of these tests, and so stands last."""
+    from ray.cluster_utils import Cluster
+
+    ray.shutdown()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.other = cluster.add_node(num_cpus=1)
+    ray.init(address=cluster.address, log_to_driver=False, runtime_env={"env_vars": _environment()})
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def test_a_node_that_is_lost_and_actors_that_are_killed_cost_nothing(cluster, plan, model, photos, tmp_path):
+    """Three times kill -9, each at another place, and a node that is removed between the second and the third."""
+    rows = [row(path) for path in photos(COUNT)] + [row("missing.png")]
+    few = replace(plan, at_once=1)
+    list(run(rows, tmp_path / "here", plan=few, model=model))
+    places, killed, told = [COUNT // 8, COUNT // 4, COUNT // 2], 0, list[tuple[str, int]]()
+    for record in run(rows, tmp_path / "there", plan=few, machines=Machines(engine="ray", actors=2, at_a_time=2)):
+        told.append((record["id"], record["edit"]))
+        if killed < len(places) and len(told) >= places[killed] and (found := actors()):
+            os.kill(found[0], signal.SIGKILL)
+            killed += 1
+            if killed == 2:
+                cluster.remove_node(cluster.other, allow_graceful=False)
+    assert killed == 3
+    assert len(told) == len(set(told)) == len(rows)  # nothing lost, nothing twice
+    same(tmp_path / "here", tmp_path / "there")
+    assert len(list((tmp_path / "there" / "images").iterdir())) == COUNT

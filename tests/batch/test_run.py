@@ -1,5 +1,6 @@
 """A batch on one machine: what is wrong with a row stops no other, and what is done is not done again."""
 
+import io
 import multiprocessing
 import time
 from dataclasses import replace
@@ -16,6 +17,7 @@ from nulltext.batch.results import Results
 from nulltext.batch.run import Machines
 from nulltext.batch.storage import Storage
 from nulltext.batch.worker import Worker, WorkerBrokenError
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.errors import OutputError, SettingError
 from nulltext.images import open_image
 
@@ -114,6 +116,37 @@ def test_what_is_done_is_not_done_again(plan, model, photos, tmp_path, manifest)
     assert len(_table(out)) == 4
     assert _table(out)[paths[2].stem, 1]["edit_prompt"] == "a green ball"
     assert len(list((out / "results").iterdir())) == 1
+
+
+def test_of_a_row_only_the_edit_that_changed_is_made_again(plan, model, photos, tmp_path):
+    (path,), out = photos(1), tmp_path / "out"
+    edits = ["a blue ball", "a red cat", "a dog"]
+    assert len(list(run([row(path, edit=edits)], out, plan=plan, model=model))) == 3
+    before = {each.name: (each.stat().st_mtime_ns, each.read_bytes()) for each in (out / "images").iterdir()}
+    edits[1] = "a blue cat"
+    tallies: list[Any] = []
+    (again,) = run([row(path, edit=edits)], out, plan=plan, model=model, on_tally=tallies.append)
+    assert (again["edit"], again["edit_prompt"], again["output"]) == (2, "a blue cat", f"images/{path.stem}-2.png")
+    assert (tallies[-1].total, tallies[-1].done, tallies[-1].skipped) == (1, 1, 2)
+    after = {each.name: (each.stat().st_mtime_ns, each.read_bytes()) for each in (out / "images").iterdir()}
+    assert {name for name in after if after[name] != before[name]} == {f"{path.stem}-2.png"}
+    assert [_table(out)[path.stem, at]["edit_prompt"] for at in (1, 2, 3)] == edits
+    list(run([row(path, edit=edits)], tmp_path / "whole", plan=plan, model=model))
+    for name, (_, data) in after.items():
+        one, other = (
+            np.asarray(Image.open(where), int) for where in (io.BytesIO(data), tmp_path / "whole" / "images" / name)
+        )
+        assert np.abs(one - other).max() <= 1
+
+
+def test_edits_that_build_on_each_other_are_made_again_from_the_one_that_changed(plan, model, photos, tmp_path):
+    (path,), out, chain = photos(1), tmp_path / "out", replace(plan, editor=PromptToPrompt(chain=True))
+    edits = ["a blue ball", "a blue cat", "a dog"]
+    list(run([row(path, edit=edits)], out, plan=chain, model=model))
+    edits[1] = "a red cat"
+    again = list(run([row(path, edit=edits)], out, plan=chain, model=model))
+    assert [record["edit"] for record in again] == [2, 3]
+    assert all(record["status"] == "done" for record in again)
 
 
 def test_failed_rows_are_tried_again_only_if_asked(plan, model, photos, tmp_path):

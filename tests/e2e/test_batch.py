@@ -1,6 +1,9 @@
 """`nulltext batch` as an engineer meets it: a table of photographs in, images and a table out, run twice."""
 
 import csv
+import re
+import shlex
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,6 +14,15 @@ from nulltext.scenes.captions import caption
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
 
+PAGE = (Path(__file__).parents[2] / "docs" / "batch.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", PAGE, re.DOTALL)
+COMMANDS = [
+    line.split("  #")[0].strip()
+    for kind, block in BLOCKS
+    if kind == "bash"
+    for line in block.splitlines()
+    if line.startswith("nulltext ")
+]
 QUICK = ("--method", "direct:steps=2")
 
 
@@ -93,3 +105,46 @@ def test_a_manifest_that_is_not_there(run):
     result = run("batch", "nowhere.csv", "-o", "out")
     assert result.exit_code == 2
     assert "nowhere.csv" in result.stderr
+
+
+@pytest.fixture
+def of_the_page(here, image):
+    """The photographs and the manifest that docs/batch.md shows."""
+    table = PAGE.split("`photos.csv` has a row for each photograph:")[1].split("`out` then holds")[0]
+    lines = [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.strip().splitlines()]
+    names, rows = lines[0], lines[2:]
+    assert names == ["image", "prompt", "edit", "steps"]
+    with (here / "photos.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([names, *(row + [""] * (len(names) - len(row)) for row in rows)])
+    for row in rows:
+        (here / row[0]).parent.mkdir(exist_ok=True)
+        image.save(here / row[0])
+    image.save(here / "cat.jpg")
+    return here
+
+
+def test_the_walkthrough_of_the_page_does_what_it_says(of_the_page, run, tiny):
+    check, first, *_ = COMMANDS
+    short = ("--model", tiny, *QUICK)
+    said = run(*shlex.split(check)[1:], *short)
+    assert said.exit_code == 0, said.output
+    assert "2 rows read, 0 faults" in said.stderr
+    made = run(*shlex.split(first)[1:], *short)
+    assert made.exit_code == 0, made.output
+    images = sorted(path.relative_to("out/images").as_posix() for path in Path("out/images").rglob("*.png"))
+    assert images == ["cat.png", "red-1.png", "red-2.png"]
+    assert Path("out/report.html").is_file()
+    assert pq.read_table("out/results").num_rows == 3
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_of_the_page_is_one(line, run):
+    said = run(*shlex.split(line)[1:], "--help")
+    assert said.exit_code == 0, said.output
+
+
+def test_the_python_of_the_page_runs(of_the_page, loaded_once, tiny, capsys):
+    (code,) = (block for kind, block in BLOCKS if kind == "python")
+    code = code.replace("steps=25", "steps=2").replace("batch.Plan(", f"batch.Plan(model={str(tiny)!r}, ")
+    exec(code, {})  # noqa: S102  our own page
+    assert capsys.readouterr().out.startswith("cat done images/cat.jpg")

@@ -121,7 +121,7 @@ class Plan:
         """
         here = Storage("")
         common: dict[str, Any] = {
-            "row": {**row.__dict__, "edits": None, "number": None, "keys": None},
+            "row": {**row.__dict__, "edits": len(row.edits) > 1, "number": None, "keys": None, "left": None},
             "image": here.stamp(row.image),
             "mask": here.stamp(row.mask) if row.mask else "",
             "model": identity,
@@ -129,9 +129,13 @@ class Plan:
             "plan": self.record(),
         }
         text = json.dumps(common, sort_keys=True, ensure_ascii=False, default=str)
+        edits = row.edits or ("",)
+        chained = chains(self.editor) or "chain" in row.settings or "editor.chain" in row.settings
         return tuple(
-            hashlib.sha256(f"{text}\n{at}\n{edit}".encode(errors="surrogatepass")).hexdigest()[:32]
-            for at, edit in enumerate(row.edits or ("",))
+            hashlib.sha256(
+                "\n".join([text, f"{at}", *(edits[:at] if chained else ()), edit]).encode(errors="surrogatepass")
+            ).hexdigest()[:32]
+            for at, edit in enumerate(edits)
         )
 
     def record(self) -> dict[str, Any]:
@@ -257,6 +261,11 @@ def names_of(cls: type[Any]) -> dict[str, Setting]:
     """The settings of a method by the names that a column may have: that of the field, or of the option."""
     each = settings_of(cls)
     return {one.option.removeprefix("--").replace("-", "_"): one for one in each} | {one.key: one for one in each}
+
+
+def chains(editor: Editor) -> bool:
+    """Whether an edit depends on those before it in its row."""
+    return bool(getattr(editor, "chain", False))
 
 
 def takes_mask(editor: Editor) -> bool:

@@ -2,28 +2,33 @@
 
 import io
 import json
+import logging
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import ray
 import torch
+from ray.util.metrics import Counter
 
 from nulltext.batch.arrow import arrow, parquet
 from nulltext.batch.plan import Plan
+from nulltext.batch.records import DONE, Record
 from nulltext.batch.row import Row
 from nulltext.batch.storage import Storage
 from nulltext.batch.worker import Worker, WorkerBrokenError
 from nulltext.errors import NulltextError
 
-if TYPE_CHECKING:
-    from nulltext.batch.records import Record
-
 ROWS: Final = "rows"
 """Where the rows that are to be done lie during a run, in the folder of results, for all nodes to read."""
+CPUS: Final = 0.25
+"""What of a core Ray keeps for each process. So little that, where nodes are lost, those that hold models and are begun
+again on the nodes that are left do not take the last core from those that read for them."""
 
 
 def on_ray(
@@ -35,7 +40,7 @@ def on_ray(
     actors: int | tuple[int, int] | None = None,
     gpus: float | None = None,
     at_a_time: int = 32,
-) -> Iterator[list["Record"]]:
+) -> Iterator[list[Record]]:
     """The records of rows, as they are done.
 
     Args:
@@ -53,12 +58,13 @@ def on_ray(
     try:
         if not names:
             return
-        made: Any = ray.data
-        files = made.from_items([{"name": name} for name in names], override_num_blocks=len(names))
-        dataset: Any = files.flat_map(partial(_spooled, out), num_cpus=0.25)
-        dataset = transform(dataset, plan, out, actors=actors, gpus=gpus, at_a_time=at_a_time)
-        for batch in dataset.iter_batches(batch_size=None, prefetch_batches=1):
-            yield from (json.loads(text) for text in batch["records"])
+        with _quietly():
+            made: Any = ray.data
+            files = made.from_items([{"name": name} for name in names], override_num_blocks=len(names))
+            dataset: Any = files.flat_map(partial(_spooled, out), num_cpus=CPUS, concurrency=2)
+            dataset = transform(dataset, plan, out, actors=actors, gpus=gpus, at_a_time=at_a_time)
+            for batch in dataset.iter_batches(batch_size=None, prefetch_batches=1):
+                yield from (json.loads(text) for text in batch["records"])
     finally:
         for name in names:
             out.remove(name)
@@ -79,15 +85,34 @@ def transform(
     cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
     most = int(ray.cluster_resources().get("GPU", 0) / gpus) if gpus else max(1, cores // 2)
     lowest, highest = actors if isinstance(actors, tuple) else (actors, actors) if actors else (1, max(1, most))
-    read = dataset.map_batches(_read, batch_size=at_a_time, zero_copy_batch=True, num_cpus=0.25)
+    read = dataset.map_batches(
+        _read, batch_size=at_a_time, zero_copy_batch=True, num_cpus=CPUS, concurrency=max(2, highest)
+    )
     return read.map_batches(
         _Actor,
         fn_constructor_args=(plan, out),
         batch_size=at_a_time,
         num_gpus=gpus,
-        num_cpus=1,
+        num_cpus=CPUS,
         compute=ray.data.ActorPoolStrategy(min_size=lowest, max_size=highest),
     )
+
+
+@contextmanager
+def _quietly() -> Generator[None]:
+    """Keeps Ray Data's bars and messages off the terminal, but for errors; its log files have them all."""
+    settings: Any = ray.data.DataContext.get_current()
+    bars, settings.enable_progress_bars = settings.enable_progress_bars, False
+    handlers = [each for each in logging.getLogger("ray.data").handlers if isinstance(each, logging.StreamHandler)]
+    levels = [each.level for each in handlers]
+    for each in handlers:
+        each.setLevel(max(each.level, logging.ERROR))
+    try:
+        yield
+    finally:
+        settings.enable_progress_bars = bars
+        for each, level in zip(handlers, levels, strict=True):
+            each.setLevel(level)
 
 
 def _spooled(out: Storage, file: dict[str, Any]) -> list[dict[str, str]]:
@@ -116,24 +141,46 @@ def _bytes(where: str) -> bytes:
         return b""
 
 
+class _Counts:
+    """What Ray's own metrics tell of a process, beside the node and the process that they are of."""
+
+    def __init__(self) -> None:
+        self.done = Counter("nulltext_batch_edits_done", "Edits made")
+        self.failed = Counter("nulltext_batch_edits_failed", "Edits of which nothing was made")
+        self.seconds = Counter("nulltext_batch_seconds", "Seconds of a process at work, reading and waiting left out")
+
+    def tell(self, done: Sequence[Sequence[Record]], seconds: float) -> None:
+        """Adds the records of some rows."""
+        made = sum(record["status"] == DONE for records in done for record in records)
+        for counter, count in (
+            (self.done, made),
+            (self.failed, sum(map(len, done)) - made),
+            (self.seconds, seconds),
+        ):
+            if count > 0:  # Ray takes no other
+                counter.inc(count)
+
+
 class _Actor:
     """A process that holds a model."""
 
     def __init__(self, plan: Plan, out: Storage) -> None:
         cores = float(os.environ.get("OMP_NUM_THREADS") or 1)  # Ray says how many are its own
         torch.set_num_threads(max(1, int(cores)))
-        self.worker = Worker(plan, out)
+        self.worker, self.counts = Worker(plan, out), _Counts()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         rows = [Row.from_json(str(text)) for text in batch["row"]]
         known = dict(zip((row.image for row in rows), batch["image"], strict=True))
         known |= dict(zip((row.mask for row in rows), batch["mask"], strict=True))
+        start = time.perf_counter()
         try:
             done = list(self.worker.do(rows, partial(_known, known)))
         except WorkerBrokenError as error:
             if error.device:  # it is lost to this process; Ray begins another, and gives it the rows again
                 os._exit(1)
             raise
+        self.counts.tell(done, time.perf_counter() - start)
         return {"records": [json.dumps(records) for records in done]}
 
 

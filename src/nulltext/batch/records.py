@@ -47,7 +47,7 @@ ABOUT: Final = {
 
 
 def record_of(row: Row, job: Job | None, plan: Plan, identity: str, device: str) -> list[Record]:
-    """The records of a row, one an edit, before anything is known of what becomes of them."""
+    """The records of a row, one for each edit that is to be made, before anything is known of what becomes of them."""
     editor: Editor = plan.editor if job is None else job.editor
     inverter = plan.inverter if job is None else job.inverter
     both = {"method": settings_record(inverter), "editor": settings_record(editor)}
@@ -62,6 +62,7 @@ def record_of(row: Row, job: Job | None, plan: Plan, identity: str, device: str)
     return [
         {**dict.fromkeys(COLUMNS), **common, "key": key, "edit": at + 1, "edit_prompt": prompt}
         for at, (key, prompt) in enumerate(zip(keys, row.edits or ("",), strict=True))
+        if at in row.todo
     ]
 
 

@@ -22,6 +22,7 @@ class Row:
         settings: What the row says of method and editor, by name; text is read as on the command line.
         fault: What is wrong with the row itself; "" for nothing.
         keys: For each edit a digest of all that its image depends on, once it is known.
+        left: Which of the edits are to be made, from 0; None for all of them.
     """
 
     number: int
@@ -34,6 +35,12 @@ class Row:
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     fault: str = ""
     keys: tuple[str, ...] = ()
+    left: tuple[int, ...] | None = None
+
+    @property
+    def todo(self) -> tuple[int, ...]:
+        """Which of the edits are to be made, from 0; of a row that has none, that one is missed."""
+        return tuple(range(max(1, len(self.edits)))) if self.left is None else self.left
 
     def to_json(self) -> str:
         """The row as text, for another process."""
@@ -43,4 +50,5 @@ class Row:
     def from_json(cls, text: str) -> "Row":
         """Undoes `to_json`."""
         values = json.loads(text)
-        return cls(**values | {"edits": tuple(values["edits"]), "keys": tuple(values["keys"])})
+        left = None if values["left"] is None else tuple(values["left"])
+        return cls(**values | {"edits": tuple(values["edits"]), "keys": tuple(values["keys"]), "left": left})

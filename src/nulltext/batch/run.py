@@ -190,12 +190,12 @@ def _keyed(rows: Iterator[Row], plan: Plan, identity: str, shard: tuple[int, int
 
 
 def _spool(rows: Iterable[Row], known: Container[bytes], spool: TextIO) -> Tally:
-    """Writes the rows that are not done to a file, so that nobody holds them all in memory; counts them."""
+    """Writes the rows of which an edit is not done to a file, so that nobody holds them all in memory; counts them."""
     tally = Tally()
     for row in rows:
-        if all(bytes.fromhex(key) in known for key in row.keys):
-            tally.skipped += len(row.keys)
-        else:
-            tally.total += len(row.keys)
-            spool.write(row.to_json() + "\n")
+        left = tuple(at for at, key in enumerate(row.keys) if bytes.fromhex(key) not in known)
+        tally.total += len(left)
+        tally.skipped += len(row.keys) - len(left)
+        if left:
+            spool.write(replace(row, left=left).to_json() + "\n")
     return tally

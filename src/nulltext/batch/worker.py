@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from nulltext.batch.encode import Original
-from nulltext.batch.plan import Job, Plan, name_of, with_mask
+from nulltext.batch.plan import Job, Plan, chains, name_of, with_mask
 from nulltext.batch.records import DONE, FAILED, Record, record_of
 from nulltext.batch.row import Row
 from nulltext.batch.storage import Storage
@@ -189,7 +189,12 @@ class Worker:
         self, opened: Opened, inversion: Inversion, denoiser: SharedDenoiser
     ) -> Iterator[Image.Image | Exception]:
         """The edits of a row, all in one; one after the other if that fails, so that one stops no other."""
-        editor, prompts = opened.job.editor, opened.job.row.edits
+        editor, row = opened.job.editor, opened.job.row
+        if chains(editor):
+            edits = editing(self.model, (editor, inversion, row.edits))(denoiser).images
+            yield from (edits[at] for at in row.todo)
+            return
+        prompts = [row.edits[at] for at in row.todo]
         try:
             yield from editing(self.model, (editor, inversion, prompts))(denoiser).images
         except NulltextError as error:
@@ -213,9 +218,10 @@ class Worker:
             return self._failed(row, error)
         job = made.opened.job
         records = self._blank(row, job)
+        names = [job.outputs[at] for at in row.todo]
         return [
             record | self._write(image, made.opened.original, name) | _figures(made, inversion)
-            for record, image, name in zip(records, made.images, job.outputs, strict=True)
+            for record, image, name in zip(records, made.images, names, strict=True)
         ]
 
     def _write(self, image: Image.Image | Exception, original: Original, name: str) -> Record:

@@ -107,7 +107,7 @@ def invert(
     size = (image.pixels.shape[-2], image.pixels.shape[-1])
     schedule = model.schedule(inverter.steps, size)
     cond = condition(model, prompt, to_image_bytes(image.pixels), size)
-    _check_null(model, inverter, cond)
+    check_null(model, inverter, cond)
     problem = Problem(
         denoiser=model,
         schedule=schedule,
@@ -142,7 +142,7 @@ def invert(
     )
 
 
-def _check_null(model: Model, inverter: Inverter, cond: Conditioning) -> None:
+def check_null(model: Model, inverter: Inverter, cond: Conditioning) -> None:
     """Makes sure that a method which mixes what a model says of a prompt and of none has a model that does so.
 
     Raises:
