@@ -422,6 +422,6 @@ def test_a_vocabulary_that_is_missing_or_cannot_be_read(spot, tmp_path, monkeypa
     with pytest.raises(ModelLoadError, match=r"it lacks tokenizer/spiece\.model"):
         nulltext.load(folder, device="cpu")
     (folder / "tokenizer" / "spiece.model").write_bytes(b"of sentencepiece")
-    monkeypatch.setattr("nulltext.models.t5.is_sentencepiece_available", lambda: False)
+    monkeypatch.setattr("nulltext.models.tokenizers.is_sentencepiece_available", lambda: False)
     with pytest.raises(ModelLoadError, match=r"takes sentencepiece and protobuf.*nulltext\[t5\]"):
         nulltext.load(folder, device="cpu")

@@ -11,6 +11,7 @@ import torch
 
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.errors import ModelLoadError, PromptTooLongError, shown
+from nulltext.models.build import Build
 from nulltext.models.networks import first_line
 from nulltext.models.offload import Offload
 from nulltext.models.quiet import quiet
@@ -74,9 +75,8 @@ class PromptEncoder:
     def ready(
         cls,
         network: Any,  # noqa: ANN401  transformers carries no types
-        tokenizer: Any,  # noqa: ANN401
-        offload: Offload,
-        model: str,
+        tokenizer: Any,  # noqa: ANN401  nor here
+        build: Build,
         word_list: TaughtWords | None = None,
         *,
         part: str = "text_encoder",
@@ -86,10 +86,9 @@ class PromptEncoder:
         """Takes over a network: puts it where it waits, and freezes it.
 
         Args:
-            network: See this and the next four above.
+            network: See above.
             tokenizer: Its tokenizer.
-            offload: Where it computes.
-            model: What errors call the model.
+            build: How the model is made.
             word_list: The words that the model was taught.
             part: The folder that errors name.
             most: The tokens of an embedding, where the network itself reads any number.
@@ -98,6 +97,7 @@ class PromptEncoder:
         Raises:
             ModelLoadError: Network and tokenizer are not made for each other, or the network does not work.
         """
+        offload, model = build.offload, build.called
         known, events = network.get_input_embeddings().num_embeddings, len(tokenizer)
         if events > known:
             raise ModelLoadError(

@@ -1,20 +1,17 @@
 """diffusers' ``UNet2DConditionModel`` behind the `Denoiser` protocol."""
 
 import json
-from dataclasses import dataclass
 from typing import Any, Final, final
 
-import torch
 from torch import Tensor
 
 from nulltext.attention.steering import steered
 from nulltext.diffusion.conditioning import Conditioning
-from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import ModelLoadError, UnsupportedPipelineError
-from nulltext.models.frozen import freeze
+from nulltext.models.frozen import FrozenNetwork
+from nulltext.models.frozen_autoencoder import scale_of, side_of
 from nulltext.models.gradients import through
-from nulltext.models.kl_autoencoder import scale_of, side_of
 from nulltext.types import Latents, Times
 
 SIZES: Final = 6
@@ -24,36 +21,8 @@ _USUAL_SIDE = 512
 
 
 @final
-@dataclass(frozen=True, eq=False, kw_only=True)
-class UNet:
-    """A frozen UNet that is told of text, and of its pooled text and sizes where a conditioning has such.
-
-    Attributes:
-        network: The ``UNet2DConditionModel``.
-        dtype: Its precision.
-        layout: The memory layout of its weights and inputs, see `nulltext.models.layout`.
-        prediction: What it returns.
-    """
-
-    network: Any
-    dtype: torch.dtype
-    layout: torch.memory_format
-    prediction: Prediction
-
-    @classmethod
-    def ready(
-        cls,
-        network: Any,  # noqa: ANN401  diffusers carries no types
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        layout: torch.memory_format,
-        prediction: Prediction,
-        low_memory: bool = False,
-    ) -> "UNet":
-        """Takes over a network: moves it, sets its precision, and freezes it."""
-        freeze(network, device=device, dtype=dtype, layout=layout, low_memory=low_memory)
-        return cls(network=network, dtype=dtype, layout=layout, prediction=prediction)
+class UNet(FrozenNetwork):
+    """A frozen UNet that is told of text, and of its pooled text and sizes where a conditioning has such."""
 
     def predict(
         self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
@@ -162,3 +131,8 @@ def latent_size(unet: Any, vae: Any) -> tuple[int, int]:  # noqa: ANN401
             "[height, width]. Correct it, or fetch the model again."
         )
     return sides
+
+
+def halved_by(unet: Any) -> int:  # noqa: ANN401
+    """Latent cells on a side of which a UNet makes one, by its config: an odd number of them is not doubled back."""
+    return 2 ** (len(unet.block_out_channels) - 1)
