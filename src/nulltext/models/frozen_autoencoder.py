@@ -91,7 +91,7 @@ def scale_of(config: Any) -> int:  # noqa: ANN401 diffusers carries no types
     return 2 ** (len(config.block_out_channels) - 1)
 
 
-def side_of(config: Any, usual: int) -> int:  # noqa: ANN401
+def side_of(config: Any, usual: int) -> int:  # noqa: ANN401  diffusers carries no types
     """Pixels on a side of the images that an autoencoder was made for; the usual ones where its config does not say."""
     silent = "sample_size" in getattr(config, "_use_default_values", config.get("_use_default_values", ()))
     return usual if silent else config.sample_size

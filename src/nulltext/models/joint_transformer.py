@@ -72,7 +72,7 @@ class JointTransformer(FrozenNetwork):
             raise SettingError("got a conditioning without pooled embeddings; expected one that the model embedded.")
 
 
-def check_fit(network: Any, vae: Any, model: str, *, clips: int, t5: Sequence[int], pooled: int) -> None:  # noqa: ANN401
+def check_fit(network: Any, vae: Any, model: str, *, clips: int, t5: Sequence[int], pooled: int) -> None:  # noqa: ANN401  diffusers carries no types
     """Makes sure that a transformer is a text-to-image checkpoint's, made for its autoencoder and text encoders.
 
     Args:

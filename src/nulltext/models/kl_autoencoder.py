@@ -33,7 +33,7 @@ class KLAutoencoder(FrozenAutoencoder):
         return float(self.network.config.shift_factor or 0.0)
 
 
-def check_scaling(config: Any, model: str) -> None:  # noqa: ANN401
+def check_scaling(config: Any, model: str) -> None:  # noqa: ANN401  diffusers carries no types
     """Makes sure that an autoencoder's latents are scaled by something.
 
     Raises:

@@ -134,7 +134,7 @@ def _config_folder(path: Path, config: str | os.PathLike[str] | None, family: Fa
         ) from error
 
 
-def _network(part: str, made: type[Any], file: TensorFile, config_file: Path) -> Any:  # noqa: ANN401
+def _network(part: str, made: type[Any], file: TensorFile, config_file: Path) -> Any:  # noqa: ANN401  the libraries carry no types
     """One of the networks."""
     config = read_config(config_file)
     if part == "unet":  # whether it inpaints the file says, whose other configs are those of text to image
@@ -150,7 +150,7 @@ def _network(part: str, made: type[Any], file: TensorFile, config_file: Path) ->
     return assemble(network, tensors, f"the {part} in {file.path}, by {config_file},")
 
 
-def _converted(part: str, network: Any, file: TensorFile) -> dict[str, torch.Tensor]:  # noqa: ANN401
+def _converted(part: str, network: Any, file: TensorFile) -> dict[str, torch.Tensor]:  # noqa: ANN401  the libraries carry no types
     """A network's tensors under the names that diffusers or transformers have for them."""
     if part == "unet":
         return convert.convert_ldm_unet_checkpoint(file.read((kinds.UNET,)), dict(network.config))

@@ -117,7 +117,7 @@ class PromptEncoder:
             return self.most
         return min(self.tokenizer.model_max_length, self.network.config.max_position_embeddings)
 
-    def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002
+    def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002  the same at every size
         """Embeddings of prompts, as the pipeline computes them, at every size.
 
         Raises:
@@ -212,7 +212,7 @@ class PromptEncoder:
         )
 
 
-def _check_reads(network: Any, where: str) -> None:  # noqa: ANN401
+def _check_reads(network: Any, where: str) -> None:  # noqa: ANN401  transformers carries no types
     """Makes sure that a text encoder works: some values of its config are only found wrong when it does."""
     try:
         with torch.no_grad(), quiet():

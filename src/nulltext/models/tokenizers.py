@@ -89,7 +89,7 @@ def tokenizer_class(folder: Path, index: Mapping[str, Any], part: str = "tokeniz
 def class_named(index: Mapping[str, Any], part: str, usual: str, base: type[Any], folder: Path) -> type[Any]:
     """The class of transformers' that a model_index.json names for a part; none that the model brings along."""
     entry: object = index.get(part, ["transformers", usual])
-    library, name = entry if isinstance(entry, list) and len(entry) == 2 else (None, entry)  # noqa: PLR2004
+    library, name = entry if isinstance(entry, list) and len(entry) == 2 else (None, entry)  # noqa: PLR2004  library and class
     made: Any = getattr(transformers, name, None) if library == "transformers" and isinstance(name, str) else None
     if not (isinstance(made, type) and issubclass(made, base)):
         raise UnsupportedPipelineError(

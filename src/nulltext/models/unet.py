@@ -56,7 +56,7 @@ class UNet(FrozenNetwork):
         return {"added_cond_kwargs": {"text_embeds": conditioning.pooled.to(self.dtype), **conditioning.extras}}
 
 
-def check_fit(unet: Any, vae: Any, width: int, model: str, pooled: int | None = None) -> None:  # noqa: ANN401
+def check_fit(unet: Any, vae: Any, width: int, model: str, pooled: int | None = None) -> None:  # noqa: ANN401  diffusers carries no types
     """Makes sure that a UNet is a text-to-image or inpainting checkpoint's, made for its autoencoder and text encoder.
 
     Args:
@@ -88,12 +88,12 @@ def check_fit(unet: Any, vae: Any, width: int, model: str, pooled: int | None = 
     _check_told(unet, pooled, model)
 
 
-def is_inpainting(unet: Any, vae: Any) -> bool:  # noqa: ANN401
+def is_inpainting(unet: Any, vae: Any) -> bool:  # noqa: ANN401  diffusers carries no types
     """Whether a UNet takes a mask and an image's latents besides latents, by its config and the autoencoder's."""
     return unet.in_channels == 2 * vae.latent_channels + 1
 
 
-def _check_told(unet: Any, pooled: int | None, model: str) -> None:  # noqa: ANN401
+def _check_told(unet: Any, pooled: int | None, model: str) -> None:  # noqa: ANN401  diffusers carries no types
     """Makes sure that a UNet is told, beside the text, what its family tells it."""
     expected = None if pooled is None else "text_time"
     if unet.addition_embed_type != expected:
@@ -111,7 +111,7 @@ def _check_told(unet: Any, pooled: int | None, model: str) -> None:  # noqa: ANN
         )
 
 
-def latent_size(unet: Any, vae: Any) -> tuple[int, int]:  # noqa: ANN401
+def latent_size(unet: Any, vae: Any) -> tuple[int, int]:  # noqa: ANN401  diffusers carries no types
     """(height, width) of the latents that a checkpoint was made for; by the autoencoder's config if need be.
 
     Args:
@@ -125,7 +125,7 @@ def latent_size(unet: Any, vae: Any) -> tuple[int, int]:  # noqa: ANN401
     if size is None:
         size = side_of(vae, _USUAL_SIDE) // scale_of(vae)
     sides = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 2 or min(sides) < 1:  # noqa: PLR2004
+    if len(sides) != 2 or min(sides) < 1:  # noqa: PLR2004  height and width
         raise ModelLoadError(
             f"unet/config.json has sample_size={json.dumps(size)}; expected the side of the latents, such as 64, or "
             "[height, width]. Correct it, or fetch the model again."
@@ -133,6 +133,6 @@ def latent_size(unet: Any, vae: Any) -> tuple[int, int]:  # noqa: ANN401
     return sides
 
 
-def halved_by(unet: Any) -> int:  # noqa: ANN401
+def halved_by(unet: Any) -> int:  # noqa: ANN401  diffusers carries no types
     """Latent cells on a side of which a UNet makes one, by its config: an odd number of them is not doubled back."""
     return 2 ** (len(unet.block_out_channels) - 1)
