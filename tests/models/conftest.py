@@ -21,6 +21,33 @@ def tiny(tokenizer_builder, tmp_path_factory, image):
     return made
 
 
+@pytest.fixture(scope="module")
+def made(request, tiny):
+    """That of the family which a module of tests names as its `FAMILY`; the next four are its own."""
+    return tiny(request.module.FAMILY)
+
+
+@pytest.fixture(scope="module")
+def pipeline(made):
+    return made.pipeline
+
+
+@pytest.fixture(scope="module")
+def spot(made):
+    """The folder."""
+    return made.folder
+
+
+@pytest.fixture(scope="module")
+def source(made):
+    return made.source
+
+
+@pytest.fixture(scope="module")
+def direct(made):
+    return made.direct
+
+
 @pytest.fixture(scope="session")
 def xl_builder(tokenizer_builder):
     """Makes such pipelines, of what they predict, whether their null is zeros, and the channels."""

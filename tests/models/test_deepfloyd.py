@@ -30,6 +30,7 @@ from nulltext.models.compiling import compile_denoiser
 from nulltext.models.deepfloyd import ROWS, check_fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:the model was made for images")  # the tiny one of 32 x 32
+FAMILY = "deepfloyd"
 PROMPT, TARGET = "A red ball on grass", "A pot ball on grass"
 """The T5 of these tests has a token for `red`, and four for `pot`."""
 SIZE = (32, 48)
@@ -37,23 +38,8 @@ SIZE = (32, 48)
 
 
 @pytest.fixture(scope="module")
-def made(tiny):
-    return tiny("deepfloyd")
-
-
-@pytest.fixture(scope="module")
-def spot(made):
-    return made.folder
-
-
-@pytest.fixture(scope="module")
 def floyd(made):
     return made.model
-
-
-@pytest.fixture(scope="module")
-def source(made):
-    return made.source
 
 
 @pytest.fixture(scope="module")

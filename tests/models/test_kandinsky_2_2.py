@@ -21,17 +21,8 @@ from nulltext.inversion.reconstruct import source_and_targets
 from nulltext.models.kandinsky_2_2 import check_fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:the model was made for images")  # the tiny one of 64 x 64
+FAMILY = "kandinsky 2.2"
 PROMPT, TARGET = "a red ball on grass", "a blue ball on grass"
-
-
-@pytest.fixture(scope="module")
-def made(tiny):
-    return tiny("kandinsky 2.2")
-
-
-@pytest.fixture(scope="module")
-def spot(made):
-    return made.folder
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +36,6 @@ def pipeline(made, spot):
 @pytest.fixture(scope="module")
 def kandinsky(made):
     return made.model
-
-
-@pytest.fixture(scope="module")
-def source(made):
-    return made.source
-
-
-@pytest.fixture(scope="module")
-def direct(made):
-    return made.direct
 
 
 def noise(seed, *size):

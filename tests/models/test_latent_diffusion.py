@@ -12,17 +12,13 @@ from tests.models.tiny.latent_diffusion import LENGTH
 import nulltext
 from nulltext.errors import PromptTooLongError
 
+FAMILY = "latent diffusion"
 PROMPT = "a red ball on grass"
 
 
 @pytest.fixture(scope="module")
-def spot(tiny):
-    return tiny("latent diffusion").folder
-
-
-@pytest.fixture(scope="module")
-def ldm(tiny):
-    return tiny("latent diffusion").model
+def ldm(made):
+    return made.model
 
 
 def test_draws_what_the_pipeline_draws(ldm, spot):

@@ -21,25 +21,15 @@ from nulltext.inversion.match import check_embeddings
 from nulltext.models.compiling import compile_denoiser
 from nulltext.models.unet import check_fit
 
+FAMILY = "stable diffusion xl"
 PROMPT, TARGET = "a red ball on grass", "a blue ball on grass"
 SIZE = (48, 80)
 """Not square."""
 
 
 @pytest.fixture(scope="module")
-def spot(tiny):
-    """The folder of a tiny pipeline that predicts epsilon, and whose null is zeros."""
-    return tiny("stable diffusion xl").folder
-
-
-@pytest.fixture(scope="module")
-def xl(tiny):
-    return tiny("stable diffusion xl").model
-
-
-@pytest.fixture(scope="module")
-def source(tiny):
-    return tiny("stable diffusion xl").source
+def xl(made):
+    return made.model
 
 
 @pytest.fixture(scope="module")

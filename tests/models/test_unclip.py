@@ -13,39 +13,15 @@ import nulltext
 from nulltext.errors import ModelLoadError, PromptError, SessionError, UnsupportedPipelineError
 from nulltext.images import to_image
 
+FAMILY = "unclip"
 PROMPT, TARGET = "a red ball on grass", "a blue ball on grass"
 EXTRA = 4
 """Tokens made of an image embedding."""
 
 
 @pytest.fixture(scope="module")
-def made(tiny):
-    return tiny("unclip")
-
-
-@pytest.fixture(scope="module")
-def pipeline(made):
-    return made.pipeline
-
-
-@pytest.fixture(scope="module")
-def spot(made):
-    return made.folder
-
-
-@pytest.fixture(scope="module")
 def karlo(made):
     return made.model
-
-
-@pytest.fixture(scope="module")
-def source(made):
-    return made.source
-
-
-@pytest.fixture(scope="module")
-def direct(made):
-    return made.direct
 
 
 def noise(seed, *size):

@@ -1,9 +1,10 @@
-"""A T5, and CLIP's two towers."""
+"""What several pipelines have: an autoencoder, a T5, and CLIP's two towers."""
 
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL
 from transformers import (
     CLIPImageProcessorPil,
     CLIPTextConfig,
@@ -14,6 +15,20 @@ from transformers import (
     T5EncoderModel,
     T5Tokenizer,
 )
+
+
+def build_autoencoder(**own):
+    """For images of 64 x 64 with latents of 4 channels and 8 x 8, with what is a family's own in its config."""
+    autoencoder: Any = AutoencoderKL  # which annotates tuples of any length as tuples of one
+    return autoencoder(
+        block_out_channels=(8, 8, 16, 16),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=64,
+        **own,
+    )
 
 
 def build_t5(width):

@@ -3,7 +3,8 @@
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+from tests.models.tiny.encoders import build_autoencoder
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel, T5Tokenizer
 
 WIDTH, POOLED = 32, 24
@@ -43,19 +44,7 @@ def build_pipeline(tokenizer, *, guided):
         axes_dims_rope=(2, 2, 4),
         guidance_embeds=guided,
     )
-    autoencoder: Any = AutoencoderKL  # which annotates tuples of any length as tuples of one
-    vae = autoencoder(
-        block_out_channels=(8, 8, 16, 16),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        latent_channels=4,
-        norm_num_groups=4,
-        sample_size=64,
-        scaling_factor=1.5,
-        shift_factor=0.06,
-        use_quant_conv=False,
-        use_post_quant_conv=False,
-    )
+    vae = build_autoencoder(scaling_factor=1.5, shift_factor=0.06, use_quant_conv=False, use_post_quant_conv=False)
     shifted: Any = SHIFTED if guided else {}
     pipeline = FluxPipeline(
         transformer=network,

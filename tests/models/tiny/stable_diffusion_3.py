@@ -4,11 +4,11 @@ from typing import Any
 
 import torch
 from diffusers import (
-    AutoencoderKL,
     FlowMatchEulerDiscreteScheduler,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
 )
+from tests.models.tiny.encoders import build_autoencoder
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 LENGTH, WIDTH = 24, 48
@@ -42,19 +42,7 @@ def build_pipeline(tokenizer, t5=None):
     )
     with torch.no_grad():  # untrained, it would hear the pooled text alone
         network.time_text_embed.text_embedder.linear_2.weight.mul_(0.1)
-    autoencoder: Any = AutoencoderKL  # which annotates tuples of any length as tuples of one
-    vae = autoencoder(
-        block_out_channels=(8, 8, 16, 16),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        latent_channels=4,
-        norm_num_groups=4,
-        sample_size=64,
-        scaling_factor=1.5,
-        shift_factor=0.06,
-        use_quant_conv=False,
-        use_post_quant_conv=False,
-    )
+    vae = build_autoencoder(scaling_factor=1.5, shift_factor=0.06, use_quant_conv=False, use_post_quant_conv=False)
     return StableDiffusion3Pipeline(
         transformer=network,
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),

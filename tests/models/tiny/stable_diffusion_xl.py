@@ -3,7 +3,8 @@
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from tests.models.tiny.encoders import build_autoencoder
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 LENGTH, WIDTHS, POOLED = 24, (32, 48), 40
@@ -44,16 +45,7 @@ def build_pipeline(tokenizer_builder, prediction="epsilon", *, zeros=True, chann
     )
     with torch.no_grad():
         unet.conv_out.weight *= 0.2  # with less, steps backwards have no one solution, as they have in trained networks
-    autoencoder: Any = AutoencoderKL
-    vae = autoencoder(
-        block_out_channels=(8, 8, 16, 16),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        latent_channels=4,
-        norm_num_groups=4,
-        sample_size=64,
-        scaling_factor=0.13025,
-    )
+    vae = build_autoencoder(scaling_factor=0.13025)
     ddim: Any = DDIMScheduler
     scheduler = ddim(
         beta_start=0.00085,
