@@ -58,11 +58,11 @@ class _Short(reprlib.Repr):
         super().__init__()
         self.maxlevel, self.maxset, self.maxfrozenset = 3, 12, 12
 
-    def repr_Tensor(self, x: Any, _: int) -> str:  # noqa: ANN401, N802
+    def repr_Tensor(self, x: Any, _: int) -> str:  # noqa: ANN401, N802  of torch, by the name that reprlib looks for
         where = "" if x.device.type == "cpu" else f" on {x.device}"
         return f"{str(x.dtype).removeprefix('torch.')}{list(x.shape)}{where}"
 
-    def repr_ndarray(self, x: Any, _: int) -> str:  # noqa: ANN401
+    def repr_ndarray(self, x: Any, _: int) -> str:  # noqa: ANN401  of numpy
         return f"{x.dtype}{list(x.shape)}"
 
     def repr_bytes(self, x: bytes, _: int) -> str:
@@ -71,7 +71,7 @@ class _Short(reprlib.Repr):
     def repr_str(self, x: str, level: int) -> str:  # noqa: ARG002  reprlib has it
         return shown(x)
 
-    def repr_instance(self, x: Any, level: int) -> str:  # noqa: ANN401
+    def repr_instance(self, x: Any, level: int) -> str:  # noqa: ANN401  of whatever there is no other for
         if not is_dataclass(x) or isinstance(x, type):
             return _cut(repr(x), MOST_OF_A_FIELD)
         if level <= 0:

@@ -15,6 +15,7 @@ from nulltext.attention.steering import Steering, steered
 from nulltext.attention.unet import SteeredProcessor
 from nulltext.errors import SessionError
 from nulltext.models.base import Model, ModelIdentity
+from nulltext.models.build import Build
 from nulltext.models.parts import Parts
 from nulltext.models.stable_diffusion import StableDiffusion
 
@@ -340,6 +341,6 @@ def test_upcast_and_linear_projection_models_are_controlled_alike(
 ):
     pipeline = pipeline_builder("v_prediction", use_linear_projection=True, upcast_attention=True)
     model = StableDiffusion.from_parts(
-        Parts.of(pipeline), ModelIdentity("tiny", "x"), device=torch.device("cpu"), dtype=torch.float32
+        Parts.of(pipeline), Build(identity=ModelIdentity("tiny", "x"), device=torch.device("cpu"), dtype=torch.float32)
     )
     test_nothing_changed_is_the_same_result(model)

@@ -8,6 +8,7 @@ import torch
 
 import nulltext
 from nulltext.models.base import ModelIdentity
+from nulltext.models.build import Build
 from nulltext.models.parts import Parts
 from nulltext.models.stable_diffusion import StableDiffusion
 
@@ -65,7 +66,8 @@ def test_reads_any_scheduler_as_ddim_does(scheduler, pipeline_builder):
     expected: Any = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config)
     expected.set_timesteps(10)
     model = StableDiffusion.from_parts(
-        Parts.of(pipeline), ModelIdentity("tiny", "sha256:0"), device=torch.device("cpu"), dtype=torch.float32
+        Parts.of(pipeline),
+        Build(identity=ModelIdentity("tiny", "sha256:0"), device=torch.device("cpu"), dtype=torch.float32),
     )
     schedule = model.schedule(10)
     assert [interval.t for interval in schedule] == expected.timesteps.tolist()

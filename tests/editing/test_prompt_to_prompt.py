@@ -22,6 +22,7 @@ from nulltext.errors import (
     WordNotFoundError,
 )
 from nulltext.models.base import Model, ModelIdentity
+from nulltext.models.build import Build
 from nulltext.models.parts import Parts
 from nulltext.models.stable_diffusion import StableDiffusion
 from nulltext.scenes.world import Scene, Thing
@@ -268,7 +269,7 @@ def test_a_denoiser_laid_out_like_sdxls(pipeline_builder, image, size):
         use_linear_projection=True,
     )
     model = StableDiffusion.from_parts(
-        Parts.of(pipeline), ModelIdentity("tiny", "x"), device=torch.device("cpu"), dtype=torch.float32
+        Parts.of(pipeline), Build(identity=ModelIdentity("tiny", "x"), device=torch.device("cpu"), dtype=torch.float32)
     )
     inversion = NullText(steps=2, inner_steps=1)(model, nulltext.open_image(image, model, size=size), PROMPT)
     same = PromptToPrompt(maps=True)(model, inversion, PROMPT)

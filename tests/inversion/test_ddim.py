@@ -70,13 +70,15 @@ def test_bad_prompts_and_settings(model, source_image):
 
 def test_numbers_that_diverge_are_an_error(pipeline_builder, source_image):
     from nulltext.models.base import ModelIdentity
+    from nulltext.models.build import Build
     from nulltext.models.parts import Parts
     from nulltext.models.stable_diffusion import StableDiffusion
 
     pipeline = pipeline_builder()
     pipeline.unet.conv_out.weight.data.fill_(1e38)
     model = StableDiffusion.from_parts(
-        Parts.of(pipeline), ModelIdentity("broken", "sha256:0"), device=torch.device("cpu"), dtype=torch.float32
+        Parts.of(pipeline),
+        Build(identity=ModelIdentity("broken", "sha256:0"), device=torch.device("cpu"), dtype=torch.float32),
     )
     with pytest.raises(DivergedError, match="trajectory"):
         DDIM(steps=2)(model, source_image, PROMPT)

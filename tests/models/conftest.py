@@ -1,118 +1,57 @@
-"""A tiny Stable Diffusion XL of the real classes, a tiny T5, and LoRAs for tiny pipelines."""
+"""Tiny models of all families, made once a session, and LoRAs for tiny pipelines."""
 
-from functools import partial
-from types import SimpleNamespace
+from functools import cache, partial
 from typing import Any
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
-from transformers import (
-    CLIPImageProcessorPil,
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPVisionConfig,
-    CLIPVisionModelWithProjection,
-    T5Config,
-    T5EncoderModel,
-    T5Tokenizer,
-)
-
-LENGTH, WIDTHS, POOLED = 24, (32, 48), 40
-"""The second encoder is wider than the first, and pooled text has a width of its own: none can stand for another."""
-
-
-def build_pipeline(tokenizer_builder, prediction="epsilon", *, zeros=True, channels=4):
-    """Of some 500 thousand random weights, for images of 64 x 64 with latents of 8 x 8."""
-    torch.manual_seed(0)
-    tokenizer, other = tokenizer_builder(LENGTH), tokenizer_builder(LENGTH)
-    other.pad_token = "!"  # noqa: S105  as in the checkpoints: the two pad differently
-    settings: dict[str, Any] = {
-        name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")
-    } | {
-        "vocab_size": len(tokenizer) + 1,  # room for a word more
-        "intermediate_size": 37,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "max_position_embeddings": LENGTH,
-        "projection_dim": POOLED,
-    }
-    network: Any = UNet2DConditionModel  # which annotates tuples of any length as tuples of one, as does the next
-    unet = network(
-        sample_size=8,
-        in_channels=channels,
-        block_out_channels=(32, 64),
-        layers_per_block=1,
-        cross_attention_dim=sum(WIDTHS),
-        attention_head_dim=(4, 8),
-        transformer_layers_per_block=(2, 1),
-        use_linear_projection=True,
-        norm_num_groups=8,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=POOLED + 6 * 8,
-    )
-    with torch.no_grad():
-        unet.conv_out.weight *= 0.2  # with less, steps backwards have no one solution, as they have in trained networks
-    autoencoder: Any = AutoencoderKL
-    vae = autoencoder(
-        block_out_channels=(8, 8, 16, 16),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        latent_channels=4,
-        norm_num_groups=4,
-        sample_size=64,
-        scaling_factor=0.13025,
-    )
-    ddim: Any = DDIMScheduler
-    scheduler = ddim(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-        prediction_type=prediction,
-    )
-    return StableDiffusionXLPipeline(
-        vae=vae,
-        text_encoder=CLIPTextModel(CLIPTextConfig(hidden_size=WIDTHS[0], **settings)).eval(),
-        text_encoder_2=CLIPTextModelWithProjection(
-            CLIPTextConfig(hidden_size=WIDTHS[1], hidden_act="gelu", **settings)
-        ).eval(),
-        tokenizer=tokenizer,
-        tokenizer_2=other,
-        unet=unet,
-        scheduler=scheduler,
-        force_zeros_for_empty_prompt=zeros,
-        add_watermarker=False,
-    )
-
-
-def build_t5(width):
-    """A T5 of that width and its tokenizer, which knows a few words and else the letters."""
-    pieces = ["<pad>", "</s>", "<unk>", "▁", "▁red", "▁ball", "▁on", "▁grass", *"abcdefghijklmnopqrstuvwxyz"]
-    vocab: Any = [(piece, -float(at > 2)) for at, piece in enumerate(pieces)]
-    tokenizer = T5Tokenizer(vocab=vocab, extra_ids=0)
-    sizes: Any = {"d_model": width, "d_ff": 32, "num_layers": 1, "num_heads": 2, "d_kv": 8}
-    config = T5Config(vocab_size=len(tokenizer), relative_attention_num_buckets=8, **sizes)
-    return T5EncoderModel(config).eval(), tokenizer
+from tests.models.tiny import stable_diffusion_xl
+from tests.models.tiny.families import FAMILIES, Made
 
 
 @pytest.fixture(scope="session")
-def t5_builder():
-    """Makes such a T5, of its width."""
-    return build_t5
+def tiny(tokenizer_builder, tmp_path_factory, image):
+    """The tiny pipeline, folder and model of a family, by the name of its row."""
+
+    @cache
+    def made(name):
+        return Made(FAMILIES[name], tokenizer_builder, partial(tmp_path_factory.mktemp, "tiny"), image)
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def made(request, tiny):
+    """That of the family which a module of tests names as its `FAMILY`; the next four are its own."""
+    return tiny(request.module.FAMILY)
+
+
+@pytest.fixture(scope="module")
+def pipeline(made):
+    return made.pipeline
+
+
+@pytest.fixture(scope="module")
+def spot(made):
+    """The folder."""
+    return made.folder
+
+
+@pytest.fixture(scope="module")
+def source(made):
+    return made.source
+
+
+@pytest.fixture(scope="module")
+def direct(made):
+    return made.direct
 
 
 @pytest.fixture(scope="session")
 def xl_builder(tokenizer_builder):
     """Makes such pipelines, of what they predict, whether their null is zeros, and the channels."""
-    return partial(build_pipeline, tokenizer_builder)
+    return partial(stable_diffusion_xl.build_pipeline, tokenizer_builder)
 
 
 LORA_LAYERS = (
@@ -183,26 +122,3 @@ def write_lora():
 def check_merged():
     """Holds a model with a LoRA against the pipeline with it."""
     return equals
-
-
-def build_clip(tokenizer, width):
-    """CLIP's two towers, whose embeddings have so many numbers, and what fits images to the second."""
-    torch.manual_seed(1)
-    layers: dict[str, Any] = {"intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4}
-    tokens: dict[str, Any] = {
-        name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")
-    } | {"vocab_size": len(tokenizer), "max_position_embeddings": tokenizer.model_max_length}
-    text = CLIPTextConfig(hidden_size=width, projection_dim=width, **layers, **tokens)
-    vision = CLIPVisionConfig(hidden_size=24, projection_dim=width, image_size=32, patch_size=8, **layers)
-    fitting: Any = CLIPImageProcessorPil  # which stands for the other where torchvision is not there
-    return SimpleNamespace(
-        text=CLIPTextModelWithProjection(text).eval(),
-        vision=CLIPVisionModelWithProjection(vision).eval(),
-        processor=fitting(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
-    )
-
-
-@pytest.fixture(scope="session")
-def clip_builder():
-    """`build_clip`."""
-    return build_clip

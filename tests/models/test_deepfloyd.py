@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, IFPipeline, UNet2DConditionModel
+from diffusers import DDIMScheduler, IFPipeline
+from tests.models.tiny.deepfloyd import SIDE, WIDTH
+from tests.models.tiny.watch import Watch
 
 import nulltext
 from nulltext.attention.added import SteeredAddedProcessor
-from nulltext.attention.control import Attention
 from nulltext.attention.sites import attention_modules, self_attention_layers
 from nulltext.attention.steering import Steering
 from nulltext.diffusion.fixed_point import FixedPoint
@@ -29,70 +30,21 @@ from nulltext.models.compiling import compile_denoiser
 from nulltext.models.deepfloyd import ROWS, check_fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:the model was made for images")  # the tiny one of 32 x 32
+FAMILY = "deepfloyd"
 PROMPT, TARGET = "A red ball on grass", "A pot ball on grass"
 """The T5 of these tests has a token for `red`, and four for `pot`."""
-SIDE, WIDTH = 32, 48
 SIZE = (32, 48)
 """Not square."""
 
 
 @pytest.fixture(scope="module")
-def spot(tmp_path_factory, t5_builder):
-    """The folder of a tiny pipeline of some 200 thousand random weights, with maps of 16 x 16 and a middle that looks
-    at the text alone.
-    """
-    torch.manual_seed(0)
-    network: Any = UNet2DConditionModel  # which annotates tuples of any length as tuples of one
-    unet = network(
-        sample_size=SIDE,
-        in_channels=3,
-        out_channels=6,
-        layers_per_block=1,
-        block_out_channels=(16, 32),
-        norm_num_groups=8,
-        attention_head_dim=8,
-        cross_attention_dim=32,
-        cross_attention_norm="group_norm",
-        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
-        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
-        mid_block_only_cross_attention=True,
-        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
-        encoder_hid_dim=WIDTH,
-        addition_embed_type="text",
-        addition_embed_type_num_heads=2,
-        resnet_time_scale_shift="scale_shift",
-        act_fn="gelu",
-    )
-    with torch.no_grad():
-        unet.conv_out.weight *= 0.05  # with more, steps backwards have no one solution, as they have in trained ones
-    text_encoder, tokenizer = t5_builder(WIDTH)
-    ddpm: Any = DDPMScheduler
-    published = ddpm(
-        beta_schedule="squaredcos_cap_v2",
-        clip_sample=True,
-        thresholding=True,
-        dynamic_thresholding_ratio=0.95,
-        sample_max_value=1.5,
-        variance_type="learned_range",
-    )
-    pipeline: Any = IFPipeline
-    folder = tmp_path_factory.mktemp("if")
-    pipeline(
-        tokenizer=tokenizer,
-        text_encoder=text_encoder,
-        unet=unet,
-        scheduler=published,
-        safety_checker=None,
-        feature_extractor=None,
-        watermarker=None,
-        requires_safety_checker=False,
-    ).save_pretrained(folder)
-    return folder
+def floyd(made):
+    return made.model
 
 
 @pytest.fixture(scope="module")
-def floyd(spot):
-    return nulltext.load(spot, device="cpu")
+def direct(floyd, source):
+    return nulltext.DirectInversion(steps=3)(floyd, source, PROMPT)
 
 
 @pytest.fixture(scope="module")
@@ -104,16 +56,6 @@ def theirs(spot):
     pipeline.scheduler = DDIMScheduler.from_config({**pipeline.scheduler.config, **own})
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
-
-
-@pytest.fixture(scope="module")
-def source(floyd, image):
-    return nulltext.open_image(image, floyd, size=SIZE)
-
-
-@pytest.fixture(scope="module")
-def direct(floyd, source):
-    return nulltext.DirectInversion(steps=3)(floyd, source, PROMPT)
 
 
 def noise(seed, *, batch=1, size=SIZE):
@@ -188,19 +130,6 @@ def test_words_are_found_where_they_stand(floyd):
 # ---- inversion and editing
 
 
-def test_the_fixed_point_leads_there_and_back(floyd, source):
-    off = {}
-    for iterations in (1, 12):
-        inverter = nulltext.DDIM(steps=4, guidance=1.0, fixed_point=FixedPoint(iterations=iterations))
-        off[iterations] = (nulltext.replay(floyd, inverter(floyd, source, PROMPT)) - source.pixels).abs().max()
-    assert off[12] < 1e-4
-    assert off[1] > 10 * off[12]
-
-
-def test_direct_inversion_is_exact(floyd, source, direct):
-    assert torch.equal(nulltext.replay(floyd, direct), source.pixels)
-
-
 def test_null_text_inversion_leads_back(floyd, image):
     """At its first step, after which there is next to no noise. An untrained T5's states are far apart: that takes many
     iterations at a high rate.
@@ -218,13 +147,8 @@ def test_null_text_inversion_leads_back(floyd, image):
     assert inversion.replay.nulls.shape == (2, ROWS, WIDTH)
 
 
-def test_a_file_is_edited_by_a_model_loaded_anew(floyd, spot, direct, tmp_path):
-    back = nulltext.Inversion.load(direct.save(tmp_path / "ball.safetensors"))
-    assert back.scores.vae_psnr == back.scores.psnr == float("inf")
-    edit = nulltext.PromptToPrompt()(floyd, direct, TARGET)
-    again = nulltext.PromptToPrompt()(nulltext.load(spot, device="cpu"), back, TARGET)
-    torch.testing.assert_close(again.pixels, edit.pixels, rtol=0, atol=1e-5)
-    assert (edit.pixels - edit.source).abs().max() > 1e-3
+def test_there_is_nothing_between_latents_and_image_to_lose(direct):
+    assert direct.scores.vae_psnr == direct.scores.psnr == float("inf")
 
 
 @pytest.mark.parametrize("name", ["EditFriendly", "NegativePrompt", "RandomPivot"])
@@ -236,36 +160,7 @@ def test_other_inversions(floyd, source, name):
         torch.testing.assert_close(back, source.pixels, rtol=0, atol=1e-5)
 
 
-def test_rows_of_a_batch_do_not_see_each_other(floyd):
-    told, x, times = floyd.embed([PROMPT, "a dog"]), noise(0, batch=2), torch.tensor([900.0, 100.0])
-    both = floyd.predict(x, times, told)
-    for row in range(2):
-        own = slice(row, row + 1)
-        torch.testing.assert_close(both[own], floyd.predict(x[own], times[row].item(), told[own]), rtol=0, atol=1e-5)
-
-
-def test_images_are_inverted_together(floyd, image):
-    sources = [nulltext.open_image(image, floyd, size=size) for size in (SIZE, (32, 32))]
-    inverter, jobs = nulltext.NegativePrompt(steps=2), list(zip(sources, [PROMPT, TARGET], strict=True))
-    for i, inversion in nulltext.invert_many(floyd, inverter, jobs):
-        torch.testing.assert_close(inversion.pivot, inverter(floyd, *jobs[i]).pivot, rtol=0, atol=1e-4)
-
-
 # ---- attention
-
-
-class Watch:
-    """Gives back the probabilities of every site as they are."""
-
-    def __init__(self) -> None:
-        self.seen: dict[tuple[str, str], Any] = {}
-
-    def wants(self, site, step):
-        return True
-
-    def __call__(self, attention: Attention, site, step):
-        self.seen[site.name, site.kind] = site, attention.probs()
-        return attention.with_probs(attention.probs())
 
 
 def test_the_sites_of_attention_with_added_keys(floyd):
@@ -422,6 +317,6 @@ def test_a_vocabulary_that_is_missing_or_cannot_be_read(spot, tmp_path, monkeypa
     with pytest.raises(ModelLoadError, match=r"it lacks tokenizer/spiece\.model"):
         nulltext.load(folder, device="cpu")
     (folder / "tokenizer" / "spiece.model").write_bytes(b"of sentencepiece")
-    monkeypatch.setattr("nulltext.models.t5.is_sentencepiece_available", lambda: False)
+    monkeypatch.setattr("nulltext.models.tokenizers.is_sentencepiece_available", lambda: False)
     with pytest.raises(ModelLoadError, match=r"takes sentencepiece and protobuf.*nulltext\[t5\]"):
         nulltext.load(folder, device="cpu")

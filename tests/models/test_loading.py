@@ -243,6 +243,7 @@ def test_a_part_is_missing_or_damaged(copy, part):
 
 def test_a_scheduler_that_is_no_ddim(pipeline_builder):
     from nulltext.models.base import ModelIdentity
+    from nulltext.models.build import Build
     from nulltext.models.parts import Parts
     from nulltext.models.stable_diffusion import StableDiffusion
 
@@ -250,7 +251,8 @@ def test_a_scheduler_that_is_no_ddim(pipeline_builder):
     pipeline.scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
     with pytest.raises(UnsupportedScheduleError, match="FlowMatchEulerDiscreteScheduler"):
         StableDiffusion.from_parts(
-            Parts.of(pipeline), ModelIdentity("x", "sha256:0"), device=torch.device("cpu"), dtype=torch.float32
+            Parts.of(pipeline),
+            Build(identity=ModelIdentity("x", "sha256:0"), device=torch.device("cpu"), dtype=torch.float32),
         )
 
 

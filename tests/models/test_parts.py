@@ -10,7 +10,7 @@ from diffusers.utils import dummy_torch_and_scipy_objects as without_scipy
 
 import nulltext
 from nulltext.errors import ModelLoadError, NulltextError, UnsupportedPipelineError, UnsupportedScheduleError
-from nulltext.models.parts import ddim_config
+from nulltext.models.schedulers import ddim_config
 
 SCHEDULERS = [
     "DDIMScheduler",

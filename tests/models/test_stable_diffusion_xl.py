@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
+from tests.models.tiny.stable_diffusion_xl import LENGTH, POOLED, WIDTHS
 from transformers import CLIPTokenizer
 
 import nulltext
@@ -20,24 +21,15 @@ from nulltext.inversion.match import check_embeddings
 from nulltext.models.compiling import compile_denoiser
 from nulltext.models.unet import check_fit
 
+FAMILY = "stable diffusion xl"
 PROMPT, TARGET = "a red ball on grass", "a blue ball on grass"
-LENGTH, WIDTHS, POOLED = 24, (32, 48), 40
-"""Of the tiny pipeline, see ``tests/models/conftest.py``."""
 SIZE = (48, 80)
 """Not square."""
 
 
 @pytest.fixture(scope="module")
-def spot(tmp_path_factory, xl_builder):
-    """The folder of a tiny pipeline that predicts epsilon, and whose null is zeros."""
-    folder = tmp_path_factory.mktemp("xl")
-    xl_builder().save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def xl(spot):
-    return nulltext.load(spot, device="cpu")
+def xl(made):
+    return made.model
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +45,6 @@ def both(request, spot, of_v):
     """A folder of each kind, and its model."""
     folder = spot if request.param.startswith("epsilon") else of_v
     return folder, nulltext.load(folder, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def source(xl, image):
-    return nulltext.open_image(image, xl, size=SIZE)
 
 
 def theirs(folder):
@@ -200,15 +187,6 @@ def test_the_prompts_pooled_text_goes_with_its_embedding(xl, model, source, tmp_
 def test_other_editors(xl, optimised, editor):
     edit = editor(xl, optimised, TARGET)
     assert (edit.pixels - edit.source).abs().max() > 1e-3
-
-
-def test_images_of_several_sizes_are_inverted_together(xl, image):
-    sources = [nulltext.open_image(image, xl, size=size) for size in (SIZE, (64, 64))]
-    inverter = nulltext.NegativePrompt(steps=2, guidance=3.0)
-    jobs = list(zip(sources, [PROMPT, TARGET], strict=True))
-    for i, inversion in nulltext.invert_many(xl, inverter, jobs):
-        alone = inverter(xl, *jobs[i])
-        torch.testing.assert_close(inversion.pivot, alone.pivot, rtol=0, atol=1e-4)
 
 
 def test_a_blends_maps_are_at_a_level_that_has_cross_attention():

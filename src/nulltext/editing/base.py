@@ -132,6 +132,12 @@ def negative_of(asked: str | None, inversion: Inversion) -> str:
     return inversion.negative_prompt if asked is None else asked
 
 
+def in_force_for(settings: Settings, model: Model, inversion: Inversion) -> Settings:
+    """An editor that is `in_force`, with the inversion's negative prompt where none is asked for."""
+    negative = negative_of(cast("Any", settings).negative_prompt, inversion)
+    return replace(cast("Any", in_force(settings, model)), negative_prompt=negative)
+
+
 @runtime_checkable
 class Editor(Protocol):
     """A method of editing: settings in the constructor, data in the call."""

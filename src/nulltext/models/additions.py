@@ -2,10 +2,10 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast, final
+from typing import Annotated, Any, final
 
 import torch
 
@@ -15,6 +15,7 @@ from nulltext.models import weights
 from nulltext.models.base import Addition
 from nulltext.models.learnt_words import teach
 from nulltext.models.other_autoencoder import read_autoencoder
+from nulltext.models.parts import Parts
 from nulltext.models.quiet import quiet
 from nulltext.models.tensors import SAFE
 
@@ -77,7 +78,7 @@ class Additions:
         if self.vae is not None and not self.vae.is_dir():
             _check_file("vae", self.vae)
 
-    def to(self, parts: Any, model: str, dtype: torch.dtype) -> tuple[Any, tuple[Addition, ...]]:  # noqa: ANN401  the libraries carry no types
+    def to(self, parts: Parts, model: str, dtype: torch.dtype) -> tuple[Parts, tuple[Addition, ...]]:
         """A checkpoint's parts with all that is added, and what names it in the model's identity.
 
         Args:
@@ -91,16 +92,16 @@ class Additions:
         """
         return self._add(parts, model, dtype), self.named()
 
-    def _add(self, parts: Any, model: str, dtype: torch.dtype) -> Any:  # noqa: ANN401  the libraries carry no types
+    def _add(self, parts: Parts, model: str, dtype: torch.dtype) -> Parts:
         if self.vae is not None:
-            parts = replace(parts, vae=read_autoencoder(self.vae, parts.vae, model))
+            parts = parts.but(vae=read_autoencoder(self.vae, parts.vae, model))
         if self.embedding:
             for path in self.embedding:
-                teach(path, named(parts), model)
+                teach(path, vars(parts), model)
         if self.lora:
             from nulltext.models.lora import NETWORKS, merge  # noqa: PLC0415  peft takes a second to load
 
-            networks = {name: part for name, part in named(parts).items() if name in NETWORKS and part is not None}
+            networks = {name: part for name, part in vars(parts).items() if name in NETWORKS}
             with quiet():
                 for name, network in networks.items():
                     network.to(torch.float32 if name.startswith("text_encoder") else dtype)
@@ -122,20 +123,6 @@ class Additions:
         if self.chunks > 1:
             name = str(self.chunks)
             yield Addition("chunks", name, f"sha256:{hashlib.sha256(name.encode()).hexdigest()}")
-
-
-def named(parts: Any) -> Mapping[str, Any]:  # noqa: ANN401  the libraries carry no types
-    """The parts of a checkpoint by the names of their folders, those that stand in a row counted from 2 on."""
-    found: dict[str, Any] = {}
-    for each in fields(parts):
-        part = getattr(parts, each.name)
-        if isinstance(part, tuple):
-            singular = each.name.removesuffix("s")
-            row = enumerate(cast("tuple[Any, ...]", part), start=1)
-            found |= {singular if number == 1 else f"{singular}_{number}": one for number, one in row}
-        else:
-            found[each.name] = part
-    return found
 
 
 def _several(given: Any) -> Sequence[Any]:  # noqa: ANN401  one of something, or several

@@ -16,7 +16,7 @@ from nulltext.models.base import Model
 from nulltext.models.configs import read_config
 from nulltext.models.loading import EMBEDDED
 from nulltext.models.networks import read_network
-from nulltext.models.parts import read_tokenizer
+from nulltext.models.tokenizers import read_tokenizer
 from nulltext.models.weights import checksum
 
 _MEAN: Final = (0.48145466, 0.4578275, 0.40821073)

@@ -5,36 +5,30 @@ and the small one: what they add is theirs, and not the photograph's, and none o
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, final
 
 import diffusers
-import torch
 import transformers
 
 from nulltext.diffusion.schedule import ScheduleConfig
 from nulltext.errors import UnsupportedPipelineError
-from nulltext.models.base import Autoencoder, ModelIdentity
+from nulltext.models.build import Build
 from nulltext.models.deepfloyd_text import LowerCaseReader
 from nulltext.models.latent_model import LatentModel
-from nulltext.models.layout import layout_for
-from nulltext.models.offload import Offload
-from nulltext.models.parts import (
-    SCHEDULER,
-    check_classes,
-    check_encoder,
-    ddim_config,
-    read_networks,
-    read_scheduler,
-)
+from nulltext.models.parts import Inventory, Parts
 from nulltext.models.pixels import PixelSpace
-from nulltext.models.recommended import Recommended
-from nulltext.models.t5 import precision_of_t5, read_t5_tokenizer
-from nulltext.models.text_encoder import PromptEncoder
-from nulltext.models.unet import UNet
-from nulltext.models.word_list import TaughtWords
+from nulltext.models.schedulers import SCHEDULER, ddim_config, read_scheduler
+from nulltext.models.t5 import ready_t5
+from nulltext.models.tokenizers import read_t5_tokenizer
+from nulltext.models.unet import UNet, halved_by
 
+_PARTS: Final = Inventory(
+    {
+        "unet": ("unet", diffusers.UNet2DConditionModel),
+        "text_encoder": ("text_encoder", transformers.T5EncoderModel),
+    },
+    {"tokenizer": ("tokenizer", read_t5_tokenizer), "scheduler_config": ("scheduler", read_scheduler)},
+)
 ROWS: Final = 77
 """The rows of an embedding, as the pipeline has them: what the denoiser was trained with."""
 _GUIDANCE: Final = 7.0
@@ -45,86 +39,32 @@ _BOUNDS: Final = ("thresholding", "clip_sample")
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """What a checkpoint is made of.
-
-    Attributes:
-        unet: ``UNet2DConditionModel``.
-        text_encoder: ``T5EncoderModel``.
-        tokenizer: Its tokenizer.
-        scheduler_config: The config of any scheduler.
-    """
-
-    unet: Any
-    text_encoder: Any
-    tokenizer: Any
-    scheduler_config: Mapping[str, Any]
-
-
-@final
 class DeepFloyd:
     """The adapter of ``IFPipeline``, see `nulltext.models.families.Adapter`."""
 
-    @staticmethod
-    def read(folder: Path, index: Mapping[str, Any]) -> Parts:
-        """The parts of a folder in diffusers' format."""
-        check_classes(folder, {"unet": "UNet2DConditionModel"})
-        check_encoder(folder, index, "text_encoder", "T5EncoderModel")
-        tokenizer = read_t5_tokenizer(folder / "tokenizer")
-        networks = {
-            "unet": ("unet", diffusers.UNet2DConditionModel),
-            "text_encoder": ("text_encoder", transformers.T5EncoderModel),
-        }
-        return Parts(**read_networks(folder, networks), tokenizer=tokenizer, scheduler_config=read_scheduler(folder))
+    read: Final = _PARTS.read
 
     @staticmethod
-    def from_parts(
-        parts: Parts,
-        identity: ModelIdentity,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        recommended: Recommended | None = None,
-        quantised: Autoencoder | None = None,
-        word_list: Path | None = None,
-        low_memory: bool = False,
-    ) -> LatentModel:
+    def from_parts(parts: Parts, build: Build) -> LatentModel:
         """Takes over the parts, see `nulltext.models.families.Adapter.from_parts`."""
-        called, config = identity.id, parts.unet.config
-        check_fit(config, parts.text_encoder.config.d_model, called)
-        asked = ddim_config(parts.scheduler_config, f"{called}/{SCHEDULER}")
+        config = parts.unet.config
+        check_fit(config, parts.text_encoder.config.d_model, build.called)
+        asked = ddim_config(parts.scheduler_config, f"{build.called}/{SCHEDULER}")
         scheduler: Mapping[str, Any] = {**asked, **dict.fromkeys(_BOUNDS, False)}
         ScheduleConfig.read(scheduler)
         left = next((f" without {name}" for name in _BOUNDS if asked[name]), "")
-        offload = Offload(device, low_memory)
-        t5 = PromptEncoder.ready(
-            parts.text_encoder,
-            parts.tokenizer,
-            offload,
-            called,
-            None if word_list is None else TaughtWords.read(word_list, parts.tokenizer),
-            most=ROWS,
-            dtype=precision_of_t5(dtype),
-        )
+        t5 = ready_t5(parts.text_encoder, parts.tokenizer, build, build.words(parts.tokenizer), rows=ROWS)
         return LatentModel(
             family=f"DeepFloyd IF, stage I{left}",
-            identity=identity,
-            device=device,
+            identity=build.identity,
+            device=build.device,
             text=LowerCaseReader(t5=t5),
-            autoencoder=PixelSpace(device=device, where=f"in {dtype} with {called}"),
-            unet=UNet.ready(
-                parts.unet,
-                device=device,
-                dtype=dtype,
-                layout=layout_for(device, dtype),
-                prediction=scheduler["prediction_type"],
-                low_memory=low_memory,
-            ),
+            autoencoder=PixelSpace(device=build.device, where=build.where),
+            unet=UNet.ready(parts.unet, build, scheduler["prediction_type"]),
             scheduler_config=scheduler,
-            recommended=recommended or Recommended(guidance=_GUIDANCE),
-            quantised=quantised,
-            patch=2 ** (len(config.block_out_channels) - 1),  # an odd number of cells is not doubled back
+            recommended=build.best(_GUIDANCE),
+            quantised=build.quantised,
+            patch=halved_by(config),
         )
 
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, final, runtime_checkable
 from nulltext.errors import UnsupportedPipelineError
 
 if TYPE_CHECKING:  # the table is read without torch
-    import torch
-
-    from nulltext.models.base import Autoencoder, Model, ModelIdentity
-    from nulltext.models.recommended import Recommended
+    from nulltext.models.base import Model
+    from nulltext.models.build import Build
+    from nulltext.models.parts import Parts
 
 
 @runtime_checkable
@@ -20,7 +19,7 @@ class Adapter(Protocol):
     """Makes a model of the parts of a family's checkpoints."""
 
     @staticmethod
-    def read(folder: Path, index: Mapping[str, Any]) -> Any:  # noqa: ANN401  each family has parts of its own
+    def read(folder: Path, index: Mapping[str, Any]) -> "Parts":
         """The parts of a folder in diffusers' format, with their weights in the precision they are stored in.
 
         Args:
@@ -34,29 +33,12 @@ class Adapter(Protocol):
         ...
 
     @staticmethod
-    def from_parts(
-        parts: Any,  # noqa: ANN401  those that `read` returned
-        identity: "ModelIdentity",
-        *,
-        device: "torch.device",
-        dtype: "torch.dtype",
-        recommended: "Recommended | None" = None,
-        quantised: "Autoencoder | None" = None,
-        word_list: Path | None = None,
-        low_memory: bool = False,
-    ) -> "Model":
+    def from_parts(parts: "Parts", build: "Build") -> "Model":
         """Takes over the parts: moves them, sets their precision, and freezes them.
 
         Args:
             parts: They are used, not copied.
-            identity: What to call the weights.
-            device: Where to compute.
-            dtype: The denoiser's precision: float32, float16 or bfloat16.
-            recommended: What it is best used with; None for what is published.
-            quantised: An autoencoder with a codebook that lies beside it.
-            word_list: A text file with one known word a line, if the model only knows some.
-            low_memory: Slower, in less memory: activations are computed again for the gradient, the autoencoder works
-                in tiles, and what is not used waits on the CPU.
+            build: How the model is made of them.
 
         Raises:
             UnsupportedPipelineError: The parts are not those of a text-to-image checkpoint of the family.

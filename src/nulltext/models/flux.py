@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final, final
 
 import diffusers
@@ -13,30 +12,35 @@ import transformers
 
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.errors import UnsupportedScheduleError
-from nulltext.models import weights
-from nulltext.models.base import Autoencoder, ModelIdentity
-from nulltext.models.flow_parts import flow_config, read_cutter, ready_t5
+from nulltext.models.build import Build
 from nulltext.models.flux_transformer import PATCH, FluxTransformer, check_fit
-from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling, scale_of, side_of
+from nulltext.models.frozen_autoencoder import scale_of, side_of
+from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling
 from nulltext.models.latent_model import LatentModel
-from nulltext.models.layout import layout_for
-from nulltext.models.networks import read_network
-from nulltext.models.offload import Offload
-from nulltext.models.parts import SCHEDULER, check_classes, check_encoder, read_scheduler
+from nulltext.models.parts import Inventory, Parts
 from nulltext.models.quiet import quiet
 from nulltext.models.recommended import Recommended
+from nulltext.models.schedulers import SCHEDULER, flow_config, read_scheduler
+from nulltext.models.t5 import ready_t5
 from nulltext.models.text_encoder import PromptEncoder
+from nulltext.models.tokenizers import read_clip_tokenizer, read_t5_tokenizer
 from nulltext.models.word_list import TaughtWords
 from nulltext.text.words import Tokens
 from nulltext.types import Pooled
 
-_NETWORKS: Final[Mapping[str, tuple[str, type[Any]]]] = {
-    "transformer": ("FluxTransformer2DModel", diffusers.FluxTransformer2DModel),
-    "vae": ("AutoencoderKL", diffusers.AutoencoderKL),
-    "text_encoder": ("CLIPTextModel", transformers.CLIPTextModel),
-    "text_encoder_2": ("T5EncoderModel", transformers.T5EncoderModel),
-}
-"""The name of each network's class, and the class."""
+_PARTS: Final = Inventory(
+    {
+        "transformer": ("transformer", diffusers.FluxTransformer2DModel),
+        "vae": ("vae", diffusers.AutoencoderKL),
+        "text_encoder": ("text_encoder", transformers.CLIPTextModel),
+        "text_encoder_2": ("text_encoder_2", transformers.T5EncoderModel),
+    },
+    {
+        "tokenizer": ("tokenizer", read_clip_tokenizer),
+        "tokenizer_2": ("tokenizer_2", read_t5_tokenizer),
+        "scheduler_config": ("scheduler", read_scheduler),
+    },
+)
 ROWS: Final = 512
 """The rows of an embedding, as the pipeline has them (``max_sequence_length``)."""
 ROWS_OF_SCHNELL: Final = 256
@@ -107,91 +111,42 @@ class FluxEncoder:
             return clip.network(cut.input_ids.to(clip.offload.device)).pooler_output.float()
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What a checkpoint is made of.
-
-    Attributes:
-        transformer: ``FluxTransformer2DModel``.
-        vae: ``AutoencoderKL``.
-        text_encoder: ``CLIPTextModel``.
-        text_encoder_2: ``T5EncoderModel``.
-        tokenizer: CLIP's.
-        tokenizer_2: T5's.
-        scheduler_config: The config of a ``FlowMatchEulerDiscreteScheduler``.
-    """
-
-    transformer: Any
-    vae: Any
-    text_encoder: Any
-    text_encoder_2: Any
-    tokenizer: Any
-    tokenizer_2: Any
-    scheduler_config: Mapping[str, Any]
-
-
 @final
 class Flux:
     """The adapter of ``FluxPipeline``, see `nulltext.models.families.Adapter`."""
 
-    @staticmethod
-    def read(folder: Path, index: Mapping[str, Any]) -> Parts:
-        """The parts of a folder in diffusers' format."""
-        check_classes(folder, {part: _NETWORKS[part][0] for part in ("transformer", "vae")})
-        for part in ("text_encoder", "text_encoder_2"):
-            check_encoder(folder, index, part, _NETWORKS[part][0])
-        tokenizers = {
-            part: read_cutter(folder / part, t5=part == "tokenizer_2") for part in ("tokenizer", "tokenizer_2")
-        }
-        variant = weights.variant(folder, _NETWORKS)
-        networks = {part: read_network(made, folder / part, variant=variant) for part, (_, made) in _NETWORKS.items()}
-        return Parts(**networks, **tokenizers, scheduler_config=read_scheduler(folder))
+    read: Final = _PARTS.read
 
     @staticmethod
-    def from_parts(
-        parts: Parts,
-        identity: ModelIdentity,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        recommended: Recommended | None = None,
-        quantised: Autoencoder | None = None,
-        word_list: Path | None = None,
-        low_memory: bool = False,
-    ) -> LatentModel:
+    def from_parts(parts: Parts, build: Build) -> LatentModel:
         """Takes over the parts, see `nulltext.models.families.Adapter.from_parts`."""
-        called, config, vae = identity.id, parts.transformer.config, parts.vae.config
+        config, vae, where = parts.transformer.config, parts.vae.config, f"{build.called}/{SCHEDULER}"
         t5, clip = parts.text_encoder_2.config.d_model, parts.text_encoder.config.hidden_size
-        check_fit(config, vae, called, t5=t5, pooled=clip)
-        check_scaling(vae, called)
-        scheduler = _levels(flow_config(parts.scheduler_config, f"{called}/{SCHEDULER}"), f"{called}/{SCHEDULER}")
-        offload, guided = Offload(device, low_memory), bool(config.guidance_embeds)
+        check_fit(config, vae, build.called, t5=t5, pooled=clip)
+        check_scaling(vae, build.called)
+        scheduler = _levels(flow_config(parts.scheduler_config, where), where)
+        guided = bool(config.guidance_embeds)
         return LatentModel(
             family="FLUX.1 dev" if guided else "FLUX.1 schnell",
-            identity=identity,
-            device=device,
-            text=_encoder(parts, offload, called, word_list, dtype),
-            autoencoder=KLAutoencoder.ready(parts.vae, offload, layout_for(device, dtype), f"in {dtype} with {called}"),
-            unet=FluxTransformer.ready(
-                parts.transformer, device=device, dtype=dtype, model=called, low_memory=low_memory
-            ),
+            identity=build.identity,
+            device=build.device,
+            text=_encoder(parts, build, ROWS if guided else ROWS_OF_SCHNELL),
+            autoencoder=KLAutoencoder.ready(parts.vae, build),
+            unet=FluxTransformer.ready(parts.transformer, build),
             scheduler_config=scheduler,
-            recommended=_recommended(recommended or Recommended(guidance=3.5), guided=guided),
-            quantised=quantised,
+            recommended=_recommended(build.best(3.5), guided=guided),
+            quantised=build.quantised,
             patch=PATCH,
             side=side_of(vae, _SIDE) // scale_of(vae),
         )
 
 
-def _encoder(parts: Parts, offload: Offload, called: str, word_list: Path | None, dtype: torch.dtype) -> FluxEncoder:
-    rows = ROWS if parts.transformer.config.guidance_embeds else ROWS_OF_SCHNELL
-    t5, words = parts.text_encoder_2, None
-    if word_list is not None:
-        words = TaughtWords.read(word_list, parts.tokenizer_2)
+def _encoder(parts: Parts, build: Build, rows: int) -> FluxEncoder:
+    """The text encoders, for embeddings of so many rows."""
     return FluxEncoder(
-        t5=ready_t5(t5, parts.tokenizer_2, offload, called, part="text_encoder_2", rows=rows, beside=dtype),
-        clip=PromptEncoder.ready(parts.text_encoder, parts.tokenizer, offload, called),
-        word_list=words,
+        t5=ready_t5(parts.text_encoder_2, parts.tokenizer_2, build, part="text_encoder_2", rows=rows),
+        clip=PromptEncoder.ready(parts.text_encoder, parts.tokenizer, build),
+        word_list=build.words(parts.tokenizer_2),
     )
 
 

@@ -1,6 +1,5 @@
 """diffusers' ``FluxTransformer2DModel`` behind the `Denoiser` protocol."""
 
-from dataclasses import dataclass
 from typing import Any, Final, final
 
 import torch
@@ -9,10 +8,9 @@ from torch.nn import functional as F
 
 from nulltext.attention.steering import steered
 from nulltext.diffusion.conditioning import Conditioning
-from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import SettingError, UnsupportedPipelineError
-from nulltext.models.frozen import freeze
+from nulltext.models.frozen import FrozenNetwork
 from nulltext.models.gradients import through
 from nulltext.types import Latents, Times
 
@@ -23,37 +21,11 @@ _UNGUIDED: Final = 1.0
 
 
 @final
-@dataclass(frozen=True, eq=False, kw_only=True)
-class FluxTransformer:
+class FluxTransformer(FrozenNetwork):
     """A frozen transformer with streams of text and image, and then with one of both.
 
     Latents are [B, C, h, w] here as everywhere; its tokens, 2 x 2 cells each, are its own affair.
-
-    Attributes:
-        network: The ``FluxTransformer2DModel``.
-        dtype: Its precision.
-        model: What errors call the model.
-        prediction: What it returns.
     """
-
-    network: Any
-    dtype: torch.dtype
-    model: str
-    prediction: Prediction = "flow"
-
-    @classmethod
-    def ready(
-        cls,
-        network: Any,  # noqa: ANN401  diffusers carries no types
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        model: str,
-        low_memory: bool = False,
-    ) -> "FluxTransformer":
-        """Takes over a network: moves it, sets its precision, and freezes it."""
-        freeze(network, device=device, dtype=dtype, layout=torch.contiguous_format, low_memory=low_memory)
-        return cls(network=network, dtype=dtype, model=model)
 
     def predict(
         self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()

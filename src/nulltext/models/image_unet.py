@@ -1,54 +1,26 @@
 """A ``UNet2DConditionModel`` that is told of an image embedding in the place of a text."""
 
-from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
-import torch
 from torch import Tensor
 
 from nulltext.attention.steering import steered
 from nulltext.diffusion.conditioning import Conditioning
-from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.steering import AttentionPlan
-from nulltext.models.frozen import freeze
+from nulltext.errors import ModelLoadError, shown
+from nulltext.models.frozen import FrozenNetwork
 from nulltext.models.gradients import through
 from nulltext.types import Latents, Times
 
 
 @final
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ImageUNet:
+class ImageUNet(FrozenNetwork):
     """A frozen UNet behind the `Denoiser` protocol. What it is told of an image embedding is its family's.
 
     Kandinsky 2.2's text is that embedding, as one token. Karlo's are tokens made of it before those of an empty text,
-    and its pooled text what is made of it for the time embedding.
-
-    Attributes:
-        network: The ``UNet2DConditionModel``; after the noise it returns a variance, which is left aside.
-        dtype: Its precision.
-        layout: The memory layout of its weights and inputs, see `nulltext.models.layout`.
-        prediction: What it returns.
+    and its pooled text what is made of it for the time embedding. After the noise it returns a variance, which is left
+    aside.
     """
-
-    network: Any
-    dtype: torch.dtype
-    layout: torch.memory_format
-    prediction: Prediction
-
-    @classmethod
-    def ready(
-        cls,
-        network: Any,  # noqa: ANN401  diffusers carries no types
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        layout: torch.memory_format,
-        prediction: Prediction,
-        low_memory: bool = False,
-    ) -> "ImageUNet":
-        """Takes over a network: moves it, sets its precision, and freezes it."""
-        freeze(network, device=device, dtype=dtype, layout=layout, low_memory=low_memory)
-        return cls(network=network, dtype=dtype, layout=layout, prediction=prediction)
 
     def predict(
         self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
@@ -71,3 +43,21 @@ class ImageUNet:
 
         with steered(self.network, attention):
             return through(self.dtype, conditioning.text, network)
+
+
+def check_size(size: object, where: str, of: str) -> None:
+    """Makes sure that a denoiser's config says for which size it was made, in one number.
+
+    Args:
+        size: Its ``sample_size``.
+        where: The config, for errors.
+        of: What is of that size, for errors.
+
+    Raises:
+        ModelLoadError: It does not.
+    """
+    if not isinstance(size, int) or size < 1:
+        raise ModelLoadError(
+            f"{where} has sample_size={shown(size)}; expected the side of {of}, such as 64. Correct it, or fetch the "
+            "model again."
+        )

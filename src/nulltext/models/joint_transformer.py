@@ -1,7 +1,6 @@
 """diffusers' ``SD3Transformer2DModel`` behind the `Denoiser` protocol."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, final
 
 import torch
@@ -10,57 +9,32 @@ from nulltext.attention.joint import WeightedProcessor
 from nulltext.attention.sites import is_joint
 from nulltext.attention.steering import steered
 from nulltext.diffusion.conditioning import Conditioning
-from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import SettingError, UnsupportedPipelineError
-from nulltext.models.frozen import freeze
+from nulltext.models.build import Build
+from nulltext.models.frozen import FrozenNetwork
 from nulltext.models.gradients import through
 from nulltext.types import Latents, Times
 
 
 @final
-@dataclass(frozen=True, eq=False, kw_only=True)
-class JointTransformer:
-    """A frozen transformer in which text and image attend to each other in one softmax.
-
-    Attributes:
-        network: The ``SD3Transformer2DModel``.
-        dtype: Its precision.
-        layout: The memory layout of its weights and inputs, see `nulltext.models.layout`.
-        prediction: What it returns.
-    """
-
-    network: Any
-    dtype: torch.dtype
-    layout: torch.memory_format
-    prediction: Prediction = "flow"
+class JointTransformer(FrozenNetwork):
+    """A frozen transformer in which text and image attend to each other in one softmax."""
 
     @classmethod
-    def ready(
-        cls,
-        network: Any,  # noqa: ANN401  diffusers carries no types
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        layout: torch.memory_format,
-        copies: int,
-        low_memory: bool = False,
-    ) -> "JointTransformer":
-        """Takes over a network: moves it, sets its precision, and freezes it.
+    def counting(cls, network: Any, build: Build, copies: int) -> "JointTransformer":  # noqa: ANN401  diffusers carries no types
+        """Takes over a network, see `FrozenNetwork.ready`, for which the last row of the text stands for many alike.
 
         Args:
-            network: See above.
-            device: Where to compute.
-            dtype: Its precision.
-            layout: See above.
-            copies: How many rows alike the last row of the text stands for.
-            low_memory: Slower, in less memory.
+            network: The ``SD3Transformer2DModel``.
+            build: How the model is made.
+            copies: How many.
         """
-        freeze(network, device=device, dtype=dtype, layout=layout, low_memory=low_memory)
+        ready = cls.ready(network, build)
         if copies > 1:
             for module in filter(is_joint, network.modules()):
                 module.set_processor(WeightedProcessor(copies))
-        return cls(network=network, dtype=dtype, layout=layout)
+        return ready
 
     def predict(
         self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
@@ -98,7 +72,7 @@ class JointTransformer:
             raise SettingError("got a conditioning without pooled embeddings; expected one that the model embedded.")
 
 
-def check_fit(network: Any, vae: Any, model: str, *, clips: int, t5: Sequence[int], pooled: int) -> None:  # noqa: ANN401
+def check_fit(network: Any, vae: Any, model: str, *, clips: int, t5: Sequence[int], pooled: int) -> None:  # noqa: ANN401  diffusers carries no types
     """Makes sure that a transformer is a text-to-image checkpoint's, made for its autoencoder and text encoders.
 
     Args:

@@ -55,8 +55,8 @@ def _begins(*prefixes: str) -> Callable[[Shapes], bool]:
 
 def _is_embedding(shapes: Shapes) -> bool:
     """Whether there is little more than one matrix of vectors, or one such vector."""
-    vectors = all(0 < len(shape) < 3 for shape in shapes.values())  # noqa: PLR2004
-    return "string_to_param" in shapes or (vectors and 0 < len(shapes) < 3)  # noqa: PLR2004
+    vectors = all(0 < len(shape) < 3 for shape in shapes.values())  # noqa: PLR2004  a vector, or rows of them
+    return "string_to_param" in shapes or (vectors and 0 < len(shapes) < 3)  # noqa: PLR2004  for one text encoder or two
 
 
 _KINDS: Final = (

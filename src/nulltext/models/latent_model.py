@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol, final, runtime_checkable
 
 import torch
@@ -10,20 +9,20 @@ from torch import nn
 
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.diffusion.levels import Prediction
-from nulltext.diffusion.schedule import Schedule, ScheduleConfig
+from nulltext.diffusion.schedule import Schedule
 from nulltext.diffusion.sharing import Denoiser
 from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import shown
 from nulltext.models.base import Autoencoder, ModelIdentity
+from nulltext.models.build import Build
 from nulltext.models.capabilities import ImageReader
 from nulltext.models.inpainting import InpaintingUNet
 from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling
-from nulltext.models.layout import layout_for
 from nulltext.models.lending import Loan
-from nulltext.models.offload import Offload
-from nulltext.models.parts import SCHEDULER, LatentParts, ddim_config
+from nulltext.models.parts import Parts
 from nulltext.models.recommended import Recommended
-from nulltext.models.text_encoder import PromptReader
+from nulltext.models.schedulers import SCHEDULER, ddim_schedule
+from nulltext.models.text_encoder import PromptEncoder, PromptReader
 from nulltext.models.unet import UNet, check_fit, is_inpainting, latent_size
 from nulltext.models.word_list import TaughtWords
 from nulltext.text.words import Tokens
@@ -225,63 +224,56 @@ class LatentModel:
         return self.autoencoder.decode(latents)
 
 
-def put_together(
-    family: str,
-    parts: LatentParts,
-    identity: ModelIdentity,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    recommended: Recommended | None = None,
-    quantised: Autoencoder | None = None,
-    word_list: Path | None = None,
-    low_memory: bool = False,
-) -> LatentModel:
-    """Takes over parts: moves them, sets their precision, and freezes them.
+def check_parts(parts: Parts, build: Build, width: int, pooled: int | None = None) -> None:
+    """Makes sure that UNet, autoencoder and text encoders are made for each other.
+
+    Args:
+        parts: With "unet" and "vae".
+        build: How the model is made.
+        width: D, of the text embeddings.
+        pooled: P, of the pooled text; None where there is none.
+
+    Raises:
+        UnsupportedPipelineError: They are no text-to-image or inpainting checkpoint's, or not made for each other.
+        ModelLoadError: A config has no size, or no scaling.
+    """
+    check_fit(parts.unet.config, parts.vae.config, width, build.called, pooled)
+    check_scaling(parts.vae.config, build.called)
+    latent_size(parts.unet.config, parts.vae.config)  # for what it raises
+
+
+def put_together(family: str, parts: Parts, build: Build, text: PromptReader) -> LatentModel:
+    """A model of a UNet and an ``AutoencoderKL`` that were checked: moves them, sets their precision, and freezes them.
 
     Args:
         family: What kind of checkpoint it is.
-        parts: See this and all following in `nulltext.models.families.Adapter.from_parts`.
-        identity: What to call the weights.
-        device: Where to compute.
-        dtype: The denoiser's precision.
-        recommended: What it is best used with.
-        quantised: An autoencoder with a codebook.
-        word_list: A text file with one known word a line.
-        low_memory: Slower, in less memory.
+        parts: With "unet", "vae" and "scheduler_config".
+        build: How the model is made.
+        text: Reads prompts.
 
     Raises:
-        UnsupportedPipelineError: The parts are no text-to-image or inpainting checkpoint's, or not made for each other.
         UnsupportedScheduleError: DDIM cannot walk the scheduler's levels both ways.
         ModelLoadError: A config has a value of the wrong type.
     """
-    called = identity.id
-    check_fit(parts.unet.config, parts.vae.config, parts.width, called, parts.pooled)
-    check_scaling(parts.vae.config, called)
-    latent_size(parts.unet.config, parts.vae.config)  # for what it raises
-    scheduler = ddim_config(parts.scheduler_config, f"{called}/{SCHEDULER}")
-    ScheduleConfig.read(scheduler)
-    layout = layout_for(device, dtype)
-    offload = Offload(device, low_memory)
-    words = None if word_list is None else TaughtWords.read(word_list, parts.tokenizer)
-    autoencoder = KLAutoencoder.ready(parts.vae, offload, layout, f"in {dtype} with {called}")
-    unet = UNet.ready(
-        parts.unet,
-        device=device,
-        dtype=dtype,
-        layout=layout,
-        prediction=scheduler["prediction_type"],
-        low_memory=low_memory,
-    )
+    scheduler = ddim_schedule(parts.scheduler_config, f"{build.called}/{SCHEDULER}")
+    autoencoder = KLAutoencoder.ready(parts.vae, build)
+    unet = UNet.ready(parts.unet, build, scheduler["prediction_type"])
     inpainting = is_inpainting(parts.unet.config, parts.vae.config)
     return LatentModel(
         family=family,
-        identity=identity,
-        device=device,
-        text=parts.reader(offload, called, words),
+        identity=build.identity,
+        device=build.device,
+        text=text,
         autoencoder=autoencoder,
         unet=InpaintingUNet.ready(unet, autoencoder, autoencoder.scale) if inpainting else unet,
         scheduler_config=scheduler,
-        recommended=recommended or Recommended(),
-        quantised=quantised,
+        recommended=build.recommended or Recommended(),
+        quantised=build.quantised,
     )
+
+
+def of_one_encoder(family: str, parts: Parts, build: Build) -> LatentModel:
+    """The same where one encoder reads prompts, see `nulltext.models.families.Adapter.from_parts`."""
+    check_parts(parts, build, parts.text_encoder.config.hidden_size)
+    text = PromptEncoder.ready(parts.text_encoder, parts.tokenizer, build, build.words(parts.tokenizer))
+    return put_together(family, parts, build, text)

@@ -18,6 +18,7 @@ from nulltext.models import embedded, weights
 from nulltext.models.additions import Additions, FilePath, Lora
 from nulltext.models.at_hand import at_hand
 from nulltext.models.base import Model, ModelIdentity
+from nulltext.models.build import Build
 from nulltext.models.capabilities import Closable
 from nulltext.models.compiling import compile_denoiser
 from nulltext.models.configs import read_config
@@ -26,6 +27,7 @@ from nulltext.models.kinds import SINGLE_FILE, not_a_model
 from nulltext.models.lending import State, end_loans
 from nulltext.models.long_prompts import reading_chunks
 from nulltext.models.networks import first_line
+from nulltext.models.parts import Parts
 from nulltext.models.pipelines import default_device, default_dtype, described
 from nulltext.models.precision import choose_dtype
 from nulltext.models.quiet import quiet
@@ -138,9 +140,8 @@ def load(
 def _ready(found: "_Found", device: torch.device, dtype: torch.dtype, *, low_memory: bool, compiled: bool) -> Model:
     """A model of what was found."""
     folder = found.folder
-    model = found.family.load().from_parts(
-        found.parts,
-        found.identity,
+    build = Build(
+        identity=found.identity,
         device=device,
         dtype=dtype,
         recommended=(
@@ -152,6 +153,7 @@ def _ready(found: "_Found", device: torch.device, dtype: torch.dtype, *, low_mem
         word_list=None if folder is None else _word_list(folder),
         low_memory=low_memory,
     )
+    model = found.family.load().from_parts(found.parts, build)
     if chunks := next((int(each.name) for each in found.identity.additions if each.kind == "chunks"), 0):
         model = reading_chunks(model, chunks)
     if compiled:
@@ -206,7 +208,7 @@ class _Found:
     """Attributes: a model's family and parts; what to call it; the folder it is in, if it is in one; what is lent."""
 
     family: Family
-    parts: Any
+    parts: Parts
     identity: ModelIdentity
     folder: Path | None
     lent: Mapping[str, nn.Module] = field(default_factory=dict[str, nn.Module])
@@ -254,7 +256,7 @@ def _in_folder(folder: Path, called: str) -> _Found:
     return _Found(family, parts, ModelIdentity(called, digest), folder)
 
 
-def of_pipeline(pipeline: diffusers.DiffusionPipeline) -> tuple[Adapter, Any]:
+def of_pipeline(pipeline: diffusers.DiffusionPipeline) -> tuple[Adapter, Parts]:
     """The adapter of a pipeline, and its parts, which are used and not copied.
 
     Raises:
@@ -316,7 +318,7 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     return found
 
 
-def _read_folder(folder: Path) -> tuple[Family, Any]:
+def _read_folder(folder: Path) -> tuple[Family, Parts]:
     """A folder's family and parts, with their weights in the precision they are stored in."""
     if not (folder / "model_index.json").is_file():
         raise not_a_model(folder)

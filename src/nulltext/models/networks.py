@@ -76,7 +76,7 @@ def check_weights(
         )
 
 
-def read_network(made: type[Any], folder: Path, *, variant: str | None = None, harmless: Iterable[str] = ()) -> Any:  # noqa: ANN401
+def read_network(made: type[Any], folder: Path, *, variant: str | None = None, harmless: Iterable[str] = ()) -> Any:  # noqa: ANN401  the libraries carry no types
     """A network of diffusers' or transformers' from a folder, with all of its weights.
 
     Args:
@@ -177,7 +177,7 @@ def check_loaded(where: object, found: Mapping[str, Any], *, harmless: Iterable[
     )
 
 
-def assemble(network: Any, tensors: Mapping[str, torch.Tensor], where: object) -> Any:  # noqa: ANN401
+def assemble(network: Any, tensors: Mapping[str, torch.Tensor], where: object) -> Any:  # noqa: ANN401  the libraries carry no types
     """Puts tensors into a network that was made by `empty`.
 
     Raises:
@@ -195,7 +195,7 @@ def assemble(network: Any, tensors: Mapping[str, torch.Tensor], where: object) -
     return network
 
 
-def empty(made: type[Any], config: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401
+def empty(made: type[Any], config: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401  the libraries carry no types
     """A network of a config, whose weights take no memory until `assemble` brings them.
 
     Raises:

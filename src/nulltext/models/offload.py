@@ -3,10 +3,12 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import nn
+
+from nulltext.models.quiet import quiet
 
 
 @final
@@ -37,3 +39,10 @@ class Offload:
         finally:
             if self.low_memory and not stays:
                 part.to(self.waiting)
+
+
+def waiting(network: Any, offload: Offload) -> Any:  # noqa: ANN401  the libraries carry no types
+    """A network where it waits, in float32 and frozen; it is changed in place."""
+    with quiet():
+        network.to(device=offload.waiting, dtype=torch.float32)
+    return network.requires_grad_(requires_grad=False).eval()

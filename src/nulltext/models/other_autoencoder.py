@@ -11,7 +11,7 @@ from nulltext.errors import ModelLoadError, UnsupportedPipelineError
 from nulltext.models import weights
 from nulltext.models.configs import read_config
 from nulltext.models.fit import check_width
-from nulltext.models.kl_autoencoder import scale_of
+from nulltext.models.frozen_autoencoder import scale_of
 from nulltext.models.networks import assemble, empty, first_line, read_network
 from nulltext.models.tensors import open_tensors
 

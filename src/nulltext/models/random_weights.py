@@ -10,6 +10,7 @@ import transformers
 
 from nulltext.models.architectures import ARCHITECTURES, TEXT_LENGTH, Architecture, Name
 from nulltext.models.base import Model, ModelIdentity
+from nulltext.models.build import Build
 from nulltext.models.compiling import compile_denoiser
 from nulltext.models.loading import choose_device, of_pipeline
 from nulltext.models.precision import choose_dtype
@@ -45,7 +46,8 @@ def random_model(
     found = choose_device(device)
     adapter, parts = of_pipeline(random_pipeline(family))
     identity = ModelIdentity(f"{family}, random weights", "random")
-    model = adapter.from_parts(parts, identity, device=found, dtype=choose_dtype(dtype, found), low_memory=low_memory)
+    build = Build(identity=identity, device=found, dtype=choose_dtype(dtype, found), low_memory=low_memory)
+    model = adapter.from_parts(parts, build)
     if compiled:
         compile_denoiser(model)
     return model

@@ -10,13 +10,14 @@ import torch
 from diffusers.loaders import single_file_utils as convert
 
 from nulltext.errors import ModelLoadError, UnsupportedPipelineError
-from nulltext.models import kinds
+from nulltext.models import kinds, stable_diffusion
 from nulltext.models import stable_diffusion_xl as xl
 from nulltext.models.configs import read_config
 from nulltext.models.families import IN_A_FILE, XL_IN_A_FILE, Family
 from nulltext.models.networks import assemble, check_weights, empty, first_line, is_lora
-from nulltext.models.parts import SCHEDULER, Parts, network_classes, read_tokenizer, tokenizer_class
+from nulltext.models.parts import Parts
 from nulltext.models.quiet import quiet
+from nulltext.models.schedulers import SCHEDULER
 from nulltext.models.tensors import TensorFile, open_tensors
 
 _FIRST: Final = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -32,7 +33,7 @@ _PROJECTION: Final = "text_projection.weight"
 _PREDICTIONS: Final = {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "epsilon", "eps": "epsilon"}
 
 
-def read_single_file(path: Path, config: str | os.PathLike[str] | None) -> tuple[Family, Parts | xl.PartsXL]:
+def read_single_file(path: Path, config: str | os.PathLike[str] | None) -> tuple[Family, Parts]:
     """The family and the parts of a checkpoint file. Of a pickled one the tensors are read, and nothing of it is run.
 
     Args:
@@ -56,12 +57,16 @@ def read_single_file(path: Path, config: str | os.PathLike[str] | None) -> tuple
     folder = _config_folder(path, config, family)
     index = read_config(folder / "model_index.json") if (folder / "model_index.json").is_file() else {}
     scheduler = follow(file, read_config(folder / SCHEDULER), folder / SCHEDULER if config is not None else None)
-    classes = (xl.network_classes if family is XL_IN_A_FILE else network_classes)(folder, index)
-    networks = {part: _network(part, made, file, folder / part / "config.json") for part, (_, made) in classes.items()}
-    if family is XL_IN_A_FILE:
-        return family, xl.parts_of(folder, index, networks, scheduler)
-    tokenizer = read_tokenizer(folder / "tokenizer", tokenizer_class(folder, index))
-    return family, Parts(**networks, tokenizer=tokenizer, scheduler_config=scheduler)
+    is_xl = family is XL_IN_A_FILE
+    inventory = (xl if is_xl else stable_diffusion).inventory(folder, index)
+    inventory.check(folder, index)
+    networks = {
+        part: _network(part, made, file, folder / part / "config.json")
+        for part, (_, made) in inventory.networks.items()
+    }
+    others = inventory.without("scheduler_config").read_others(folder)
+    parts = Parts(**networks, **others, scheduler_config=scheduler)
+    return family, xl.finished(parts, folder, index) if is_xl else parts
 
 
 def follow(file: TensorFile, scheduler: Mapping[str, Any], given: Path | None) -> dict[str, Any]:
@@ -129,7 +134,7 @@ def _config_folder(path: Path, config: str | os.PathLike[str] | None, family: Fa
         ) from error
 
 
-def _network(part: str, made: type[Any], file: TensorFile, config_file: Path) -> Any:  # noqa: ANN401
+def _network(part: str, made: type[Any], file: TensorFile, config_file: Path) -> Any:  # noqa: ANN401  the libraries carry no types
     """One of the networks."""
     config = read_config(config_file)
     if part == "unet":  # whether it inpaints the file says, whose other configs are those of text to image
@@ -145,7 +150,7 @@ def _network(part: str, made: type[Any], file: TensorFile, config_file: Path) ->
     return assemble(network, tensors, f"the {part} in {file.path}, by {config_file},")
 
 
-def _converted(part: str, network: Any, file: TensorFile) -> dict[str, torch.Tensor]:  # noqa: ANN401
+def _converted(part: str, network: Any, file: TensorFile) -> dict[str, torch.Tensor]:  # noqa: ANN401  the libraries carry no types
     """A network's tensors under the names that diffusers or transformers have for them."""
     if part == "unet":
         return convert.convert_ldm_unet_checkpoint(file.read((kinds.UNET,)), dict(network.config))

@@ -1,58 +1,40 @@
 """Stable Diffusion 3 and 3.5: Esser et al., arXiv 2403.03206."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
 import diffusers
-import torch
 import transformers
 
 from nulltext.errors import ModelLoadError
-from nulltext.models import weights
-from nulltext.models.base import Autoencoder, ModelIdentity
-from nulltext.models.flow_parts import flow_config, read_cutter, ready_t5
+from nulltext.models.build import Build
 from nulltext.models.joint_text import T5_ROWS, JointEncoder
 from nulltext.models.joint_transformer import JointTransformer, check_fit
 from nulltext.models.kl_autoencoder import KLAutoencoder, check_scaling
 from nulltext.models.latent_model import LatentModel
-from nulltext.models.layout import layout_for
-from nulltext.models.networks import read_network
-from nulltext.models.offload import Offload
-from nulltext.models.parts import SCHEDULER, check_classes, check_encoder, read_scheduler
-from nulltext.models.recommended import Recommended
+from nulltext.models.parts import Inventory, Parts
+from nulltext.models.schedulers import SCHEDULER, flow_config, read_scheduler
+from nulltext.models.t5 import ready_t5
 from nulltext.models.text_encoder import PromptEncoder
-from nulltext.models.word_list import TaughtWords
+from nulltext.models.tokenizers import read_clip_tokenizer, read_t5_tokenizer
 
-_NETWORKS: Final[Mapping[str, tuple[str, type[Any]]]] = {
-    "transformer": ("SD3Transformer2DModel", diffusers.SD3Transformer2DModel),
-    "vae": ("AutoencoderKL", diffusers.AutoencoderKL),
-    "text_encoder": ("CLIPTextModelWithProjection", transformers.CLIPTextModelWithProjection),
-    "text_encoder_2": ("CLIPTextModelWithProjection", transformers.CLIPTextModelWithProjection),
-    "text_encoder_3": ("T5EncoderModel", transformers.T5EncoderModel),
-}
-"""The name of each network's class, and the class."""
+_PARTS: Final = Inventory(
+    {
+        "transformer": ("transformer", diffusers.SD3Transformer2DModel),
+        "vae": ("vae", diffusers.AutoencoderKL),
+        "text_encoder": ("text_encoder", transformers.CLIPTextModelWithProjection),
+        "text_encoder_2": ("text_encoder_2", transformers.CLIPTextModelWithProjection),
+        "text_encoder_3": ("text_encoder_3", transformers.T5EncoderModel),
+    },
+    {
+        "tokenizer": ("tokenizer", read_clip_tokenizer),
+        "tokenizer_2": ("tokenizer_2", read_clip_tokenizer),
+        "tokenizer_3": ("tokenizer_3", read_t5_tokenizer),
+        "scheduler_config": ("scheduler", read_scheduler),
+    },
+)
 _T5: Final = ("text_encoder_3", "tokenizer_3")
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a checkpoint is made of.
-
-    Attributes:
-        transformer: ``SD3Transformer2DModel``.
-        vae: ``AutoencoderKL``.
-        text_encoders: Two ``CLIPTextModelWithProjection`` and, if there is one, a ``T5EncoderModel``.
-        tokenizers: One for each of them.
-        scheduler_config: The config of a ``FlowMatchEulerDiscreteScheduler``.
-    """
-
-    transformer: Any
-    vae: Any
-    text_encoders: tuple[Any, ...]
-    tokenizers: tuple[Any, ...]
-    scheduler_config: Mapping[str, Any]
 
 
 @final
@@ -62,85 +44,51 @@ class StableDiffusion3:
     @staticmethod
     def read(folder: Path, index: Mapping[str, Any]) -> Parts:
         """The parts of a folder in diffusers' format; without T5 where the folder has neither it nor its tokenizer."""
-        there = [part for part in _T5 if (folder / part).is_dir()]
-        if len(there) == 1:
-            (lacking,) = set(_T5) - set(there)
+        lacking = [part for part in _T5 if not (folder / part).is_dir()]
+        if len(lacking) == 1:
+            (there,) = set(_T5) - set(lacking)
             raise ModelLoadError(
-                f"{folder} is incomplete: it has {there[0]}, but lacks {lacking}. Fetch the model again, or remove "
-                f"{there[0]} to do without T5."
+                f"{folder} is incomplete: it has {there}, but lacks {lacking[0]}. Fetch the model again, or remove "
+                f"{there} to do without T5."
             )
-        used = [part for part in _NETWORKS if there or part not in _T5]
-        check_classes(folder, {part: _NETWORKS[part][0] for part in ("transformer", "vae")})
-        for part in used[2:]:
-            check_encoder(folder, index, part, _NETWORKS[part][0])
-        variant = weights.variant(folder, used)
-        tokenizers = tuple(
-            read_cutter(folder / part, t5=part in _T5) for part in ("tokenizer", "tokenizer_2", *there[1:])
-        )
-        transformer, vae, *text_encoders = (
-            read_network(_NETWORKS[part][1], folder / part, variant=variant) for part in used
-        )
-        return Parts(transformer, vae, tuple(text_encoders), tokenizers, read_scheduler(folder))
+        return _PARTS.without(*lacking).read(folder, index)
 
     @staticmethod
-    def from_parts(
-        parts: Parts,
-        identity: ModelIdentity,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        recommended: Recommended | None = None,
-        quantised: Autoencoder | None = None,
-        word_list: Path | None = None,
-        low_memory: bool = False,
-    ) -> LatentModel:
+    def from_parts(parts: Parts, build: Build) -> LatentModel:
         """Takes over the parts, see `nulltext.models.families.Adapter.from_parts`."""
-        called, config = identity.id, parts.transformer.config
-        clips, t5 = parts.text_encoders[:2], parts.text_encoders[2:]
+        config, t5 = parts.transformer.config, getattr(parts, _T5[0], None)
+        clips = parts.text_encoder.config, parts.text_encoder_2.config
         check_fit(
             config,
             parts.vae.config,
-            called,
-            clips=sum(clip.config.hidden_size for clip in clips),
-            t5=[each.config.d_model for each in t5],
-            pooled=sum(clip.config.projection_dim for clip in clips),
+            build.called,
+            clips=sum(clip.hidden_size for clip in clips),
+            t5=[] if t5 is None else [t5.config.d_model],
+            pooled=sum(clip.projection_dim for clip in clips),
         )
-        check_scaling(parts.vae.config, called)
-        scheduler = flow_config(parts.scheduler_config, f"{called}/{SCHEDULER}")
-        layout, offload = layout_for(device, dtype), Offload(device, low_memory)
-        words = None if word_list is None else TaughtWords.read(word_list, parts.tokenizers[0])
+        check_scaling(parts.vae.config, build.called)
+        scheduler = flow_config(parts.scheduler_config, f"{build.called}/{SCHEDULER}")
         return LatentModel(
-            family="StableDiffusion3" if t5 else "StableDiffusion3 without T5",
-            identity=identity,
-            device=device,
-            text=_encoder(parts, offload, called, words, dtype),
-            autoencoder=KLAutoencoder.ready(parts.vae, offload, layout, f"in {dtype} with {called}"),
-            unet=JointTransformer.ready(
-                parts.transformer,
-                device=device,
-                dtype=dtype,
-                layout=layout,
-                copies=1 if t5 else T5_ROWS,
-                low_memory=low_memory,
-            ),
+            family="StableDiffusion3 without T5" if t5 is None else "StableDiffusion3",
+            identity=build.identity,
+            device=build.device,
+            text=_encoder(parts, build),
+            autoencoder=KLAutoencoder.ready(parts.vae, build),
+            unet=JointTransformer.counting(parts.transformer, build, T5_ROWS if t5 is None else 1),
             scheduler_config=scheduler,
-            recommended=recommended or Recommended(guidance=7.0),
-            quantised=quantised,
+            recommended=build.best(7.0),
+            quantised=build.quantised,
             patch=config.patch_size,
         )
 
 
-def _encoder(
-    parts: Parts, offload: Offload, called: str, words: TaughtWords | None, dtype: torch.dtype
-) -> JointEncoder:
+def _encoder(parts: Parts, build: Build) -> JointEncoder:
     """The text encoders."""
-    (first, second), (one, two) = parts.text_encoders[:2], parts.tokenizers[:2]
     clips = (
-        PromptEncoder.ready(first, one, offload, called, words),
-        PromptEncoder.ready(second, two, offload, called, part="text_encoder_2"),
+        PromptEncoder.ready(parts.text_encoder, parts.tokenizer, build, build.words(parts.tokenizer)),
+        PromptEncoder.ready(parts.text_encoder_2, parts.tokenizer_2, build, part="text_encoder_2"),
     )
     t5 = None
-    if parts.text_encoders[2:]:
-        third, tokenizer = parts.text_encoders[2], parts.tokenizers[2]
-        t5 = ready_t5(third, tokenizer, offload, called, part="text_encoder_3", rows=T5_ROWS, beside=dtype)
+    if _T5[0] in vars(parts):
+        t5 = ready_t5(parts.text_encoder_3, parts.tokenizer_3, build, part=_T5[0], rows=T5_ROWS)
     return JointEncoder.ready(clips, t5, parts.transformer.config.joint_attention_dim)

@@ -13,17 +13,12 @@ from torch import Tensor
 
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.errors import ModelLoadError, UnsupportedPipelineError, shown
-from nulltext.models.latent_model import put_together
-from nulltext.models.offload import Offload
-from nulltext.models.parts import (
-    Classes,
-    check_classes,
-    read_networks,
-    read_scheduler,
-    read_tokenizer,
-    tokenizer_class,
-)
+from nulltext.models.build import Build
+from nulltext.models.latent_model import LatentModel, check_parts, put_together
+from nulltext.models.parts import Inventory, Parts
+from nulltext.models.schedulers import read_scheduler
 from nulltext.models.text_encoder import PromptEncoder
+from nulltext.models.tokenizers import read_tokenizer, tokenizer_class
 from nulltext.models.word_list import TaughtWords
 from nulltext.text.words import Tokens
 from nulltext.types import Embeddings
@@ -110,110 +105,73 @@ def _sizes(size: tuple[int, int], text: Embeddings) -> dict[str, Tensor]:
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
-class PartsXL:
-    """What a checkpoint is made of, see `nulltext.models.parts.LatentParts`.
-
-    Attributes:
-        unet: ``UNet2DConditionModel``.
-        vae: ``AutoencoderKL``.
-        text_encoder: ``CLIPTextModel``.
-        text_encoder_2: ``CLIPTextModelWithProjection``.
-        tokenizer: The first one's.
-        tokenizer_2: The second one's.
-        scheduler_config: The config of any scheduler.
-        zeros: Whether "no prompt" is zeros.
-    """
-
-    unet: Any
-    vae: Any
-    text_encoder: Any
-    text_encoder_2: Any
-    tokenizer: Any
-    tokenizer_2: Any
-    scheduler_config: Mapping[str, Any]
-    zeros: bool
-
-    @property
-    def width(self) -> int:
-        """D, of the text embeddings."""
-        return self.text_encoder.config.hidden_size + self.text_encoder_2.config.hidden_size
-
-    @property
-    def pooled(self) -> int:
-        """P, of the pooled text."""
-        return self.text_encoder_2.config.projection_dim
-
-    def reader(self, offload: Offload, model: str, words: TaughtWords | None) -> TwoEncoders:
-        """See `nulltext.models.parts.LatentParts.reader`."""
-        first = PromptEncoder.ready(self.text_encoder, self.tokenizer, offload, model, words)
-        second = PromptEncoder.ready(self.text_encoder_2, self.tokenizer_2, offload, model, part="text_encoder_2")
-        if first.length != second.length:
-            raise UnsupportedPipelineError(
-                f"{model}: its two text encoders read {first.length} and {second.length} tokens; expected as many of "
-                "each. One of them, or its tokenizer, is another checkpoint's: fetch them from one."
-            )
-        return TwoEncoders(first=first, second=second, zeros=self.zeros, model=model)
-
-
-@final
 class StableDiffusionXL:
     """The adapter of ``StableDiffusionXLPipeline``, see `nulltext.models.families.Adapter`."""
 
-    from_parts: Final = partial(put_together, "StableDiffusionXL")
+    @staticmethod
+    def read(folder: Path, index: Mapping[str, Any]) -> Parts:
+        """The parts of a folder in diffusers' format, and whether "no prompt" is zeros."""
+        _null_is_zeros(folder, index)  # before gigabytes are read
+        return finished(inventory(folder, index).read(folder, index), folder, index)
 
     @staticmethod
-    def read(folder: Path, index: Mapping[str, Any]) -> PartsXL:
-        """The parts of a folder in diffusers' format."""
-        _null_is_zeros(folder, index)  # before gigabytes are read
-        return parts_of(folder, index, read_networks(folder, network_classes(folder, index)), read_scheduler(folder))
+    def from_parts(parts: Parts, build: Build) -> LatentModel:
+        """Takes over the parts, see `nulltext.models.families.Adapter.from_parts`."""
+        first, second = parts.text_encoder.config, parts.text_encoder_2.config
+        check_parts(parts, build, first.hidden_size + second.hidden_size, second.projection_dim)
+        return put_together("StableDiffusionXL", parts, build, _reader(parts, build))
 
 
-def network_classes(folder: Path, index: Mapping[str, Any]) -> Classes:
-    """The networks of a Stable Diffusion XL, see `nulltext.models.parts.network_classes`."""
-    check_classes(folder, {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"})
-    encoders = {
-        "text_encoder": transformers.CLIPTextModel,
-        "text_encoder_2": transformers.CLIPTextModelWithProjection,
-    }
-    for part, made in encoders.items():
-        if index.get(part, ["transformers", made.__name__]) != ["transformers", made.__name__]:
-            raise UnsupportedPipelineError(
-                f"{folder / 'model_index.json'} names {shown(index[part])} for the {part}; expected "
-                f"{made.__name__} of transformers. Choose a Stable Diffusion XL base checkpoint."
-            )
-    return {
-        "unet": ("unet", diffusers.UNet2DConditionModel),
-        "vae": ("vae", diffusers.AutoencoderKL),
-        **{part: (part, made) for part, made in encoders.items()},
-    }
-
-
-def parts_of(
-    folder: Path, index: Mapping[str, Any], networks: Mapping[str, Any], scheduler: Mapping[str, Any]
-) -> PartsXL:
-    """The parts of a checkpoint whose networks have been read.
-
-    Args:
-        folder: In diffusers' format, with the tokenizers.
-        index: What its ``model_index.json`` holds.
-        networks: By the names of their parts.
-        scheduler: A scheduler's config.
+def inventory(folder: Path, index: Mapping[str, Any]) -> Inventory:
+    """What such a checkpoint holds, with the tokenizers that its index names.
 
     Raises:
-        UnsupportedPipelineError: A tokenizer's class cannot be used, or the latents are scaled by more than a number.
-        ModelLoadError: A tokenizer is damaged or incomplete, or the index is.
+        UnsupportedPipelineError: One of them is none of transformers'.
     """
-    if networks["vae"].config.latents_mean is not None or networks["vae"].config.latents_std is not None:
+    tokenizers = {
+        part: (part, partial(read_tokenizer, made=tokenizer_class(folder, index, part)))
+        for part in ("tokenizer", "tokenizer_2")
+    }
+    return Inventory(
+        {
+            "unet": ("unet", diffusers.UNet2DConditionModel),
+            "vae": ("vae", diffusers.AutoencoderKL),
+            "text_encoder": ("text_encoder", transformers.CLIPTextModel),
+            "text_encoder_2": ("text_encoder_2", transformers.CLIPTextModelWithProjection),
+        },
+        tokenizers | {"scheduler_config": ("scheduler", read_scheduler)},
+    )
+
+
+def finished(parts: Parts, folder: Path, index: Mapping[str, Any]) -> Parts:
+    """The parts of a checkpoint with "zeros": whether "no prompt" is zeros.
+
+    Args:
+        parts: What was read of them.
+        folder: In diffusers' format, for errors.
+        index: What its ``model_index.json`` holds.
+
+    Raises:
+        UnsupportedPipelineError: The latents are scaled by more than a number.
+        ModelLoadError: The index is damaged.
+    """
+    if parts.vae.config.latents_mean is not None or parts.vae.config.latents_std is not None:
         raise UnsupportedPipelineError(
             f"{folder / 'vae' / 'config.json'} has latents_mean or latents_std, by which latents are scaled channel by "
             "channel; expected scaling_factor alone. Choose another Stable Diffusion XL base checkpoint."
         )
-    tokenizers = {
-        part: read_tokenizer(folder / part, tokenizer_class(folder, index, part))
-        for part in ("tokenizer", "tokenizer_2")
-    }
-    return PartsXL(**networks, **tokenizers, scheduler_config=scheduler, zeros=_null_is_zeros(folder, index))
+    return parts.but(zeros=_null_is_zeros(folder, index))
+
+
+def _reader(parts: Parts, build: Build) -> TwoEncoders:
+    first = PromptEncoder.ready(parts.text_encoder, parts.tokenizer, build, build.words(parts.tokenizer))
+    second = PromptEncoder.ready(parts.text_encoder_2, parts.tokenizer_2, build, part="text_encoder_2")
+    if first.length != second.length:
+        raise UnsupportedPipelineError(
+            f"{build.called}: its two text encoders read {first.length} and {second.length} tokens; expected as many "
+            "of each. One of them, or its tokenizer, is another checkpoint's: fetch them from one."
+        )
+    return TwoEncoders(first=first, second=second, zeros=parts.zeros, model=build.called)
 
 
 def _null_is_zeros(folder: Path, index: Mapping[str, Any]) -> bool:

@@ -1,17 +1,12 @@
 """What is common to the models that read prompts by a T5: Raffel et al., arXiv 1910.10683."""
 
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
-import transformers
-from transformers.utils import is_protobuf_available, is_sentencepiece_available
 
-from nulltext.errors import ModelLoadError
-from nulltext.models.parts import read_tokenizer
-
-VOCABULARY: Final = ("spiece.model", "tokenizer.json")
-"""Files of its tokenizer, of which it needs one."""
+from nulltext.models.build import Build
+from nulltext.models.text_encoder import PromptEncoder
+from nulltext.models.word_list import TaughtWords
 
 
 def precision_of_t5(dtype: torch.dtype) -> torch.dtype:
@@ -22,20 +17,27 @@ def precision_of_t5(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype == torch.float32 else torch.bfloat16
 
 
-def read_t5_tokenizer(folder: Path) -> Any:  # noqa: ANN401  transformers carries no types
-    """A T5's tokenizer from its folder.
+def ready_t5(
+    network: Any,  # noqa: ANN401  transformers carries no types
+    tokenizer: Any,  # noqa: ANN401  nor here
+    build: Build,
+    word_list: TaughtWords | None = None,
+    *,
+    part: str = "text_encoder",
+    rows: int,
+) -> PromptEncoder:
+    """A T5. Having billions of weights, it is in bfloat16 where the denoiser is in half precision.
+
+    Args:
+        network: ``T5EncoderModel``.
+        tokenizer: Its tokenizer.
+        build: How the model is made.
+        word_list: The words that it was taught, if it has a list.
+        part: The folder that errors name.
+        rows: Of an embedding.
 
     Raises:
-        ModelLoadError: It is damaged or incomplete, or what reads it is not installed.
+        ModelLoadError: See `PromptEncoder.ready`.
     """
-    there = [name for name in VOCABULARY if (folder / name).is_file()]
-    if not there:  # without it transformers makes an empty one
-        raise ModelLoadError(
-            f"{folder.parent} is incomplete: it lacks {folder.name}/{VOCABULARY[0]}. Fetch the model again."
-        )
-    if there == [VOCABULARY[0]] and not (is_sentencepiece_available() and is_protobuf_available()):
-        raise ModelLoadError(
-            f"{folder} holds {VOCABULARY[0]} and no {VOCABULARY[1]}, which takes sentencepiece and protobuf to read. "
-            "Run: pip install 'nulltext[t5]'."
-        )
-    return read_tokenizer(folder, transformers.T5Tokenizer)
+    precision = precision_of_t5(build.dtype)
+    return PromptEncoder.ready(network, tokenizer, build, word_list, part=part, most=rows, dtype=precision)

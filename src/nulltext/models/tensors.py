@@ -85,7 +85,7 @@ def _open_safe(path: Path) -> TensorFile:
     try:
         opened: Any = safe_open(path, framework="pt")  # safetensors carries no types
         with opened as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  safe_open has no iterator
             metadata: dict[str, str] = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         with path.open("rb") as file:

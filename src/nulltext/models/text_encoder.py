@@ -11,6 +11,7 @@ import torch
 
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.errors import ModelLoadError, PromptTooLongError, shown
+from nulltext.models.build import Build
 from nulltext.models.chunks import in_chunks, joined
 from nulltext.models.networks import first_line
 from nulltext.models.offload import Offload
@@ -77,9 +78,8 @@ class PromptEncoder:
     def ready(
         cls,
         network: Any,  # noqa: ANN401  transformers carries no types
-        tokenizer: Any,  # noqa: ANN401
-        offload: Offload,
-        model: str,
+        tokenizer: Any,  # noqa: ANN401  nor here
+        build: Build,
         word_list: TaughtWords | None = None,
         *,
         part: str = "text_encoder",
@@ -89,10 +89,9 @@ class PromptEncoder:
         """Takes over a network: puts it where it waits, and freezes it.
 
         Args:
-            network: See this and the next four above.
+            network: See above.
             tokenizer: Its tokenizer.
-            offload: Where it computes.
-            model: What errors call the model.
+            build: How the model is made.
             word_list: The words that the model was taught.
             part: The folder that errors name.
             most: The tokens of an embedding, where the network itself reads any number.
@@ -101,6 +100,7 @@ class PromptEncoder:
         Raises:
             ModelLoadError: Network and tokenizer are not made for each other, or the network does not work.
         """
+        offload, model = build.offload, build.called
         known, events = network.get_input_embeddings().num_embeddings, len(tokenizer)
         if events > known:
             raise ModelLoadError(
@@ -125,7 +125,7 @@ class PromptEncoder:
             return self.most
         return min(self.tokenizer.model_max_length, self.network.config.max_position_embeddings)
 
-    def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002
+    def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002  the same at every size
         """Embeddings of prompts, as the pipeline computes them, at every size.
 
         Raises:
@@ -228,7 +228,7 @@ class PromptEncoder:
         )
 
 
-def _check_reads(network: Any, where: str) -> None:  # noqa: ANN401
+def _check_reads(network: Any, where: str) -> None:  # noqa: ANN401  transformers carries no types
     """Makes sure that a text encoder works: some values of its config are only found wrong when it does."""
     try:
         with torch.no_grad(), quiet():

@@ -4,9 +4,8 @@ The two networks that enlarge its images are not loaded: they draw what they add
 would not come back from them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, final
 
 import diffusers
@@ -16,113 +15,60 @@ from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
 from torch.nn import functional
 
 from nulltext.diffusion.conditioning import Conditioning
-from nulltext.diffusion.schedule import ScheduleConfig
-from nulltext.errors import ModelLoadError, PromptError, UnsupportedPipelineError, shown
-from nulltext.models.base import Autoencoder, ModelIdentity
-from nulltext.models.clip_parts import check_named, read_processor, read_unclip_scheduler
-from nulltext.models.image_prior import ClipPair, no_words
-from nulltext.models.image_unet import ImageUNet
+from nulltext.errors import PromptError, UnsupportedPipelineError, shown
+from nulltext.models.build import Build
+from nulltext.models.clip_pair import ClipPair, read_processor
+from nulltext.models.embedding_reader import EmbeddingReader
+from nulltext.models.image_unet import ImageUNet, check_size
 from nulltext.models.latent_model import LatentModel
-from nulltext.models.layout import layout_for
-from nulltext.models.offload import Offload
-from nulltext.models.parts import check_classes, ddim_config, read_networks, read_tokenizer
+from nulltext.models.offload import Offload, waiting
+from nulltext.models.parts import Inventory, Parts
 from nulltext.models.pixels import PixelSpace
-from nulltext.models.quiet import quiet
-from nulltext.models.recommended import Recommended
+from nulltext.models.schedulers import ddim_schedule, read_unclip_scheduler
 from nulltext.models.text_encoder import PromptEncoder
-from nulltext.models.word_list import TaughtWords
-from nulltext.text.words import Tokens
-from nulltext.types import Pixels, Pooled
+from nulltext.models.tokenizers import read_tokenizer
+from nulltext.models.unet import halved_by
+from nulltext.types import Pooled
 
-_NETWORKS: Final[Mapping[str, tuple[str, type[Any]]]] = {
-    "decoder": ("decoder", diffusers.UNet2DConditionModel),
-    "text_proj": ("text_proj", UnCLIPTextProjModel),
-    "text_encoder": ("text_encoder", transformers.CLIPTextModelWithProjection),
-    "vision": ("image_encoder", transformers.CLIPVisionModelWithProjection),
-}
-"""The folder of each network, and its class."""
+_PARTS: Final = Inventory(
+    {
+        "decoder": ("decoder", diffusers.UNet2DConditionModel),
+        "text_proj": ("text_proj", UnCLIPTextProjModel),
+        "text_encoder": ("text_encoder", transformers.CLIPTextModelWithProjection),
+        "vision": ("image_encoder", transformers.CLIPVisionModelWithProjection),
+    },
+    {
+        "tokenizer": ("tokenizer", read_tokenizer),
+        "processor": ("feature_extractor", read_processor),
+        "scheduler_config": ("decoder_scheduler", read_unclip_scheduler),
+    },
+)
 _SCHEDULER: Final = "decoder_scheduler/scheduler_config.json"
 _CHANNELS: Final = 3
 _GUIDANCE: Final = 8.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """What a checkpoint is made of.
-
-    Attributes:
-        decoder: ``UNet2DConditionModel``.
-        text_proj: ``UnCLIPTextProjModel``.
-        text_encoder: ``CLIPTextModelWithProjection``.
-        vision: ``CLIPVisionModelWithProjection``.
-        tokenizer: The text encoder's.
-        processor: Fits images to the vision tower.
-        scheduler_config: The config of an ``UnCLIPScheduler``.
-    """
-
-    decoder: Any
-    text_proj: Any
-    text_encoder: Any
-    vision: Any
-    tokenizer: Any
-    processor: Any
-    scheduler_config: Mapping[str, Any]
-
-
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
-class EmbeddingReader:
+class VariationReader(EmbeddingReader):
     """What the decoder is told of image embeddings beside an empty text, as ``UnCLIPImageVariationPipeline`` does.
 
     Attributes:
-        clip: Embeds photographs and prompts.
         projection: The ``UnCLIPTextProjModel``, in float32.
         offload: Where it computes.
-        model: What errors call the model.
     """
 
-    clip: ClipPair
     projection: Any
     offload: Offload
-    model: str
 
     @property
     def length(self) -> int:
         """L, the tokens that are made of an image embedding, and those of a text."""
         return self.projection.clip_extra_context_tokens + self.clip.text.length
 
-    @property
-    def word_list(self) -> TaughtWords | None:
-        """The words that the model was taught, if it has a list."""
-        return self.clip.text.word_list
-
-    def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002  the same at every size
-        """Refused, as `imagine`."""
-        return self.told(torch.cat([self.imagine(prompt) for prompt in prompts]))
-
     def null(self, size: tuple[int, int] | None = None) -> Conditioning:  # noqa: ARG002  the same at every size
         """What stands for no image: an embedding that the checkpoint has learnt for it."""
         return self.told(self.projection.learned_classifier_free_guidance_embeddings.to(self.offload.device)[None])
-
-    def check_prompt(self, prompt: str) -> None:
-        """Raises what `read` would for a prompt, and embeds nothing."""
-        self.clip.text.check_prompt(prompt)
-
-    def tokenize(self, prompt: str) -> Tokens:
-        """Refused: the denoiser is told of no prompt's words.
-
-        Raises:
-            SessionError: Always.
-        """
-        raise no_words(self.model, prompt)
-
-    def see(self, pixels: Pixels) -> Pooled:
-        """See `ClipPair.see`."""
-        return self.clip.see(pixels)
-
-    def read(self, prompts: Sequence[str]) -> Pooled:
-        """See `ClipPair.read`."""
-        return self.clip.read(prompts)
 
     def imagine(self, prompt: str) -> Pooled:
         """Refused: image variations have no prior.
@@ -154,73 +100,42 @@ class EmbeddingReader:
 class UnCLIP:
     """The adapter of ``UnCLIPImageVariationPipeline``, see `nulltext.models.families.Adapter`."""
 
-    @staticmethod
-    def read(folder: Path, index: Mapping[str, Any]) -> Parts:
-        """The parts of a folder in diffusers' format."""
-        check_classes(folder, {part: made.__name__ for part, made in list(_NETWORKS.values())[:2]})
-        check_named(folder, index, dict(list(_NETWORKS.values())[2:]))
-        return Parts(
-            tokenizer=read_tokenizer(folder / "tokenizer"),
-            processor=read_processor(folder / "feature_extractor"),
-            scheduler_config=read_unclip_scheduler(folder / _SCHEDULER),
-            **read_networks(folder, _NETWORKS),
-        )
+    read: Final = _PARTS.read
 
     @staticmethod
-    def from_parts(
-        parts: Parts,
-        identity: ModelIdentity,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        recommended: Recommended | None = None,
-        quantised: Autoencoder | None = None,
-        word_list: Path | None = None,
-        low_memory: bool = False,
-    ) -> LatentModel:
+    def from_parts(parts: Parts, build: Build) -> LatentModel:
         """Takes over the parts, see `nulltext.models.families.Adapter.from_parts`."""
-        called = identity.id
-        check_fit(parts, called)
-        scheduler = _schedule(parts.scheduler_config, f"{called}/{_SCHEDULER}")
-        layout, offload = layout_for(device, dtype), Offload(device, low_memory)
-        words = None if word_list is None else TaughtWords.read(word_list, parts.tokenizer)
-        text = PromptEncoder.ready(parts.text_encoder, parts.tokenizer, offload, called, words)
-        with quiet():
-            parts.text_proj.to(device=offload.waiting, dtype=torch.float32)
-        parts.text_proj.requires_grad_(requires_grad=False).eval()
+        check_fit(parts, build.called)
+        scheduler = _schedule(parts.scheduler_config, f"{build.called}/{_SCHEDULER}")
         return LatentModel(
             family="UnCLIP",
-            identity=identity,
-            device=device,
-            text=EmbeddingReader(
-                clip=ClipPair.ready(text, parts.vision, parts.processor, offload),
-                projection=parts.text_proj,
-                offload=offload,
-                model=called,
-            ),
-            autoencoder=PixelSpace(device=device, where=f"in {dtype} with {called}"),
-            unet=ImageUNet.ready(
-                parts.decoder,
-                device=device,
-                dtype=dtype,
-                layout=layout,
-                prediction=scheduler["prediction_type"],
-                low_memory=low_memory,
-            ),
+            identity=build.identity,
+            device=build.device,
+            text=_reader(parts, build),
+            autoencoder=PixelSpace(device=build.device, where=build.where),
+            unet=ImageUNet.ready(parts.decoder, build, scheduler["prediction_type"]),
             scheduler_config=scheduler,
-            recommended=recommended or Recommended(guidance=_GUIDANCE),
-            quantised=quantised,
-            patch=2 ** (len(parts.decoder.config.block_out_channels) - 1),
+            recommended=build.best(_GUIDANCE),
+            quantised=build.quantised,
+            patch=halved_by(parts.decoder.config),
         )
+
+
+def _reader(parts: Parts, build: Build) -> VariationReader:
+    text = PromptEncoder.ready(parts.text_encoder, parts.tokenizer, build, build.words(parts.tokenizer))
+    return VariationReader(
+        clip=ClipPair.ready(text, parts.vision, parts.processor, build.offload),
+        projection=waiting(parts.text_proj, build.offload),
+        offload=build.offload,
+        model=build.called,
+    )
 
 
 def _schedule(config: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     """A DDIM over the levels of an ``UnCLIPScheduler``, at DDIM's own times: that one's first is nothing but noise."""
     own = diffusers.UnCLIPScheduler(**config).config
     levels = {"num_train_timesteps": own.num_train_timesteps, "prediction_type": own.prediction_type}
-    scheduler = ddim_config({"beta_schedule": "squaredcos_cap_v2", "clip_sample": False, **levels}, where)
-    ScheduleConfig.read(scheduler)
-    return scheduler
+    return ddim_schedule({"beta_schedule": "squaredcos_cap_v2", "clip_sample": False, **levels}, where)
 
 
 def check_fit(parts: Parts, called: str) -> None:
@@ -237,11 +152,7 @@ def check_fit(parts: Parts, called: str) -> None:
             f"{called}: decoder/config.json has in_channels, out_channels and class_embed_type {got}; expected "
             f"{expected}. Put in its place the decoder that the checkpoint was trained with."
         )
-    if not isinstance(unet.sample_size, int) or unet.sample_size < 1:
-        raise ModelLoadError(
-            f"{called}: decoder/config.json has sample_size={shown(unet.sample_size)}; expected the side of an image, "
-            "such as 64. Correct it, or fetch the model again."
-        )
+    check_size(unet.sample_size, f"{called}: decoder/config.json", "an image")
     widths = {
         "text_proj": projection.clip_embeddings_dim,
         "image_encoder": parts.vision.config.projection_dim,

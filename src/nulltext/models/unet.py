@@ -1,20 +1,17 @@
 """diffusers' ``UNet2DConditionModel`` behind the `Denoiser` protocol."""
 
 import json
-from dataclasses import dataclass
 from typing import Any, Final, final
 
-import torch
 from torch import Tensor
 
 from nulltext.attention.steering import steered
 from nulltext.diffusion.conditioning import Conditioning
-from nulltext.diffusion.levels import Prediction
 from nulltext.diffusion.steering import AttentionPlan
 from nulltext.errors import ModelLoadError, UnsupportedPipelineError
-from nulltext.models.frozen import freeze
+from nulltext.models.frozen import FrozenNetwork
+from nulltext.models.frozen_autoencoder import scale_of, side_of
 from nulltext.models.gradients import through
-from nulltext.models.kl_autoencoder import scale_of, side_of
 from nulltext.types import Latents, Times
 
 SIZES: Final = 6
@@ -24,36 +21,8 @@ _USUAL_SIDE = 512
 
 
 @final
-@dataclass(frozen=True, eq=False, kw_only=True)
-class UNet:
-    """A frozen UNet that is told of text, and of its pooled text and sizes where a conditioning has such.
-
-    Attributes:
-        network: The ``UNet2DConditionModel``.
-        dtype: Its precision.
-        layout: The memory layout of its weights and inputs, see `nulltext.models.layout`.
-        prediction: What it returns.
-    """
-
-    network: Any
-    dtype: torch.dtype
-    layout: torch.memory_format
-    prediction: Prediction
-
-    @classmethod
-    def ready(
-        cls,
-        network: Any,  # noqa: ANN401  diffusers carries no types
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        layout: torch.memory_format,
-        prediction: Prediction,
-        low_memory: bool = False,
-    ) -> "UNet":
-        """Takes over a network: moves it, sets its precision, and freezes it."""
-        freeze(network, device=device, dtype=dtype, layout=layout, low_memory=low_memory)
-        return cls(network=network, dtype=dtype, layout=layout, prediction=prediction)
+class UNet(FrozenNetwork):
+    """A frozen UNet that is told of text, and of its pooled text and sizes where a conditioning has such."""
 
     def predict(
         self, x: Latents, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
@@ -87,7 +56,7 @@ class UNet:
         return {"added_cond_kwargs": {"text_embeds": conditioning.pooled.to(self.dtype), **conditioning.extras}}
 
 
-def check_fit(unet: Any, vae: Any, width: int, model: str, pooled: int | None = None) -> None:  # noqa: ANN401
+def check_fit(unet: Any, vae: Any, width: int, model: str, pooled: int | None = None) -> None:  # noqa: ANN401  diffusers carries no types
     """Makes sure that a UNet is a text-to-image or inpainting checkpoint's, made for its autoencoder and text encoder.
 
     Args:
@@ -119,12 +88,12 @@ def check_fit(unet: Any, vae: Any, width: int, model: str, pooled: int | None = 
     _check_told(unet, pooled, model)
 
 
-def is_inpainting(unet: Any, vae: Any) -> bool:  # noqa: ANN401
+def is_inpainting(unet: Any, vae: Any) -> bool:  # noqa: ANN401  diffusers carries no types
     """Whether a UNet takes a mask and an image's latents besides latents, by its config and the autoencoder's."""
     return unet.in_channels == 2 * vae.latent_channels + 1
 
 
-def _check_told(unet: Any, pooled: int | None, model: str) -> None:  # noqa: ANN401
+def _check_told(unet: Any, pooled: int | None, model: str) -> None:  # noqa: ANN401  diffusers carries no types
     """Makes sure that a UNet is told, beside the text, what its family tells it."""
     expected = None if pooled is None else "text_time"
     if unet.addition_embed_type != expected:
@@ -142,7 +111,7 @@ def _check_told(unet: Any, pooled: int | None, model: str) -> None:  # noqa: ANN
         )
 
 
-def latent_size(unet: Any, vae: Any) -> tuple[int, int]:  # noqa: ANN401
+def latent_size(unet: Any, vae: Any) -> tuple[int, int]:  # noqa: ANN401  diffusers carries no types
     """(height, width) of the latents that a checkpoint was made for; by the autoencoder's config if need be.
 
     Args:
@@ -156,9 +125,14 @@ def latent_size(unet: Any, vae: Any) -> tuple[int, int]:  # noqa: ANN401
     if size is None:
         size = side_of(vae, _USUAL_SIDE) // scale_of(vae)
     sides = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 2 or min(sides) < 1:  # noqa: PLR2004
+    if len(sides) != 2 or min(sides) < 1:  # noqa: PLR2004  height and width
         raise ModelLoadError(
             f"unet/config.json has sample_size={json.dumps(size)}; expected the side of the latents, such as 64, or "
             "[height, width]. Correct it, or fetch the model again."
         )
     return sides
+
+
+def halved_by(unet: Any) -> int:  # noqa: ANN401  diffusers carries no types
+    """Latent cells on a side of which a UNet makes one, by its config: an odd number of them is not doubled back."""
+    return 2 ** (len(unet.block_out_channels) - 1)

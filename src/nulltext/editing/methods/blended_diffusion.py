@@ -1,7 +1,7 @@
 """Blended Latent Diffusion: the source, noised, put back outside a mask (Avrahami et al., arXiv 2206.02779)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Final, final
 
 import torch
@@ -13,7 +13,7 @@ from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import combine
 from nulltext.diffusion.sampling import sample
 from nulltext.editing import spelled
-from nulltext.editing.base import Edit, filled, in_force, listed_prompts, negative_of, recommended
+from nulltext.editing.base import Edit, filled, in_force_for, listed_prompts, recommended
 from nulltext.editing.masks import HALF, AnyMask, check_not_empty, pixel_masks, put_back
 from nulltext.editing.strength import first_latents, last_steps
 from nulltext.inversion.base import Inversion
@@ -71,7 +71,7 @@ class BlendedDiffusion:
             EmptyMaskError: The mask has nothing white in it.
         """
         on_progress, wanted = teller(on_progress), listed_prompts(prompts)
-        own = replace(in_force(self, model), negative_prompt=negative_of(self.negative_prompt, inversion))
+        own = in_force_for(self, model, inversion)
         inversion.check(model)
         rest, size = last_steps(inversion.schedule, self.strength), inversion.frame.fitted
         levels = pixel_masks(model, inversion, self.mask, wanted, WORD)

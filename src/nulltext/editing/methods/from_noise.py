@@ -1,13 +1,13 @@
 """What the model draws of a prompt where there is no photograph: the bound for editing's freedom."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import final
 
 from nulltext.bars import teller
 from nulltext.checks import Guidance, Seed, check_numbers
 from nulltext.diffusion.rule import Rule
-from nulltext.editing.base import Edit, filled, in_force, listed_prompts, negative_of, recommended
+from nulltext.editing.base import Edit, filled, in_force_for, listed_prompts, recommended
 from nulltext.editing.generate import generate
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
@@ -52,7 +52,7 @@ class FromNoise:
         on_progress = teller(on_progress)
         wanted = listed_prompts(prompts)
         inversion.check(model)
-        own = replace(in_force(self, model), negative_prompt=negative_of(self.negative_prompt, inversion))
+        own = in_force_for(self, model, inversion)
         output = generate(
             model,
             wanted,

@@ -1,7 +1,7 @@
 """Inpainting by a checkpoint made for it, which is shown the mask (Rombach et al., arXiv 2112.10752, section 4.5)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Final, final
 
 import torch
@@ -12,7 +12,7 @@ from nulltext.checks import Guidance, Range, Seed, check_numbers
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.sampling import sample
 from nulltext.editing import spelled
-from nulltext.editing.base import Edit, filled, in_force, listed_prompts, negative_of, recommended
+from nulltext.editing.base import Edit, filled, in_force_for, listed_prompts, recommended
 from nulltext.editing.masks import HALF, AnyMask, check_not_empty, pixel_masks, put_back
 from nulltext.editing.strength import first_latents, last_steps
 from nulltext.errors import SettingError
@@ -72,7 +72,7 @@ class Inpaint:
             EmptyMaskError: The mask has nothing white in it.
         """
         on_progress, wanted = teller(on_progress), listed_prompts(prompts)
-        own = replace(in_force(self, model), negative_prompt=negative_of(self.negative_prompt, inversion))
+        own = in_force_for(self, model, inversion)
         check_inpaints(model)
         inversion.check(model)
         rest, size = last_steps(inversion.schedule, self.strength), inversion.frame.fitted

@@ -1,7 +1,7 @@
 """SDEdit: noise the image half-way and sample the rest under the new prompt (Meng et al., arXiv 2108.01073)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, final
 
 import torch
@@ -12,7 +12,7 @@ from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import combine
 from nulltext.diffusion.rule import Rule
 from nulltext.diffusion.sampling import sample
-from nulltext.editing.base import Edit, filled, in_force, listed_prompts, negative_of, recommended
+from nulltext.editing.base import Edit, filled, in_force_for, listed_prompts, recommended
 from nulltext.editing.strength import last_steps
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model, embed_negative, embed_prompts
@@ -63,7 +63,7 @@ class SDEdit:
         wanted = listed_prompts(prompts)
         inversion.check(model)
         rest, size = last_steps(inversion.schedule, self.strength), inversion.frame.fitted
-        own = replace(in_force(self, model), negative_prompt=negative_of(self.negative_prompt, inversion))
+        own = in_force_for(self, model, inversion)
         cond, null = embed_prompts(model, wanted, size), embed_negative(model, filled(own.negative_prompt), size)
         guided = Guided(model, cond, self.rule.at(filled(own.guidance)))
         z0 = inversion.pivot[-1:]
