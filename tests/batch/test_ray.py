@@ -38,7 +38,9 @@ ON_RAY = Machines(engine="ray", actors=1, at_a_time=3)
 def ray() -> Any:
     """Two processors, which is all that Ray is told of this machine."""
     ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": _environment()})
+    ray.init(
+        "local", num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": _environment()}
+    )
     yield ray
     ray.shutdown()
 
@@ -133,8 +135,9 @@ def test_actors_count_for_the_metrics_of_ray(ray, plan, photos, tmp_path, monkey
 
 
 @pytest.fixture
-def cluster(ray) -> Iterator[Any]:
+def cluster() -> Iterator[Any]:
     """Two nodes of one processor each; it ends the other cluster of these tests, and so stands last."""
+    ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
     ray.shutdown()
