@@ -142,7 +142,7 @@ def cluster() -> Iterator[Any]:
 
     ray.shutdown()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    cluster.other = cluster.add_node(num_cpus=1)
+    cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False, runtime_env={"env_vars": _environment()})
     yield cluster
     ray.shutdown()
@@ -161,7 +161,8 @@ def test_a_node_that_is_lost_and_actors_that_are_killed_cost_nothing(cluster, pl
             os.kill(found[0], signal.SIGKILL)
             killed += 1
             if killed == 2:
-                cluster.remove_node(cluster.other, allow_graceful=False)
+                (other,) = cluster.worker_nodes
+                cluster.remove_node(other, allow_graceful=False)
     assert killed == 3
     assert len(told) == len(set(told)) == len(rows)  # nothing lost, nothing twice
     same(tmp_path / "here", tmp_path / "there")
