@@ -38,7 +38,9 @@ ON_RAY = Machines(engine="ray", actors=1, at_a_time=3)
 def ray() -> Any:
     """Two processors, which is all that Ray is told of this machine."""
     ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": _environment()})
+    ray.init(
+        "local", num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": _environment()}
+    )
     yield ray
     ray.shutdown()
 
@@ -133,13 +135,14 @@ def test_actors_count_for_the_metrics_of_ray(ray, plan, photos, tmp_path, monkey
 
 
 @pytest.fixture
-def cluster(ray) -> Iterator[Any]:
+def cluster() -> Iterator[Any]:
     """Two nodes of one processor each; it ends the other cluster of these tests, and so stands last."""
+    ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
     ray.shutdown()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    cluster.other = cluster.add_node(num_cpus=1)
+    cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False, runtime_env={"env_vars": _environment()})
     yield cluster
     ray.shutdown()
@@ -158,7 +161,8 @@ def test_a_node_that_is_lost_and_actors_that_are_killed_cost_nothing(cluster, pl
             os.kill(found[0], signal.SIGKILL)
             killed += 1
             if killed == 2:
-                cluster.remove_node(cluster.other, allow_graceful=False)
+                (other,) = cluster.worker_nodes
+                cluster.remove_node(other, allow_graceful=False)
     assert killed == 3
     assert len(told) == len(set(told)) == len(rows)  # nothing lost, nothing twice
     same(tmp_path / "here", tmp_path / "there")

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import ray
 import torch
@@ -26,9 +26,10 @@ from nulltext.errors import NulltextError
 
 ROWS: Final = "rows"
 """Where the rows that are to be done lie during a run, in the folder of results, for all nodes to read."""
-CPUS: Final = 0.25
+ACTOR_CPUS, READER_CPUS = 0.25, 0.2
 """What of a core Ray keeps for each process. So little that, where nodes are lost, those that hold models and are begun
-again on the nodes that are left do not take the last core from those that read for them."""
+again on the nodes that are left do not take the last core from those that read for them. They differ, since Ray joins
+steps that want the same, and then an actor reads where it could compute."""
 
 
 def on_ray(
@@ -61,7 +62,7 @@ def on_ray(
         with _quietly():
             made: Any = ray.data
             files = made.from_items([{"name": name} for name in names], override_num_blocks=len(names))
-            dataset: Any = files.flat_map(partial(_spooled, out), num_cpus=CPUS, concurrency=2)
+            dataset: Any = files.flat_map(partial(_spooled, out), num_cpus=READER_CPUS, concurrency=2)
             dataset = transform(dataset, plan, out, actors=actors, gpus=gpus, at_a_time=at_a_time)
             for batch in dataset.iter_batches(batch_size=None, prefetch_batches=1):
                 yield from (json.loads(text) for text in batch["records"])
@@ -86,14 +87,14 @@ def transform(
     most = int(ray.cluster_resources().get("GPU", 0) / gpus) if gpus else max(1, cores // 2)
     lowest, highest = actors if isinstance(actors, tuple) else (actors, actors) if actors else (1, max(1, most))
     read = dataset.map_batches(
-        _read, batch_size=at_a_time, zero_copy_batch=True, num_cpus=CPUS, concurrency=max(2, highest)
+        _read, batch_size=at_a_time, zero_copy_batch=True, num_cpus=READER_CPUS, concurrency=max(2, highest)
     )
     return read.map_batches(
         _Actor,
         fn_constructor_args=(plan, out),
         batch_size=at_a_time,
         num_gpus=gpus,
-        num_cpus=CPUS,
+        num_cpus=ACTOR_CPUS,
         compute=ray.data.ActorPoolStrategy(min_size=lowest, max_size=highest),
     )
 
@@ -103,7 +104,11 @@ def _quietly() -> Generator[None]:
     """Keeps Ray Data's bars and messages off the terminal, but for errors; its log files have them all."""
     settings: Any = ray.data.DataContext.get_current()
     bars, settings.enable_progress_bars = settings.enable_progress_bars, False
-    handlers = [each for each in logging.getLogger("ray.data").handlers if isinstance(each, logging.StreamHandler)]
+    handlers = [
+        cast("logging.Handler", each)
+        for each in logging.getLogger("ray.data").handlers
+        if isinstance(each, logging.StreamHandler)
+    ]
     levels = [each.level for each in handlers]
     for each in handlers:
         each.setLevel(max(each.level, logging.ERROR))
