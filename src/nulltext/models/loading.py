@@ -23,7 +23,7 @@ from nulltext.models.compiling import compile_denoiser
 from nulltext.models.configs import read_config
 from nulltext.models.families import Adapter, Family, family_of
 from nulltext.models.kinds import SINGLE_FILE, not_a_model
-from nulltext.models.lending import State, end_loans
+from nulltext.models.lending import State, Watch, end_loans
 from nulltext.models.long_prompts import reading_chunks
 from nulltext.models.networks import first_line
 from nulltext.models.pipelines import default_device, default_dtype, described
@@ -168,7 +168,7 @@ def _lent(found: "_Found", device: torch.device, dtype: torch.dtype, *, low_memo
     except BaseException:
         state.restore()
         raise
-    model.loan.begin(found.lent.values(), state.restore)
+    model.loan.begin(found.lent.values(), state.restore, Watch(found.pipeline, found.used))
     return model
 
 
@@ -203,13 +203,25 @@ def identify(
 
 @dataclass(frozen=True)
 class _Found:
-    """Attributes: a model's family and parts; what to call it; the folder it is in, if it is in one; what is lent."""
+    """What `load` makes a model of.
+
+    Attributes:
+        family: The model's.
+        parts: Its parts.
+        identity: What to call it.
+        folder: The folder it is in, if it is in one.
+        pipeline: The pipeline that lends it, if one does.
+        lent: The networks of that.
+        used: These and its tokenizers, by their names in it.
+    """
 
     family: Family
     parts: Any
     identity: ModelIdentity
     folder: Path | None
+    pipeline: diffusers.DiffusionPipeline | None = None
     lent: Mapping[str, nn.Module] = field(default_factory=dict[str, nn.Module])
+    used: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def _find(name: str | os.PathLike[str], revision: str | None, config: str | os.PathLike[str] | None) -> _Found:
@@ -280,7 +292,8 @@ def _of_pipeline(pipeline: diffusers.DiffusionPipeline, revision: object, config
         family, parts = _read_folder(known.folder)
         digest = known.digest(*_settings(known.folder, family))
         identity = ModelIdentity(f"a {type(pipeline).__name__}", digest, added.named())
-        return _Found(family, parts, identity, None, dict(known.networks))
+        used = {folder.name: part for folder, part in known.parts.items()}
+        return _Found(family, parts, identity, None, pipeline, dict(known.networks), used)
 
 
 def _settings(folder: Path, family: Family) -> list[str]:
