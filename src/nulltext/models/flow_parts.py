@@ -77,5 +77,5 @@ def flow_config(config: Mapping[str, Any], where: str) -> Mapping[str, Any]:
         diffusers.FlowMatchEulerDiscreteScheduler,
         Path(where),
     )
-    FlowConfig.read(config)
+    FlowConfig.read(config, where)
     return config

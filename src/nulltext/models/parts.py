@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import diffusers
 import transformers
 
+from nulltext.diffusion.schedule import ScheduleConfig
 from nulltext.errors import ModelLoadError, NulltextError, UnsupportedPipelineError, UnsupportedScheduleError
 from nulltext.models import weights
 from nulltext.models.at_hand import part_at
@@ -282,9 +283,10 @@ def ddim_config(config: Mapping[str, Any], where: object) -> Mapping[str, Any]:
     plain = {key: value for key, value in config.items() if key != "_class_name"}
     check_sizes(plain, Path(str(where)))
     check_types(plain, diffusers.DDIMScheduler, Path(str(where)))
+    ScheduleConfig.known(plain).check_numbers(str(where))
     try:
         with quiet():
-            return dict(diffusers.DDIMScheduler.from_config(plain).config)
+            read = dict(diffusers.DDIMScheduler.from_config(plain).config)
     except NulltextError:
         raise
     except Exception as error:  # from torch, of numbers that make no schedule
@@ -292,6 +294,8 @@ def ddim_config(config: Mapping[str, Any], where: object) -> Mapping[str, Any]:
             f"{where}, the config of a {name}, describes no DDIM: {first_line(error)}; expected {_LEVELS}. Correct it, "
             "or use a Stable Diffusion 1.x or 2.x checkpoint."
         ) from error
+    ScheduleConfig.known(read).check_depth(str(where))
+    return read
 
 
 def _class(index: Mapping[str, Any], part: str, usual: str, base: type[Any], folder: Path) -> type[Any]:
