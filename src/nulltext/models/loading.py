@@ -117,9 +117,10 @@ def load(
         UnsupportedPipelineError: It is of no known family; says which there are.
         UnsupportedScheduleError: Its noise schedule cannot be walked both ways.
         CompilationError: `compiled` is on, and the gradient would be another.
-        SettingError: A device or precision that does not exist here, a revision or config where none belongs, or a
-            weight that is no finite number.
+        SettingError: A name that is none, a device or precision that does not exist here, a revision or config where
+            none belongs, or a weight that is no number from -100 to 100.
     """
+    check_name(name)
     added = Additions.of(lora, vae, embedding, chunks)
     if isinstance(name, diffusers.DiffusionPipeline):
         found = _of_pipeline(name, revision, config, added)
@@ -133,6 +134,29 @@ def load(
     parts, additions = added.to(found.parts, found.identity.id, precision)
     found = replace(found, parts=parts, identity=replace(found.identity, additions=additions))
     return _ready(found, found_device, precision, low_memory=low_memory, compiled=compiled)
+
+
+def check_name(name: object) -> None:
+    """Makes sure that a model is named by what can name one.
+
+    Raises:
+        UnsupportedPipelineError: It is a part of a pipeline, or its class.
+        SettingError: It is nothing of that kind, or empty.
+    """
+    wanted = "expected a name, a folder, a file, or a pipeline of diffusers"
+    if isinstance(name, nn.Module):
+        raise UnsupportedPipelineError(
+            f"got a {type(name).__name__}, one part of a model; {wanted}. Give the whole pipeline: nulltext.load(pipe)."
+        )
+    if isinstance(name, type) and issubclass(name, diffusers.DiffusionPipeline):
+        raise UnsupportedPipelineError(
+            f"got the class {name.__name__}; {wanted}. Make one: {name.__name__}.from_pretrained(folder), or give the "
+            "folder."
+        )
+    if not isinstance(name, str | os.PathLike | diffusers.DiffusionPipeline):
+        raise SettingError(f"got {shown(name)} for the model; {wanted}. Leave it out for {EMBEDDED!r}.")
+    if isinstance(name, str) and not name.strip():
+        raise SettingError(f"got an empty name for the model; {wanted}. The present folder is '.'.")
 
 
 def _ready(found: "_Found", device: torch.device, dtype: torch.dtype, *, low_memory: bool, compiled: bool) -> Model:
@@ -197,6 +221,7 @@ def identify(
         ModelError: As `load` does.
         SettingError: Likewise.
     """
+    check_name(name)
     additions = Additions.of(lora, vae, embedding).named()
     return replace(_find(name, revision, config).identity, additions=additions)
 
