@@ -150,7 +150,7 @@ def check_finite(
     *,
     where: str = "",
     error: type[NulltextError] = DivergedError,
-    advice: str = "Load the model with dtype float32 or bfloat16, or take a lower guidance.",
+    advice: str | None = None,
 ) -> None:
     """Makes sure that a tensor has neither infinities nor not-a-number, before it becomes an image or a file.
 
@@ -159,9 +159,12 @@ def check_finite(
         tensor: Of any shape, on any device.
         where: In which model, and how it computes.
         error: What to raise.
-        advice: What to do.
+        advice: What to do; None for another precision, unless that is float32 already, and a lower guidance.
     """
     if not tensor.isfinite().all():
+        if advice is None:
+            finer = "" if "float32" in where else "Load the model with dtype float32 or bfloat16, or t"
+            advice = f"{finer or 'T'}ake a lower guidance."
         raise error(
             f"the {what} became infinite or not-a-number{f' {where}' if where else ''}; expected finite numbers. "
             f"{advice}"

@@ -23,6 +23,7 @@ habitual ``except FileNotFoundError`` work. A message says what was got, what wa
     │   ├── UnsupportedPipelineError (TypeError)      not a text-to-image pipeline of a known family
     │   ├── UnsupportedScheduleError (ValueError)     a noise schedule that DDIM cannot walk both ways
     │   ├── ModelClosedError (RuntimeError)           used after its networks were given back to their pipeline
+    │   ├── ModelAlteredError (RuntimeError)          used after its pipeline was altered while it was lent
     │   └── CompilationError (RuntimeError)           compiled, the network would give another gradient, or none
     ├── AttentionError (RuntimeError)
     │   ├── SessionError                              a control that met no attention it wants, or misused it
@@ -169,6 +170,10 @@ class UnsupportedScheduleError(ModelError, ValueError):
 
 class ModelClosedError(ModelError, RuntimeError):
     """The model was closed, and its networks are no longer its own."""
+
+
+class ModelAlteredError(ModelError, RuntimeError):
+    """The model's pipeline was altered while its networks were lent: they are not those that the model names."""
 
 
 class CompilationError(ModelError, RuntimeError):

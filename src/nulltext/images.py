@@ -16,18 +16,18 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, cast, get_args, runtime_checkable
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from nulltext.checks import Count, check_finite, checked
+from nulltext.checks import Range, check_finite, checked
 from nulltext.colours import eight_bits
 from nulltext.decoding import MAX_PIXELS, Source, decode, header, read, read_bytes
 from nulltext.errors import ImageDecodeError, ImageError, SettingError, shown
 from nulltext.models.capabilities import multiple_of
-from nulltext.models.sizes import warn_of
+from nulltext.models.sizes import LEAST_SIDE, warn_of
 from nulltext.showing import brief, png
 from nulltext.types import ImageBytes, Mask, OnePixels
 
@@ -369,8 +369,8 @@ def nearest_size(model: Sizes, size: tuple[int, int]) -> tuple[int, int]:
         SettingError: It is no size, or one that is larger than `MOST_FITTED`.
     """
     if not isinstance(size, Sequence) or len(size) != 2:  # noqa: PLR2004  # pyright: ignore[reportUnnecessaryIsInstance, reportUnnecessaryComparison]
-        raise SettingError(f"got size={shown(size)}; expected (height, width) in pixels, each at least 1.")
-    height, width = (checked("size", side, Count) for side in size)
+        raise SettingError(f"got size={shown(size)}; expected (height, width) in pixels, each at least {LEAST_SIDE}.")
+    height, width = (checked("size", side, Annotated[int, Range(least=LEAST_SIDE)]) for side in size)
     if height * width > MOST_FITTED:
         raise SettingError(
             f"got size={height}x{width}, {height * width} pixels; expected at most {MOST_FITTED} altogether, as in "

@@ -223,7 +223,9 @@ CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
         for name, size, words in [
             ("that is none", "large", ["large", "128x192"]),
             ("of not-a-number", "nanxnan", ["nanxnan", "128x192"]),
-            ("of nothing", "0x64", ["size=0", "at least 1"]),
+            ("of nothing", "0x64", ["size=0", "at least 8"]),
+            ("below a cell", "64x7", ["size=7", "at least 8"]),
+            ("in other digits", "٦٤x٦٤", ["--size", "as in 128x192"]),
             ("of more than any memory", "99999x99999", ["99999x99999", "16777216"]),
             ("of thousands of digits", "9" * 5000 + "x64", ["999", "128x192"]),
         ]

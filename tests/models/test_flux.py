@@ -200,6 +200,16 @@ def test_prompt_to_prompt(models, image, guided):
 
 WRONG = {
     "another scheduler": ("scheduler/scheduler_config.json", {"_class_name": "DDIMScheduler"}, "of a DDIMScheduler"),
+    "a shift beyond numbers": (
+        "scheduler/scheduler_config.json",
+        SHIFTED | {"base_shift": 1e9},
+        r"\.json has base_shift=1e\+09",
+    ),
+    "no range of sizes": (
+        "scheduler/scheduler_config.json",
+        SHIFTED | {"max_image_seq_len": 256},
+        "max_image_seq_len=256",
+    ),
     "no shift": ("scheduler/scheduler_config.json", {"shift": 0.0}, "shift=0"),
     "another denoiser": ("transformer/config.json", {"_class_name": "SD3Transformer2DModel"}, "SD3Transformer2D"),
     "another encoder": (

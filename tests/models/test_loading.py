@@ -16,6 +16,7 @@ from nulltext.errors import (
     UnsupportedPipelineError,
     UnsupportedScheduleError,
 )
+from nulltext.models.loading import check_name
 
 
 @pytest.fixture
@@ -161,6 +162,26 @@ def test_only_checkpoint_files_lack_a_config(name, folder):
 def test_no_such_model(name):
     with pytest.raises(ModelNotFoundError, match="there is no model"):
         nulltext.load(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        (None, SettingError, "got None for the model; expected a name, a folder"),
+        (5, SettingError, "got 5 for the model"),
+        (b"scenes", SettingError, "got b'scenes' for the model"),
+        ("", SettingError, "an empty name for the model"),
+        (torch.nn.Linear(1, 1), UnsupportedPipelineError, "got a Linear, one part of a model.*the whole pipeline"),
+        (
+            diffusers.StableDiffusionPipeline,
+            UnsupportedPipelineError,
+            "got the class StableDiffusionPipeline; expected",
+        ),
+    ],
+)
+def test_what_is_no_name(name, error, message):
+    with pytest.raises(error, match=message):
+        check_name(name)
 
 
 def test_a_hub_id_with_no_network(monkeypatch):

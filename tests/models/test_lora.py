@@ -91,11 +91,28 @@ def test_what_does_not_belong_is_a_sentence(files, folder, tmp_path, pipeline_bu
         nulltext.load(folder("epsilon"), device="cpu", lora=lora)
 
     other = write_lora(tmp_path / "wide.safetensors", pipeline_builder(width=48), "kohya")
-    with pytest.raises(UnsupportedPipelineError, match="is a LoRA that does not fit epsilon0"):
+    with pytest.raises(
+        UnsupportedPipelineError, match=r"does not fit epsilon0 \(its layer \S+ takes 48 channels, the checkpoint's 32"
+    ):
         load(other)
     save_file({"unet.nowhere.lora_A.weight": torch.ones(2, 4), "unet.nowhere.lora_B.weight": torch.ones(4, 2)}, other)
     with pytest.raises(UnsupportedPipelineError, match="is a LoRA that does not fit epsilon0"):
         load(other)
+    layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    down, up = f"{layer}.lora_down.weight", f"{layer}.lora_up.weight"
+    whole, ones = torch.ones(4, 32, dtype=torch.int8), (torch.ones(4, 32), torch.ones(32, 4))
+    for wrong, expected in (
+        ({down: ones[0]}, "lora_down.weight without .*lora_up.weight; expected both"),
+        ({up: ones[1], f"{layer}.alpha": torch.tensor(1.0)}, "lora_up.weight without .*lora_down.weight"),
+        ({down: torch.ones(0, 32), up: torch.ones(32, 0)}, "expected two matrices of one rank, at least 1"),
+        ({down: ones[0], up: torch.ones(32, 5)}, "expected two matrices of one rank"),
+        ({down: whole, up: ones[1]}, "1 tensor of whole numbers .*lora_down.*expected floating point"),
+        ({down: ones[0] * float("nan"), up: ones[1]}, "1 weight with infinity or not-a-number"),
+        ({down: ones[0], up: ones[1], f"{layer}.alpha": torch.tensor(float("inf"))}, "not-a-number .*alpha"),
+    ):
+        save_file(wrong, other)
+        with pytest.raises(ModelLoadError, match=expected):
+            load(other)
     for name, kind in (("a.hada_w1_a", "another kind"), ("lora_unet_a.dora_scale", "another kind")):
         save_file({name: torch.ones(2, 2)}, other)
         with pytest.raises(UnsupportedPipelineError, match=kind):
@@ -109,7 +126,8 @@ def test_what_does_not_belong_is_a_sentence(files, folder, tmp_path, pipeline_bu
         load(pickled)
     with pytest.raises(ModelNotFoundError, match="there is no file"):
         load(tmp_path / "none.safetensors")
-    with pytest.raises(SettingError, match="expected a finite number"):
-        load((files["peft"], float("nan")))
+    for weight in (float("nan"), 1e5, -101):
+        with pytest.raises(SettingError, match="expected a finite number from -100 to 100"):
+            load((files["peft"], weight))
     with pytest.raises(SettingError, match="twice"):
         load([files["peft"], files["peft"]])

@@ -1,12 +1,14 @@
 """Models of pipeline objects: their networks are lent, and given back as they were."""
 
+import copy
+
 import diffusers
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
 import nulltext
-from nulltext.errors import ModelClosedError, ModelLoadError, SettingError, UnsupportedPipelineError
+from nulltext.errors import ModelAlteredError, ModelClosedError, ModelLoadError, SettingError, UnsupportedPipelineError
 from nulltext.models.architectures import ARCHITECTURES
 from nulltext.models.families import FAMILIES
 from nulltext.models.random_weights import random_pipeline
@@ -101,6 +103,34 @@ def test_a_pipeline_has_one_model_at_a_time(pipeline: StableDiffusionPipeline):
     second.null()
     second.close()
     assert everything(pipeline) == before
+
+
+def added(pipeline):
+    with torch.no_grad():
+        next(pipeline.vae.parameters()).add_(1)
+
+
+ALTERED = {
+    "weights added to": ("vae", added),
+    "numbers exchanged": ("unet", lambda p: next(p.unet.parameters()).data.mul_(2)),
+    "weights loaded": ("unet", lambda p: p.unet.load_state_dict(p.unet.state_dict())),
+    "a weight replaced": ("vae", lambda p: setattr(p.vae.decoder.conv_out, "bias", torch.nn.Parameter(torch.ones(3)))),
+    "a layer replaced": ("unet", lambda p: setattr(p.unet, "conv_out", torch.nn.Conv2d(32, 4, 3, padding=1))),
+    "a part replaced": ("text_encoder", lambda p: setattr(p, "text_encoder", copy.deepcopy(p.text_encoder))),
+    "another tokenizer": ("tokenizer", lambda p: setattr(p, "tokenizer", copy.deepcopy(p.tokenizer))),
+}
+
+
+@pytest.mark.parametrize("case", ALTERED)
+def test_a_pipeline_altered_while_it_is_lent_is_noticed(pipeline, case):
+    part, alter = ALTERED[case]
+    with nulltext.load(pipeline) as model:
+        model.predict(torch.zeros(1, 4, 8, 8), 500.0, model.null())
+        alter(pipeline)
+        with pytest.raises(ModelAlteredError, match=rf"the pipeline's {part} was altered.*load\(pipeline\) again"):
+            model.null()
+    with nulltext.load(pipeline) as again:
+        again.null()
 
 
 def test_a_pipeline_that_makes_no_model_is_left_as_it_was(pipeline: StableDiffusionPipeline):

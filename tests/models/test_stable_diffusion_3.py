@@ -237,6 +237,8 @@ def test_words_answer_to_each_other_in_every_encoder(models, target, kind):
 WRONG = {
     "another scheduler": ("scheduler/scheduler_config.json", {"_class_name": "DDIMScheduler"}, "of a DDIMScheduler"),
     "a flow walked otherwise": ("scheduler/scheduler_config.json", {"use_karras_sigmas": True}, "use_karras_sigmas"),
+    "a shift below zero": ("scheduler/scheduler_config.json", {"shift": -3.0}, r"scheduler_config\.json has shift=-3"),
+    "hardly a time": ("scheduler/scheduler_config.json", {"num_train_timesteps": 5}, "num_train_timesteps=5"),
     "text for a number": ("scheduler/scheduler_config.json", {"shift": "3"}, "shift="),
     "another denoiser": ("transformer/config.json", {"_class_name": "FluxTransformer2DModel"}, "FluxTransformer2D"),
     "another encoder": ("model_index.json", {"text_encoder_2": ["transformers", "CLIPTextModel"]}, "text_encoder_2"),

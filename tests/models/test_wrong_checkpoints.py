@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save, save_file
 
 import nulltext
 from nulltext.editing.generate import generate_inversion
-from nulltext.errors import ModelError
+from nulltext.errors import ModelError, UnsupportedScheduleError
 
 
 def tensors(*names, shape=(2, 2, 1)):
@@ -162,6 +162,20 @@ def whole_numbers(source, to):
     save_file({**weights, "conv_in.bias": weights["conv_in.bias"].long()}, path)
 
 
+def not_a_number(part):
+    """A checkpoint with one weight of a part that is no number."""
+
+    def make(source, to):
+        shutil.copytree(source, to, dirs_exist_ok=True)
+        (path,) = (to / part).glob("*.safetensors")
+        weights = load_file(path)
+        name = next(name for name, weight in sorted(weights.items()) if weight.ndim > 1)
+        weights[name].view(-1)[0] = float("nan")
+        save_file(weights, path, metadata={"format": "pt"})
+
+    return make
+
+
 def number(part, **numbers):
     return lambda source, to: numbered(source, to, part, **numbers)
 
@@ -172,6 +186,9 @@ FOLDERS = {
     "layers for hours": (number("unet", layers_per_block=10**6), r"layers_per_block=10+; expected"),
     "times for hours": (number("scheduler", num_train_timesteps=10**9), r"timesteps=10+; expected"),
     "weights of whole numbers": (whole_numbers, r"1 weights of whole numbers \(conv_in\.bias\)"),
+    "a denoiser with NaN": (not_a_number("unet"), r"unet has 1 weight with infinity or not-a-number \(\w+"),
+    "an autoencoder with NaN": (not_a_number("vae"), r"vae has 1 weight with infinity"),
+    "a text encoder with NaN": (not_a_number("text_encoder"), r"text_encoder has 1 weight with infinity"),
     "empty": (lambda *_: None, r"no model_index\.json.*Check the path"),
     "UNet": (lambda source, to: copied(source / "unet", to, "config.json"), r"part alone, UNet2DC.*as unet/"),
     "VAE": (lambda source, to: copied(source / "vae", to, "config.json"), r"one part alone, AutoencoderKL"),
@@ -218,3 +235,20 @@ def test_a_wrong_folder(tmp_path, folder, name):
     with pytest.raises(ModelError, match=expected) as caught:
         nulltext.load(to, device="cpu")
     assert str(to) in str(caught.value)
+
+
+SCHEDULES = {
+    "few times": ({"num_train_timesteps": 3}, r"has num_train_timesteps=3; expected a num"),
+    "too few betas": ({"trained_betas": [0.1] * 5}, r"has 5 trained_betas; expected 1000"),
+    "a beta above 1": ({"beta_end": 5.0}, r"has beta_end=5; expected a number above 0 to below 1"),
+    "nothing but noise": ({"beta_end": 0.99}, r"has betas .* leave a share of 0 of the image"),
+    "an offset beyond its times": ({"steps_offset": 1000}, r"has steps_offset=1000; expected"),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_that_makes_no_noise(tmp_path, folder, name):
+    numbers, expected = SCHEDULES[name]
+    numbered(folder("epsilon"), tmp_path / "given", "scheduler", **numbers)
+    with pytest.raises(UnsupportedScheduleError, match=rf"given/scheduler/scheduler_config\.json {expected}"):
+        nulltext.load(tmp_path / "given", device="cpu")

@@ -55,6 +55,14 @@ def test_the_inverter():
         ({"guidance": float("nan")}, SettingError, "guidance"),
         ({"guidance": float("inf")}, SettingError, "guidance"),
         ({"fit": "stretch"}, SettingError, "stretch"),
+        (
+            {"method": "edit-friendly", "settings": {"source_guidance": 1e6}},
+            SettingError,
+            "source_guidance; expected m",
+        ),
+        ({"size": (0, 0)}, SettingError, "size=0x0; expected 8 to"),
+        ({"size": (7, 64)}, SettingError, "size=7x64; expected 8 to"),
+        ({"size": (100_000, 100_000)}, SettingError, "size=100000x100000; expected"),
     ],
 )
 def test_an_inversion_out_of_bounds(settings, error, named):
@@ -87,7 +95,11 @@ def test_the_plan_counts_evaluations():
         ({"weights": {"ball": 11.0}}, SettingError, "'ball'"),
         ({"weights": {"ball": -5.0}}, SettingError, "'ball'"),
         ({"weights": {"ball": float("nan")}}, SettingError, "'ball'"),
+        ({"weights": {"": 1.0}}, SettingError, "'' as one of the weights"),
+        ({"blend_words": (" ",)}, SettingError, "' ' as one of the blend_words"),
         ({"vary": "colour"}, SettingError, "colour"),
+        ({"editor": "sdedit", "settings": {"guidance": 31.0}}, SettingError, "31 for guidance; expected more than 0"),
+        ({"settings": {"guidance": 1e308}}, SettingError, "1e\\+308 for guidance"),
         ({"editor": "magic"}, SettingError, "magic"),
         ({"editor": "sdedit", "cross": 0.5}, SettingError, "cross for sdedit"),
         ({"editor": "sdedit", "settings": {"kind": "refine"}}, SettingError, "no setting of SDEdit"),

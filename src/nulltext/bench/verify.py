@@ -18,6 +18,7 @@ from nulltext.inversion.invert import Inverter
 from nulltext.inversion.methods.ddim import DDIM
 from nulltext.inversion.methods.direct import DirectInversion
 from nulltext.inversion.methods.null_text import NullText
+from nulltext.inversion.stopping import PAPER, PUBLISHED
 from nulltext.models.base import Model, embed_prompts
 from nulltext.models.precision import rounding_of
 from nulltext.progress import OnProgress, numbered, silent
@@ -122,13 +123,18 @@ def verify(
     Args:
         model: The model.
         cases: Images that are fitted to it.
-        steps: T.
+        steps: T; above 100, for which the published constants do not last, null-text inversion has the paper's.
         inner_steps: N.
         on_progress: Called for every step.
+
+    Raises:
+        SettingError: `steps` is out of range for the model.
     """
+    model.schedule(steps)  # for what it raises
+    descent = PUBLISHED if PUBLISHED.rate_at(steps - 1) > 0 else PAPER
     for number, case in enumerate(cases, start=1):
         tell = numbered(on_progress, number, len(cases))
-        null_text = NullText(steps=steps, inner_steps=inner_steps)
+        null_text = NullText(steps=steps, inner_steps=inner_steps, descent=descent)
         optimised, check = _gap(model, case, null_text, GAP, tell)
         yield check
         yield _gap(model, case, DirectInversion(steps=steps), EXACT_GAP, tell)[1]

@@ -13,9 +13,14 @@ import torch
 from torch import Tensor
 
 from nulltext.checks import Range, checked
-from nulltext.diffusion.flow import FLOW_SCHEDULER, FlowConfig
+from nulltext.diffusion.flow import CONFIG, FEWEST_TIMES, FLOW_SCHEDULER, FlowConfig, check_entry
 from nulltext.diffusion.levels import Interval, NoiseLevel
 from nulltext.errors import SettingError, UnsupportedScheduleError
+
+_BETAS = Range(above=0, below=1)
+"""The share of the variance that a step replaces by noise."""
+_LEAST_LEFT = 1e-12
+"""Of the image's variance; a cosine schedule ends at 2e-9."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +52,8 @@ class ScheduleConfig:
         Raises:
             UnsupportedScheduleError: The config describes no schedule that DDIM can walk both ways.
         """
-        known = {field.name for field in fields(cls)}
-        read = cls(**{key: value for key, value in config.items() if key in known})
+        read = cls.known(config)
+        read.check_numbers()
         if read.thresholding:
             raise UnsupportedScheduleError(
                 "the scheduler's config has thresholding=true, which no inversion can undo and which is not meant for "
@@ -65,6 +70,50 @@ class ScheduleConfig:
                 "such a prediction tells nothing of the image. Use a v_prediction checkpoint or set it to false."
             )
         return read
+
+    @classmethod
+    def known(cls, config: Mapping[str, Any]) -> "ScheduleConfig":
+        """As `read`, whatever the config describes."""
+        names = {field.name for field in fields(cls)}
+        return cls(**{key: value for key, value in config.items() if key in names})
+
+    def check_numbers(self, where: str = CONFIG) -> None:
+        """Makes sure that the numbers make noise that grows, step by step.
+
+        Args:
+            where: What to call the config in errors.
+
+        Raises:
+            UnsupportedScheduleError: One does not.
+        """
+        count, betas = self.num_train_timesteps, self.trained_betas
+        check_entry(where, "num_train_timesteps", float(count), Range(least=FEWEST_TIMES))
+        check_entry(where, "steps_offset", float(self.steps_offset), Range(least=0, most=count - 1))
+        if betas is None:
+            check_entry(where, "beta_start", self.beta_start, _BETAS)
+            check_entry(where, "beta_end", self.beta_end, _BETAS)
+            return
+        if len(betas) != count:
+            raise UnsupportedScheduleError(
+                f"{where} has {len(betas)} trained_betas; expected {count}, its num_train_timesteps. "
+                "Correct it, or fetch the model again."
+            )
+        for beta in betas:
+            check_entry(where, "trained_betas", beta, _BETAS)
+
+    def check_depth(self, where: str) -> None:
+        """Makes sure that a network which predicts noise is never shown nothing else: of that no image is made.
+
+        Raises:
+            UnsupportedScheduleError: It is.
+        """
+        left = self.alphas_cumprod()[-1].item()
+        if self.prediction_type == "epsilon" and left < _LEAST_LEFT:
+            raise UnsupportedScheduleError(
+                f"{where} has betas (beta_start, beta_end or trained_betas) that leave a share of {left:g} of the "
+                f"image at its last step; expected at least {_LEAST_LEFT:g} where noise is predicted. Correct them, or "
+                "fetch the model again."
+            )
 
     def alphas_cumprod(self) -> Tensor:
         """[num_train_timesteps] share of the image's variance left after each training step, float32.

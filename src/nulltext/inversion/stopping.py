@@ -56,7 +56,7 @@ class DescentSchedule:
         if self.rate_at(steps - 1) <= 0:
             raise SettingError(
                 f"got steps={steps}: with decay={self.decay:g} the learning rate is used up after {1 / self.decay:g} "
-                "steps. Take fewer, or the constants of NullText.paper(), whose rate does not decay."
+                "steps. Take fewer, or the paper's constants, whose rate does not: NullText.paper(), --preset paper."
             )
 
 

@@ -22,6 +22,8 @@ from nulltext.models.tensors import SAFE
 FilePath = str | os.PathLike[str]
 Lora = FilePath | tuple[FilePath, float]
 """A LoRA's file, perhaps with its weight, which is 1 otherwise."""
+_WEIGHTS = Annotated[float, Range(least=-100, most=100)]
+"""How much of a LoRA may be added; 0.5 to 1 is usual."""
 
 
 @final
@@ -36,7 +38,7 @@ class Additions:
         chunks: Of how many runs of the tokens that the text encoders read a prompt is made up, 1 to 16.
 
     Raises:
-        SettingError: A weight is no finite number, or a file is named twice.
+        SettingError: A weight is no number from -100 to 100, or a file is named twice.
         ModelNotFoundError: There is no such file.
         ModelLoadError: It is a pickled one.
     """
@@ -135,7 +137,7 @@ def _several(given: Any) -> Sequence[Any]:  # noqa: ANN401  one of something, or
 
 def _weighted(one: Lora) -> tuple[Path, float]:
     path, weight = one if isinstance(one, tuple) else (one, 1.0)
-    return Path(path), checked(f"the weight of {shown(os.fspath(path))}", float(weight), float)
+    return Path(path), checked(f"the weight of {shown(os.fspath(path))}", float(weight), _WEIGHTS)
 
 
 def _check_file(name: str, path: Path) -> None:

@@ -185,7 +185,7 @@ class LatentModel:
 
     def embed(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
         """See `PromptReader.embed`."""
-        self.loan.check()
+        self.loan.check(thoroughly=True)
         return self.text.embed(prompts, size or self.default_size)
 
     @property
@@ -195,7 +195,7 @@ class LatentModel:
 
     def null(self, size: tuple[int, int] | None = None) -> Conditioning:
         """See `PromptReader.null`."""
-        self.loan.check()
+        self.loan.check(thoroughly=True)
         return self.text.null(size or self.default_size)
 
     def check_prompt(self, prompt: str) -> None:
@@ -215,7 +215,7 @@ class LatentModel:
 
     def encode(self, pixels: Pixels) -> Latents:
         """See `nulltext.models.base.Autoencoder.encode`."""
-        self.loan.check()
+        self.loan.check(thoroughly=True)
         return self.autoencoder.encode(pixels)
 
     def decode(self, latents: Latents) -> Pixels:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nulltext.errors import ModelLoadError, SettingError, UnsupportedPipelineError, shown
+from nulltext.models.finite import check_finite_weights, check_floating_tensors
 from nulltext.models.fit import check_width
 from nulltext.models.tensors import open_tensors
 
@@ -56,6 +57,8 @@ def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
     """A word, and its vectors [n, D] for each text encoder, by the ends of their names."""
     open_tensors(path)  # for what it says of files that are none
     tensors = load_file(path)
+    check_floating_tensors(tensors, path)
+    check_finite_weights(tensors, path)
     if set(tensors) <= set(_OF_TWO) and tensors:
         word, found = path.stem, {_OF_TWO[name]: tensor for name, tensor in tensors.items()}
     else:

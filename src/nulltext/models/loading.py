@@ -24,7 +24,7 @@ from nulltext.models.compiling import compile_denoiser
 from nulltext.models.configs import read_config
 from nulltext.models.families import Adapter, Family, family_of
 from nulltext.models.kinds import SINGLE_FILE, not_a_model
-from nulltext.models.lending import State, end_loans
+from nulltext.models.lending import State, Watch, end_loans
 from nulltext.models.long_prompts import reading_chunks
 from nulltext.models.networks import first_line
 from nulltext.models.parts import Parts
@@ -119,9 +119,10 @@ def load(
         UnsupportedPipelineError: It is of no known family; says which there are.
         UnsupportedScheduleError: Its noise schedule cannot be walked both ways.
         CompilationError: `compiled` is on, and the gradient would be another.
-        SettingError: A device or precision that does not exist here, a revision or config where none belongs, or a
-            weight that is no finite number.
+        SettingError: A name that is none, a device or precision that does not exist here, a revision or config where
+            none belongs, or a weight that is no number from -100 to 100.
     """
+    check_name(name)
     added = Additions.of(lora, vae, embedding, chunks)
     if isinstance(name, diffusers.DiffusionPipeline):
         found = _of_pipeline(name, revision, config, added)
@@ -135,6 +136,29 @@ def load(
     parts, additions = added.to(found.parts, found.identity.id, precision)
     found = replace(found, parts=parts, identity=replace(found.identity, additions=additions))
     return _ready(found, found_device, precision, low_memory=low_memory, compiled=compiled)
+
+
+def check_name(name: object) -> None:
+    """Makes sure that a model is named by what can name one.
+
+    Raises:
+        UnsupportedPipelineError: It is a part of a pipeline, or its class.
+        SettingError: It is nothing of that kind, or empty.
+    """
+    wanted = "expected a name, a folder, a file, or a pipeline of diffusers"
+    if isinstance(name, nn.Module):
+        raise UnsupportedPipelineError(
+            f"got a {type(name).__name__}, one part of a model; {wanted}. Give the whole pipeline: nulltext.load(pipe)."
+        )
+    if isinstance(name, type) and issubclass(name, diffusers.DiffusionPipeline):
+        raise UnsupportedPipelineError(
+            f"got the class {name.__name__}; {wanted}. Make one: {name.__name__}.from_pretrained(folder), or give the "
+            "folder."
+        )
+    if not isinstance(name, str | os.PathLike | diffusers.DiffusionPipeline):
+        raise SettingError(f"got {shown(name)} for the model; {wanted}. Leave it out for {EMBEDDED!r}.")
+    if isinstance(name, str) and not name.strip():
+        raise SettingError(f"got an empty name for the model; {wanted}. The present folder is '.'.")
 
 
 def _ready(found: "_Found", device: torch.device, dtype: torch.dtype, *, low_memory: bool, compiled: bool) -> Model:
@@ -170,7 +194,7 @@ def _lent(found: "_Found", device: torch.device, dtype: torch.dtype, *, low_memo
     except BaseException:
         state.restore()
         raise
-    model.loan.begin(found.lent.values(), state.restore)
+    model.loan.begin(found.lent.values(), state.restore, Watch(found.pipeline, found.used))
     return model
 
 
@@ -199,19 +223,32 @@ def identify(
         ModelError: As `load` does.
         SettingError: Likewise.
     """
+    check_name(name)
     additions = Additions.of(lora, vae, embedding).named()
     return replace(_find(name, revision, config).identity, additions=additions)
 
 
 @dataclass(frozen=True)
 class _Found:
-    """Attributes: a model's family and parts; what to call it; the folder it is in, if it is in one; what is lent."""
+    """What `load` makes a model of.
+
+    Attributes:
+        family: The model's.
+        parts: Its parts.
+        identity: What to call it.
+        folder: The folder it is in, if it is in one.
+        pipeline: The pipeline that lends it, if one does.
+        lent: The networks of that.
+        used: These and its tokenizers, by their names in it.
+    """
 
     family: Family
     parts: Parts
     identity: ModelIdentity
     folder: Path | None
+    pipeline: diffusers.DiffusionPipeline | None = None
     lent: Mapping[str, nn.Module] = field(default_factory=dict[str, nn.Module])
+    used: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def _find(name: str | os.PathLike[str], revision: str | None, config: str | os.PathLike[str] | None) -> _Found:
@@ -282,7 +319,8 @@ def _of_pipeline(pipeline: diffusers.DiffusionPipeline, revision: object, config
         family, parts = _read_folder(known.folder)
         digest = known.digest(*_settings(known.folder, family))
         identity = ModelIdentity(f"a {type(pipeline).__name__}", digest, added.named())
-        return _Found(family, parts, identity, None, dict(known.networks))
+        used = {folder.name: part for folder, part in known.parts.items()}
+        return _Found(family, parts, identity, None, pipeline, dict(known.networks), used)
 
 
 def _settings(folder: Path, family: Family) -> list[str]:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nulltext.errors import ModelLoadError, UnsupportedPipelineError
+from nulltext.models.finite import check_finite_weights, check_floating_tensors
 from nulltext.models.networks import first_line, is_lora
 from nulltext.models.quiet import quiet
 from nulltext.models.tensors import open_tensors
@@ -24,6 +25,16 @@ NETWORKS: Final = ("unet", "transformer", "text_encoder", "text_encoder_2")
 _KOHYA: Final = "lora_"
 _OTHER_KINDS: Final = re.compile(r"(dora_scale|lora_magnitude_vector|hada_w|lokr_w|\boft_|diff_b?$)")
 _DOWN: Final = re.compile(r"lora_A|[._]lora\.down|lora_down|lora_linear_layer\.down")
+
+_LAYER: Final = re.compile(rf"(\w+)\.(.+?)\.?({_DOWN.pattern})")
+_DOWNS: Final = {
+    "lora_A": "lora_B",
+    "lora_down": "lora_up",
+    "lora.down": "lora.up",
+    "lora_linear_layer.down": "lora_linear_layer.up",
+}
+_PAIRS: Final = {**_DOWNS, **{up: down for down, up in _DOWNS.items()}}
+"""What a layer's two matrices are called, each by the other."""
 
 
 @final
@@ -41,7 +52,7 @@ def merge(path: Path, weight: float, networks: Mapping[str, Any], model: str) ->
         model: What errors call the checkpoint.
 
     Raises:
-        ModelLoadError: It is damaged, or no LoRA.
+        ModelLoadError: It is damaged, quantised, or no LoRA.
         UnsupportedPipelineError: It is of a kind that cannot be merged, or was made for another model.
     """
     tensors, metadata = _read(path, networks)
@@ -53,7 +64,7 @@ def merge(path: Path, weight: float, networks: Mapping[str, Any], model: str) ->
                 _load(name, network, tensors, metadata)
         found = sum(isinstance(module, BaseTunerLayer) for network in networks.values() for module in network.modules())
     except Exception as error:  # of layers with other names or shapes, in a dozen ways
-        raise _foreign(path, model, first_line(error)) from error
+        raise _foreign(path, model, _why(tensors, networks)) from error
     if found != wanted:
         raise _foreign(path, model, f"{wanted - found} of its {wanted} layers are not there")
     with torch.no_grad():
@@ -74,6 +85,7 @@ def _read(path: Path, networks: Mapping[str, Any]) -> tuple[dict[str, Tensor], d
             f"{path} holds no LoRA, but such as {next(iter(names), 'nothing')}; expected weights named lora. A "
             "checkpoint goes to --model, an autoencoder to --vae, a learnt word to --embedding."
         )
+    check_pairs(load_file(path), path)
     if "transformer" in networks and all(name.startswith(_KOHYA) for name in names):
         raise ModelLoadError(
             f"{path} is in kohya's format, and LoRAs of Stable Diffusion 3 are read in diffusers' format alone; "
@@ -94,6 +106,34 @@ def _read(path: Path, networks: Mapping[str, Any]) -> tuple[dict[str, Tensor], d
             f"{path} cannot be read as a LoRA: {first_line(error)}. Save it again with the program that made it, in "
             "kohya's or in diffusers' format."
         ) from error
+
+
+def check_pairs(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Makes sure that a LoRA's weights are numbers, and that each layer has both of its matrices, of one rank.
+
+    Raises:
+        ModelLoadError: They are not, or one has not.
+    """
+    check_floating_tensors({name: tensor for name, tensor in tensors.items() if not name.endswith(".alpha")}, path)
+    check_finite_weights(tensors, path)
+    for name, tensor in tensors.items():
+        side = next((side for side in _PAIRS if side in name), None)
+        if side is None or not name.endswith(".weight"):
+            continue
+        other = tensors.get(name.replace(side, _PAIRS[side]))
+        if other is None:
+            raise ModelLoadError(
+                f"{path} has {name} without {name.replace(side, _PAIRS[side])}; expected both. It is incomplete: fetch "
+                "it again, or save it again with the program that made it."
+            )
+        down, up = (tensor, other) if side in _DOWNS else (other, tensor)
+        ranks = [down.shape[0] if down.ndim > 1 else 0, up.shape[1] if up.ndim > 1 else 0]
+        if ranks[0] != ranks[1] or not tensor.numel():
+            raise ModelLoadError(
+                f"{path} has {name} of shape {list(tensor.shape)} beside one of {list(other.shape)}; expected two "
+                "matrices of one rank, at least 1. It is damaged: fetch it again, or save it again with the program "
+                "that made it."
+            )
 
 
 _LOCAL: Final[Mapping[str, Any]] = {
@@ -141,7 +181,24 @@ def _merge(network: nn.Module, weight: float) -> None:
     vars(network)["_hf_peft_config_loaded"] = False
 
 
+def _why(tensors: Mapping[str, Tensor], networks: Mapping[str, Any]) -> str:
+    """What a LoRA's layers are that a checkpoint's are not, in a few words."""
+    for name, tensor in tensors.items():
+        match = _LAYER.match(name)
+        if match is None or (network := match[1]) not in networks:
+            continue
+        layer = match[2].replace(".processor.", ".")
+        try:
+            weight: Tensor = networks[network].get_submodule(layer).get_parameter("weight")
+        except AttributeError:  # there is none, or it is wrapped already
+            continue
+        if tensor.shape[1] != weight.shape[1]:
+            return f"its layer {network}.{layer} takes {tensor.shape[1]} channels, the checkpoint's {weight.shape[1]}"
+    return "its layers have other names or shapes"
+
+
 def _foreign(path: Path, model: str, why: str) -> UnsupportedPipelineError:
     return UnsupportedPipelineError(
-        f"{path} is a LoRA that does not fit {model} ({why}); expected one made for a checkpoint of its family."
+        f"{path} is a LoRA that does not fit {model} ({why}); expected one made for a checkpoint of its family. Choose "
+        "such a one, or the checkpoint that it was made for."
     )

@@ -14,6 +14,7 @@ from nulltext.errors import ModelLoadError, NulltextError
 from nulltext.models import weights
 from nulltext.models.at_hand import part_at
 from nulltext.models.configs import check_sizes, check_types, read_config
+from nulltext.models.finite import check_finite_network, check_finite_weights
 from nulltext.models.quiet import quiet
 from nulltext.models.tensors import shapes_in
 
@@ -86,10 +87,12 @@ def read_network(made: type[Any], folder: Path, *, variant: str | None = None, h
         harmless: Patterns of names that may be in the file though the network does not have them.
 
     Raises:
-        ModelLoadError: The folder is damaged or incomplete, or its weights are others than its config describes.
+        ModelLoadError: The folder is damaged or incomplete, or its weights are others than its config describes, or
+            no finite numbers.
         UnsupportedPipelineError: A pipeline lends a network of another class.
     """
     if (own := part_at(folder, made)) is not None:
+        check_finite_network(own, folder)
         return own
     config_file = folder / "config.json"
     config = read_config(config_file)
@@ -125,6 +128,7 @@ def read_network(made: type[Any], folder: Path, *, variant: str | None = None, h
     network, found = loaded
     check_loaded(folder, found, harmless=harmless)
     _check_floating(files)
+    check_finite_network(network, folder)
     return network
 
 
@@ -181,7 +185,7 @@ def assemble(network: Any, tensors: Mapping[str, torch.Tensor], where: object) -
     """Puts tensors into a network that was made by `empty`.
 
     Raises:
-        ModelLoadError: They are not its weights.
+        ModelLoadError: They are not its weights, or no finite numbers.
     """
     own = {name: tuple(weight.shape) for name, weight in network.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -191,6 +195,7 @@ def assemble(network: Any, tensors: Mapping[str, torch.Tensor], where: object) -
         unexpected=given.keys() - own.keys(),
         reshaped=[(name, shape, own[name]) for name, shape in given.items() if own.get(name, shape) != shape],
     )
+    check_finite_weights(tensors, where)
     network.load_state_dict({name: tensors[name] for name in own}, assign=True)
     return network
 

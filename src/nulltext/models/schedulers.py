@@ -82,9 +82,10 @@ def ddim_config(config: Mapping[str, Any], where: object) -> Mapping[str, Any]:
     plain = {key: value for key, value in config.items() if key != "_class_name"}
     check_sizes(plain, Path(str(where)))
     check_types(plain, diffusers.DDIMScheduler, Path(str(where)))
+    ScheduleConfig.known(plain).check_numbers(str(where))
     try:
         with quiet():
-            return dict(diffusers.DDIMScheduler.from_config(plain).config)
+            read = dict(diffusers.DDIMScheduler.from_config(plain).config)
     except NulltextError:
         raise
     except Exception as error:  # from torch, of numbers that make no schedule
@@ -92,6 +93,8 @@ def ddim_config(config: Mapping[str, Any], where: object) -> Mapping[str, Any]:
             f"{where}, the config of a {name}, describes no DDIM: {first_line(error)}; expected {_LEVELS}. Correct it, "
             "or use a Stable Diffusion 1.x or 2.x checkpoint."
         ) from error
+    ScheduleConfig.known(read).check_depth(str(where))
+    return read
 
 
 def flow_config(config: Mapping[str, Any], where: str) -> Mapping[str, Any]:
@@ -111,5 +114,5 @@ def flow_config(config: Mapping[str, Any], where: str) -> Mapping[str, Any]:
         diffusers.FlowMatchEulerDiscreteScheduler,
         Path(where),
     )
-    FlowConfig.read(config)
+    FlowConfig.read(config, where)
     return config

@@ -8,6 +8,8 @@ from nulltext.errors import SettingError, shown
 
 AREA: Final = (0.5, 2.0)
 """Of the size that a model was made for: within this range it draws as it does there."""
+LEAST_SIDE: Final = 8
+"""Pixels on a side: what one latent cell stands for, below which there is no image."""
 ASPECT: Final = 2.5
 """The longer side against the shorter one, and that against the model's own."""
 
@@ -61,7 +63,7 @@ def read_size(name: str, text: str) -> tuple[int, int]:
     Raises:
         SettingError: It is no size.
     """
-    match = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", text)
+    match = re.fullmatch(r"([0-9]{1,9})[xX]([0-9]{1,9})", text)
     if match is None:
         raise SettingError(f"got {name} {shown(text)}; expected height and width in pixels, as in 128x192.")
     return int(match[1]), int(match[2])

@@ -15,6 +15,8 @@ MOST_WHOLE = 10**9
 """No whole number is further from 0."""
 MOST_ENTRIES = 100
 """No list and no table is longer."""
+MOST_GUIDANCE = 30.0
+"""Far beyond what any model was trained for."""
 _SHOWN = 40
 """So much of a value is said back, in characters."""
 
@@ -61,6 +63,15 @@ def check_number(name: str, value: object, low: float, high: float, *, above: bo
         raise SettingError(f"got {given} for {name}; expected {least} {high:g}.{hint}")
 
 
+def check_guidance(value: object, name: str = "the guidance") -> None:
+    """Refuses a guidance scale that no model was trained for.
+
+    Raises:
+        SettingError: It is one.
+    """
+    check_number(name, value, 0, MOST_GUIDANCE, above=True, hint=" 4 to 8 are usual.")
+
+
 def check_whole(name: str, value: object) -> None:
     """Refuses what is no whole number of a few digits.
 
@@ -94,3 +105,5 @@ def check_words(name: str, value: object) -> None:
         raise SettingError(f"got {len(words)} {name}; expected at most {MOST_ENTRIES}.")
     for word in words:
         check_text(f"one of the {name}", word, MOST_WORD)
+        if isinstance(word, str) and not word.strip():
+            raise SettingError(f"got {quoted(word)} as one of the {name}; expected a word. Leave it out.")

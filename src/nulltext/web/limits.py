@@ -3,7 +3,7 @@
 What each of them is for, and what happens at it, stands in docs/server.md as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import cast, final
 
@@ -14,11 +14,14 @@ from nulltext.errors import (
     SettingError,
     UploadTooLargeError,
 )
+from nulltext.models.sizes import LEAST_SIDE
 from nulltext.spelling.fields import values
-from nulltext.web.bounds import check_words
+from nulltext.web.bounds import check_guidance, check_words
 
 FREE = ("seed", "most_tokens")
 """Whole numbers of methods that may be as high as one likes."""
+SCALES = ("guidance", "scale")
+"""What the names of guidance scales end with, wherever they are."""
 FORM = 5
 """So many times the largest image's file the largest request has."""
 
@@ -158,6 +161,22 @@ class Limits:
                 f"{self.pixels / 1e6:g} million pixels altogether. Scale it down first."
             )
 
+    def check_fitted(self, size: Sequence[int]) -> None:
+        """Refuses a size to bring an image to that is none, or that no model draws.
+
+        Args:
+            size: (height, width) in pixels.
+
+        Raises:
+            SettingError: It is.
+        """
+        height, width = size
+        if min(size) < LEAST_SIDE or max(size) > self.side or height * width > self.pixels:
+            raise SettingError(
+                f"got size={height}x{width}; expected {LEAST_SIDE} to {self.side} on a side and at most "
+                f"{self.pixels / 1e6:g} million pixels altogether, as in 128x192."
+            )
+
     def check_prompt(self, prompt: str) -> None:
         """Refuses a prompt that is too long.
 
@@ -188,6 +207,8 @@ class Limits:
         for name, value in values(method).items():
             if is_dataclass(value):
                 self.check_settings(value)
+            elif value is not None and name.endswith(SCALES):
+                check_guidance(value, name)
             elif isinstance(value, str):
                 self.check_prompt(value)
             elif isinstance(value, int) and not isinstance(value, bool):

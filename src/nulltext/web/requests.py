@@ -1,7 +1,7 @@
 """What people ask for: inversions and edits as plain values."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal, cast, final, get_args
 
 from PIL import Image
@@ -17,18 +17,25 @@ from nulltext.images import Fit
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.table import INVERTERS, METHOD
 from nulltext.models.recommended import Recommended
-from nulltext.spelling.fields import fields_of
+from nulltext.spelling.fields import fields_of, values
 from nulltext.spelling.records import read
 from nulltext.tables import Table
 from nulltext.text.words import Tokens
-from nulltext.web.bounds import MOST_NAME, check_choice, check_number, check_text, check_whole, check_words, quoted
+from nulltext.web.bounds import (
+    MOST_NAME,
+    check_choice,
+    check_guidance,
+    check_number,
+    check_text,
+    check_whole,
+    check_words,
+    quoted,
+)
 from nulltext.web.limits import Limits
 
 Vary = Literal["", "composition", "layout", "strength"]
 SHARES = (0.0, 0.4, 0.8, 1.0)
 """What is tried where a share of the steps is varied."""
-MOST_GUIDANCE = 30.0
-"""Far beyond what any model was trained for."""
 STRENGTHS = (0.5, 1.0, 2.0, 4.0)
 """What is tried where the strength of the new words is varied."""
 
@@ -88,7 +95,10 @@ class InversionRequest:
         check_whole("steps", self.steps)
         limits.check_steps(self.steps, 1)
         check_choice("fit", self.fit, get_args(Fit))
-        _check_guidance(self.guidance)
+        if self.guidance is not None:
+            check_guidance(self.guidance)
+        if self.size is not None:
+            limits.check_fitted(self.size)
 
     @property
     def inverter(self) -> Inverter:
@@ -325,6 +335,15 @@ def has_setting(table: Table, word: object, name: str) -> bool:
     return any(each.name == name for each in fields_of(table[word].load()))
 
 
+def prompts_in(method: object) -> Iterator[str]:
+    """What the settings of a method, and of its parts, say to the model."""
+    for name, value in values(method).items():
+        if is_dataclass(value):
+            yield from prompts_in(value)
+        elif isinstance(value, str) and name.endswith("prompt"):
+            yield value
+
+
 def check_settings(settings: object, quoted: Sequence[str]) -> None:
     """Refuses settings that are no names with values, are too many, or are said elsewhere.
 
@@ -341,8 +360,3 @@ def check_settings(settings: object, quoted: Sequence[str]) -> None:
     twice = [name for name in quoted if name in settings]
     if twice:
         raise SettingError(f"got {twice[0]} among the settings; expected it in its own place, or not at all.")
-
-
-def _check_guidance(guidance: float | None) -> None:
-    if guidance is not None:
-        check_number("the guidance", guidance, 0, MOST_GUIDANCE, above=True, hint=" 4 to 8 are usual.")

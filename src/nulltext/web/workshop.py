@@ -45,7 +45,7 @@ from nulltext.web.jobs import Job, Jobs
 from nulltext.web.limits import Limits
 from nulltext.web.opening import thumbnail, with_small_masks
 from nulltext.web.people import People
-from nulltext.web.requests import EditRequest, InversionRequest
+from nulltext.web.requests import EditRequest, InversionRequest, prompts_in
 from nulltext.web.results import Edited, Insight, Inverted, Origin
 from nulltext.web.running import previewing, stopping
 from nulltext.web.words import changed_words
@@ -142,6 +142,8 @@ class Workshop:
         self.check_model(request.model, here=client.here)
         self.check_words(request.model, request.prompt)
         self.check_words(request.model, request.negative_prompt)
+        if request.size is not None and (loaded := self.at_hand(request.model)) is not None:
+            check_size(loaded, request.size)
         work = partial(self._invert, data, name, request)
         return self.jobs.submit(person, work, request.plan, client=client)
 
@@ -191,7 +193,7 @@ class Workshop:
             NulltextError: Prompts or settings are out of bounds, the inversion was swept, or there are too many jobs.
         """
         request.check(self.limits)
-        for prompt in request.prompts:
+        for prompt in (*request.prompts, *(text for one in request.chain for text in prompts_in(one.method))):
             self.check_words(inverted.request.model, prompt)
         path = self.people.path(person, inverted.number)
         work = partial(self._edit, path, inverted.origin, with_small_masks(request, inverted))
