@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
-from tests.models.tiny.flux import POOLED, WIDTH
+from tests.models.tiny.flux import POOLED, SHIFTED, WIDTH
 from tests.models.tiny.watch import Watch
 
 import nulltext

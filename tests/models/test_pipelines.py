@@ -122,7 +122,7 @@ ALTERED = {
 
 
 @pytest.mark.parametrize("case", ALTERED)
-def test_a_pipeline_altered_while_it_is_lent_is_noticed(pipeline, case):
+def test_a_pipeline_altered_while_it_is_lent_is_noticed(pipeline: StableDiffusionPipeline, case):
     part, alter = ALTERED[case]
     with nulltext.load(pipeline) as model:
         model.predict(torch.zeros(1, 4, 8, 8), 500.0, model.null())
