@@ -103,7 +103,9 @@ def write(path, pipeline, form):
 def equals(model, pipeline, path, weight):
     """Whether a model's networks are those that diffusers makes."""
     pipeline.load_lora_weights(str(path.parent), weight_name=path.name)
-    pipeline.fuse_lora(lora_scale=weight)
+    pipeline.fuse_lora(
+        components=pipeline._lora_loadable_modules, lora_scale=weight
+    )  # FLUX leaves its text out if not told
     pipeline.unload_lora_weights()
     theirs: Any = pipeline.unet if hasattr(pipeline, "unet") else pipeline.transformer
     ours = model.denoiser.state_dict()

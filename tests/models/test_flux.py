@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
+from safetensors.torch import save_file
 from tests.models.tiny.flux import POOLED, SHIFTED, WIDTH
 from tests.models.tiny.watch import Watch
 
@@ -250,3 +251,36 @@ def test_a_fixed_shift_is_the_same_at_every_size(spots, pipelines, tmp_path):
     scheduler.set_timesteps(sigmas=[1.0, 0.75, 0.5, 0.25], mu=math.nan)
     ours = nulltext.load(spot, device="cpu").schedule(4, (64, 96))
     torch.testing.assert_close(torch.tensor([interval.t for interval in ours]), scheduler.timesteps)
+
+
+def test_a_lora_is_merged_as_the_pipeline_does(spots, tmp_path, write_lora, check_merged):
+    pipeline: Any = FluxPipeline.from_pretrained(spots[True])
+    path = write_lora(tmp_path / "a.safetensors", pipeline, "peft")
+    with_it = nulltext.load(spots[True], device="cpu", lora=(path, 0.5))
+    check_merged(with_it, pipeline, path, 0.5)
+    expected, pooled, _ = pipeline.encode_prompt(PROMPT, None)
+    told = with_it.embed([PROMPT])
+    assert told.pooled is not None
+    torch.testing.assert_close(told.pooled, pooled, rtol=0, atol=1e-4)
+    torch.testing.assert_close(told.text[:, : expected.shape[1]], expected[:, : told.text.shape[1]], rtol=0, atol=1e-4)
+
+
+def test_a_lora_of_the_original_layout_is_read(spots, tmp_path):
+    """That of other programs, whose query, key and value are one matrix."""
+    inner, generator = 16, torch.Generator().manual_seed(0)
+    layers = {"double_blocks_0_img_attn_qkv": 3 * inner, "double_blocks_0_txt_attn_proj": inner}
+    down = {name: torch.randn(2, inner, generator=generator) * 0.2 for name in layers}
+    up = {name: torch.randn(out, 2, generator=generator) * 0.2 for name, out in layers.items()}
+    path = tmp_path / "kohya.safetensors"
+    save_file(
+        {f"lora_unet_{name}.lora_down.weight": down[name] for name in layers}
+        | {f"lora_unet_{name}.lora_up.weight": up[name] for name in layers}
+        | {f"lora_unet_{name}.alpha": torch.tensor(1.0) for name in layers},
+        path,
+    )
+    plain, added = (nulltext.load(spots[True], device="cpu", lora=lora).denoiser for lora in (None, path))
+    block, other = (each.transformer_blocks[0].attn for each in (plain, added))
+    whole = up["double_blocks_0_img_attn_qkv"] @ down["double_blocks_0_img_attn_qkv"] / 2
+    for at, name in enumerate(("to_q", "to_k", "to_v")):
+        change = getattr(other, name).weight - getattr(block, name).weight
+        torch.testing.assert_close(change, whole[at * inner : (at + 1) * inner], rtol=0, atol=1e-5)

@@ -126,7 +126,7 @@ def test_what_does_not_belong_is_a_sentence(files, folder, tmp_path, pipeline_bu
         load(pickled)
     with pytest.raises(ModelNotFoundError, match="there is no file"):
         load(tmp_path / "none.safetensors")
-    for weight in (float("nan"), 1e5, -101):
+    for weight in (float("nan"), 1e5, -101.0):
         with pytest.raises(SettingError, match="expected a finite number from -100 to 100"):
             load((files["peft"], weight))
     with pytest.raises(SettingError, match="twice"):

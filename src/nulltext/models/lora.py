@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 import torch
-from diffusers.loaders import SD3LoraLoaderMixin, StableDiffusionXLLoraLoaderMixin
+from diffusers.loaders import FluxLoraLoaderMixin, SD3LoraLoaderMixin, StableDiffusionXLLoraLoaderMixin
 from diffusers.utils import logging as diffusers_logging
 from diffusers.utils import recurse_remove_peft_layers
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -85,17 +85,18 @@ def _read(path: Path, networks: Mapping[str, Any]) -> tuple[dict[str, Tensor], d
             f"{path} holds no LoRA, but such as {next(iter(names), 'nothing')}; expected weights named lora. A "
             "checkpoint goes to --model, an autoencoder to --vae, a learnt word to --embedding."
         )
-    check_pairs(load_file(path), path)
-    if "transformer" in networks and all(name.startswith(_KOHYA) for name in names):
+    transformer = type(networks["transformer"]).__name__ if "transformer" in networks else ""
+    if transformer.startswith("SD3") and all(name.startswith(_KOHYA) for name in names):
         raise ModelLoadError(
             f"{path} is in kohya's format, and LoRAs of Stable Diffusion 3 are read in diffusers' format alone; "
             "expected names such as transformer.transformer_blocks.0. Convert it."
         )
+    check_pairs(load_file(path), path)
     try:
         with quiet():
-            if "transformer" in networks:
-                read: Any = SD3LoraLoaderMixin.lora_state_dict(str(path), **_LOCAL, weight_name=path.name)
-                return read
+            if transformer:
+                loader: Any = FluxLoraLoaderMixin if transformer.startswith("Flux") else SD3LoraLoaderMixin
+                return loader.lora_state_dict(str(path), **_LOCAL, weight_name=path.name)
             if all(name.startswith(_KOHYA) for name in names):
                 config = networks["unet"].config
                 return _Loader.lora_state_dict(_scaled(load_file(path)), unet_config=config)[0], None
