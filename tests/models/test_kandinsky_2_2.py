@@ -106,14 +106,14 @@ def test_what_it_is(kandinsky, image):
 
 
 def test_null_embeddings_are_optimised(kandinsky, source):
-    """Nulls are few numbers here, one embedding a step, and lead back less far than those of a text."""
-    plain = nulltext.DDIM(steps=3)(kandinsky, source, PROMPT)
-    optimised = nulltext.NullText(steps=3, inner_steps=10, solver="lbfgs")(kandinsky, source, PROMPT)
+    """Nulls are few numbers here, one embedding a step: what three steps have no room for, ten have."""
+    plain = nulltext.DDIM(steps=10)(kandinsky, source, PROMPT)
+    optimised = nulltext.NullText(steps=10, inner_steps=10, solver="lbfgs")(kandinsky, source, PROMPT)
     assert optimised.replay.nulls is not None
-    assert optimised.replay.nulls.shape == (3, 1, WIDTH)
+    assert optimised.replay.nulls.shape == (10, 1, WIDTH)
     z0 = kandinsky.encode(source.pixels)
     off = [(nulltext.replay(kandinsky, one, guidance=4.0) - z0).square().mean() for one in (plain, optimised)]
-    assert off[1] < off[0] / 3
+    assert off[1] < off[0] / 10
 
 
 @pytest.mark.parametrize("word", ["negative-prompt", "global-null-text", "textual-inversion", "edit-friendly"])
