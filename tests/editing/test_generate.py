@@ -26,7 +26,7 @@ def test_leaves_the_global_generator_alone(model):
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize(("size", "made"), [((48, 80), (48, 80)), ((50, 77), (48, 80)), ((1, 1), (8, 8))])
+@pytest.mark.parametrize(("size", "made"), [((48, 80), (48, 80)), ((50, 77), (48, 80)), ((8, 9), (8, 8))])
 def test_sizes(model, size, made):
     assert generate(model, "a cat", steps=1, size=size).shape[2:] == made
 
@@ -36,6 +36,8 @@ def test_bad_input(model):
         generate(model, "")
     with pytest.raises(SettingError, match="3 seeds for 2 prompts"):
         generate(model, ["a cat", "a dog"], seed=[1, 2, 3])
+    with pytest.raises(SettingError, match="got size=1; expected a whole number of at least 8"):
+        generate(model, "a cat", size=(1, 64))
     with pytest.raises(SettingError, match="steps=0"):
         generate(model, "a cat", steps=0)
     with pytest.raises(SettingError, match="size"):

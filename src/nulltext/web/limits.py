@@ -5,7 +5,7 @@ What each of them is for, and what happens at it, stands in docs/server.md as we
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from typing import cast, final
+from typing import Any, cast, final
 
 from nulltext.decoding import decode
 from nulltext.errors import (
@@ -16,7 +16,7 @@ from nulltext.errors import (
 )
 from nulltext.models.sizes import LEAST_SIDE
 from nulltext.spelling.fields import values
-from nulltext.web.bounds import check_guidance, check_words
+from nulltext.web.bounds import check_guidance, check_words, quoted
 
 FREE = ("seed", "most_tokens")
 """Whole numbers of methods that may be as high as one likes."""
@@ -161,7 +161,7 @@ class Limits:
                 f"{self.pixels / 1e6:g} million pixels altogether. Scale it down first."
             )
 
-    def check_fitted(self, size: Sequence[int]) -> None:
+    def check_fitted(self, size: object) -> None:
         """Refuses a size to bring an image to that is none, or that no model draws.
 
         Args:
@@ -170,8 +170,11 @@ class Limits:
         Raises:
             SettingError: It is.
         """
-        height, width = size
-        if min(size) < LEAST_SIDE or max(size) > self.side or height * width > self.pixels:
+        pair: list[Any] = list(cast("Sequence[Any]", size)) if isinstance(size, list | tuple) else []
+        if len(pair) != 2 or any(type(side) is not int for side in pair):  # noqa: PLR2004
+            raise SettingError(f"got {quoted(size)} for size; expected height and width in pixels, as in 128x192.")
+        height, width = pair
+        if min(pair) < LEAST_SIDE or max(pair) > self.side or height * width > self.pixels:
             raise SettingError(
                 f"got size={height}x{width}; expected {LEAST_SIDE} to {self.side} on a side and at most "
                 f"{self.pixels / 1e6:g} million pixels altogether, as in 128x192."

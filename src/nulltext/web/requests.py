@@ -336,11 +336,11 @@ def has_setting(table: Table, word: object, name: str) -> bool:
 
 
 def prompts_in(method: object) -> Iterator[str]:
-    """What the settings of a method, and of its parts, say to the model."""
+    """What the settings of a method, and of its parts, say to the model; what they say to CLIP is not among it."""
     for name, value in values(method).items():
         if is_dataclass(value):
             yield from prompts_in(value)
-        elif isinstance(value, str) and name.endswith("prompt"):
+        elif isinstance(value, str) and name == "negative_prompt":
             yield value
 
 
