@@ -267,3 +267,15 @@ def test_a_lora_of_the_inversion_is_asked_for_again(run, run_json, here, image_f
     assert "was made with --lora a.safetensors=0.5" in refused.stderr
     assert "Give that again: --lora PATH=0.5." in refused.stderr
     assert run(*edit, *lora).exit_code == 0
+
+
+def test_what_a_crop_leaves_out_is_said(run, image_file, tiny):
+    said = "Of the image's 96 x 80 pixels the middle 80 x 80 are taken"
+    for more, there in (((), True), (("--fit", "pad"), False), (("--size", "56x72"), False)):
+        result = run("invert", image_file, "a dog", "--model", tiny, *QUICK, "--force", "-o", "a.safetensors", *more)
+        assert result.exit_code == 0, result.output
+        assert (said in result.stderr) is there
+    assert (
+        "--size 56x72, or --fit pad, takes all of it"
+        in run("invert", image_file, "a dog", "--model", tiny, *QUICK, "--force", "-o", "a.safetensors").stderr
+    )

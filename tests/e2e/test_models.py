@@ -38,6 +38,20 @@ def test_models_shows_why_a_method_is_refused(run, monkeypatch):
     assert "text to image" in result.stdout
 
 
+@pytest.mark.parametrize("width", ["40", "80", "200"])
+def test_models_fits_any_terminal(run, monkeypatch, width):
+    some = {name: FAMILIES[name] for name in ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline")}
+    monkeypatch.setattr("nulltext.models.families.FAMILIES", some)
+    monkeypatch.setattr(abilities, "ARCHITECTURES", {})
+    monkeypatch.setenv("COLUMNS", width)
+    result = run("models")
+    assert result.exit_code == 0, result.output
+    shown = " ".join(result.stdout.split())
+    assert all(word in shown for family in some.values() for word in family.summary.split())
+    assert result.stdout.count("yes") == 2, "a single file is read of both"
+    assert "?: not tried" in result.stderr
+
+
 def test_a_family_without_an_architecture_is_listed(run_json, monkeypatch):
     some = {name: FAMILIES[name] for name in ("StableDiffusionPipeline",)}
     monkeypatch.setattr("nulltext.models.families.FAMILIES", some)

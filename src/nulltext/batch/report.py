@@ -26,7 +26,7 @@ _SIDE, _BINS = 256, 24
 _FIGURES: Final = {
     "psnr": "PSNR of the reconstruction, dB",
     "autoencoder_psnr": "PSNR through the autoencoder, dB",
-    "seconds": "seconds an edit",
+    "seconds": "seconds from begin to end of an edit, in a shared batch",
     "evaluations": "evaluations of the network an edit",
 }
 

@@ -51,6 +51,10 @@ def models(
         terminal.print_json(record)
         return
     terminal.show(_table(found))
+    if any(each.architecture is None for each in found):
+        terminal.say(
+            "?: not tried, as there is no build of random weights here; see the family's page in docs/families."
+        )
     for sentence in _refusals(found):
         terminal.show(sentence)
     if costs:
@@ -97,13 +101,16 @@ def _word(able: bool | None) -> str:
 
 
 def _refusals(found: "list[Abilities]") -> list[str]:
-    return [
-        f"{each.summary}, {word}: {why}"
-        for each in found
-        for table in (each.inverters, each.editors, each.masks)
-        for word, why in (table or {}).items()
-        if why
-    ]
+    """Why methods are refused, a sentence for all that are refused for one reason."""
+    sentences: list[str] = []
+    for each in found:
+        reasons = dict[str, list[tuple[str, str]]]()
+        for table in (each.inverters, each.editors, each.masks):
+            for word, why in (table or {}).items():
+                if why:
+                    reasons.setdefault(why.partition(", ")[2], []).append((word, why))
+        sentences += [f"{each.summary}, {', '.join(w for w, _ in some)}: {some[0][1]}" for some in reasons.values()]
+    return sentences
 
 
 def _costs(counted: "dict[str, Counted]") -> "Table":

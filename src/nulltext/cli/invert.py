@@ -16,6 +16,10 @@ from nulltext.inversion.table import INVERTERS, METHOD
 
 if TYPE_CHECKING:
     from nulltext import Inversion, Model
+    from nulltext.images import Frame
+
+MOST_OF = 0.95
+"""Of an image's pixels: where no more are taken, that is said."""
 
 
 def invert(
@@ -38,7 +42,12 @@ def invert(
     steps: options.MethodSteps = None,
     guidance: options.InversionGuidance = None,
     negative_prompt: options.NegativePrompt = None,
-    fit: Annotated[Literal["crop", "pad"], typer.Option(help="How the image is brought to the model's size.")] = "crop",
+    fit: Annotated[
+        Literal["crop", "pad"],
+        typer.Option(
+            help="How an image of another shape is brought to the model's size: crop takes its middle, pad all of it."
+        ),
+    ] = "crop",
     size: options.Size = None,
     loading: Loading,
     reporting: options.Reporting,
@@ -70,6 +79,12 @@ def invert(
     if reporting.json:
         terminal.print_json({"file": str(destination), "image": source, **_record(inversion, model, seconds)})
         return
+    _tell(destination, inversion, model, seconds)
+
+
+def _tell(destination: Path, inversion: "Inversion", model: "Model", seconds: float) -> None:
+    """Tells a person what was made, and what to do next."""
+    _say_what_is_cut(inversion.frame, model)
     scores = inversion.scores
     terminal.show(
         f"{destination}\n"
@@ -77,6 +92,23 @@ def invert(
         f"the autoencoder alone gives {scores.vae_psnr:.2f} dB\n"
         f"{seconds:.1f} s on {model.device}\n"
         f'Next: nulltext edit {shlex.quote(undashed(destination))} "the prompt with other words"'
+    )
+
+
+def _say_what_is_cut(frame: "Frame", model: "Model") -> None:
+    """Says that edges will stay as they are, and how to have them edited as well."""
+    from nulltext.images import nearest_size
+
+    left, top, right, bottom = frame.part
+    whole, part = frame.size[0] * frame.size[1], (right - left) * (bottom - top)
+    if part > MOST_OF * whole:
+        return
+    own = model.default_size[0] * model.default_size[1]
+    scale = (own / whole) ** 0.5
+    height, width = nearest_size(model, (max(8, round(frame.size[0] * scale)), max(8, round(frame.size[1] * scale))))
+    terminal.say(
+        f"Of the image's {frame.size[1]} x {frame.size[0]} pixels the middle {right - left} x {bottom - top} are "
+        f"taken; the rest stays as it is in every edit. --size {height}x{width}, or --fit pad, takes all of it."
     )
 
 

@@ -112,14 +112,11 @@ def _length(cell: object) -> int:
 
 def _blocks(table: "Table") -> str:
     """The rows of a table one below the other, each with its names above its figures."""
-    names = [list(map(str, column.cells)) for column in table.columns if column.justify != "right"]
-    figures = {
-        " ".join(str(column.header).split()): list(map(str, column.cells))
-        for column in table.columns
-        if column.justify == "right"
-    }
-    margin = max(map(len, figures))
-    lines = [str(table.title)]
+    right = [column for column in table.columns if column.justify == "right"] or table.columns[1:]
+    names = [list(map(str, column.cells)) for column in table.columns if column not in right]
+    figures = {" ".join(str(column.header).split()): list(map(str, column.cells)) for column in right}
+    margin = max(map(len, figures), default=0)
+    lines = [] if table.title is None else [str(table.title)]
     for row in range(table.row_count):
         lines += ["", "  ".join(name for name in (cells[row] for cells in names) if name)]
         lines += [f"  {heading:<{margin}}  {cells[row]}".rstrip() for heading, cells in figures.items() if cells[row]]

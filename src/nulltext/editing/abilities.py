@@ -72,7 +72,7 @@ def abilities_of(pipeline: str) -> Abilities:
         pipeline=pipeline,
         summary=family.summary,
         guidance=family.guidance,
-        single_file=family in (IN_A_FILE, XL_IN_A_FILE),
+        single_file=family.path in (IN_A_FILE.path, XL_IN_A_FILE.path),
     )
     name: Name | None = next((name for name, each in ARCHITECTURES.items() if each.pipeline == pipeline), None)
     return known if name is None else _tried(known, name)

@@ -13,6 +13,7 @@ from nulltext.checks import Range, check_numbers, checked
 from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError, shown
 from nulltext.models import weights
 from nulltext.models.base import Addition
+from nulltext.models.chunks import MOST_CHUNKS
 from nulltext.models.learnt_words import teach
 from nulltext.models.other_autoencoder import read_autoencoder
 from nulltext.models.parts import Parts
@@ -46,7 +47,7 @@ class Additions:
     lora: tuple[tuple[Path, float], ...] = ()
     vae: Path | None = None
     embedding: tuple[Path, ...] = ()
-    chunks: Annotated[int, Range(least=1, most=16)] = 1
+    chunks: Annotated[int, Range(least=1, most=MOST_CHUNKS)] = 1
 
     @classmethod
     def of(

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from nulltext.text.words import Span, Tokens
 
+MOST_CHUNKS: Final = 16
+"""Of a prompt."""
 MARKS: Final = 2
 """Of start and end, which every chunk has."""
 

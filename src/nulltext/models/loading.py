@@ -105,13 +105,9 @@ def load(
         lora: ``.safetensors`` files, each alone or as (file, weight), merged into the weights.
         vae: Another autoencoder: a folder in diffusers' format, or a ``.safetensors``.
         embedding: Words learnt by textual inversion, ``.safetensors``.
-        chunks: For prompts of so many times the tokens that the text encoder reads, 1 to 16: it reads one chunk after
-            the other. All prompts of the model then have as many, short ones and the null text, too.
+        chunks: For prompts of so many times the tokens that the text encoder reads, 1 to 16, one chunk after the other.
 
     What is added is part of the model's identity: inversions are made with it, and edited with it alone.
-
-    Returns:
-        The model.
 
     Raises:
         ModelNotFoundError: There is nothing of that name, or no network to fetch it with.

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count, takewhile
 from typing import Any, Protocol, cast, final, runtime_checkable
@@ -12,7 +12,7 @@ import torch
 from nulltext.diffusion.conditioning import Conditioning
 from nulltext.errors import ModelLoadError, PromptTooLongError, shown
 from nulltext.models.build import Build
-from nulltext.models.chunks import in_chunks, joined
+from nulltext.models.chunks import MARKS, MOST_CHUNKS, in_chunks, joined
 from nulltext.models.networks import first_line
 from nulltext.models.offload import Offload
 from nulltext.models.quiet import quiet
@@ -207,6 +207,16 @@ class PromptEncoder:
                 found[token] = further
         return found
 
+    def _chunks_for(self, prompt: str) -> int | None:
+        """How many chunks a prompt takes; None where there are none, or too few."""
+        if self.most is not None:
+            return None
+        fit = (each for each in range(1, MOST_CHUNKS + 1) if self._rows(prompt, each) <= each * self.chunk)
+        return next(fit, None)
+
+    def _rows(self, prompt: str, chunks: int) -> int:
+        return replace(self, chunks=chunks).tokenize(prompt).rows
+
     def _check_length(self, prompt: str) -> None:
         def tokens(text: str) -> int:
             return self.tokenize(text).rows
@@ -218,12 +228,12 @@ class PromptEncoder:
         counts = range(1, len(words) + 1)
         fit = bisect_right(counts, limit, key=lambda first: tokens(" ".join(words[:first])))
         raise PromptTooLongError(
-            f"the prompt has {length - 2} tokens; {self.model} reads {limit - 2}. "
+            f"the prompt has {self._rows(prompt, 1) - MARKS} tokens; {self.model} reads {limit - MARKS * self.chunks}. "
             f"These words do not fit: {shown(' '.join(words[fit:]))}. Leave out {length - limit} tokens or more"
             + (
                 "."
-                if self.most is not None
-                else f", or load the model with --chunks {self.chunks + 1}, load(chunks=...)."
+                if (chunks := self._chunks_for(prompt)) is None
+                else f", or load the model with --chunks {chunks}, load(chunks={chunks})."
             )
         )
 
