@@ -20,7 +20,7 @@ def test_models_says_what_a_family_does_when_it_is_asked(run_json, run, monkeypa
     monkeypatch.setattr("nulltext.models.families.FAMILIES", some)
     (family,) = run_json("models")["families"]
     assert family["pipeline"] == "StableDiffusion3Pipeline"
-    assert (family["flow"], family["single_file"], family["guidance"], family["multiple"]) == (True, False, 7.0, 16)
+    assert (family["flow"], family["single_file"], family["guidance"], family["multiple"]) == (True, True, 7.0, 16)
     assert family["inverters"]["null-text"] is family["editors"]["prompt-to-prompt"] is family["masks"]["drawn"] is True
     assert family["refusals"].keys() == {"inpaint", "text-diff"}  # for checkpoints of another kind
 

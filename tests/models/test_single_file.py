@@ -7,15 +7,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from tests.models.tiny.original_layout import autoencoder, renamed
 
 import nulltext
 from nulltext.errors import ModelLoadError, UnsupportedPipelineError
-
-
-def renamed(name, *pairs):
-    for old, new in pairs:
-        name = name.replace(old, new)
-    return name
 
 
 def unet_name(name, layers):
@@ -48,18 +43,6 @@ def unet_name(name, layers):
     return "model.diffusion_model." + name
 
 
-def vae_name(name, blocks):
-    name = renamed(
-        name, ("conv_norm_out", "norm_out"), ("mid_block.resnets.0", "mid.block_1"),
-        ("mid_block.resnets.1", "mid.block_2"), ("mid_block.attentions.0", "mid.attn_1"), ("group_norm", "norm"),
-        ("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "proj_out"), ("conv_shortcut", "nin_shortcut"),
-        ("downsamplers.0", "downsample"), ("upsamplers.0", "upsample"), ("resnets", "block"), ("down_blocks", "down"),
-    )  # fmt: skip
-    for block in range(blocks):
-        name = name.replace(f"up_blocks.{block}.", f"up.{blocks - 1 - block}.")
-    return "first_stage_model." + name
-
-
 def text_name(name):
     return "cond_stage_model.transformer.text_model." + name.removeprefix("text_model.")
 
@@ -68,10 +51,7 @@ def as_single_file(model, encoder=None):
     """A model's weights in the original layout."""
     unet = {unet_name(name, 1): weight for name, weight in model.denoiser.state_dict().items()}
     text = {text_name(name): weight for name, weight in (encoder or model.text.network).state_dict().items()}
-    vae = {vae_name(name, 4): weight for name, weight in model.autoencoder.network.state_dict().items()}
-    for name, weight in vae.items():
-        if ".attn_1." in name and weight.ndim == 2:
-            vae[name] = weight[:, :, None, None]
+    vae = autoencoder(model.autoencoder.network)
     return {name: weight.contiguous().clone() for name, weight in (unet | text | vae).items()}
 
 

@@ -44,7 +44,10 @@ FILES = {
     "textual inversion": (tensors("emb_params", shape=(3, 768)), r"a textual inversion.*--embedding FILE"),
     "textual inversion of diffusers": (tensors("<toy>", shape=(768,)), r"a textual inversion.*--embedding FILE"),
     "XL": (tensors("conditioner.embedders.1.model.ln_final.bias", UNET, shape=(32, 4, 3, 3)), r"lacks its autoenc"),
-    "SD3": (tensors("model.diffusion_model.joint_blocks.0.x.weight"), r"a Stable Diffusion 3 checkpoint"),
+    "SD3": (
+        tensors("model.diffusion_model.joint_blocks.0.x.weight"),
+        r"a Stable Diffusion 3 denoiser alone.*incl_clips",
+    ),
     "FLUX": (tensors("double_blocks.0.img_attn.norm.key_norm.scale"), r"a FLUX checkpoint.*by its hub id"),
     "instructions": (whole(8), r"an InstructPix2Pix checkpoint: its denoiser takes 8 channels; expected 4 or 9"),
     "depth": (whole(5), r"a depth checkpoint: its denoiser takes 5 channels"),

@@ -21,6 +21,9 @@ TEXT: Final = "cond_stage_model."
 TEXT_1: Final = "conditioner.embedders.0.transformer."
 TEXT_2: Final = "conditioner.embedders.1.model."
 """What those of Stable Diffusion XL's text encoders begin with."""
+TEXTS_OF_3: Final = ("text_encoders.clip_l.transformer.", "text_encoders.clip_g.transformer.")
+T5_OF_3: Final = "text_encoders.t5xxl.transformer."
+"""What those of Stable Diffusion 3's begin with, of which the third may be left out."""
 
 _FIRST: Final = f"{UNET}input_blocks.0.0.weight"
 _LATENTS: Final = 4
@@ -64,7 +67,12 @@ _KINDS: Final = (
     _Kind("an IP-Adapter", _ADVICE, _named(r"^(image_proj|ip_adapter)\.")),
     _Kind("a motion module (AnimateDiff)", _ADVICE, _named(r"motion_modules?\.")),
     _Kind("a FLUX checkpoint", _AS_A_FOLDER, _named(r"(^|\.)double_blocks\.")),
-    _Kind("a Stable Diffusion 3 checkpoint", _AS_A_FOLDER, _named(r"(^|\.)joint_blocks\.")),
+    _Kind(
+        "a Stable Diffusion 3 denoiser alone",
+        "It goes, as transformer/, into a folder in diffusers' format that has the other parts; load that folder. Or "
+        "take the file whose name says that it includes the text encoders (incl_clips).",
+        lambda shapes: _named(r"(^|\.)joint_blocks\.")(shapes) and not _begins(*TEXTS_OF_3)(shapes),
+    ),
     _Kind("a Stable Diffusion XL refiner", "Choose the base checkpoint.", _begins("conditioner.embedders.0.model.")),
     _Kind(
         "a denoiser that is told of more than a prompt, without the text encoders of Stable Diffusion XL",
@@ -119,12 +127,15 @@ def check_file(file: TensorFile) -> None:
             f"channels; expected {' or '.join(map(str, _TAKEN))} (inpainting). Choose the text-to-image checkpoint "
             "that it was made from."
         )
-    for kind in _KINDS:
+    third = is_third(file)
+    for kind in () if third else _KINDS:
         if kind.matches(shapes):
             raise UnsupportedPipelineError(f"{path} is {kind.what}; expected a whole checkpoint. {kind.advice}")
     encoders = {"text encoder": TEXT}
     if is_xl(file):
         encoders = {"text encoder": TEXT_1, "second text encoder": TEXT_2}
+    if third:
+        encoders = {"text encoder": TEXTS_OF_3[0], "second text encoder": TEXTS_OF_3[1]}
     prefixes = {"denoiser (UNet)": UNET, "autoencoder (VAE)": VAE, **encoders}
     lacking = [part for part, prefix in prefixes.items() if not any(name.startswith(prefix) for name in shapes)]
     if len(lacking) == len(prefixes):
@@ -148,6 +159,11 @@ def channels_of(file: TensorFile) -> int:
 def is_xl(file: TensorFile) -> bool:
     """Whether a checkpoint file has the text encoders of Stable Diffusion XL."""
     return _begins(TEXT_1, TEXT_2)(file.shapes)
+
+
+def is_third(file: TensorFile) -> bool:
+    """Whether a checkpoint file is a Stable Diffusion 3 with its text encoders."""
+    return _begins(f"{UNET}joint_blocks.")(file.shapes) and _begins(*TEXTS_OF_3)(file.shapes)
 
 
 def not_a_model(folder: Path) -> ModelNotFoundError:

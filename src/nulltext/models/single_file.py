@@ -10,12 +10,12 @@ import torch
 from diffusers.loaders import single_file_utils as convert
 
 from nulltext.errors import ModelLoadError, UnsupportedPipelineError
-from nulltext.models import kinds, stable_diffusion
+from nulltext.models import kinds, stable_diffusion, stable_diffusion_3
 from nulltext.models import stable_diffusion_xl as xl
 from nulltext.models.configs import read_config
-from nulltext.models.families import IN_A_FILE, XL_IN_A_FILE, Family
+from nulltext.models.families import IN_A_FILE, THIRD_IN_A_FILE, XL_IN_A_FILE, Family
 from nulltext.models.networks import assemble, check_weights, empty, first_line, is_lora
-from nulltext.models.parts import Parts
+from nulltext.models.parts import Inventory, Parts
 from nulltext.models.quiet import quiet
 from nulltext.models.schedulers import SCHEDULER
 from nulltext.models.tensors import TensorFile, open_tensors
@@ -23,6 +23,9 @@ from nulltext.models.tensors import TensorFile, open_tensors
 _FIRST: Final = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 _FIRST_XL: Final = "stabilityai/stable-diffusion-xl-base-1.0"
 """Where the configs of Stable Diffusion 1.x and of XL come from unless they are given."""
+_THIRD: Final = "stabilityai/stable-diffusion-3-medium-diffusers"
+_MEDIUM, _LARGE = "stabilityai/stable-diffusion-3.5-medium", "stabilityai/stable-diffusion-3.5-large"
+"""The same of 3, and of 3.5, which normalises queries; of the two medium alone attends twice in a block."""
 _TEXT_READER: Final = "model.diffusion_model.input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight"
 _WIDTH_OF_2: Final = 1024
 """A weight and its width, the text encoder's, in Stable Diffusion 2.x; in 1.x that is 768."""
@@ -53,12 +56,13 @@ def read_single_file(path: Path, config: str | os.PathLike[str] | None) -> tuple
     kinds.check_file(file)
     if is_lora(file.shapes):
         check_weights(path, missing=(), unexpected=file.shapes)
-    family = XL_IN_A_FILE if kinds.is_xl(file) else IN_A_FILE
-    folder = _config_folder(path, config, family)
+    family = THIRD_IN_A_FILE if kinds.is_third(file) else XL_IN_A_FILE if kinds.is_xl(file) else IN_A_FILE
+    folder = _config_folder(file, config, family)
     index = read_config(folder / "model_index.json") if (folder / "model_index.json").is_file() else {}
-    scheduler = follow(file, read_config(folder / SCHEDULER), folder / SCHEDULER if config is not None else None)
-    is_xl = family is XL_IN_A_FILE
-    inventory = (xl if is_xl else stable_diffusion).inventory(folder, index)
+    scheduler = read_config(folder / SCHEDULER)
+    if family is not THIRD_IN_A_FILE:
+        scheduler = follow(file, scheduler, folder / SCHEDULER if config is not None else None)
+    inventory = _inventory(family, file, folder, index)
     inventory.check(folder, index)
     networks = {
         part: _network(part, made, file, folder / part / "config.json")
@@ -66,7 +70,14 @@ def read_single_file(path: Path, config: str | os.PathLike[str] | None) -> tuple
     }
     others = inventory.without("scheduler_config").read_others(folder)
     parts = Parts(**networks, **others, scheduler_config=scheduler)
-    return family, xl.finished(parts, folder, index) if is_xl else parts
+    return family, xl.finished(parts, folder, index) if family is XL_IN_A_FILE else parts
+
+
+def _inventory(family: Family, file: TensorFile, folder: Path, index: Mapping[str, Any]) -> Inventory:
+    """What a checkpoint file of a family holds."""
+    if family is THIRD_IN_A_FILE:
+        return stable_diffusion_3.inventory(t5=any(name.startswith(kinds.T5_OF_3) for name in file.shapes))
+    return (xl if family is XL_IN_A_FILE else stable_diffusion).inventory(folder, index)
 
 
 def follow(file: TensorFile, scheduler: Mapping[str, Any], given: Path | None) -> dict[str, Any]:
@@ -116,20 +127,28 @@ def _check_version(file: TensorFile) -> None:
         )
 
 
-def _config_folder(path: Path, config: str | os.PathLike[str] | None, family: Family) -> Path:
+def _usual(file: TensorFile, family: Family) -> str:
+    """Where the configs of a checkpoint file come from unless they are given."""
+    if family is not THIRD_IN_A_FILE:
+        return _FIRST_XL if family is XL_IN_A_FILE else _FIRST
+    if not any(".ln_q." in name for name in file.shapes):
+        return _THIRD
+    return _MEDIUM if any(".x_block.attn2." in name for name in file.shapes) else _LARGE
+
+
+def _config_folder(file: TensorFile, config: str | os.PathLike[str] | None, family: Family) -> Path:
     """The folder with the configs, fetched if need be."""
     if config is not None and Path(config).is_dir():
         return Path(config)
-    usual = _FIRST_XL if family is XL_IN_A_FILE else _FIRST
-    name = usual if config is None else str(config)
+    name = _usual(file, family) if config is None else str(config)
     wanted = ["model_index.json", *(f"{part}/*{kind}" for part in family.parts for kind in (".json", ".txt"))]
     try:
         with quiet():
             return Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted))
     except Exception as error:  # a dozen kinds from the hub client and its transport
         raise ModelLoadError(
-            f"{path} lacks the configs and the tokenizer, as every single file does, and they cannot be fetched from "
-            f"{name!r}: {first_line(error)}. If that name is right, connect to the network, or give config= "
+            f"{file.path} lacks the configs and the tokenizer, as every single file does, and they cannot be fetched "
+            f"from {name!r}: {first_line(error)}. If that name is right, connect to the network, or give config= "
             "(--config), a folder in diffusers' format that has them."
         ) from error
 
@@ -154,6 +173,10 @@ def _converted(part: str, network: Any, file: TensorFile) -> dict[str, torch.Ten
     """A network's tensors under the names that diffusers or transformers have for them."""
     if part == "unet":
         return convert.convert_ldm_unet_checkpoint(file.read((kinds.UNET,)), dict(network.config))
+    if part == "transformer":
+        return convert.convert_sd3_transformer_checkpoint_to_diffusers(file.read((kinds.UNET,)))
+    if found := _text_encoder_of_3(part, network, file):
+        return found
     if part == "vae":
         return convert.convert_ldm_vae_checkpoint(file.read((kinds.VAE,)), dict(network.config))
     if tensors := file.read((_OPEN_CLIP[part],)):
@@ -166,6 +189,24 @@ def _converted(part: str, network: Any, file: TensorFile) -> dict[str, torch.Ten
     if not hasattr(network, "text_model"):
         return bare
     return {name if name == _PROJECTION else f"text_model.{name}": tensor for name, tensor in bare.items()}
+
+
+def _text_encoder_of_3(part: str, network: Any, file: TensorFile) -> dict[str, torch.Tensor]:  # noqa: ANN401  the libraries carry no types
+    """The tensors of one of Stable Diffusion 3's text encoders; none of what is none."""
+    prefixes = {
+        "text_encoder": kinds.TEXTS_OF_3[0], "text_encoder_2": kinds.TEXTS_OF_3[1], "text_encoder_3": kinds.T5_OF_3
+    }  # fmt: skip
+    prefix = prefixes.get(part)
+    found = {} if prefix is None else {_without((prefix,), name): at for name, at in file.read((prefix,)).items()}
+    if not found:
+        return {}
+    if part == "text_encoder":  # whose last state is its vector: the model was trained without the projection
+        found[_PROJECTION] = torch.eye(network.config.hidden_size)
+    if part == "text_encoder_3":
+        found.setdefault("encoder.embed_tokens.weight", found["shared.weight"])
+    else:
+        found.pop("text_model.embeddings.position_ids", None)
+    return found
 
 
 def _without(prefixes: tuple[str, ...], name: str) -> str:

@@ -51,7 +51,7 @@ class StableDiffusion3:
                 f"{folder} is incomplete: it has {there}, but lacks {lacking[0]}. Fetch the model again, or remove "
                 f"{there} to do without T5."
             )
-        return _PARTS.without(*lacking).read(folder, index)
+        return inventory(t5=not lacking).read(folder, index)
 
     @staticmethod
     def from_parts(parts: Parts, build: Build) -> LatentModel:
@@ -80,6 +80,11 @@ class StableDiffusion3:
             quantised=build.quantised,
             patch=config.patch_size,
         )
+
+
+def inventory(*, t5: bool) -> Inventory:
+    """What such a checkpoint holds, with T5 or without."""
+    return _PARTS if t5 else _PARTS.without(*_T5)
 
 
 def _encoder(parts: Parts, build: Build) -> JointEncoder:
