@@ -172,7 +172,9 @@ class Limits:
         """
         pair: list[Any] = list(cast("Sequence[Any]", size)) if isinstance(size, list | tuple) else []
         if len(pair) != 2 or any(type(side) is not int for side in pair):  # noqa: PLR2004
-            raise SettingError(f"got {quoted(size)} for size; expected height and width in pixels, as in 128x192.")
+            raise SettingError(
+                f"got {quoted(cast('object', size))} for size; expected height and width in pixels, as in 128x192."
+            )
         height, width = pair
         if min(pair) < LEAST_SIDE or max(pair) > self.side or height * width > self.pixels:
             raise SettingError(
