@@ -278,8 +278,9 @@ def test_a_lora_of_the_original_layout_is_read(spots, tmp_path):
         | {f"lora_unet_{name}.alpha": torch.tensor(1.0) for name in layers},
         path,
     )
-    plain, added = (nulltext.load(spots[True], device="cpu", lora=lora).denoiser for lora in (None, path))
-    block, other = (each.transformer_blocks[0].attn for each in (plain, added))
+    plain, added = (nulltext.load(spots[True], device="cpu", lora=lora) for lora in (None, path))
+    denoisers: Any = [plain.denoiser, added.denoiser]
+    block, other = (each.transformer_blocks[0].attn for each in denoisers)
     whole = up["double_blocks_0_img_attn_qkv"] @ down["double_blocks_0_img_attn_qkv"] / 2
     for at, name in enumerate(("to_q", "to_k", "to_v")):
         change = getattr(other, name).weight - getattr(block, name).weight

@@ -5,7 +5,7 @@ What each of them is for, and what happens at it, stands in docs/server.md as we
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from typing import Any, cast, final
+from typing import cast, final
 
 from nulltext.decoding import decode
 from nulltext.errors import (
@@ -170,11 +170,12 @@ class Limits:
         Raises:
             SettingError: It is.
         """
-        pair: list[Any] = list(cast("Sequence[Any]", size)) if isinstance(size, list | tuple) else []
-        if len(pair) != 2 or any(type(side) is not int for side in pair):  # noqa: PLR2004
-            raise SettingError(f"got {quoted(size)} for size; expected height and width in pixels, as in 128x192.")
-        height, width = pair
-        if min(pair) < LEAST_SIDE or max(pair) > self.side or height * width > self.pixels:
+        said = quoted(size)
+        pair = cast("Sequence[object]", size) if isinstance(size, list | tuple) else ()
+        height, width = pair if len(pair) == 2 else (None, None)  # noqa: PLR2004
+        if type(height) is not int or type(width) is not int:
+            raise SettingError(f"got {said} for size; expected height and width in pixels, as in 128x192.")
+        if min(height, width) < LEAST_SIDE or max(height, width) > self.side or height * width > self.pixels:
             raise SettingError(
                 f"got size={height}x{width}; expected {LEAST_SIDE} to {self.side} on a side and at most "
                 f"{self.pixels / 1e6:g} million pixels altogether, as in 128x192."
