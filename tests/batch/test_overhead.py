@@ -132,7 +132,7 @@ def test_one_machine_costs_no_more_than_a_loop(model, rows, tmp_path_factory):
         out, here = tmp_path_factory.mktemp("plain"), tmp_path_factory.mktemp("here")
         loops.append(_seconds(time.process_time, lambda out=out: _plain(model, rows, out)))
         engine.append(_seconds(time.process_time, lambda here=here: _engine(rows, here, PLAN, Machines(), model=model)))
-    print(f"{len(rows)} rows: a plain loop {loops}, one machine {engine} s of the processor")  # noqa: T201
+    print(f"{len(rows)} rows: a plain loop {loops}, one machine {engine} s of the processor")  # noqa: T201  the figure is what it is run for
     assert median(engine) <= (1 + MOST_OVERHEAD) * median(loops)
 
 
@@ -142,7 +142,7 @@ def test_a_cluster_costs_no_more_than_a_loop(model, rows, ray, tmp_path):
     _engine(rows, tmp_path / "there", PLAN, Machines(engine="ray", actors=1, at_a_time=AT_ONCE))
     loops.append(_seconds(time.perf_counter, lambda: _plain(model, rows, tmp_path)) / len(rows))
     pace = _pace(tmp_path / "there")
-    print(f"{len(rows)} rows: a plain loop {loops}, Ray {pace} s a row")  # noqa: T201
+    print(f"{len(rows)} rows: a plain loop {loops}, Ray {pace} s a row")  # noqa: T201  the figure is what it is run for
     assert pace <= (1 + MOST_OVERHEAD) * median(loops)
 
 
@@ -158,6 +158,6 @@ def test_twenty_thousand_rows_pass_through_a_cluster(ray, folder, tmp_path):
     plan = Plan(model=str(folder()), inverter=DirectInversion(steps=1), editor=PromptSwap(), at_once=AT_ONCE)
     machines = Machines(engine="ray", actors=1, at_a_time=64)
     seconds = _seconds(time.perf_counter, lambda: _engine(rows, tmp_path / "out", plan, machines))
-    print(f"{STUB_ROWS} rows of a network that answers at once: {seconds:.0f} s")  # noqa: T201
+    print(f"{STUB_ROWS} rows of a network that answers at once: {seconds:.0f} s")  # noqa: T201  the figure is what it is run for
     assert sum(record["status"] == "done" for record in Results(Storage(str(tmp_path / "out"))).records()) == STUB_ROWS
     assert seconds <= MOST_STUB_S * max(1.0, STUB_ROWS / 20_000)

@@ -1,13 +1,12 @@
 """A folder of results: whether it is one of a batch, and who is at work there."""
 
-import os
 import re
 from collections.abc import Generator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import IO, Final
 
-from nulltext.batch.storage import Storage
+from nulltext.batch.storage import Storage, within
 from nulltext.errors import OutputError
 
 try:
@@ -108,7 +107,4 @@ def _flock(file: IO[bytes], *, wait: bool = False) -> bool:
 
 def inside(out: Storage, where: str) -> bool:
     """Whether a file lies where a batch writes into its folder of results."""
-    if out.local is None:
-        return any(where.startswith(out.at(f"{folder}/").partition("?")[0]) for folder in WRITTEN)
-    full = Path(os.path.realpath(where))
-    return any(full.is_relative_to(os.path.realpath(out.local / folder)) for folder in WRITTEN)
+    return any(within(where, out.at(folder)) for folder in WRITTEN)

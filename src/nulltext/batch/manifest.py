@@ -3,16 +3,15 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Final, cast
 
 from nulltext.batch.arrow import arrow, parquet
 from nulltext.batch.row import Row
-from nulltext.batch.storage import Storage, folder_of, is_url, walk
+from nulltext.batch.storage import Storage, folder_of, is_url, walk, within
 from nulltext.errors import ManifestError, NulltextError, shown
 
 IMAGES: Final = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif", ".jp2")
@@ -277,7 +276,11 @@ def _folder(where: str, captions: Mapping[str, Row], out: str | None) -> Iterato
             f"there is no manifest {shown(where)}; expected a folder, or a .csv, .tsv, .jsonl or .parquet file."
         )
     try:
-        names = [name for name in walk(where) if name.lower().endswith(IMAGES) and not _within(storage.at(name), out)]
+        names = [
+            name
+            for name in walk(where)
+            if name.lower().endswith(IMAGES) and not (out and within(storage.at(name), out))
+        ]
     except (NulltextError, OSError) as error:
         raise ManifestError(f"cannot list the folder {shown(where)}: {error}") from error
     if not names:
@@ -296,15 +299,6 @@ def _folder(where: str, captions: Mapping[str, Row], out: str | None) -> Iterato
             settings={} if known is None else known.settings,
             fault="" if known is None else known.fault,
         )
-
-
-def _within(where: str, folder: str | None) -> bool:
-    """Whether a file lies in a folder, or below it."""
-    if folder is None:
-        return False
-    if is_url(where) or is_url(folder):
-        return where.startswith(f"{folder.partition('?')[0].rstrip('/')}/")
-    return Path(os.path.realpath(where)).is_relative_to(os.path.realpath(folder))
 
 
 def _filled(row: Row, prompt: str, edits: Sequence[str]) -> Row:

@@ -191,6 +191,13 @@ def folder_of(where: str) -> Storage:
     return Storage(urlunsplit(parts._replace(path=parts.path.rpartition("/")[0])))
 
 
+def within(where: str, folder: str) -> bool:
+    """Whether a file lies in a folder, or below it, by whatever links lead there."""
+    if is_url(where) or is_url(folder):
+        return where.startswith(f"{folder.partition('?')[0].rstrip('/')}/")
+    return Path(os.path.realpath(where)).is_relative_to(os.path.realpath(folder))
+
+
 def walk(where: str) -> Iterator[str]:
     """The files of a folder and of those below it, in the order of their names."""
     yield from Storage(where).names("")

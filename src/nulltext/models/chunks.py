@@ -91,6 +91,6 @@ def joined(output: Any, chunks: int) -> Joined:  # noqa: ANN401  of a class for 
 
 
 def _joined(tensor: Tensor, chunks: int) -> Tensor:
-    if tensor.ndim == 2:  # noqa: PLR2004
+    if tensor.ndim == 2:  # noqa: PLR2004  one vector for each prompt
         return tensor[::chunks]
     return tensor.reshape(-1, chunks * tensor.shape[1], tensor.shape[2])

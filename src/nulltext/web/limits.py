@@ -172,7 +172,7 @@ class Limits:
         """
         said = quoted(size)
         pair = cast("Sequence[object]", size) if isinstance(size, list | tuple) else ()
-        height, width = pair if len(pair) == 2 else (None, None)  # noqa: PLR2004
+        height, width = pair if len(pair) == 2 else (None, None)  # noqa: PLR2004  sides
         if type(height) is not int or type(width) is not int:
             raise SettingError(f"got {said} for size; expected height and width in pixels, as in 128x192.")
         if min(height, width) < LEAST_SIDE or max(height, width) > self.side or height * width > self.pixels:
