@@ -24,7 +24,8 @@ def test_the_networks_are_as_large_as_the_published_ones(family):
 def test_a_model_of_random_weights_gives_a_gradient(monkeypatch):
     """Of Stable Diffusion XL's classes, as small as they go."""
     monkeypatch.setattr(
-        "nulltext.models.random_weights.random_pipeline", lambda family: random_pipeline(family, tiny=True)
+        "nulltext.models.random_weights.random_pipeline",
+        lambda family, device: random_pipeline(family, tiny=True, device=device),
     )
     model = random_model("sdxl", device="cpu", dtype="float32")
     assert (model.default_size, model.identity.revision) == ((64, 64), "random")

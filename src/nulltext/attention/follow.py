@@ -6,6 +6,7 @@ from typing import Protocol, final, runtime_checkable
 import torch
 
 from nulltext.attention.control import Attention
+from nulltext.attention.placed import placed
 from nulltext.attention.sites import Site
 from nulltext.attention.word_steps import WordSteps
 from nulltext.types import PromptProbs
@@ -42,7 +43,7 @@ class Follow:
     def __call__(self, attention: Attention, site: Site, step: int) -> Attention:
         """See `nulltext.attention.control.Control`."""
         probs = attention.probs()
-        now = self.when.table[step].to(probs.device)
+        now = placed(self.when.table, probs.device)[step]
         edited = list(probs)
         for prompt, (edit, base) in enumerate(zip(self.edits, self.bases, strict=True), start=1):
             edited[prompt] = torch.where(now[prompt - 1], edit(edited[base], edited[prompt]), edited[prompt])

@@ -35,4 +35,4 @@ class KeepLayout:
         probs, whose = attention.probs(), [0]
         for prompt, (base, own) in enumerate(zip(self.bases, self.steps, strict=True), start=1):
             whose.append(whose[base] if step in own else prompt)
-        return attention.with_probs(probs[torch.tensor(whose, device=probs.device)])
+        return attention.with_probs(torch.stack([probs[prompt] for prompt in whose]))

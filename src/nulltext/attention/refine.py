@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from nulltext.attention.placed import placed
 from nulltext.text.alignment import align
 from nulltext.text.words import Tokens
 from nulltext.types import PromptProbs
@@ -28,7 +29,7 @@ class Refine:
 
     def __call__(self, source: PromptProbs, target: PromptProbs) -> PromptProbs:
         """What the target is given in place of its own; see `nulltext.attention.follow.TokenEdit`."""
-        aligned = self.aligned.to(source.device)
+        aligned = placed(self.aligned, source.device)
         return torch.where(aligned >= 0, source[..., aligned.clamp(min=0)], target)
 
     @classmethod

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nulltext.attention.placed import placed
 from nulltext.text.alignment import Pair
 from nulltext.text.words import Tokens
 from nulltext.types import PromptProbs
@@ -26,7 +27,7 @@ class Replace:
 
     def __call__(self, source: PromptProbs, target: PromptProbs) -> PromptProbs:
         """What the target is given in place of its own; see `nulltext.attention.follow.TokenEdit`."""
-        return source @ self.mapper.to(source)
+        return source @ placed(self.mapper, source.device, source.dtype)
 
     @classmethod
     def of(cls, source: Tokens, target: Tokens, pairs: Sequence[Pair], length: int) -> "Replace":

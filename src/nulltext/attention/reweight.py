@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nulltext.attention.control import Attention
+from nulltext.attention.placed import placed
 from nulltext.attention.sites import Site
 from nulltext.attention.word_steps import WordSteps
 
@@ -34,5 +35,6 @@ class Reweight:
     def __call__(self, attention: Attention, site: Site, step: int) -> Attention:
         """See `nulltext.attention.control.Control`."""
         probs = attention.probs()
-        factors = torch.where(self.when.table[step], self.factors, 1.0).to(probs)
+        now = placed(self.when.table, probs.device)[step]
+        factors = torch.where(now, placed(self.factors, probs.device, probs.dtype), 1.0)
         return attention.with_probs(torch.cat([probs[:1], probs[1:] * factors[:, None, None]]))

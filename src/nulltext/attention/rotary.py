@@ -32,7 +32,7 @@ class SteeredRotaryProcessor(SteeredProcessor):
 
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]  # it has the text's states to return, too
         self,
-        attn: Any,  # noqa: ANN401  the library's own layer, of the shape of RotaryModule
+        attn: Any,  # noqa: ANN401  the library's own layer, see `is_rotary`
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from typing import Any, Final, Literal, cast
 
-from torch import Tensor, nn
+from torch import nn
 
 Kind = Literal["cross", "self"]
 """From the image to the prompt, or from the image to itself."""
@@ -34,67 +34,55 @@ class Site:
         return self.rows * self.columns
 
 
-@runtime_checkable
-class AttentionModule(Protocol):
-    """The shape of an attention layer: projections, a number of heads, and a processor that can be exchanged."""
+_ATTENTION: Final = (
+    "heads", "scale", "is_cross_attention", "processor", "to_q", "to_k", "to_v", "to_out", "prepare_attention_mask"
+)  # fmt: skip
+"""The shape of an attention layer: projections, a number of heads, and a processor that can be exchanged."""
+_ROTARY: Final = (
+    "heads", "head_dim", "added_kv_proj_dim", "processor", "to_q", "to_k", "to_v", "norm_q", "norm_k"
+)  # fmt: skip
+"""The shape of a layer of joint attention that is told by a rotation where queries and keys are: FLUX.1's.
 
-    heads: int
-    scale: float
-    is_cross_attention: bool
-    processor: Any
-    to_q: Any
-    to_k: Any
-    to_v: Any
-    to_out: Any
-
-    def set_processor(self, processor: Any) -> None:  # noqa: ANN401  whatever the library's processors are
-        """Puts another processor in the place of `processor`."""
-        ...
-
-    def prepare_attention_mask(self, attention_mask: Tensor, target_length: int, batch_size: int) -> Tensor:
-        """A mask brought to [batch * heads, queries or 1, keys]."""
-        ...
+Where `added_kv_proj_dim` is None it has one stream, of which text is the first rows; else text has its own.
+"""
 
 
-@runtime_checkable
-class RotaryModule(Protocol):
-    """The shape of a layer of joint attention that is told by a rotation where queries and keys are: FLUX.1's.
+def is_attention(module: object) -> bool:
+    """Whether this has the shape of a layer of attention.
 
-    Where `added_kv_proj_dim` is None it has one stream, of which text is the first rows; else text has its own.
+    The ``isinstance`` of a protocol would not do: since Python 3.12 it does not see what a module finds by
+    ``__getattr__``, as it does its layers.
     """
-
-    heads: int
-    head_dim: int
-    added_kv_proj_dim: int | None
-    processor: Any
-    to_q: Any
-    to_k: Any
-    to_v: Any
-    norm_q: Any
-    norm_k: Any
-
-    def set_processor(self, processor: Any) -> None:  # noqa: ANN401  as above
-        """Puts another processor in the place of `processor`."""
-        ...
+    return _has(module, _ATTENTION)
 
 
-def attention_modules(denoiser: nn.Module) -> dict[str, AttentionModule | RotaryModule]:
+def is_rotary(module: object) -> bool:
+    """Whether this has the shape of a layer of attention that is told of places by a rotation."""
+    return _has(module, _ROTARY)
+
+
+def _has(module: object, names: Iterable[str]) -> bool:
+    # Most modules fail at the first, which is quick: a network is asked for its layers at every evaluation.
+    return hasattr(type(module), "set_processor") and all(hasattr(module, name) for name in names)
+
+
+def attention_modules(denoiser: nn.Module) -> dict[str, Any]:
     """Every attention layer of a denoiser, by name, in the order of its modules."""
     modules = cast("Iterable[tuple[str, object]]", denoiser.named_modules())
-    return {name: module for name, module in modules if isinstance(module, AttentionModule | RotaryModule)}
+    return {name: module for name, module in modules if is_attention(module) or is_rotary(module)}
 
 
 def is_joint(module: object) -> bool:
     """Whether this is a layer of joint attention: the text asks there as well, and all looks at all."""
-    if isinstance(module, RotaryModule):
+    if is_rotary(module):
         return True
-    return isinstance(module, AttentionModule) and getattr(module, "add_q_proj", None) is not None
+    return is_attention(module) and getattr(module, "add_q_proj", None) is not None
 
 
 def has_added_keys(module: object) -> bool:
     """Whether this is a layer in which the image looks at keys of the text, added to its own, in one softmax."""
     added = getattr(module, "added_kv_proj_dim", None) is not None
-    return isinstance(module, AttentionModule) and added and not is_joint(module)
+    return is_attention(module) and added and not is_joint(module)
 
 
 def self_attention_layers(denoiser: nn.Module) -> list[str]:
@@ -107,8 +95,8 @@ def self_attention_layers(denoiser: nn.Module) -> list[str]:
     return sorted(own, key=lambda name: stages.get(name.split(".")[0], 0))
 
 
-def _looks_at_itself(module: AttentionModule | RotaryModule) -> bool:
-    if isinstance(module, RotaryModule):
+def _looks_at_itself(module: Any) -> bool:  # noqa: ANN401  the library's own layer
+    if is_rotary(module):
         return True
     if has_added_keys(module):
         return not getattr(module, "only_cross_attention", False)

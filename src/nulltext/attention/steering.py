@@ -11,7 +11,7 @@ from nulltext.attention.added import SteeredAddedProcessor
 from nulltext.attention.control import Attention, Control
 from nulltext.attention.joint import SteeredJointProcessor
 from nulltext.attention.rotary import SteeredRotaryProcessor
-from nulltext.attention.sites import Kind, RotaryModule, Site, attention_modules, has_added_keys, is_joint, map_size
+from nulltext.attention.sites import Kind, Site, attention_modules, has_added_keys, is_joint, is_rotary, map_size
 from nulltext.attention.uncompiled import uncompiled
 from nulltext.attention.unet import Change, SteeredProcessor
 from nulltext.diffusion.steering import AttentionPlan
@@ -143,7 +143,7 @@ def steered(network: nn.Module, plan: AttentionPlan, *, text: int = 0) -> Genera
     try:
         one_size = any(map(is_joint, modules.values()))
         for name, module in modules.items():
-            if isinstance(module, RotaryModule):
+            if is_rotary(module):
                 module.set_processor(SteeredRotaryProcessor(name, originals[name], parts, text=text))
             else:
                 made = _stand_in(module)

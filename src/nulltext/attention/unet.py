@@ -51,7 +51,7 @@ class SteeredProcessor:
 
     def __call__(
         self,
-        attn: Any,  # noqa: ANN401  the library's own layer, of the shape of AttentionModule
+        attn: Any,  # noqa: ANN401  the library's own layer, see `is_attention`
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nulltext.attention.control import steps_of
+from nulltext.attention.placed import placed
 from nulltext.attention.record import Maps, Record
 from nulltext.attention.word_steps import find_in_any
 from nulltext.editing.base import filled
@@ -28,11 +29,7 @@ FindMask = Callable[[AnyMask, str], Mask]
 
 @final
 class Blender:
-    """The blends of one run at work, one for each new prompt.
-
-    Attributes:
-        masks: [P - 1, 1, h, w] the masks used last; white as long as there were none.
-    """
+    """The blends of one run at work, one for each new prompt."""
 
     def __init__(
         self,
@@ -61,7 +58,7 @@ class Blender:
             ImageError: A mask cannot be read, or has another aspect ratio than the photograph.
             EmptyMaskError: A mask has nothing white in it.
         """
-        self.masks: Masks = torch.ones(len(bases), 1, *latent_size)
+        self._masks: Masks = torch.ones(len(bases), 1, *latent_size)
         self._prompts, self._bases, self._record = prompts, bases, record
         self._word_masks = [
             None
@@ -99,13 +96,18 @@ class Blender:
                     )
                 raise EmptyMaskError(
                     f"the mask of {shown(prompt)} is empty: where a change is allowed, the map of {words} reaches "
-                    f"{reached:.2f} of its maximum; expected more than the threshold of {where.threshold:g}. Lower it, "
-                    "or check the mask and the words to keep out."
+                    f"{float(reached):.2f} of its maximum; expected more than the threshold of {where.threshold:g}. "
+                    "Lower it, or check the mask and the words to keep out."
                 )
             masks.append(mask)
             blended[row] = torch.where(mask, blended[row], blended[base])
-        self.masks = torch.stack(masks[1:])[:, None].float().cpu()
+        self._masks = torch.stack(masks[1:])[:, None].float()
         return torch.stack(blended)
+
+    @property
+    def masks(self) -> Masks:
+        """[P - 1, 1, h, w] the masks used last, on the CPU; white as long as there were none."""
+        return self._masks.cpu()
 
     def finish(self, pixels: Pixels) -> Pixels:
         """Puts the source back outside the masks used last in the decoded images, where a blend asks for that.
@@ -169,20 +171,20 @@ class _WordMask:
             threshold=filled(blend.threshold),
         )
 
-    def mask(self, maps: Maps | None, everywhere: Cells) -> tuple[Cells, float]:
-        """Where the prompt may change the image, and the highest value of its words' maps there."""
-        free = everywhere & self.user_mask.to(everywhere.device)
+    def mask(self, maps: Maps | None, everywhere: Cells) -> tuple[Cells, Tensor]:
+        """Where the prompt may change the image, and the highest value of its words' maps there, a scalar."""
+        free = everywhere & placed(self.user_mask, everywhere.device)
         if maps is None:
-            return free, 1.0
+            return free, torch.ones(())
         size, threshold = free.shape, self.threshold
         for its_maps, positions in zip((maps[0], maps[self.row]), self.kept, strict=True):
             free = free & (place(its_maps, positions, size) <= threshold)
         if not self.source and not self.target:
-            return free, 0.0
+            return free, torch.zeros(())
         likely = torch.maximum(
             place(maps[0], self.source, size, pool=True), place(maps[self.row], self.target, size, pool=True)
         )
-        return free & (likely > threshold), float((likely * free).max())
+        return free & (likely > threshold), (likely * free).max()
 
 
 def place(
@@ -201,7 +203,7 @@ def place(
     """
     if not positions:
         return maps.new_zeros(*size)
-    summed = maps[list(positions)].sum(0)[None, None]
+    summed = torch.stack([maps[position] for position in positions]).sum(0)[None, None]
     if pool:
         summed = F.max_pool2d(summed, 3, 1, 1)
     wide = F.interpolate(summed, size=tuple(size))[0, 0]

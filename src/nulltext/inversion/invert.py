@@ -165,5 +165,7 @@ def _scores(model: Model, image: SourceImage, solution: Solution, z0: Latents) -
     where = f"in {model.dtype} with {model.identity.id}"
     check_finite("trajectory", solution.pivot, where=where)
     solution.replay.check_finite(where=where)
-    through_vae, sampled = model.decode(solution.pivot[-1:]), model.decode(z0)
+    through_vae = model.decode(solution.pivot[-1:])
+    held = solution.reconstruction is None and solution.replay.exact  # and so is that very image
+    sampled = through_vae if held else model.decode(z0)
     return Scores(vae_psnr=psnr(through_vae, image.pixels), psnr=psnr(sampled, image.pixels))

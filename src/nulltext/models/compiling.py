@@ -35,8 +35,8 @@ def compile_denoiser(model: Model, *, backend: str | Callable[..., Any] = "induc
     """Compiles a model's denoiser, in place; on CUDA its kernels are recorded and replayed as one (CUDA graphs).
 
     It is compiled at its first evaluation, and again at the first of another size: minutes, kept by torch for the next
-    time. At every new shape its output and its gradient are compared with those of the network as it is, before it is
-    used.
+    time. On CUDA that is once a size: where no gradient is asked for, the graph with one answers, which takes as long.
+    At every new shape its output and its gradient are compared with those of the network as it is, before it is used.
 
     Args:
         model: The model; its denoiser is one of diffusers.
@@ -82,6 +82,7 @@ class _Compiled:
         if backend == "inductor":
             options = {"triton.cudagraphs": True} if device.type == "cuda" else {"cpp_wrapper": True}
         self._forward: Callable[..., Any] = torch.compile(network.forward, backend=backend, options=options)
+        self._always_graded = device.type == "cuda"
         self._believed = set[tuple[object, ...]]()
         self._doublings = [
             _double_by_repeating(module) for module in network.modules() if isinstance(module, Upsample2D)
@@ -104,6 +105,11 @@ class _Compiled:
     ) -> UNet2DConditionOutput:
         """One evaluation. A recorded graph writes where it wrote before, so all that it returns is copied."""
         torch.compiler.cudagraph_mark_step_begin()
+        if self._always_graded and not (torch.is_grad_enabled() and text.requires_grad):
+            with torch.enable_grad():
+                output = self._forward(sample, timestep, text.detach().clone().requires_grad_(), **beside)
+            output.sample = output.sample.detach().clone()
+            return output
         text = text.clone()
         if text.requires_grad:
             text.register_hook(torch.clone)

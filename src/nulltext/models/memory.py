@@ -77,4 +77,5 @@ def images_at_once(model: Model, size: tuple[int, int] | None = None) -> int:
     if model.device.type != "cuda":
         return ON_A_CPU
     free, _ = torch.cuda.mem_get_info(model.device)
-    return max(1, min(MOST, int(_SHARE * free / (_BESIDES * saved_bytes(model, size)))))
+    kept = torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)  # for what is next
+    return max(1, min(MOST, int(_SHARE * (free + kept) / (_BESIDES * saved_bytes(model, size)))))

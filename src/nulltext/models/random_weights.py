@@ -44,7 +44,7 @@ def random_model(
         CompilationError: `compiled` is on, and the gradient would be another.
     """
     found = choose_device(device)
-    adapter, parts = of_pipeline(random_pipeline(family))
+    adapter, parts = of_pipeline(random_pipeline(family, device=found))
     identity = ModelIdentity(f"{family}, random weights", "random")
     build = Build(identity=identity, device=found, dtype=choose_dtype(dtype, found), low_memory=low_memory)
     model = adapter.from_parts(parts, build)
@@ -53,12 +53,15 @@ def random_model(
     return model
 
 
-def random_pipeline(family: Name, *, tiny: bool = False) -> diffusers.DiffusionPipeline:
+def random_pipeline(
+    family: Name, *, tiny: bool = False, device: torch.device | str = "cpu"
+) -> diffusers.DiffusionPipeline:
     """A pipeline of the real classes, its random weights in bfloat16.
 
     Args:
         family: As in `random_model`.
         tiny: For images of 64 pixels on a side, in float32: some 100 thousand weights, for what its code alone decides.
+        device: Where the weights are drawn: of billions a CPU draws for minutes.
     """
     architecture = ARCHITECTURES[family]
     changes = architecture.tiny if tiny else architecture.quick
@@ -68,12 +71,13 @@ def random_pipeline(family: Name, *, tiny: bool = False) -> diffusers.DiffusionP
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32 if tiny else torch.bfloat16)  # half the memory while they are drawn
     try:
-        networks = {
-            name: network_of(
-                architecture.networks[name][0], architecture.at(name, changes, _words(architecture, tokenizers))
-            )
-            for name in architecture.networks
-        }
+        with torch.device(device):
+            networks = {
+                name: network_of(
+                    architecture.networks[name][0], architecture.at(name, changes, _words(architecture, tokenizers))
+                )
+                for name in architecture.networks
+            }
     finally:
         torch.set_default_dtype(before)
     scheduler, levels = architecture.scheduler

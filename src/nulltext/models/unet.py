@@ -3,6 +3,7 @@
 import json
 from typing import Any, Final, final
 
+import torch
 from torch import Tensor
 
 from nulltext.attention.steering import steered
@@ -44,6 +45,10 @@ class UNet(FrozenNetwork):
         self, given: Tensor, t: float | Times, conditioning: Conditioning, attention: AttentionPlan = ()
     ) -> Latents:
         """As `predict`, of all that the network's first layer takes: latents, or more channels than these."""
+        if given.device.type == "cuda" and not isinstance(
+            t, Tensor
+        ):  # diffusers would copy it there, and wait for that
+            t = torch.full((len(given),), float(t), device=given.device)
         given, text = given.to(self.dtype).contiguous(memory_format=self.layout), conditioning.text
         beside = self._beside(conditioning)
         with steered(self.network, attention):
