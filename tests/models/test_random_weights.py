@@ -5,7 +5,7 @@ import torch
 
 from nulltext.models import architectures
 from nulltext.models.architectures import ARCHITECTURES
-from nulltext.models.random_weights import network_of, random_model, random_pipeline
+from nulltext.models.random_weights import network_of, random_model
 
 
 def test_every_name_is_of_an_architecture():
@@ -21,13 +21,9 @@ def test_the_networks_are_as_large_as_the_published_ones(family):
     assert sum(weight.numel() for weight in network.parameters()) == architecture.parameters
 
 
-def test_a_model_of_random_weights_gives_a_gradient(monkeypatch):
+def test_a_model_of_random_weights_gives_a_gradient():
     """Of Stable Diffusion XL's classes, as small as they go."""
-    monkeypatch.setattr(
-        "nulltext.models.random_weights.random_pipeline",
-        lambda family, device: random_pipeline(family, tiny=True, device=device),
-    )
-    model = random_model("sdxl", device="cpu", dtype="float32")
+    model = random_model("sdxl", device="cpu", dtype="float32", tiny=True)
     assert (model.default_size, model.identity.revision) == ((64, 64), "random")
     cond = model.embed(["a red ball"])
     text = cond.text.requires_grad_()

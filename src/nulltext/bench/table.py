@@ -337,7 +337,29 @@ STUDIES: Final[Mapping[str, StudyEntry]] = {
             *("limit", "steps", "inner_steps", "device", "compiled"),
             Option(name="family", kind=Literal["sd15", "sd21"], default="sd15", help="Which architecture."),
             Option(name="batch", kind=int, default=16, least=1, help=_BATCH),
+            Option(
+                name="parts",
+                kind=str | None,
+                help="Which parts, in which order: products,plain,edit,published,compiled,profile,compiled-batch,sdxl,"
+                "sd35m. All if not given, but the compiled ones only with --compiled.",
+                metavar="A,B,...",
+            ),
+            Option(
+                name="few",
+                kind=int,
+                default=5,
+                least=1,
+                help="So many steps are taken of what would take long, and scaled up.",
+            ),
+            Option(name="tiny", kind=bool, default=False, spelt=("--tiny",), help="Tiny networks, to try the code."),
+            Option(
+                name="record",
+                kind=Path | None,
+                help="A JSON file that is written anew with every figure, for a run that may be cut off.",
+                metavar="FILE",
+            ),
         ),
+        check="nulltext.bench.speed.full_size:check",
     ),
 }
 """Every command of `nulltext bench`."""

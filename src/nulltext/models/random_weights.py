@@ -26,6 +26,7 @@ def random_model(
     dtype: torch.dtype | str | None = None,
     low_memory: bool = False,
     compiled: bool = False,
+    tiny: bool = False,
 ) -> Model:
     """A model of a family's full size with random weights; what it draws is noise.
 
@@ -37,6 +38,7 @@ def random_model(
         dtype: The denoiser's precision; float16 on CUDA, else float32.
         low_memory: See `nulltext.load`.
         compiled: See `nulltext.load`.
+        tiny: See `random_pipeline`.
 
     Raises:
         SettingError: A device or precision that does not exist here.
@@ -44,7 +46,7 @@ def random_model(
         CompilationError: `compiled` is on, and the gradient would be another.
     """
     found = choose_device(device)
-    adapter, parts = of_pipeline(random_pipeline(family, device=found))
+    adapter, parts = of_pipeline(random_pipeline(family, tiny=tiny, device=found))
     identity = ModelIdentity(f"{family}, random weights", "random")
     build = Build(identity=identity, device=found, dtype=choose_dtype(dtype, found), low_memory=low_memory)
     model = adapter.from_parts(parts, build)

@@ -28,10 +28,16 @@ def flops(model: Model) -> tuple[float, float]:
         return float(forward), float(counter.get_total_flops() - forward)
 
 
-def product_rate(model: Model, *, runs: int = 5) -> float:
-    """The median rate of a product of square matrices, in the precision and on the device of a model; TFLOP/s."""
+def product_rate(model: Model, *, runs: int = 5, dtype: torch.dtype | None = None) -> float:
+    """The median rate of a product of square matrices on the device and in the precision of a model; TFLOP/s.
+
+    Args:
+        model: The model.
+        runs: How often four products are timed.
+        dtype: Another precision.
+    """
     side = 1024 if model.device.type == "cpu" else 8192
-    a = torch.randn(side, side).to(model.device, model.dtype)
+    a = torch.randn(side, side, device=model.device).to(dtype or model.dtype)
     rates: list[float] = []
     for _ in range(runs + 1):
         _wait(model)
