@@ -48,14 +48,32 @@ greenlet.settrace(_each_greenlet_its_own)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where a GPU is asked for, only the tests that need one run; elsewhere, all the others."""
-    asked = "NULLTEXT_CUDA" in os.environ
+    """Where a GPU is asked for, only the tests that need one run; elsewhere, all the others.
+
+    NULLTEXT_TEST_DEVICE=cpu runs them as well, on the CPU: so their own code is tried where there is no GPU.
+    """
+    asked = "NULLTEXT_CUDA" in os.environ or "NULLTEXT_TEST_DEVICE" in os.environ
+    there = torch.cuda.is_available() or os.environ.get("NULLTEXT_TEST_DEVICE") == "cpu"
     for item in items:
         needs = item.get_closest_marker("cuda") is not None
-        if needs and not torch.cuda.is_available():
+        if needs and not there:
             item.add_marker(pytest.mark.skip("needs a GPU, and NULLTEXT_CUDA to name it"))
         elif asked and not needs:
             item.add_marker(pytest.mark.skip("expects the CPU; run it without NULLTEXT_CUDA"))
+
+
+@pytest.fixture(scope="session")
+def gpu() -> str:
+    """Where the tests marked "cuda" compute: "cuda", unless NULLTEXT_TEST_DEVICE says another."""
+    return os.environ.get("NULLTEXT_TEST_DEVICE", "cuda")
+
+
+@pytest.fixture(scope="session")
+def real_gpu(gpu: str) -> str:
+    """The same for what only a GPU has."""
+    if gpu == "cpu":
+        pytest.skip("asks what only a GPU has")
+    return gpu
 
 
 TEXT_LENGTH = 24

@@ -92,12 +92,12 @@ def test_memory_is_missing_where_the_system_keeps_no_such_figure(model, monkeypa
 
 
 @pytest.mark.cuda
-def test_memory_on_a_gpu_is_what_torch_allocated_there(folder):
+def test_memory_on_a_gpu_is_what_torch_allocated_there(folder, real_gpu):
     from nulltext.models.loading import load
 
-    model = load(folder("epsilon"), device="cuda")
+    model = load(folder("epsilon"), device=real_gpu)
     _, nothing = measured(model, lambda: None)
-    _, much = measured(model, lambda: torch.ones(2**28, dtype=torch.uint8, device="cuda").sum().item())
+    _, much = measured(model, lambda: torch.ones(2**28, dtype=torch.uint8, device=real_gpu).sum().item())
     before, most = nothing.peak_bytes, much.peak_bytes
     assert isinstance(before, int)
     assert isinstance(most, int)

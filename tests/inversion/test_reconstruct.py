@@ -33,8 +33,8 @@ def test_a_plain_inversion_at_any_guidance_stated(any_model, source_image):
 
 
 @pytest.mark.cuda
-def test_what_a_gpu_draws_comes_back_to_the_cpu(folder, source_image):
-    model = nulltext.load(folder("epsilon"), device="cuda", dtype="float32")
+def test_what_a_gpu_draws_comes_back_to_the_cpu(folder, source_image, gpu):
+    model = nulltext.load(folder("epsilon"), device=gpu, dtype="float32")
     inversion = DDIM(steps=2)(model, source_image, PROMPT)
     output, generated = reconstruct(model, inversion), nulltext.generate(model, PROMPT, steps=2)
     assert output.device.type == generated.device.type == "cpu"

@@ -8,13 +8,14 @@ import nulltext
 from nulltext.attention.control import Control
 from nulltext.attention.steering import Steering
 from nulltext.errors import CompilationError
+from nulltext.models import compiling
 from nulltext.models.compiling import compile_denoiser, is_compiled
 from nulltext.models.unoptimised import unoptimised
 
 
 def question(model, batch=1, seed=0):
     x = torch.randn(batch, 4, 8, 8, generator=torch.Generator().manual_seed(seed))
-    return x, 500.0, model.embed(["a red ball"] * batch)
+    return x.to(model.device), 500.0, model.embed(["a red ball"] * batch)
 
 
 def gradient(model, batch=1):
@@ -203,12 +204,61 @@ def test_with_the_real_compiler(folder, model):
         torch.testing.assert_close(gradient(other, batch), gradient(model, batch), rtol=1e-3, atol=1e-9)
 
 
+@pytest.fixture
+def graded(monkeypatch):
+    """Compiles as for CUDA: without a gradient, too, the graph with one answers."""
+    made = compiling._Compiled.__init__
+
+    def init(self, *settings):
+        made(self, *settings)
+        self._always_graded = True
+
+    monkeypatch.setattr(compiling._Compiled, "__init__", init)
+
+
+@pytest.mark.usefixtures("graded")
+def test_one_graph_answers_with_and_without_a_gradient(other, model):
+    asked = []
+
+    def traced(graph, inputs):
+        def run(*given):
+            asked.append(torch.is_grad_enabled())
+            return graph.forward(*given)
+
+        return run
+
+    compile_denoiser(other, backend=traced)
+    x, t, text = question(other)
+    for enabled in (False, True):
+        with torch.set_grad_enabled(enabled):
+            found = other.predict(x, t, text)
+        assert not found.requires_grad
+        torch.testing.assert_close(found, model.predict(x, t, text))
+    torch.testing.assert_close(gradient(other), gradient(model), rtol=1e-4, atol=1e-9)
+    assert set(asked) == {True}
+
+
 @pytest.mark.cuda
-def test_recorded_on_a_gpu(folder):
-    plain = nulltext.load(folder("epsilon"), device="cuda", dtype="float32")
-    other = nulltext.load(folder("epsilon"), device="cuda", dtype="float32", compiled=True)
+def test_recorded_on_a_gpu(folder, source_image, real_gpu):
+    """With CUDA graphs, in bfloat16: output, gradient, and whole inversions, alone and in a batch."""
+    plain, other = (
+        nulltext.load(folder("epsilon"), device=real_gpu, dtype="bfloat16", compiled=on) for on in (False, True)
+    )
+
+    def off(found, expected):
+        return ((found - expected).norm() / expected.norm()).item()
+
     for batch in (1, 2):
-        torch.testing.assert_close(gradient(other, batch), gradient(plain, batch), rtol=1e-3, atol=1e-8)
-    first = other.predict(*question(other, seed=1))
-    other.predict(*question(other, seed=2))
-    torch.testing.assert_close(first, plain.predict(*question(plain, seed=1)), rtol=1e-3, atol=1e-4)
+        assert off(gradient(other, batch), gradient(plain, batch)) < 0.05
+    with torch.no_grad():
+        first = other.predict(*question(other, seed=1))
+        other.predict(*question(other, seed=2))
+        assert off(first, plain.predict(*question(plain, seed=1))) < 0.02
+    inverter = nulltext.NullText(steps=3, inner_steps=3)
+    alone, expected = (inverter(model, source_image, "a red ball") for model in (other, plain))
+    assert off(alone.pivot, expected.pivot) < 0.05
+    assert off(nulltext.replay(other, alone), nulltext.replay(plain, expected)) < 0.05
+    jobs = [(source_image, "a red ball")] * 2
+    for _, together in nulltext.invert_many(other, inverter, jobs, at_once=2):
+        assert off(together.pivot, expected.pivot) < 0.05
+    assert is_compiled(other)

@@ -81,8 +81,12 @@ class _Descends(Protocol):
 
 
 @contextmanager
-def saying_what_fits(x: Latents) -> Generator[None]:
+def saying_what_fits(x: Tensor, kind: str = "latents") -> Generator[None]:
     """Turns a device's want of memory into an error that says what would help.
+
+    Args:
+        x: [B, C, height, width] what is being worked on, on the device.
+        kind: What it is.
 
     Raises:
         OutOfMemoryError: There is no memory for one image alone.
@@ -92,7 +96,7 @@ def saying_what_fits(x: Latents) -> Generator[None]:
     except RuntimeError as error:
         if not _wants_memory(error):
             raise
-        raise _too_large(x) from error.with_traceback(None)  # whose frames hold all that the network had computed
+        raise _too_large(x, kind) from error.with_traceback(None)  # whose frames hold all that the network had computed
 
 
 @final
@@ -330,8 +334,8 @@ def _wants_memory(error: Exception) -> bool:
     return refused or isinstance(error, torch.OutOfMemoryError)
 
 
-def _too_large(x: Latents) -> OutOfMemoryError:
+def _too_large(x: Tensor, kind: str = "latents") -> OutOfMemoryError:
     return OutOfMemoryError(
-        f"the memory of {x.device} does not suffice for one image with latents of {list(x.shape[1:])}. Load the "
+        f"the memory of {x.device} does not suffice for one image with {kind} of {list(x.shape[1:])}. Load the "
         "model with dtype bfloat16, or with low_memory=True, or take a smaller image."
     )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nulltext.checks import check_finite
+from nulltext.diffusion.sharing import saying_what_fits
 from nulltext.models.build import Build
 from nulltext.models.gradients import clamp
 from nulltext.models.offload import Offload
@@ -59,9 +60,13 @@ class FrozenAutoencoder(ABC):
         return scale_of(self.network.config)
 
     def encode(self, pixels: Pixels) -> Latents:
-        """[B, C, H / scale, W / scale] latents of images."""
+        """[B, C, H / scale, W / scale] latents of images.
+
+        Raises:
+            OutOfMemoryError: The device has no memory for the images.
+        """
         pixels = pixels.to(self.offload.device, torch.float32).contiguous(memory_format=self.layout)
-        with torch.no_grad(), self.offload.in_use(self.network):
+        with torch.no_grad(), saying_what_fits(pixels, "pixels"), self.offload.in_use(self.network):
             return self.latents_of(pixels).contiguous()
 
     def decode(self, latents: Latents) -> Pixels:
@@ -69,8 +74,9 @@ class FrozenAutoencoder(ABC):
 
         Raises:
             DivergedError: The images became infinite or not-a-number.
+            OutOfMemoryError: The device has no memory for the images.
         """
-        with self.offload.in_use(self.network, stays=latents.requires_grad):
+        with saying_what_fits(latents), self.offload.in_use(self.network, stays=latents.requires_grad):
             decoded = self.image_of(latents.contiguous(memory_format=self.layout))
         check_finite("image", decoded, where=self.where)  # clamped, infinity is white
         return clamp(decoded, -1.0, 1.0).contiguous()
