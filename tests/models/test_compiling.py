@@ -217,28 +217,30 @@ def graded(monkeypatch):
 
 
 @pytest.mark.usefixtures("graded")
-def test_one_graph_answers_with_and_without_a_gradient(other, model):
+def test_one_graph_answers_with_and_without_a_gradient(other, model, compiler):
     asked = []
 
-    def traced(graph, inputs):
-        def run(*given):
-            asked.append(torch.is_grad_enabled())
-            return graph.forward(*given)
+    def noting(forward):
+        def run(sample, timestep, text):
+            asked.append(text.requires_grad and torch.is_grad_enabled())
+            return forward(sample, timestep, text)
 
         return run
 
-    compile_denoiser(other, backend=traced)
+    compiler(noting)
+    compile_denoiser(other)
     x, t, text = question(other)
     for enabled in (False, True):
         with torch.set_grad_enabled(enabled):
             found = other.predict(x, t, text)
         assert not found.requires_grad
         torch.testing.assert_close(found, model.predict(x, t, text))
-    torch.testing.assert_close(gradient(other), gradient(model), rtol=1e-4, atol=1e-9)
+    torch.testing.assert_close(gradient(other), gradient(model), rtol=1e-3, atol=1e-9)
     assert set(asked) == {True}
 
 
 @pytest.mark.cuda
+@pytest.mark.filterwarnings("default")  # a compiler warns of whatever it likes
 def test_recorded_on_a_gpu(folder, source_image, real_gpu):
     """With CUDA graphs, in bfloat16: output, gradient, and whole inversions, alone and in a batch."""
     plain, other = (

@@ -340,8 +340,8 @@ STUDIES: Final[Mapping[str, StudyEntry]] = {
             Option(
                 name="parts",
                 kind=str | None,
-                help="Which parts, in which order: products,plain,edit,published,compiled,profile,compiled-batch,sdxl,"
-                "sd35m. All if not given, but the compiled ones only with --compiled.",
+                help="Which parts, in which order: products,plain,edit,published,profile,compiled,"
+                "compiled-batch,sdxl,sd35m. All if not given, but the compiled ones only with --compiled.",
                 metavar="A,B,...",
             ),
             Option(

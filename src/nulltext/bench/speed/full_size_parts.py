@@ -172,6 +172,7 @@ def compiled(bench: Bench, tell: Tell) -> None:
     source, direct = photograph(model), DirectInversion(steps=bench.steps, guidance=GUIDANCE)
     tell("edit", _repeated(model, lambda: EDITOR(model, direct(model, source, PROMPT), TARGET)))
     tell("inversion", _repeated(model, lambda: direct(model, source, PROMPT)))
+    tell("profile", profile_descent(model, 1))
 
 
 def compiled_batch(bench: Bench, tell: Tell) -> None:
@@ -187,13 +188,14 @@ def compiled_batch(bench: Bench, tell: Tell) -> None:
     works = [inverting(model, direct, photograph(model, number), PROMPT) for number in range(bench.batch)]
     costs = [cost for _, cost in measured_batch(model, works, bench.batch)]
     tell("direct", {"seconds_an_image": sum(cost.seconds for cost in costs) / bench.batch, "peak_bytes": costs[0].peak})
+    tell("profile", profile_descent(model, bench.batch))
 
 
 def profile(bench: Bench, tell: Tell) -> None:
-    """Where the time of an inner step goes, compiled if the parts before have compiled the network."""
+    """Where the time of an inner step goes, of one image and of many at once."""
     model = bench.model()
-    tell("one", profile_descent(model, 1) | {"compiled": is_compiled(model)})
-    tell("batch", profile_descent(model, bench.batch) | {"compiled": is_compiled(model)})
+    tell("one", profile_descent(model, 1))
+    tell("batch", profile_descent(model, bench.batch))
 
 
 def large(family: Name, bench: Bench, tell: Tell) -> None:
@@ -220,8 +222,8 @@ PARTS: Final[Mapping[str, Callable[[Bench, Tell], None]]] = {
     "plain": plain,
     "edit": edit,
     "published": published,
-    "compiled": compiled,
     "profile": profile,
+    "compiled": compiled,
     "compiled-batch": compiled_batch,
     "sdxl": partial(large, "sdxl"),
     "sd35m": partial(large, "sd35m"),

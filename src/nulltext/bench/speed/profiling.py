@@ -55,7 +55,7 @@ def profile_descent(model: Model, batch: int) -> dict[str, Any]:
     steps(2)
     seconds = steps(STEPS)
     activities = [ProfilerActivity.CUDA] if cuda else [ProfilerActivity.CPU]
-    with profile(activities=activities) as profiler:
+    with profile(activities=activities, acc_events=True) as profiler:
         steps(STEPS)
     return {"batch": batch, "step_ms": 1e3 * seconds} | _shares(profiler, seconds, cuda=cuda)
 
