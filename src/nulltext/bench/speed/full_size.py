@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast, final
 
 from nulltext.bench.result import Result
-from nulltext.bench.speed.full_size_parts import PARTS, Bench, release
+from nulltext.bench.speed.full_size_parts import PARTS, Bench
 from nulltext.bench.study import Setting
 from nulltext.errors import SettingError, listed
 from nulltext.files import write_file
@@ -124,6 +124,6 @@ def measure_full_size(
             except Exception as error:  # noqa: BLE001  a compiler, a profiler and a driver raise whatever they like
                 tell("error", first_line(error))
     finally:
-        release(bench)
+        bench.release()
     on_progress(Progress("measure", len(parts), len(parts)))
     return found

@@ -78,9 +78,16 @@ class Bench:
         """A model of random weights. One is there at a time."""
         name = f"{family or self.family} {dtype}"
         if name not in self._made:
-            release(self)
+            self.release()
             self._made[name] = random_model(family or self.family, device=self.device, dtype=dtype, tiny=self.tiny)
         return self._made[name]
+
+    def release(self) -> None:
+        """Frees the memory of the model that is there."""
+        self._made.clear()
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def rate(self, model: Model) -> float:
         """The rate of a product of matrices in a model's precision."""
@@ -88,14 +95,6 @@ class Bench:
         if name not in self.rates:
             self.rates[name] = product_rate(model)
         return self.rates[name]
-
-
-def release(bench: Bench) -> None:
-    """Frees the memory of the model that is there."""
-    bench._made.clear()  # noqa: SLF001  its own module's
-    gc.collect()
-    if bench.device.type == "cuda":
-        torch.cuda.empty_cache()
 
 
 def photograph(model: Model, number: int = 0) -> SourceImage:
