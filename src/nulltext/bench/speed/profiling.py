@@ -65,9 +65,9 @@ def _shares(profiler: Any, seconds: float, *, cuda: bool) -> dict[str, Any]:  # 
     kernels, counts = defaultdict[str, float](float), defaultdict[str, int](int)
     spans: list[tuple[float, float]] = []
     for event in profiler.events():
-        own = event.self_device_time_total if cuda else event.self_cpu_time_total
-        if cuda and "CUDA" not in str(event.device_type):
+        if cuda and ("CUDA" not in str(event.device_type) or event.is_user_annotation):  # which spans other kernels
             continue
+        own = event.time_range.elapsed_us() if cuda else event.self_cpu_time_total
         kernels[event.name] += own / 1e3 / STEPS
         counts[event.name] += 1
         spans.append((event.time_range.start, event.time_range.end))
