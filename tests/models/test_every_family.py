@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
+from safetensors.torch import save_file
 from tests.models.tiny.families import FAMILIES, PROMPT, TARGET
 
 import nulltext
 from nulltext.diffusion.sharing import descend
+from nulltext.errors import NulltextError
 
 EACH = pytest.mark.parametrize("name", FAMILIES)
 pytestmark = pytest.mark.filterwarnings("ignore:the model was made for images")  # the tiny ones, of less pixels
@@ -99,3 +102,39 @@ def test_half_precision_and_low_memory(tiny, name, dtype):
         expected = family.model.predict(x, 500.0, of_model)
         assert (half.predict(x, 500.0, told) - expected).norm() < 0.03 * expected.norm()
     assert half.decode(x).isfinite().all()
+
+
+@pytest.fixture(scope="module")
+def made_for_another(tmp_path_factory):
+    """A file of each thing that can be added, made for a family that does not exist."""
+    folder = tmp_path_factory.mktemp("added")
+    kind = {"down_block_types": ("DownEncoderBlock2D",), "up_block_types": ("UpDecoderBlock2D",)}
+    AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, latent_channels=5, **kind).save_pretrained(folder / "vae")
+    pair = {"lora_A.weight": torch.ones(2, 3), "lora_B.weight": torch.ones(5, 2)}
+    for network in ("unet", "transformer"):
+        layers = {f"{network}.mid_block.attentions.0.to_q.{name}": each for name, each in pair.items()}
+        save_file(layers, folder / f"{network}.safetensors")
+    save_file({"emb_params": torch.ones(1, 7)}, folder / "word.safetensors")
+    return {
+        "a vae": {"vae": folder / "vae"},
+        "a LoRA of a UNet": {"lora": folder / "unet.safetensors"},
+        "a LoRA of a transformer": {"lora": folder / "transformer.safetensors"},
+        "a word": {"embedding": folder / "word.safetensors"},
+    }
+
+
+_WITH_OWN_TESTS = ("stable diffusion", "flux")
+
+
+@pytest.mark.parametrize(
+    ("name", "added"),
+    [
+        (name, added)
+        for name in FAMILIES
+        for added in ("a vae", "a LoRA of a UNet", "a LoRA of a transformer", "a word")
+        if added == "a vae" or not name.startswith(_WITH_OWN_TESTS)
+    ],
+)
+def test_what_was_made_for_another_family_is_refused_in_a_sentence(tiny, name, made_for_another, added):
+    with pytest.raises(NulltextError, match=r"expected|holds no|has no"):
+        nulltext.load(tiny(name).folder, device="cpu", **made_for_another[added])

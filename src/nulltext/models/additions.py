@@ -10,7 +10,7 @@ from typing import Annotated, Any, final
 import torch
 
 from nulltext.checks import Range, check_numbers, checked
-from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError, shown
+from nulltext.errors import ModelLoadError, ModelNotFoundError, SettingError, UnsupportedPipelineError, shown
 from nulltext.models import weights
 from nulltext.models.base import Addition
 from nulltext.models.chunks import MOST_CHUNKS
@@ -97,7 +97,7 @@ class Additions:
 
     def _add(self, parts: Parts, model: str, dtype: torch.dtype) -> Parts:
         if self.vae is not None:
-            parts = parts.but(vae=read_autoencoder(self.vae, parts.vae, model))
+            parts = parts.but(vae=read_autoencoder(self.vae, _own_autoencoder(parts, model), model))
         if self.embedding:
             for path in self.embedding:
                 teach(path, vars(parts), model)
@@ -126,6 +126,15 @@ class Additions:
         if self.chunks > 1:
             name = str(self.chunks)
             yield Addition("chunks", name, f"sha256:{hashlib.sha256(name.encode()).hexdigest()}")
+
+
+def _own_autoencoder(parts: Parts, model: str) -> Any:  # noqa: ANN401  diffusers carries no types
+    if "vae" not in vars(parts):
+        raise UnsupportedPipelineError(
+            f"got --vae with {model}, which has no AutoencoderKL that another could replace; expected a model of "
+            "another family. Leave --vae out."
+        )
+    return parts.vae
 
 
 def _several(given: Any) -> Sequence[Any]:  # noqa: ANN401  one of something, or several
