@@ -9,14 +9,17 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from nulltext import (
+    BlendedDiffusion,
     DirectInversion,
     FromNoise,
+    Inpaint,
     MasaCtrl,
     NullText,
     PromptSwap,
     PromptToPrompt,
     Rule,
     SDEdit,
+    TextDiff,
     open_image,
 )
 from nulltext.bench.cost import measured
@@ -35,9 +38,15 @@ ALL = [PromptSwap(), PromptToPrompt(), MasaCtrl(), SDEdit(strength=1.0), FromNoi
 EDITORS = pytest.mark.parametrize("editor", ALL, ids=lambda editor: word_of(TABLE, type(editor).__name__))
 
 
-def test_these_are_all_that_take_a_rule():
+WHITE = BlendedDiffusion(mask=Image.new("L", (96, 80), 255), strength=1.0, paste=False)
+SAMPLERS = pytest.mark.parametrize("editor", [*ALL, WHITE], ids=lambda editor: word_of(TABLE, type(editor).__name__))
+
+
+def test_all_that_guide_take_a_rule():
+    guiding = {entry.load() for entry in TABLE.values() if "guidance" in {each.name for each in fields(entry.load())}}
     taking = {entry.load() for entry in TABLE.values() if "rule" in {each.name for each in fields(entry.load())}}
-    assert taking == {type(editor) for editor in ALL}
+    assert taking == {*map(type, ALL), BlendedDiffusion, Inpaint}
+    assert guiding - taking == {TextDiff}, "whose gradient is no step of a sampler"
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +67,7 @@ def test_it_guides_within_the_interval_alone():
     assert torch.equal(IntervalGuidance(scale=scales)(null, cond, 0, 4), guide(null, cond, scales))
 
 
-@EDITORS
+@SAMPLERS
 def test_an_interval_of_all_steps_is_plain_guidance(model, inversion, editor):
     every = replace(editor, rule=Rule(name="interval"))
     edits = [each(model, inversion, [TARGET, "a cat on grass"]) for each in (editor, every)]
@@ -66,18 +75,20 @@ def test_an_interval_of_all_steps_is_plain_guidance(model, inversion, editor):
     assert torch.equal(edits[0].source, edits[1].source)
 
 
-@EDITORS
+@SAMPLERS
 def test_an_interval_of_no_steps_is_guidance_at_1(model, inversion, editor):
     none = replace(editor, rule=Rule(name="interval", settings={"end": 0.0}))
     single = replace(editor, guidance=1.0)(model, inversion, TARGET)
     assert torch.equal(none(model, inversion, TARGET).pixels, single.pixels)
 
 
-@EDITORS
+@SAMPLERS
 def test_outside_the_interval_the_null_rows_are_not_computed(model, inversion, editor):
     middle = replace(editor, rule=MIDDLE)
     edit, cost = measured(model, partial(middle, model, inversion, TARGET))
-    rows = 1 if isinstance(editor, (SDEdit, FromNoise)) else 2  # most sample the source beside the edit
+    rows = (
+        1 if isinstance(editor, (SDEdit, FromNoise, BlendedDiffusion)) else 2
+    )  # most sample the source beside the edit
     assert cost.forwards == rows * (1 + 2 + 2 + 1)
     plain, cost = measured(model, partial(editor, model, inversion, TARGET))
     assert cost.forwards == rows * 4 * 2

@@ -248,3 +248,19 @@ def test_a_text_to_image_checkpoint_is_refused_by_name(folder, image):
     source = nulltext.DDIM(steps=2)(plain, nulltext.open_image(image, plain), PROMPT)
     with pytest.raises(SettingError, match=r"got inpaint with \S+, whose denoiser is shown no mask.*blended-diffusion"):
         nulltext.Inpaint(mask=Image.new("L", (96, 80), 255))(plain, source, TARGET)
+
+
+@ONE
+def test_it_takes_a_guidance_rule(model, inversion):
+    plain, one, every, none = (
+        nulltext.Inpaint(mask=BALL, guidance=guidance, rule=rule)(model, inversion, TARGET).pixels
+        for guidance, rule in (
+            (6.0, nulltext.Rule()),
+            (1.0, nulltext.Rule()),
+            (6.0, nulltext.Rule(name="interval")),
+            (6.0, nulltext.Rule(name="interval", settings={"end": 0.0})),
+        )
+    )
+    assert torch.equal(every, plain)
+    assert torch.equal(none, one)
+    assert not torch.equal(one, plain)

@@ -11,6 +11,7 @@ from nulltext.bars import teller
 from nulltext.checks import Guidance, Range, Seed, check_numbers
 from nulltext.diffusion.guidance import Guided
 from nulltext.diffusion.levels import combine
+from nulltext.diffusion.rule import Rule
 from nulltext.diffusion.sampling import sample
 from nulltext.editing import spelled
 from nulltext.editing.base import Edit, filled, in_force_for, listed_prompts, recommended
@@ -40,6 +41,7 @@ class BlendedDiffusion:
             was inside the mask is left. At 1 sampling begins with noise alone.
         guidance: The guidance scale w; None is the model's own.
         negative_prompt: What guidance leads away from; None is the inversion's own.
+        rule: How guidance is done.
         paste: Whether the photograph's own pixels are put back where the mask is black. Off, what the decoder makes of
             the source's latents stays there, and of the edit's beside them.
         seed: Of the noise, the same for every prompt.
@@ -52,6 +54,7 @@ class BlendedDiffusion:
     strength: Annotated[float, Range(above=0, most=1)] = 0.75
     guidance: Guidance | None = field(default=None, metadata=recommended("guidance"))
     negative_prompt: str | None = None
+    rule: Rule = field(default_factory=Rule)
     paste: bool = True
     seed: Seed = 0
 
@@ -89,7 +92,7 @@ class BlendedDiffusion:
         noise, cond = torch.randn(z0.shape, generator=generator), embed_prompts(model, wanted, size)
         x = first_latents(z0, noise, rest, self.strength).to(model.device).expand(len(cond), -1, -1, -1)
         guided, nulls = (
-            Guided(model, cond, filled(own.guidance)),
+            Guided(model, cond, self.rule.at(filled(own.guidance))),
             [embed_negative(model, filled(own.negative_prompt), size)] * len(rest),
         )
         pixels = model.decode(sample(guided, rest, x, nulls, on_progress, after=blend)).cpu()

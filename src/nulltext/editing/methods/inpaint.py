@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from nulltext.bars import teller
 from nulltext.checks import Guidance, Range, Seed, check_numbers
 from nulltext.diffusion.guidance import Guided
+from nulltext.diffusion.rule import Rule
 from nulltext.diffusion.sampling import sample
 from nulltext.editing import spelled
 from nulltext.editing.base import Edit, filled, in_force_for, listed_prompts, recommended
@@ -41,6 +42,7 @@ class Inpaint:
             the image inside the mask has a part in what is sampled there.
         guidance: The guidance scale w; None is the model's own.
         negative_prompt: What guidance leads away from; None is the inversion's own.
+        rule: How guidance is done.
         paste: Whether the photograph's own pixels are put back where the mask is black. Off, as in the pipeline, all of
             the image is what the autoencoder makes of the sampled latents.
         seed: Of the noise, the same for every prompt.
@@ -53,6 +55,7 @@ class Inpaint:
     strength: Annotated[float, Range(above=0, most=1)] = 1.0
     guidance: Guidance | None = field(default=None, metadata=recommended("guidance"))
     negative_prompt: str | None = None
+    rule: Rule = field(default_factory=Rule)
     paste: bool = False
     seed: Seed = 0
 
@@ -85,7 +88,9 @@ class Inpaint:
         cond, null = (showing(each, cells, left) for each in told)
         noise = torch.randn(z0.shape, generator=torch.Generator().manual_seed(self.seed))
         x = first_latents(z0, noise, rest, self.strength).to(model.device).expand(len(cond), -1, -1, -1)
-        latents = sample(Guided(model, cond, filled(own.guidance)), rest, x, [null] * len(rest), on_progress)
+        latents = sample(
+            Guided(model, cond, self.rule.at(filled(own.guidance))), rest, x, [null] * len(rest), on_progress
+        )
         pixels = model.decode(latents).cpu()
         return Edit(
             prompts=wanted,
