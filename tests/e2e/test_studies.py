@@ -216,7 +216,7 @@ def test_a_method_that_there_is_none_of_is_told_before_anything_is_read(run, her
 
 
 def test_methods_of_inversion(run_json, here: Path):
-    record = run_json("bench", "methods", *QUICK, "--inner-steps", 1, "--guidance", 3)
+    record = run_json("bench", "methods", "--limit", 1, "--steps", 1, "--inner-steps", 1, "--guidance", 3)
     assert (record["images"], record["edits"]) == (1, 5)
     table = record["tables"]["overall"]
     assert {"null-text", "direct inversion", "prompt's embedding"} <= table.keys()
