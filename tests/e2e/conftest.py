@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from nulltext.cli.app import app
+from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 
 Run = Callable[..., Result]
 
@@ -103,3 +104,26 @@ def program() -> tuple[str, ...]:
 def environment() -> dict[str, str]:
     """For another process: this one's, with no network and one thread."""
     return {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def cat(tmp_path_factory: pytest.TempPathFactory, image_file: Path, tiny: Path) -> Path:
+    """An inversion file of three steps, for edits of one word."""
+    path = tmp_path_factory.mktemp("cat") / "photo.safetensors"
+    arguments = ["invert", str(image_file), "a red cat", "--model", str(tiny), "--steps", "3", "-o", str(path)]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    return path
+
+
+@pytest.fixture
+def editors(monkeypatch: pytest.MonkeyPatch) -> list[PromptToPrompt]:
+    """The settings that reach the sampler, of every image drawn while the test runs."""
+    used = list[PromptToPrompt]()
+    each = PromptToPrompt.each
+
+    def spy(editor: Any, model: Any, inversion: Any, changes: Any, *rest: Any) -> Any:
+        used.extend(change for _, change in changes)
+        return each(editor, model, inversion, changes, *rest)
+
+    monkeypatch.setattr(PromptToPrompt, "each", spy)
+    return used
