@@ -40,7 +40,7 @@ BAD, SIDE, TOGETHER = 20, 64, 16
 PLAN = Plan(inverter=DirectInversion(steps=4), size=f"{SIDE}x{SIDE}", at_once=8)
 LARGE = (RAY_ROWS // 50, RAY_ROWS // 2)
 """Where photographs of 40 megapixels are: what they take the process keeps, so that the second must find it there."""
-TIMES = {"seconds", "finished", "device", "output_sha256"}
+TIMES = {"seconds", "finished", "device", "output_sha256", "bytes"}
 """What may differ: which rows share a batch depends on the engine, which rounds, and not on the row."""
 MB = 2**20
 

@@ -33,6 +33,7 @@ WRONG = {
     ("bench edits", "--output"): "x.html",
     ("bench settings", "--output"): "x.html",
     ("bench frontier", "--output"): "x.html",
+    ("bench full-size", "--record"): "x.html",
 }
 """A name with another's suffix, for every option of every command that names what is written."""
 

@@ -221,7 +221,9 @@ def test_inpaint_on_the_command_line_and_through_the_api(run_json, client, nine,
     made = run_json(
         "edit", "a.safetensors", "a dog", "--model", nine, "--editor", "inpaint", "--mask", "mask.png", "-o", "b.png"
     )
-    assert made["settings"] == [{"strength": 1.0, "guidance": 7.5, "negative_prompt": "", "paste": False, "seed": 0}]
+    plain = {"name": "classifier-free", "settings": {}}
+    settings = {"strength": 1.0, "guidance": 7.5, "negative_prompt": "", "rule": plain, "paste": False, "seed": 0}
+    assert made["settings"] == [settings]
     expected = Inpaint(mask=mask)(model, Inversion.load("a.safetensors"), "a dog").image
     assert difference(Image.open("b.png"), expected) <= 1
     form = {"prompt": "a red ball", "method": "edit-friendly", "steps": 2, "model": str(nine)}

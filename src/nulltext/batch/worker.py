@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from nulltext.batch.encode import Original
+from nulltext.batch.freed import LARGE, give_back
 from nulltext.batch.plan import Job, Plan, chains, name_of, with_mask
 from nulltext.batch.records import DONE, FAILED, Record, record_of
 from nulltext.batch.row import Row
@@ -107,7 +108,7 @@ class Worker:
         self.plan, self.out = plan, out
         self.model = load(plan.model, device=device, **plan.loading) if model is None else model
         self.at_once = images_at_once(self.model) if plan.at_once is None else plan.at_once
-        self._unforeseen = 0
+        self._unforeseen, self._until_free = 0, 0
 
     @property
     def identity(self) -> str:
@@ -133,7 +134,15 @@ class Worker:
                     while done:
                         yield done.pop(0)
                     yield records
+                    self._free()
             yield from done
+
+    def _free(self) -> None:
+        """Gives memory back to the system, once after large images, when enough rows have come after them."""
+        if self._until_free:
+            self._until_free -= 1
+            if not self._until_free:
+                give_back()
 
     def _works(
         self, rows: Iterable[tuple[Row, Opened | Exception]], waiting: dict[int, Row], done: list[list[Record]]
@@ -228,6 +237,8 @@ class Worker:
         """Writes an edited image, and tells of it."""
         if isinstance(image, Exception):
             return _reason(image)
+        if image.width * image.height > LARGE:
+            self._until_free = 4 * (self.at_once + READERS)  # rows that may be begun before it is let go
         try:
             data = original.encode(image, self.plan.format)
             self.out.write(name, data)

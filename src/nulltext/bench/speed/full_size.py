@@ -10,7 +10,7 @@ from nulltext.bench.result import Result
 from nulltext.bench.speed.full_size_parts import PARTS, Bench
 from nulltext.bench.study import Setting
 from nulltext.errors import SettingError, listed
-from nulltext.files import write_file
+from nulltext.files import check_output, write_file
 from nulltext.models.loading import choose_device
 from nulltext.models.networks import first_line
 from nulltext.progress import OnProgress, Progress, silent
@@ -51,12 +51,20 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def check(given: Mapping[str, Any]) -> None:
-    """Makes sure that the parts asked for exist.
+    """Makes sure that the parts asked for exist, and that the record can be written.
 
     Raises:
-        SettingError: One does not.
+        SettingError: One does not, or the record's name is not that of a JSON file.
+        OutputExistsError: There is something of the record's name.
+        OutputWriteError: There is no permission to write there.
     """
     chosen_parts(given["parts"], compiled=given["compiled"])
+    record: Path | None = given["record"]
+    if record is None:
+        return
+    if record.suffix.casefold() != ".json":
+        raise SettingError(f"got {record}; expected a JSON file's name, ending in .json. Rename it.")
+    check_output(record)
 
 
 def chosen_parts(parts: str | None, *, compiled: bool) -> list[str]:
