@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nulltext.web.api import STATUS
+from nulltext.web.answers import STATUS
 from nulltext.web.requests import InversionRequest
 
 STEPS = "5"

@@ -1,33 +1,22 @@
 """The HTTP API: what the page can do, for other programs."""
 
-import base64
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, Path, Request, UploadFile
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi.responses import FileResponse
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from nulltext.editing.table import EDITOR
-from nulltext.errors import (
-    ImageDecodeError,
-    ImageTooLargeError,
-    JobNotFoundError,
-    KeptFileNotFoundError,
-    NulltextError,
-    SettingError,
-    TooManyJobsError,
-    UploadTooLargeError,
-)
+from nulltext.errors import SettingError
 from nulltext.images import Fit
 from nulltext.inversion.table import INVERTERS, METHOD
 from nulltext.models.sizes import read_size
+from nulltext.web.answers import Finite, Name, Number, Refused, Text, Whole, Word, decode_base64
 from nulltext.web.bodies import parse
-from nulltext.web.bounds import MOST_ENTRIES, MOST_NAME, MOST_TEXT, MOST_WHOLE, MOST_WORD, check_text, quoted
+from nulltext.web.bounds import MOST_ENTRIES, MOST_NAME, check_text
 from nulltext.web.clients import client_of
 from nulltext.web.handlers import is_inversion
 from nulltext.web.jobs import Job
@@ -35,33 +24,6 @@ from nulltext.web.opening import open_small_mask
 from nulltext.web.requests import EditRequest, InversionRequest, Vary
 from nulltext.web.results import Edited, Inverted
 from nulltext.web.workshop import Workshop
-
-STATUS: Mapping[type[NulltextError], HTTPStatus] = {
-    JobNotFoundError: HTTPStatus.NOT_FOUND,
-    KeptFileNotFoundError: HTTPStatus.NOT_FOUND,
-    UploadTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    ImageTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    TooManyJobsError: HTTPStatus.TOO_MANY_REQUESTS,
-}
-"""Which status an error has; 400 for all others."""
-
-
-Text = Annotated[str, Field(max_length=MOST_TEXT)]
-Name = Annotated[str, Field(max_length=MOST_NAME)]
-Word = Annotated[str, Field(max_length=MOST_WORD)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Whole = Annotated[int, Field(ge=-MOST_WHOLE, le=MOST_WHOLE)]
-Number = Annotated[str, Path(max_length=MOST_NAME)]
-
-
-class Refused(BaseModel):
-    """Why something was refused.
-
-    Attributes:
-        detail: A sentence.
-    """
-
-    detail: str
 
 
 class Started(BaseModel):
@@ -248,28 +210,5 @@ def job_status(workshop: Workshop, job: Job[Any]) -> JobStatus:
     )
 
 
-def error_response(_: Request, error: Exception) -> JSONResponse:
-    """An error of the package as JSON, with the status that fits."""
-    status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), HTTPStatus.BAD_REQUEST)
-    return JSONResponse({"detail": str(error)}, status_code=status)
-
-
-def invalid_response(_: Request, error: Exception) -> JSONResponse:
-    """A request that is not of the form that is asked for, as a sentence on the first of what is wrong."""
-    wrong: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else ()
-    first: dict[str, Any] = wrong[0] if wrong else {}
-    field = ".".join(str(part)[:MOST_WORD] for part in first.get("loc", ())[1:][:2]) or "the request"
-    given = "nothing" if first.get("type") == "missing" else quoted(first.get("input"))
-    wanted = str(first.get("msg", "another form")).rstrip(".")
-    sentence = f"got {given} for {quoted(field)}; expected another: {wanted[:1].lower()}{wanted[1:120]}."
-    return JSONResponse({"detail": sentence}, status_code=HTTPStatus.UNPROCESSABLE_ENTITY)
-
-
 def _mask(workshop: Workshop, inverted: Inverted, text: str | None) -> Image.Image | None:
-    if text is None:
-        return None
-    try:
-        data = base64.b64decode(text, validate=True)
-    except ValueError as error:  # binascii's own, or of text that is not ASCII
-        raise ImageDecodeError("the mask is no base64; expected an image's file as base64.") from error
-    return open_small_mask(data, inverted, workshop.limits)
+    return None if text is None else open_small_mask(decode_base64(text), inverted, workshop.limits)

@@ -25,9 +25,10 @@ from nulltext.web.clients import NOBODY, Client
 from nulltext.web.gate import KnownFiles
 from nulltext.web.jobs import Job
 from nulltext.web.opening import open_paint, open_thumbnail
+from nulltext.web.recipes import png
 from nulltext.web.requests import EditRequest, InversionRequest, Vary
 from nulltext.web.results import Edited, Insight, Inverted
-from nulltext.web.workshop import Workshop, png
+from nulltext.web.workshop import Workshop
 
 Result = TypeVar("Result")
 

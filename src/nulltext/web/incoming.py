@@ -9,7 +9,7 @@ from nulltext.web.clients import NOBODY, Client
 from nulltext.web.gate import App, Message, Receive, Scope, Send
 from nulltext.web.limits import Limits
 
-_FILES = ("/upload", "/api/inversions")
+_FILES = ("/upload", "/api/inversions", "/v1/images")
 """What takes whole files; elsewhere an image is at most a mask within JSON."""
 _MASKS = 2
 """So many times the largest image's file a request has at most that takes no files."""

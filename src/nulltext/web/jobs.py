@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, final
+from typing import Any, Generic, Literal, TypeVar, final, get_args
 
 from PIL import Image
 
@@ -241,6 +241,12 @@ class Jobs:
         """Forgets jobs that are over and were kept for long enough."""
         with self._changed:
             self._forget()
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many jobs in memory are in each state."""
+        with self._changed:
+            return {state: sum(job.state == state for job in self._jobs.values()) for state in get_args(State)}
 
     @property
     def size(self) -> tuple[int, int]:

@@ -122,7 +122,8 @@ def _api(workshop: Workshop, known_files: KnownFiles) -> "FastAPI":
     from fastapi import FastAPI
     from fastapi.exceptions import RequestValidationError
 
-    from nulltext.web import api, docs
+    from nulltext.web import answers, api, docs, health, routes, static
+    from nulltext.web.studio import Studio
 
     stopped = threading.Event()
 
@@ -143,10 +144,13 @@ def _api(workshop: Workshop, known_files: KnownFiles) -> "FastAPI":
         redoc_url=None,
         lifespan=life,
     )
-    app.add_exception_handler(NulltextError, api.error_response)
-    app.add_exception_handler(RequestValidationError, api.invalid_response)
+    app.add_exception_handler(NulltextError, answers.error_response)
+    app.add_exception_handler(RequestValidationError, answers.invalid_response)
     app.include_router(api.router(workshop))
+    app.include_router(routes.router(Studio(workshop)))
+    app.include_router(health.router(workshop))
     app.include_router(docs.router())
+    app.include_router(static.router("/editor"))
     return app
 
 

@@ -1,18 +1,17 @@
 """The work behind the page and the API: images opened, inverted, edited and looked into, for one person at a time."""
 
-import io
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, final
 
 import torch
-from PIL import Image
 
+from nulltext import __version__
 from nulltext.editing.base import in_force
 from nulltext.editing.maps import attention_maps
 from nulltext.editing.table import EDITOR
@@ -32,6 +31,7 @@ from nulltext.models.capabilities import word_list_of
 from nulltext.models.loading import EMBEDDED, load
 from nulltext.models.precision import precision_of
 from nulltext.models.sizes import warning_of
+from nulltext.spelling.fields import values
 from nulltext.spelling.records import record
 from nulltext.tables import word_of
 from nulltext.types import OnePixels
@@ -42,14 +42,18 @@ from nulltext.web.code import command_line, mask_name, python_code
 from nulltext.web.fitting import check_size
 from nulltext.web.insight import insight_of
 from nulltext.web.jobs import Job, Jobs
+from nulltext.web.kept import KeptInversion
 from nulltext.web.limits import Limits
 from nulltext.web.opening import thumbnail, with_small_masks
 from nulltext.web.people import People
+from nulltext.web.recipes import png
 from nulltext.web.requests import EditRequest, InversionRequest, prompts_in
 from nulltext.web.results import Edited, Insight, Inverted, Origin
 from nulltext.web.running import previewing, stopping
 from nulltext.web.words import changed_words
 
+Then = Callable[[Any, Job[Any]], Any]
+"""What a job goes on with: called with what it has made, and the job."""
 _NAMED = 3
 """So many unknown words are named; the page marks them all."""
 
@@ -123,8 +127,15 @@ class Workshop:
             )
 
     def invert(
-        self, person: str, data: bytes, name: str, request: InversionRequest, client: Client = NOBODY
-    ) -> Job[Inverted]:
+        self,
+        person: str,
+        data: bytes,
+        name: str,
+        request: InversionRequest,
+        client: Client = NOBODY,
+        *,
+        then: Then | None = None,
+    ) -> Job[Any]:
         """Inverts an image; at once if the same was inverted before.
 
         Args:
@@ -133,6 +144,7 @@ class Workshop:
             name: What that was called.
             request: How.
             client: From where.
+            then: What the job goes on with; its result is the job's.
 
         Raises:
             NulltextError: Image, prompt or settings are out of bounds, or there are too many jobs.
@@ -145,7 +157,13 @@ class Workshop:
         if request.size is not None and (loaded := self.at_hand(request.model)) is not None:
             check_size(loaded, request.size)
         work = partial(self._invert, data, name, request)
-        return self.jobs.submit(person, work, request.plan, client=client)
+        plan = request.plan if then is None else {**request.plan, "sample": request.steps}
+        return self.jobs.submit(person, _followed(work, then), plan, client=client)
+
+    @property
+    def loaded(self) -> frozenset[str]:
+        """The names of the models that are in memory."""
+        return frozenset(self._loaded)
 
     def at_hand(self, name: str) -> Model | None:
         """A model that needs no loading, which only jobs may wait for.
@@ -172,7 +190,9 @@ class Workshop:
                 "Say it in these."
             )
 
-    def open_inversion(self, person: str, data: bytes, name: str, client: Client = NOBODY) -> Job[Inverted]:
+    def open_inversion(
+        self, person: str, data: bytes, name: str, client: Client = NOBODY, *, then: Then | None = None
+    ) -> Job[Any]:
         """Takes an inversion file that somebody has kept.
 
         Raises:
@@ -184,9 +204,18 @@ class Workshop:
             raise UploadTooLargeError(
                 f"the file has {len(data) / 2**20:.1f} MB; expected at most {most / 2**20:g} MB. Is it an inversion?"
             )
-        return self.jobs.submit(person, partial(self._open, data, name, client.here), client=client)
+        work = partial(self._open, data, name, client.here)
+        return self.jobs.submit(person, _followed(work, then), {"sample": 1.0}, client=client)
 
-    def edit(self, person: str, inverted: Inverted, request: EditRequest, client: Client = NOBODY) -> Job[Edited]:
+    def edit(
+        self,
+        person: str,
+        inverted: Inverted | KeptInversion,
+        request: EditRequest,
+        client: Client = NOBODY,
+        *,
+        then: Then | None = None,
+    ) -> Job[Any]:
         """Edits an image that was inverted.
 
         Raises:
@@ -197,7 +226,7 @@ class Workshop:
             self.check_words(inverted.request.model, prompt)
         path = self.people.path(person, inverted.number)
         work = partial(self._edit, path, inverted.origin, with_small_masks(request, inverted))
-        return self.jobs.submit(person, work, request.plan, client=client, uses=frozenset({path}))
+        return self.jobs.submit(person, _followed(work, then), request.plan, client=client, uses=frozenset({path}))
 
     def look_inside(self, person: str, inverted: Inverted, client: Client = NOBODY) -> Job[Insight]:
         """Reconstructs an inversion and looks at the attention.
@@ -333,10 +362,11 @@ class Workshop:
         masks = [(mask_name(at, len(steps)), one.mask) for at, one in enumerate(steps) if one.mask is not None]
         asked, name, code = origin.request, origin.name, {"opened": origin.opened}
         keep = partial(self.people.keep, job.person, address=job.client.address)
+        recipes = [_recipe(inversion, origin, one, its[-1]) for one, its in zip(requests, editors, strict=True)]
         return Edited(
             requests=tuple(requests),
             images=tuple(thumbnail(image) for image in images),
-            numbers=tuple(keep(png(image), "png") for image in images),
+            numbers=tuple(keep(png(image, recipe), "png") for image, recipe in zip(images, recipes, strict=True)),
             masks=tuple((keep(png(mask), "png"), name) for name, mask in masks),
             source=thumbnail(edit.reconstruction),
             python=tuple(
@@ -356,11 +386,26 @@ class Workshop:
         return insight_of(model, inversion, maps, losses)
 
 
-def png(image: Image.Image) -> bytes:
-    """An image as a PNG file."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=3)
-    return buffer.getvalue()
+def _followed(work: Callable[[Job[Any]], Any], then: Then | None) -> Callable[[Job[Any]], Any]:
+    """Some work, and what its job goes on with."""
+    return work if then is None else partial(_go_on, work, then)
+
+
+def _go_on(work: Callable[[Job[Any]], Any], then: Then, job: Job[Any]) -> Any:  # noqa: ANN401  whatever they make
+    return then(work(job), job)
+
+
+def _recipe(inversion: Inversion, origin: Origin, request: EditRequest, editor: object) -> dict[str, object]:
+    """All that an edited image was made with."""
+    return {
+        "version": __version__,
+        "model": asdict(inversion.model),
+        "image": {"name": origin.name, "sha256": inversion.sha256},
+        "inversion": dict(values(origin.request)),
+        "prompts": [inversion.prompt, *request.prompts],
+        "editor": request.editor,
+        "settings": record(editor),
+    }
 
 
 def _inverted(
