@@ -21,7 +21,7 @@ from nulltext.images import grey_mask, open_image, open_mask
 from nulltext.models.recommended import Recommended
 from nulltext.progress import Progress
 from nulltext.web import opening
-from nulltext.web.api import STATUS
+from nulltext.web.answers import STATUS
 from nulltext.web.clients import Client
 from nulltext.web.incoming import Incoming
 from nulltext.web.jobs import Jobs

@@ -170,7 +170,7 @@ class Studio:
             "file_name": inverted.name, "opened": inverted.opened, "psnr": _finite(inverted.psnr),
             "vae_psnr": _finite(inverted.vae_psnr), "seconds": inverted.seconds, "warning": inverted.warning,
             "losses": list(inverted.losses), "place": place(inversion), "model": str(inversion.model),
-            "verdict": as_json(verdict(inversion.scores, maps, inverted.warning)),
+            "verdict": as_json(verdict(inversion, maps, inverted.warning)),
             "maps": None if maps is None else grey_maps(maps),
             "recommended": {
                 "cross": inverted.recommended.cross_attention, "self_share": inverted.recommended.self_attention,
@@ -208,7 +208,7 @@ class Studio:
                 facts={
                     "python": edited.python[place_of], "shell": edited.shell[place_of], "seconds": edited.seconds,
                     "settings": dict(edited.settings[place_of]), "group": group,
-                    "label": _label(request, varied) if group else "",
+                    "label": _label(request, varied) if group else "", "varied": varied if group else "",
                 },
             )  # fmt: skip
             made.append(self.history.add(job.person, node, own, job.client.address).id)

@@ -8,12 +8,14 @@ from typing import Any, Literal, cast, final
 import torch
 
 from nulltext.editing.maps import AttentionMaps
-from nulltext.inversion.base import Inversion, Scores
+from nulltext.inversion.base import Inversion
 from nulltext.web.results import ALIKE, SMALL, UNSEEN
 
 Grade = Literal["good", "fair", "poor"]
-FAITHFUL, COARSE = 28.0, 23.0
+FAITHFUL, COARSE = 33.0, 26.0
 """Decibels of the autoencoder alone from which on a viewer sees no loss, or only small details go."""
+FINE = 0.7
+"""The model works at so many times the photograph's own detail, at least, where nobody sees that it is less."""
 NOWHERE = 1.35
 """A word whose map is at its highest less than so many times its mean looks everywhere, which is nowhere."""
 _SMALL_WORDS = frozenset({
@@ -35,22 +37,25 @@ class Line:
         words: The words it is about.
     """
 
-    about: Literal["autoencoder", "reconstruction", "words", "size"]
+    about: Literal["detail", "autoencoder", "reconstruction", "words", "size"]
     grade: Grade
     decibels: float | None = None
     words: tuple[str, ...] = ()
 
 
-def verdict(scores: Scores, maps: AttentionMaps | None, warning: str = "") -> list[Line]:
+def verdict(inversion: Inversion, maps: AttentionMaps | None, warning: str = "") -> list[Line]:
     """All there is to say.
 
     Args:
-        scores: Of the inversion.
+        inversion: The inversion.
         maps: Where its words look; None where the model has no attention that can be recorded.
         warning: That the model was not made for the size.
     """
+    scores, frame = inversion.scores, inversion.frame
     bound = scores.vae_psnr
     lines = [Line(about="size", grade="fair")] if warning else []
+    if _detail(frame.content, frame.part) < FINE:
+        lines.append(Line(about="detail", grade="fair"))
     lines.append(Line(about="autoencoder", grade=_grade(bound, FAITHFUL, COARSE), decibels=_finite(bound)))
     gap = (ALIKE if math.isinf(bound) else bound) - scores.psnr
     lines.append(Line(about="reconstruction", grade=_grade(-gap, -UNSEEN, -SMALL), decibels=_finite(scores.psnr)))
@@ -88,6 +93,11 @@ def place(inversion: Inversion) -> dict[str, Any]:
     """Where the image that the model works on lies in the photograph: boxes left, top, right, bottom."""
     frame = inversion.frame
     return {"part": list(frame.part), "content": list(frame.content), "fitted": list(frame.fitted)}
+
+
+def _detail(content: Sequence[int], part: Sequence[int]) -> float:
+    """How many pixels the model has for one of the photograph's, along a side."""
+    return (content[2] - content[0]) / max(1, part[2] - part[0])
 
 
 def _content(words: Sequence[str]) -> list[str]:

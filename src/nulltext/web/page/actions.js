@@ -113,7 +113,10 @@ async function work(number, kind) {
     return null;
   }
   await refresh();
-  await select(status.result.nodes[0]);
+  const { nodes } = status.result;
+  await select(nodes[0]);
+  if (nodes.length > 1) update({ mode: "grid" });
+  else if (state.mode === "grid") update({ mode: "single" });
   return status.result.nodes;
 }
 

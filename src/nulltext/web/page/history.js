@@ -6,7 +6,7 @@ import { Icon, IconButton } from "./icons.js";
 import { t } from "./lang.js";
 import { lineOf, nodeOf, state, update } from "./store.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
-import { nameOf } from "./viewer.js";
+import { captionOf, nameOf } from "./viewer.js";
 
 export function History() {
   const strip = useRef();
@@ -34,20 +34,6 @@ export function History() {
   `;
 }
 
-// Variants are told apart by what differs, all else by what it is.
-function captionOf(node) {
-  if (node.kind === "image") return node.name;
-  if (node.kind === "inversion") return t("inverted");
-  return node.facts.label || differing(node);
-}
-
-// The words of an edit that its parent does not have.
-function differing(node) {
-  const before = new Set((nodeOf(node.parent)?.request?.prompt ?? "").toLowerCase().split(/\s+/));
-  const words = (node.request.prompt ?? "").split(/\s+/).filter((word) => !before.has(word.toLowerCase()));
-  return words.slice(0, 3).join(" ") || t("edit");
-}
-
 // What can be done with the one that is shown.
 export function NodeBar() {
   const node = nodeOf(state.current);
@@ -66,9 +52,9 @@ export function NodeBar() {
             ref=${(field) => field?.focus()} onKeyDown=${(event) => event.key === "Escape" && (event.stopPropagation(), setNaming(false))} />
             <button type="submit" class="small">${t("save")}</button></form>`
         : html`<button type="button" class="name" title=${t("rename")} onClick=${() => setNaming(true)}>
-            <b>${nameOf(node) === node.name ? t(node.kind) : nameOf(node)}</b><span>${node.name}</span></button>`}
+            <b>${node.kind === "edit" ? t("edit") : nameOf(node)}</b><span>${node.name}</span></button>`}
       <span class="space"></span>
-      <${IconButton} icon="star" label=${t("favourite")} pressed=${node.favourite} onClick=${() => favourite(node.id)} />
+      <${IconButton} icon="star" class="star" label=${t("favourite")} pressed=${node.favourite} onClick=${() => favourite(node.id)} />
       <${Downloads} node=${node} />
       ${node.kind === "edit" && html`<${IconButton} icon="code" label=${t("sameAsCode")} onClick=${() => update({ dialog: "code" })} />`}
       ${sure

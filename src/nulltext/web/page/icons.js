@@ -18,6 +18,7 @@ const paths = {
   download: "M12 4v11m-4-4 4 4 4-4M4 20h16",
   single: "M4 5h16v14H4z",
   slider: "M4 5h16v14H4zM12 3v18M9 12H6m9 0h3",
+  grid: "M3 4h8v7H3zM13 4h8v7h-8zM3 13h8v7H3zM13 13h8v7h-8z",
   side: "M3 5h8v14H3zM13 5h8v14h-8z",
   hold: "M4 5h16v14H4zM8 15l3-4 2 2 3-4",
   plus: "M12 5v14M5 12h14",

@@ -3,18 +3,22 @@
 const MOST = 768; // as many pixels on the longest side: finer than any edge that a model can follow
 const STAMPS = 4; // so many stamps to a brush's width
 
-export function blank([height, width]) {
-  const scale = Math.min(1, MOST / Math.max(height, width));
+// Their pixels are read again and again, which the browser wants to know at first.
+function make(width, height) {
   const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(width * scale));
-  canvas.height = Math.max(1, Math.round(height * scale));
+  canvas.width = width;
+  canvas.height = height;
+  canvas.getContext("2d", { willReadFrequently: true });
   return canvas;
 }
 
+export function blank([height, width]) {
+  const scale = Math.min(1, MOST / Math.max(height, width));
+  return make(Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale)));
+}
+
 export function copy(canvas) {
-  const other = document.createElement("canvas");
-  other.width = canvas.width;
-  other.height = canvas.height;
+  const other = make(canvas.width, canvas.height);
   other.getContext("2d").drawImage(canvas, 0, 0);
   return other;
 }
@@ -38,10 +42,7 @@ export function stroke(canvas, from, to, { size, feather, erase }) {
 }
 
 export function inverted(canvas) {
-  const other = document.createElement("canvas");
-  other.width = canvas.width;
-  other.height = canvas.height;
-  const context = other.getContext("2d");
+  const other = make(canvas.width, canvas.height), context = other.getContext("2d");
   context.fillStyle = "#fff";
   context.fillRect(0, 0, other.width, other.height);
   context.globalCompositeOperation = "destination-out";
@@ -73,7 +74,7 @@ export async function read(source, size) {
   } finally {
     if (url !== source) URL.revokeObjectURL(url);
   }
-  const canvas = blank(size), context = canvas.getContext("2d", { willReadFrequently: true });
+  const canvas = blank(size), context = canvas.getContext("2d");
   context.drawImage(image, 0, 0, canvas.width, canvas.height);
   const pixels = context.getImageData(0, 0, canvas.width, canvas.height), data = pixels.data;
   for (let at = 0; at < data.length; at += 4) {
@@ -87,10 +88,7 @@ export async function read(source, size) {
 
 // As a PNG in base64, white on black, which is what the server takes.
 export function encoded(canvas) {
-  const flat = document.createElement("canvas");
-  flat.width = canvas.width;
-  flat.height = canvas.height;
-  const context = flat.getContext("2d");
+  const flat = make(canvas.width, canvas.height), context = flat.getContext("2d");
   context.fillRect(0, 0, flat.width, flat.height);
   context.drawImage(canvas, 0, 0);
   return flat.toDataURL("image/png").split(",")[1];
@@ -100,13 +98,10 @@ export function encoded(canvas) {
 export function attention(node, word, least = null) {
   const { maps, place } = node.facts, values = maps?.words[word];
   if (!values) return null;
-  const small = document.createElement("canvas");
-  small.width = maps.columns;
-  small.height = maps.rows;
-  const context = small.getContext("2d"), pixels = context.createImageData(maps.columns, maps.rows);
+  const small = make(maps.columns, maps.rows), context = small.getContext("2d"), pixels = context.createImageData(maps.columns, maps.rows);
   values.forEach((value, at) => pixels.data.set([255, 255, 255, value], 4 * at));
   context.putImageData(pixels, 0, 0);
-  const canvas = blank(node.size), wide = canvas.getContext("2d", { willReadFrequently: true });
+  const canvas = blank(node.size), wide = canvas.getContext("2d");
   const [height, width] = node.size, [fittedHeight, fittedWidth] = place.fitted;
   const across = maps.columns / fittedWidth, down = maps.rows / fittedHeight;
   const right = canvas.width / width, below = canvas.height / height;
@@ -122,6 +117,17 @@ export function attention(node, word, least = null) {
     wide.putImageData(all, 0, 0);
   }
   return canvas;
+}
+
+// All that is not looked at, darkened.
+export function spotlight(onto, canvas) {
+  onto.width = canvas.width;
+  onto.height = canvas.height;
+  const context = onto.getContext("2d");
+  context.fillStyle = "#000";
+  context.fillRect(0, 0, onto.width, onto.height);
+  context.globalCompositeOperation = "destination-out";
+  for (let time = 0; time < 2; time++) context.drawImage(canvas, 0, 0); // twice, so that faint places are seen as well
 }
 
 // Drawn in a colour into a canvas that is seen.

@@ -6,7 +6,7 @@ import { t } from "./lang.js";
 import * as masks from "./mask.js";
 import { attended } from "./prompt.js";
 import { inversionOf, state, update } from "./store.js";
-import { html } from "./vendor/htm-preact.js";
+import { html, useEffect, useRef } from "./vendor/htm-preact.js";
 import { changed } from "./words.js";
 
 const LEAST = 0.35; // a word's place is where it looks at least so much as where it looks most
@@ -27,9 +27,13 @@ export function MaskTools() {
   const words = [...new Set(chipsOf(draft).map((chip) => attended(chip)).filter(Boolean))];
   const first = chipsOf(draft).filter(changed).map(attended).find(Boolean);
   const fromWord = (word) => word && set(masks.attention(inversionOf(state.current), word, LEAST));
+  const box = useRef();
+  useEffect(() => {
+    if (painting) box.current.scrollIntoView({ block: "nearest" });
+  }, [painting]);
   const erase = (on) => brush({ erase: on });
   return html`
-    <section class="mask" aria-labelledby="mask-title">
+    <section class="mask" ref=${box} aria-labelledby="mask-title">
       <h3 id="mask-title">${t("where")}</h3>
       <div class="row">
         <button type="button" id="paint" class="small" aria-pressed=${String(painting)} onClick=${() => update({ painting: !painting, word: null, mode: painting ? state.mode : "single" })}>

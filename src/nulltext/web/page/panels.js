@@ -106,12 +106,11 @@ function Presets() {
   const { draft } = state;
   if (draft.editor !== "prompt-to-prompt") return null;
   const words = [...new Set(changes(draft).flatMap(wordsOfChip))];
-  const take = (preset) => change({ cross: preset.cross, self_share: preset.self_share, keep: preset.local ? words : [] });
-  const same = (preset) => preset.cross === draft.cross && preset.self_share === draft.self_share && preset.local === draft.keep.length > 0;
+  const take = (name, preset) => change({ preset: name, cross: preset.cross, self_share: preset.self_share, keep: preset.local ? words : [] });
   return html`
     <section aria-labelledby="presets-title"><h3 id="presets-title">${t("kindOfChange")}</h3>
       <div class="row">${Object.entries(PRESETS).map(([name, preset]) => html`
-        <button type="button" class="small" id=${`preset-${name}`} aria-pressed=${String(same(preset))} title=${t(`preset-${name}-why`)} onClick=${() => take(preset)}>${t(`preset-${name}`)}</button>`)}
+        <button type="button" class="small" id=${`preset-${name}`} aria-pressed=${String(draft.preset === name)} title=${t(`preset-${name}-why`)} onClick=${() => take(name, preset)}>${t(`preset-${name}`)}</button>`)}
       </div>
     </section>
   `;
@@ -126,8 +125,8 @@ function EditSettings() {
       ${plain && html`
         <label class="switch"><input id="local" type="checkbox" checked=${local} disabled=${!local && !words.length} onChange=${() => change({ keep: local ? [] : words })} />
           <span>${t("keepRest")}</span></label>
-        <${Range} id="cross" label=${t("composition")} hint=${t("compositionWhy")} value=${draft.cross} own=${own.cross} onChange=${(cross) => change({ cross })} />
-        <${Range} id="layout" label=${t("layout")} hint=${t("layoutWhy")} value=${draft.self_share} own=${own.self_share} onChange=${(self_share) => change({ self_share })} />
+        <${Range} id="cross" label=${t("composition")} hint=${t("compositionWhy")} value=${draft.cross} own=${own.cross} onChange=${(cross) => change({ cross, preset: null })} />
+        <${Range} id="layout" label=${t("layout")} hint=${t("layoutWhy")} value=${draft.self_share} own=${own.self_share} onChange=${(self_share) => change({ self_share, preset: null })} />
         <label class="field"><span>${t("variants")}</span>
           <select id="vary" value=${draft.vary} onChange=${(event) => change({ vary: event.target.value })}>
             ${["", "composition", "layout", "strength"].map((one) => html`<option value=${one}>${t(`vary-${one || "one"}`)}</option>`)}

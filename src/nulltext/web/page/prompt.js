@@ -109,10 +109,14 @@ function Chip({ chip, unknown, open, onClick }) {
 
 // One word: what it becomes, how strong it is, where it may act, and where it looks.
 function ChipEditor({ chip, model, close }) {
-  const { draft } = state, words = wordsOfChip(chip), word = core(chip.to ?? chip.from), input = useRef();
+  const { draft } = state, words = wordsOfChip(chip), word = core(chip.to ?? chip.from), input = useRef(), box = useRef();
   const known = state.models.find((one) => one.name === model)?.words ?? [];
   const [replacement, setReplacement] = useState(chip.to ?? "");
-  useEffect(() => input.current?.select(), []);
+  useEffect(() => {
+    box.current.scrollIntoView({ block: "nearest" });
+    input.current.focus({ preventScroll: true });
+    input.current.select();
+  }, []);
   const replace = (text) => (change({ text: withWord(draft.text, chip, text) }), close());
   const submit = (event) => {
     event.preventDefault();
@@ -124,7 +128,7 @@ function ChipEditor({ chip, model, close }) {
   const seen = attended(chip);
   const weight = draft.weights[word] ?? 1;
   return html`
-    <div class="chip-editor" role="group" aria-label=${t("theWord", { word: chip.to ?? chip.from })}
+    <div class="chip-editor" ref=${box} role="group" aria-label=${t("theWord", { word: chip.to ?? chip.from })}
       onKeyDown=${(event) => event.key === "Escape" && (event.stopPropagation(), close())}>
       <form onSubmit=${submit}>
         <label class="field"><span>${t("replaceBy", { word: chip.from ?? chip.to })}</span>

@@ -15,8 +15,10 @@ export function Verdict({ node }) {
   `;
 }
 
+const across = ([height, width]) => `${width} × ${height}`;
+
 function sentence(line, node) {
-  const blanks = { decibels: line.decibels === null ? "∞" : line.decibels.toFixed(1), warning: node.facts.warning };
+  const blanks = { decibels: line.decibels === null ? "∞" : line.decibels.toFixed(1), warning: node.facts.warning, fitted: across(node.facts.place.fitted), size: across(node.size) };
   if (line.about !== "words" || !line.words.length) return t(`verdict-${line.about}-${line.grade}`, blanks);
   return html`${t("verdict-words-fair")} ${line.words.map((word) => html`<button type="button" class="small" onClick=${() => update({ word })}>${word}</button> `)}`;
 }

@@ -10,12 +10,25 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm
 
 const MOST = 16; // so many times larger than it fits
 
+// Of the viewer, which may not know what selecting does: it is told by who draws the page.
+export const on = { choose: () => {} };
+
 export const pictureOf = (node) => fileAddress(node.kind === "image" ? node.files.view : node.files.png);
 
 export function nameOf(node) {
   if (!node) return "";
   if (node.kind === "image") return t("photograph");
-  return node.kind === "inversion" ? t("reconstruction") : node.facts.label ? `${node.name} (${node.facts.label})` : node.name;
+  return node.kind === "inversion" ? t("reconstruction") : captionOf(node);
+}
+
+// Variants are told apart by what differs, all else by the words that its parent does not have.
+export function captionOf(node) {
+  if (node.kind === "image") return node.name;
+  if (node.kind === "inversion") return t("inverted");
+  if (node.facts.label) return `${t(`vary-by-${node.facts.varied}`)} ${node.facts.label}`;
+  const before = new Set((nodeOf(node.parent)?.request?.prompt ?? "").toLowerCase().split(/\s+/));
+  const words = (node.request.prompt ?? "").split(/\s+/).filter((word) => !before.has(word.toLowerCase()));
+  return words.slice(0, 3).join(" ") || t("edit");
 }
 
 // What is shown and what it stands against.
@@ -46,7 +59,10 @@ export function Viewer() {
   const { shown, against } = pair();
   const [zoom, setZoom] = useState({ scale: 1, x: 0, y: 0 });
   useEffect(() => setZoom({ scale: 1, x: 0, y: 0 }), [photographOf(state.current)?.id]);
-  const two = against && state.mode === "side" && !state.painting && !state.job;
+  const free = !state.painting && !state.job, two = against && state.mode === "side" && free;
+  const variants = variantsOf(shown);
+  if (variants.length > 1 && state.mode === "grid" && free) return html`
+    <div class="viewer"><${Variants} nodes=${variants} /><${ViewBar} zoom=${zoom} setZoom=${setZoom} shown=${shown} against=${against} /></div>`;
   return html`
     <div class="viewer">
       <div class="panes ${two ? "two" : ""}">
@@ -57,6 +73,16 @@ export function Viewer() {
     </div>
   `;
 }
+
+// The other strengths that were drawn together with a node, itself among them.
+const variantsOf = (node) => (node.facts.group ? state.nodes.filter((one) => one.facts.group === node.facts.group) : []);
+
+// Side by side, each with what tells it from the others; choosing one brings its settings.
+const Variants = ({ nodes }) => html`
+  <div class="panes four" id="variants">${nodes.map((node) => html`
+    <button type="button" class="pane choice" aria-current=${String(node.id === state.current)} onClick=${() => on.choose(node.id)}>
+      <img src=${pictureOf(node)} alt=${captionOf(node)} draggable=${false} /><span class="tag left">${captionOf(node)}</span></button>`)}
+  </div>`;
 
 // Zoom around a place that stays where it is, in pixels from the middle of the pane.
 function zoomed(zoom, by, x = 0, y = 0) {
@@ -77,9 +103,9 @@ function Pane({ node, against, main, zoom, setZoom, label }) {
   return html`
     <div class="pane ${state.painting && main ? "paints" : ""}" ref=${stage} ...${gestures}>
       <div class="sheet" style=${style}>
-        <img class="picture" id=${main ? "picture" : undefined} src=${pictureOf(under)} alt=${main ? t("imageOf", { what: nameOf(under) }) : nameOf(node)} draggable="false" />
-        ${sliding && html`<img class="picture before" src=${pictureOf(against)} alt=${nameOf(against)} draggable="false" style=${{ clipPath: `inset(0 ${100 - at}% 0 0)` }} />`}
-        ${preview && html`<img class="picture preview" src=${preview} alt=${t("preview")} draggable="false" />`}
+        <img class="picture" id=${main ? "picture" : undefined} src=${pictureOf(under)} alt=${main ? t("imageOf", { what: nameOf(under) }) : nameOf(node)} draggable=${false} />
+        ${sliding && html`<img class="picture before" src=${pictureOf(against)} alt=${nameOf(against)} draggable=${false} style=${{ clipPath: `inset(0 ${100 - at}% 0 0)` }} />`}
+        ${preview && html`<img class="picture preview" src=${preview} alt=${t("preview")} draggable=${false} />`}
         ${main && !preview && html`<${Overlay} node=${node} />`}
         ${sliding && html`<${Handle} at=${at} setAt=${setAt} scale=${zoom.scale} />`}
       </div>
@@ -122,8 +148,8 @@ function Overlay({ node }) {
   const map = word && inversion ? masks.attention(inversion, word) : null;
   useLayoutEffect(() => {
     const colour = getComputedStyle(canvas.current).color;
-    if (map) masks.show(canvas.current, map, colour);
-    else if (mask && (state.painting || state.maskSeen)) masks.show(canvas.current, mask, colour);
+    if (map) masks.spotlight(canvas.current, map);
+    else if (mask && (state.painting || state.showMask)) masks.show(canvas.current, mask, colour);
     else canvas.current.width = canvas.current.height = 1;
   });
   return html`<canvas id="overlay" class="overlay ${map ? "map" : ""}" ref=${canvas} aria-hidden="true"></canvas>`;
@@ -152,7 +178,8 @@ function useGestures(stage, zoom, setZoom, fit, node, main) {
   };
   const paint = (event) => {
     const now = place(event, line.current.canvas), { brush } = state;
-    const own = { ...brush, size: brush.size * now.scale, feather: brush.feather * now.scale };
+    const scale = now.scale * parseFloat(getComputedStyle(document.documentElement).fontSize) / 16; // as large as all else is
+    const own = { ...brush, size: brush.size * scale, feather: brush.feather * scale };
     masks.stroke(line.current.canvas, line.current.last ?? now, now, own);
     line.current.last = now;
     const overlay = stage.current.querySelector("#overlay");
@@ -209,6 +236,7 @@ function ViewBar({ zoom, setZoom, shown, against }) {
         <${IconButton} icon="single" label=${t("modeSingle")} pressed=${state.mode === "single"} onClick=${mode("single")} />
         <${IconButton} icon="slider" label=${t("modeSlider")} pressed=${state.mode === "slider"} onClick=${mode("slider")} />
         <${IconButton} icon="side" label=${t("modeSide")} pressed=${state.mode === "side"} onClick=${mode("side")} />
+        ${variantsOf(shown).length > 1 && html`<${IconButton} icon="grid" label=${t("modeGrid")} pressed=${state.mode === "grid"} onClick=${mode("grid")} />`}
         <${IconButton} icon="hold" label=${t("holdToCompare")} pressed=${state.peek} onPointerDown=${peek(true)} onPointerUp=${peek(false)}
           onPointerLeave=${peek(false)} onKeyDown=${key(true)} onKeyUp=${key(false)} />
         <label class="against"><span>${t("against")}</span>
