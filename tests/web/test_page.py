@@ -71,7 +71,7 @@ def test_whatever_is_said_has_words():
 
 
 def test_it_is_sent_compressed_and_once(client):
-    answer = client.get("/editor")
+    answer = client.get("/")
     assert answer.status_code == 200
     assert answer.headers["content-security-policy"].encode() == policy.PAGE
     assert "unsafe" not in policy.PAGE.decode()

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from PIL import Image, ImageChops, ImageOps
 
-from nulltext.decoding import decode, read
+from nulltext.decoding import decode
 from nulltext.errors import ImageDecodeError, ImageError, TooManyJobsError
 from nulltext.images import check_mask_size, grey_mask, open_mask
 from nulltext.web.limits import Limits
@@ -53,28 +53,9 @@ def thumbnail(image: Image.Image) -> Image.Image:
     return small
 
 
-def open_thumbnail(data: bytes) -> Image.Image:
-    """An image's file as an image to look at.
-
-    Raises:
-        ImageError: It is truncated or damaged.
-        TooManyJobsError: Too many others are being opened.
-    """
-    with turn():
-        return thumbnail(read(data)[0])
-
-
-def open_paint(data: bytes, limits: Limits) -> Image.Image:
-    """What was painted over an image, transparent where nothing was.
-
-    Raises:
-        ImageError: It is no image, too large or damaged.
-        UploadTooLargeError: The file is too large.
-        TooManyJobsError: Too many others are being opened.
-    """
-    limits.check_image(data, "the paint")
-    with turn():
-        return open_mask(decode("the paint", data))
+def is_inversion(data: bytes, name: str) -> bool:
+    """Whether a file is meant as an inversion: by its content, a length and then JSON, or, damaged, by its name."""
+    return data[8:9] == b"{" or name.lower().endswith(".safetensors")
 
 
 class Framed(Protocol):

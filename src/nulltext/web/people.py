@@ -20,7 +20,7 @@ from nulltext.web.limits import Limits
 
 _NUMBER = re.compile(r"[A-Za-z0-9_-]{22}\.[a-z]{3,11}")
 """What a file is called: 16 random bytes and a suffix."""
-PARTS = {"people": 1 / 2, "inversions": 3 / 8, "uploads": 1 / 8}
+PARTS = {"people": 1 / 2, "inversions": 1 / 2}
 """The folders, and which share of the disk's bound each has."""
 
 
@@ -136,7 +136,8 @@ class People:
         path = self._folder(person) / number
         if _NUMBER.fullmatch(number) is None or not path.is_file():
             raise KeptFileNotFoundError(
-                f"there is no file {number[:64]!r} of yours; it may have been swept after a day. Make it again."
+                f"there is no file {number[:64]!r} of yours; expected one that was used within the last weeks. Make it "
+                "again."
             )
         path.touch()
         return path
@@ -148,17 +149,16 @@ class People:
 
     def sweep(self) -> int:
         """Removes what was not used for long or is too much, and what a killed server left; says how many files."""
-        swept, spared = 0, self.disk.spared | self._used()
+        swept, spared = 0, self._used()
         for part in PARTS:
             for folder, _, names in os.walk(self.root / part):  # passes over what goes away meanwhile
                 for together in _together(Path(folder) / name for name in names):
                     swept += self._sweep(together, spared)
             swept += self.disk.trim(part)
         with self._tidying:
-            for part in ("people", "uploads"):
-                for folder in (self.root / part).iterdir():
-                    with suppress(OSError):  # it is a file, or not empty
-                        folder.rmdir()
+            for folder in (self.root / "people").iterdir():
+                with suppress(OSError):  # it is a file, or not empty
+                    folder.rmdir()
         return swept
 
     def _sweep(self, together: list[Path], spared: frozenset[Path]) -> int:

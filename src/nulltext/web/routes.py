@@ -16,7 +16,7 @@ from nulltext.web import routes_about, routes_kept
 from nulltext.web.answers import Finite, Name, Number, Refused, Text, Whole, Word, decode_base64
 from nulltext.web.bounds import MOST_ENTRIES, MOST_NAME, check_text
 from nulltext.web.clients import client_of
-from nulltext.web.handlers import is_inversion
+from nulltext.web.opening import is_inversion
 from nulltext.web.prompts import remarks
 from nulltext.web.requests import EditRequest, InversionRequest, Vary
 from nulltext.web.statuses import Status, follow, status_of

@@ -60,15 +60,11 @@ def assets() -> Mapping[str, Asset]:
     return found
 
 
-def router(at: str = "/") -> APIRouter:
-    """The page's routes; its addresses are relative, so that they hold below any path.
-
-    Args:
-        at: Where the page itself is.
-    """
+def router() -> APIRouter:
+    """The page's routes; its addresses are relative, so that they hold below any path."""
     page, kept = APIRouter(include_in_schema=False), assets()
 
-    @page.get(at)
+    @page.get("/")
     def index(request: Request) -> Response:
         return _answer(kept["index.html"], request)
 

@@ -9,9 +9,12 @@ import torch
 
 from nulltext.editing.maps import AttentionMaps
 from nulltext.inversion.base import Inversion
-from nulltext.web.results import ALIKE, SMALL, UNSEEN
 
 Grade = Literal["good", "fair", "poor"]
+UNSEEN, SMALL = 1.0, 3.0
+"""Up to so many decibels below the autoencoder alone a loss is not seen, or only in small details."""
+ALIKE = 40.0
+"""The decibels from which on two images look alike: the bound of a model of pixels, whose own is infinite."""
 FAITHFUL, COARSE = 33.0, 26.0
 """Decibels of the autoencoder alone from which on a viewer sees no loss, or only small details go."""
 FINE = 0.7

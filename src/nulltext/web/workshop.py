@@ -1,4 +1,4 @@
-"""The work behind the page and the API: images opened, inverted, edited and looked into, for one person at a time."""
+"""The work behind the API: images opened, inverted and edited."""
 
 import re
 import threading
@@ -13,7 +13,6 @@ import torch
 
 from nulltext import __version__
 from nulltext.editing.base import in_force
-from nulltext.editing.maps import attention_maps
 from nulltext.editing.table import EDITOR
 from nulltext.errors import (
     MismatchError,
@@ -40,7 +39,6 @@ from nulltext.web.bounds import quoted
 from nulltext.web.clients import NOBODY, Client
 from nulltext.web.code import command_line, mask_name, python_code
 from nulltext.web.fitting import check_size
-from nulltext.web.insight import insight_of
 from nulltext.web.jobs import Job, Jobs
 from nulltext.web.kept import KeptInversion
 from nulltext.web.limits import Limits
@@ -48,7 +46,7 @@ from nulltext.web.opening import thumbnail, with_small_masks
 from nulltext.web.people import People
 from nulltext.web.recipes import png
 from nulltext.web.requests import EditRequest, InversionRequest, prompts_in
-from nulltext.web.results import Edited, Insight, Inverted, Origin
+from nulltext.web.results import Edited, Inverted, Origin
 from nulltext.web.running import previewing, stopping
 from nulltext.web.words import changed_words
 
@@ -60,7 +58,7 @@ _NAMED = 3
 
 @final
 class Workshop:
-    """Everything that the app does, without a page.
+    """Everything that the app does, without what is kept of it.
 
     Attributes:
         models: The models' names that may be chosen.
@@ -228,16 +226,6 @@ class Workshop:
         work = partial(self._edit, path, inverted.origin, with_small_masks(request, inverted))
         return self.jobs.submit(person, _followed(work, then), request.plan, client=client, uses=frozenset({path}))
 
-    def look_inside(self, person: str, inverted: Inverted, client: Client = NOBODY) -> Job[Insight]:
-        """Reconstructs an inversion and looks at the attention.
-
-        Raises:
-            NulltextError: The inversion was swept, or there are too many jobs.
-        """
-        path = self.people.path(person, inverted.number)
-        work = partial(self._look_inside, path, inverted.request.model, inverted.losses)
-        return self.jobs.submit(person, work, {"sample": 1.0}, client=client, uses=frozenset({path}))
-
     def close(self) -> None:
         """Stops all jobs."""
         self.jobs.close()
@@ -358,8 +346,6 @@ class Workshop:
                 edit = editors[0][0](model, inversion, request.prompt, tell)
         job.check()
         images = edit.images[-len(requests) :]
-        steps = request.chain
-        masks = [(mask_name(at, len(steps)), one.mask) for at, one in enumerate(steps) if one.mask is not None]
         asked, name, code = origin.request, origin.name, {"opened": origin.opened}
         keep = partial(self.people.keep, job.person, address=job.client.address)
         recipes = [_recipe(inversion, origin, one, its[-1]) for one, its in zip(requests, editors, strict=True)]
@@ -367,8 +353,11 @@ class Workshop:
             requests=tuple(requests),
             images=tuple(thumbnail(image) for image in images),
             numbers=tuple(keep(png(image, recipe), "png") for image, recipe in zip(images, recipes, strict=True)),
-            masks=tuple((keep(png(mask), "png"), name) for name, mask in masks),
-            source=thumbnail(edit.reconstruction),
+            masks=tuple(
+                (one.mask, mask_name(at, len(request.chain)))
+                for at, one in enumerate(request.chain)
+                if one.mask is not None
+            ),
             python=tuple(
                 python_code(asked, name, one, its, **code) for one, its in zip(requests, editors, strict=True)
             ),
@@ -378,12 +367,6 @@ class Workshop:
             ),
             seconds=time.perf_counter() - start,
         )
-
-    def _look_inside(self, path: Path, name: str, losses: tuple[float, ...], job: Job[Insight]) -> Insight:
-        model, inversion = self.model(name), Inversion.load(path)
-        with stopping(model, job.check):
-            maps = attention_maps(model, inversion, job.tell)
-        return insight_of(model, inversion, maps, losses)
 
 
 def _followed(work: Callable[[Job[Any]], Any], then: Then | None) -> Callable[[Job[Any]], Any]:
