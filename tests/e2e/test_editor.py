@@ -317,7 +317,7 @@ def test_nothing_serious_keeps_anybody_out(server: str, browser: Browser, theme:
         serious = [one for one in found["violations"] if one["impact"] in {"serious", "critical"}]
         assert not serious, (
             where,
-            json.dumps([(one["id"], [n["html"][:200] for n in one["nodes"]]) for one in serious]),
+            [(one["id"], [each["html"][:200] for each in one["nodes"]]) for one in serious],
         )
 
     check("the first screen")

@@ -45,8 +45,9 @@ export async function select(id) {
     if (!node) return home();
     history.replaceState(null, "", `#${id}`);
     if (node.kind === "image") {
-      const recipe = node.facts.recipe;
-      update({ ...view, current: id, draft: null, mode: "single", prompt: node.prompt ?? recipe?.prompts?.at(-1) ?? "" });
+      const known = childrenOf(id).find((child) => child.kind === "inversion")?.request.prompt;
+      const prompt = state.prompts[id] ?? known ?? node.facts.recipe?.prompts?.at(-1) ?? "";
+      update({ ...view, current: id, draft: null, mode: "single", prompt });
       return;
     }
     const made = inversionOf(id).request;
@@ -73,8 +74,8 @@ export async function open(file, prompt = "") {
   try {
     const { node, job } = await api.upload(file, file.name);
     if (job) return await work(job, "open");
-    node.prompt = prompt || undefined;
-    update({ nodes: [...state.nodes, node], notice: "" });
+    const prompts = prompt ? { ...state.prompts, [node.id]: prompt } : state.prompts;
+    update({ nodes: [...state.nodes, node], prompts, notice: "" });
     await select(node.id);
   } catch (error) {
     update({ notice: "" });

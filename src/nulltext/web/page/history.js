@@ -21,10 +21,9 @@ export function History() {
       <ul ref=${strip}>
         ${nodes.map((node) => html`
           <li key=${node.id} class="node ${node.kind} depth-${Math.min(4, node.depth)} ${line.has(node.id) ? "line" : ""}">
-            <button type="button" aria-current=${String(node.id === state.current)} title=${node.name}
-              aria-label=${t(`aria-${node.kind}`, { name: node.name })} onClick=${() => select(node.id)}>
+            <button type="button" aria-current=${String(node.id === state.current)} title=${node.name} onClick=${() => select(node.id)}>
               <img src=${fileAddress(node.files.thumb)} alt="" loading="lazy" />
-              <span class="caption">${captionOf(node)}</span>
+              <span class="caption">${captionOf(node)}</span><span class="hidden">${t(`aria-${node.kind}`, { name: node.name })}</span>
               ${node.favourite && html`<span class="mark"><${Icon} name="star" /></span>`}
             </button>
           </li>

@@ -17,7 +17,7 @@ const inverting = (changes) => update({ inverting: { ...state.inverting, ...chan
 export function InvertPanel() {
   const how = state.inverting, node = nodeOf(state.current);
   useRemarks(state.prompt, how.model);
-  const write = (prompt) => update({ prompt });
+  const write = (prompt) => update({ prompt, prompts: { ...state.prompts, [node.id]: prompt } });
   const recipe = node.facts.recipe;
   return html`
     <section>

@@ -95,14 +95,14 @@ function Chip({ chip, unknown, open, onClick }) {
   const { draft } = state, [word] = wordsOfChip({ from: null, to: chip.to ?? chip.from });
   const weight = draft.weights[word] ?? 1, kept = wordsOfChip(chip).some((one) => draft.keep.includes(one));
   const kind = chip.to === null ? "gone" : chip.from === null ? "new" : changed(chip) ? "changed" : "";
-  const said = [t(kind ? `chip-${kind}` : "chip"), unknown && t("notKnown"), kept && t("keptHere")].filter(Boolean).join(", ");
+  const said = [kind && t(`chip-${kind}`), unknown && t("notKnown"), kept && t("keptHere")].filter(Boolean).join(", ");
   return html`
-    <button type="button" class="chip ${kind} ${unknown ? "unknown" : ""} ${open ? "open" : ""}" aria-expanded=${String(open)}
-      aria-label=${`${chip.to ?? chip.from}: ${said}`} onClick=${onClick}>
+    <button type="button" class="chip ${kind} ${unknown ? "unknown" : ""} ${open ? "open" : ""}" aria-expanded=${String(open)} onClick=${onClick}>
       ${chip.to !== null && chip.from !== null && changed(chip) && html`<s>${chip.from}</s>`}
       ${chip.to === null ? html`<s>${chip.from}</s>` : html`<span>${chip.to}</span>`}
       ${weight !== 1 && html`<small>×${weight}</small>`}
       ${kept && html`<${Icon} name="pin" />`}
+      ${said && html`<span class="hidden">, ${said}</span>`}
     </button>
   `;
 }

@@ -21,6 +21,7 @@ export const state = {
   error: "",
   notice: "",
   dialog: null, // code, help, settings of the page
+  prompts: {}, // what was written of images that are not inverted yet, by their ids
   prompt: "", // what the photograph shows, before it is inverted
   remarks: { unknown: [], hint: "" }, // on the prompt that is being written
   inverting: { model: "", method: "", steps: 50, guidance: null, negative_prompt: "", fit: "pad", settings: {} },
