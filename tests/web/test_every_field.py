@@ -57,7 +57,8 @@ def limits():
 
 @pytest.fixture(scope="module")
 def job(client, sample, sample_prompt):
-    """The id of an inversion."""
+    """The id of an inversion; the samples, which are rendered once, are there."""
+    assert client.get("/v1/samples").status_code == 200
     (node,) = made(client, start(client, sample, sample_prompt, steps=1))
     return node
 

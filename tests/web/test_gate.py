@@ -177,8 +177,9 @@ def test_a_token_is_a_person_of_its_own(gated):
         assert TOKEN not in first.text
         assert "set-cookie" not in first.headers
         assert program.get("/who").status_code == 401
-        for wrong in (f"Bearer {TOKEN}x", "Bearer ", f"bearer{TOKEN}", TOKEN, "Bearer é".encode()):
-            assert program.get("/who", headers={"authorization": wrong}).status_code == 401
+        for wrong in (f"Bearer {TOKEN}x", "Bearer ", f"bearer{TOKEN}", TOKEN, "Bearer é"):
+            answer = program.get("/who", headers={b"authorization": wrong.encode()})
+            assert answer.status_code == 401
 
 
 def test_a_browser_gives_the_token_as_the_password(gated):

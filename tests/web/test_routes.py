@@ -95,7 +95,8 @@ def test_the_same_edit_again_is_the_same_to_the_pixel(client, inversion, edited,
 
 
 def test_an_edit_goes_on_from_an_edit_with_its_mask(client, inversion, target_prompt, sample_prompt):
-    mask = Image.new("L", tuple(reversed(inversion["size"])))
+    height, width = inversion["size"]
+    mask = Image.new("L", (width, height))
     mask.paste(255, (0, 0, mask.width // 2, mask.height))
     buffer = io.BytesIO()
     mask.save(buffer, "PNG")

@@ -13,7 +13,7 @@ from nulltext.scenes.world import HELD_OUT_SEEDS, sample_scene
 from nulltext.web.recipes import png
 
 SEEDS = (50_003, 50_014, 50_021, 50_033)
-_SIDE = 512
+_SIDE = 384
 
 
 class Sample(NamedTuple):

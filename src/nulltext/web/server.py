@@ -89,7 +89,7 @@ def _app(workshop: Workshop) -> "FastAPI":
     from fastapi import FastAPI
     from fastapi.exceptions import RequestValidationError
 
-    from nulltext.web import answers, docs, health, routes, static
+    from nulltext.web import answers, docs, health, routes, samples, static
     from nulltext.web.studio import Studio
 
     stopped = threading.Event()
@@ -98,6 +98,8 @@ def _app(workshop: Workshop) -> "FastAPI":
     async def life(_: FastAPI) -> AsyncGenerator[None]:
         sweeper = threading.Thread(target=_sweep, args=(workshop, stopped), daemon=True)
         sweeper.start()
+        # They take a second or two to render, which nobody shall wait for.
+        threading.Thread(target=samples.samples, daemon=True).start()
         yield
         stopped.set()
         workshop.close()

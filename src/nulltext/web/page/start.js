@@ -24,7 +24,7 @@ export function Start() {
           <h3 id="samples-title">${t("takeASample")}</h3>
           <div class="samples">${state.samples.map((sample) => html`
             <button type="button" class="sample" aria-label=${sample.prompt} title=${sample.prompt} onClick=${() => openSample(sample)}>
-              <img src=${address(`v1/samples/${sample.name}`)} alt="" width="512" height="512" /></button>`)}
+              <img src=${address(`v1/samples/${sample.name}`)} alt="" width="384" height="384" /></button>`)}
           </div>
         </section>
       </div>
