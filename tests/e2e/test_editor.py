@@ -52,6 +52,16 @@ def seen(place: Locator) -> None:
     assert wide * high > 0.5 * box["width"] * box["height"], box
 
 
+def nothing_sticks_out(page: Page) -> None:
+    """Asserts that the panel is as wide as what is in it."""
+    for details in page.locator(".panel details").all():
+        details.evaluate("(one) => { one.open = true; }")
+    wide = page.locator(".panel-body").evaluate("(panel) => [panel.scrollWidth, panel.clientWidth]")
+    assert wide[0] <= wide[1]
+    for details in page.locator(".panel details").all():
+        details.evaluate("(one) => { one.open = false; }")
+
+
 def nodes(page: Page, kind: str) -> Locator:
     return page.locator(f".node.{kind}")
 
@@ -63,6 +73,7 @@ def begin(page: Page, sample: int = 0, steps: str = STEPS) -> str:
     expect(prompt).not_to_have_value("")
     seen(page.locator("#picture"))
     page.locator("#steps").fill(steps)
+    nothing_sticks_out(page)
     seen(page.locator("#go"))
     page.locator("#go").click()
     expect(page.locator("#verdict")).to_be_visible()
@@ -129,6 +140,7 @@ def test_a_whole_visit(server: str, browser: Browser, size: tuple[int, int], the
         seen(page.locator("#picture"))
         seen(page.locator(".node button[aria-current=true]"))
         first = pixels(page)
+        nothing_sticks_out(page)
         target = page.locator("#target").input_value()
         assert target == prompt.replace("house", "mug")
 
