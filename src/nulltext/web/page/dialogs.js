@@ -45,27 +45,29 @@ function Code() {
 
 const quote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
-// The requests that this page has sent for an edit, as a script.
+// The requests that this page has sent for an edit, as a script; masks lie beside it, as the Python calls them.
 function curl(node) {
   const image = photographOf(node.id), inversion = inversionOf(node.id), edits = lineOf(node.id).filter((one) => one.kind === "edit");
-  const send = (path, body) => `curl -sb cookies -c cookies "$SERVER/v1/${path}" --json ${body}`;
-  const lines = [
+  const start = (path, own, name, mask = "") => {
+    const more = mask && ` --rawfile mask <(base64 < ${mask} | tr -d '\\n')`;
+    const filter = JSON.stringify(own).replace(/^\{/, `{${name}: $${name}, ${mask && "mask: $mask, "}`);
+    const made = `jq -n --arg ${name} "$${name}"${more} ${quote(filter)}`;
+    return `$(wait_for "$(${made} | curl -sb cookies -c cookies "$SERVER/v1/${path}" --json @- | jq -r .job)")`;
+  };
+  const { size, ...how } = inversion.request;
+  if (how.guidance === null) delete how.guidance;
+  const said = (request) => Object.fromEntries(Object.entries(request).filter(([, value]) => value !== null && value !== ""));
+  return [
     `SERVER=${quote(address("").replace(/\/$/, ""))}`,
     `wait_for() { until curl -sb cookies "$SERVER/v1/jobs/$1" | jq -er 'select(.state == "done").result.nodes[0]'; do sleep 1; done; }`,
     `image=$(curl -sb cookies -c cookies "$SERVER/v1/images" -F image=@${quote(image?.facts.file_name ?? "image.png")} | jq -r .node.id)`,
-  ];
-  const { size, ...how } = inversion.request;
-  const body = (own, name, shell) => `"$(jq -n --arg ${name} "$${shell}" ${quote(JSON.stringify(own).replace(/^\{/, `{${name}: $${name}, `))})"`;
-  if (how.guidance === null) delete how.guidance;
-  lines.push(`inversion=$(wait_for "$(${send("inversions", body({ ...how, ...(size ? { size: size.join("x") } : {}) }, "image", "image"))} | jq -r .job)")`);
-  lines.push(`parent=$inversion`);
-  for (const one of edits) {
-    const own = Object.fromEntries(Object.entries(one.request).filter(([, value]) => value !== null && value !== ""));
-    if (one.files.mask) own.mask = "(base64 of mask.png)";
-    lines.push(`parent=$(wait_for "$(${send("edits", body(own, "parent", "parent"))} | jq -r .job)")`);
-  }
-  lines.push(`curl -sb cookies "$SERVER/v1/files/$parent.png" -o edited.png`);
-  return lines.join("\n");
+    `parent=${start("inversions", { ...how, ...(size ? { size: size.join("x") } : {}) }, "image")}`,
+    ...edits.map((one, at) => {
+      const mask = one.files.mask ? (edits.length > 1 ? `mask-${at + 1}.png` : "mask.png") : "";
+      return `parent=${start("edits", said(one.request), "parent", mask)}`;
+    }),
+    `curl -sb cookies "$SERVER/v1/files/$parent.png" -o edited.png`,
+  ].join("\n");
 }
 
 const KEYS = ["Ctrl ↵", "Esc", "Ctrl Z", "Ctrl ⇧ Z", "← →"];

@@ -67,11 +67,12 @@ export function NodeBar() {
 function Downloads({ node }) {
   const stem = (node.name || node.kind).replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 40);
   const [inversion] = lineOf(node.id).filter((one) => one.kind === "inversion");
+  const edits = lineOf(node.id).filter((one) => one.kind === "edit"); // their masks are called as the code calls them
   const files = [
     node.files.png && [node.files.png, `${stem}.png`, t("theImage")],
     node.files.original && [node.files.original, node.facts.file_name, t("theImage")],
     inversion && [inversion.files.safetensors, `${stem}.safetensors`, t("theInversion")],
-    node.files.mask && [node.files.mask, "mask.png", t("theMask")],
+    ...edits.map((one, at) => one.files.mask && [one.files.mask, edits.length > 1 ? `mask-${at + 1}.png` : "mask.png", t("theMask")]),
   ].filter(Boolean);
   const close = (event) => event.currentTarget.closest("details").removeAttribute("open");
   return html`
