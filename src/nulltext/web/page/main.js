@@ -7,7 +7,7 @@ import { redo, undo } from "./draft.js";
 import { History, NodeBar } from "./history.js";
 import { IconButton } from "./icons.js";
 import { language, languages, speak, t } from "./lang.js";
-import { DraftBar, EditPanel, InvertPanel } from "./panels.js";
+import { EditPanel, InvertPanel } from "./panels.js";
 import { actionOf, Primary } from "./primary.js";
 import { Start } from "./start.js";
 import { nodeOf, state, update, useStore } from "./store.js";
@@ -27,7 +27,6 @@ function App() {
       ${node
         ? html`<div class="stage"><${NodeBar} /><${Viewer} /></div>
             <aside class="panel" aria-label=${t("panel")}>
-              ${editing && html`<div class="panel-top"><h2>${t("editing")}</h2><span class="space"></span><${DraftBar} /></div>`}
               <div class="panel-body" key=${editing ? state.draft.parent : node.id}>${editing ? html`<${EditPanel} />` : html`<${InvertPanel} key=${node.id} />`}</div>
               <${Primary} />
             </aside>`

@@ -1,9 +1,9 @@
 // What stands beside the image: what it shows, or what it shall show, and how.
 
 import { goOn, startOver } from "./actions.js";
-import { canRedo, canUndo, change, changes, recommended, redo, undo, wordsOfChip } from "./draft.js";
+import { change, changes, recommended, wordsOfChip } from "./draft.js";
 import { Form, Range } from "./forms.js";
-import { Icon, IconButton } from "./icons.js";
+import { Icon } from "./icons.js";
 import { t } from "./lang.js";
 import { MaskTools } from "./masktools.js";
 import { PromptEditor, Remarks, useRemarks, WordList } from "./prompt.js";
@@ -87,11 +87,6 @@ export function EditPanel() {
     </section>`}
   `;
 }
-
-export const DraftBar = () => html`
-  <${IconButton} icon="undo" label=${t("undo")} disabled=${!canUndo()} onClick=${undo} />
-  <${IconButton} icon="redo" label=${t("redo")} disabled=${!canRedo()} onClick=${redo} />
-`;
 
 // What was found to suit each kind of change; the first two numbers are shares, null is what the model recommends.
 const PRESETS = {

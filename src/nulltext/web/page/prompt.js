@@ -1,8 +1,8 @@
 // The prompt as a tool: every word is a chip that can be replaced, removed, weighed, kept to its place and looked at.
 
 import { post } from "./api.js";
-import { change, chipsOf, type, wordsOfChip } from "./draft.js";
-import { Icon } from "./icons.js";
+import { canRedo, canUndo, change, chipsOf, redo, type, undo, wordsOfChip } from "./draft.js";
+import { Icon, IconButton } from "./icons.js";
 import { t } from "./lang.js";
 import { inversionOf, state, update } from "./store.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
@@ -74,7 +74,9 @@ export function PromptEditor() {
   const chosen = open !== null ? chips[open] : null;
   return html`
     <section class="prompt" aria-labelledby="prompt-title">
-      <h2 id="prompt-title">${t("whatShallItShow")}</h2>
+      <div class="heading"><h2 id="prompt-title">${t("whatShallItShow")}</h2><span class="space"></span>
+        <${IconButton} icon="undo" label=${t("undo")} disabled=${!canUndo()} onClick=${undo} />
+        <${IconButton} icon="redo" label=${t("redo")} disabled=${!canRedo()} onClick=${redo} /></div>
       <p class="hint">${t("clickAWord")}</p>
       <div class="chips" role="group" aria-label=${t("wordsOfThePrompt")}>
         ${chips.map((chip, at) => html`<${Chip} chip=${chip} key=${at} unknown=${unknown(chip)} open=${open === at}

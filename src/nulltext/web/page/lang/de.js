@@ -32,7 +32,7 @@ export default {
   "method-ddim": "Nur DDIM: driftet, zum Vergleich", steps: "Schritte", negative: "Was nicht zu sehen sein soll",
   notSquare: "Ein Bild, das nicht quadratisch ist", "fit-pad": "ganz", "fit-crop": "seine Mitte, mit mehr Einzelheiten",
   expert: "Für Kenner: {name}", itsOwn: "seine eigene", modelsOwn: "{value} (vom Modell)",
-  editing: "Bearbeiten", whatShallItShow: "Was soll es zeigen?", clickAWord: "Ein Wort anklicken, um es zu ändern.", wordsOfThePrompt: "Wörter des Prompts",
+  whatShallItShow: "Was soll es zeigen?", clickAWord: "Ein Wort anklicken, um es zu ändern.", wordsOfThePrompt: "Wörter des Prompts",
   orType: "oder schreiben", "chip-changed": "geändert", "chip-new": "hinzugefügt", "chip-gone": "entfernt", keptHere: "bleibt an seinem Ort",
   theWord: "Das Wort {word}", replaceBy: "Statt „{word}“", replace: "Ersetzen", remove: "Entfernen", putBack: "Zurücksetzen",
   keepHere: "Nur hier", showWhere: "Wohin es schaut", strength: "Stärke",

@@ -32,7 +32,7 @@ export default {
   "method-ddim": "Plain DDIM: drifts, for comparison", steps: "Steps", negative: "What shall not be seen",
   notSquare: "A picture that is not square", "fit-pad": "whole", "fit-crop": "its middle, in more detail",
   expert: "For experts: {name}", itsOwn: "its own", modelsOwn: "{value} (the model's own)",
-  editing: "Edit", whatShallItShow: "What shall it show?", clickAWord: "Click a word to change it.", wordsOfThePrompt: "Words of the prompt",
+  whatShallItShow: "What shall it show?", clickAWord: "Click a word to change it.", wordsOfThePrompt: "Words of the prompt",
   orType: "or type it", "chip-changed": "changed", "chip-new": "added", "chip-gone": "removed", keptHere: "kept to its place",
   theWord: "The word {word}", replaceBy: "Instead of “{word}”", replace: "Replace", remove: "Remove", putBack: "Put back",
   keepHere: "Only here", showWhere: "Where it looks", strength: "Strength",
