@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, final, get_args
 
@@ -171,6 +172,19 @@ class Job(Generic[Result]):
         now = phases.index(event.phase)
         share = event.step / max(1, event.total)
         return sum(self._plan[phase] for phase in phases[:now]) + share * self._plan[phases[now]]
+
+
+Then = Callable[[Any, Job[Any]], Any]
+"""What a job goes on with: called with what it has made, and the job."""
+
+
+def followed(work: Callable[[Job[Any]], Any], then: Then | None) -> Callable[[Job[Any]], Any]:
+    """Some work, and what its job goes on with."""
+    return work if then is None else partial(_go_on, work, then)
+
+
+def _go_on(work: Callable[[Job[Any]], Any], then: Then, job: Job[Any]) -> Any:  # noqa: ANN401  whatever they make
+    return then(work(job), job)
 
 
 @final

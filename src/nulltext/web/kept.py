@@ -1,13 +1,16 @@
 """What was asked for, as JSON and back: so a node of the history can be made again."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast, final
 
 from PIL import Image
 
+from nulltext import __version__
 from nulltext.errors import SettingError
+from nulltext.inversion.base import Inversion
 from nulltext.spelling.fields import values
+from nulltext.spelling.records import record
 from nulltext.web.history import Node
 from nulltext.web.requests import EditRequest, InversionRequest
 from nulltext.web.results import Origin
@@ -84,3 +87,16 @@ def inversion_record(request: InversionRequest) -> dict[str, Any]:
 def edit_record(request: EditRequest) -> dict[str, Any]:
     """A request as JSON, without what is no JSON."""
     return {name: value for name, value in values(request).items() if name not in _NO_JSON}
+
+
+def recipe(inversion: Inversion, origin: Origin, request: EditRequest, editor: object) -> dict[str, object]:
+    """All that an edited image was made with."""
+    return {
+        "version": __version__,
+        "model": asdict(inversion.model),
+        "image": {"name": origin.name, "sha256": inversion.sha256},
+        "inversion": dict(values(origin.request)),
+        "prompts": [inversion.prompt, *request.prompts],
+        "editor": request.editor,
+        "settings": record(editor),
+    }

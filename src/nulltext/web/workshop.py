@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any, final
 
 import torch
 
-from nulltext import __version__
 from nulltext.editing.base import in_force
 from nulltext.editing.table import EDITOR
 from nulltext.errors import (
@@ -30,7 +29,6 @@ from nulltext.models.capabilities import word_list_of
 from nulltext.models.loading import EMBEDDED, load
 from nulltext.models.precision import precision_of
 from nulltext.models.sizes import warning_of
-from nulltext.spelling.fields import values
 from nulltext.spelling.records import record
 from nulltext.tables import word_of
 from nulltext.types import OnePixels
@@ -39,8 +37,8 @@ from nulltext.web.bounds import quoted
 from nulltext.web.clients import NOBODY, Client
 from nulltext.web.code import command_line, mask_name, python_code
 from nulltext.web.fitting import check_size
-from nulltext.web.jobs import Job, Jobs
-from nulltext.web.kept import KeptInversion
+from nulltext.web.jobs import Job, Jobs, Then, followed
+from nulltext.web.kept import KeptInversion, recipe
 from nulltext.web.limits import Limits
 from nulltext.web.opening import thumbnail, with_small_masks
 from nulltext.web.people import People
@@ -50,8 +48,6 @@ from nulltext.web.results import Edited, Inverted, Origin
 from nulltext.web.running import previewing, stopping
 from nulltext.web.words import changed_words
 
-Then = Callable[[Any, Job[Any]], Any]
-"""What a job goes on with: called with what it has made, and the job."""
 _NAMED = 3
 """So many unknown words are named; the page marks them all."""
 
@@ -156,7 +152,7 @@ class Workshop:
             check_size(loaded, request.size)
         work = partial(self._invert, data, name, request)
         plan = request.plan if then is None else {**request.plan, "sample": request.steps}
-        return self.jobs.submit(person, _followed(work, then), plan, client=client)
+        return self.jobs.submit(person, followed(work, then), plan, client=client)
 
     @property
     def loaded(self) -> frozenset[str]:
@@ -203,7 +199,7 @@ class Workshop:
                 f"the file has {len(data) / 2**20:.1f} MB; expected at most {most / 2**20:g} MB. Is it an inversion?"
             )
         work = partial(self._open, data, name, client.here)
-        return self.jobs.submit(person, _followed(work, then), {"sample": 1.0}, client=client)
+        return self.jobs.submit(person, followed(work, then), {"sample": 1.0}, client=client)
 
     def edit(
         self,
@@ -224,7 +220,7 @@ class Workshop:
             self.check_words(inverted.request.model, prompt)
         path = self.people.path(person, inverted.number)
         work = partial(self._edit, path, inverted.origin, with_small_masks(request, inverted))
-        return self.jobs.submit(person, _followed(work, then), request.plan, client=client, uses=frozenset({path}))
+        return self.jobs.submit(person, followed(work, then), request.plan, client=client, uses=frozenset({path}))
 
     def close(self) -> None:
         """Stops all jobs."""
@@ -348,7 +344,7 @@ class Workshop:
         images = edit.images[-len(requests) :]
         asked, name, code = origin.request, origin.name, {"opened": origin.opened}
         keep = partial(self.people.keep, job.person, address=job.client.address)
-        recipes = [_recipe(inversion, origin, one, its[-1]) for one, its in zip(requests, editors, strict=True)]
+        recipes = [recipe(inversion, origin, one, its[-1]) for one, its in zip(requests, editors, strict=True)]
         return Edited(
             requests=tuple(requests),
             images=tuple(thumbnail(image) for image in images),
@@ -367,28 +363,6 @@ class Workshop:
             ),
             seconds=time.perf_counter() - start,
         )
-
-
-def _followed(work: Callable[[Job[Any]], Any], then: Then | None) -> Callable[[Job[Any]], Any]:
-    """Some work, and what its job goes on with."""
-    return work if then is None else partial(_go_on, work, then)
-
-
-def _go_on(work: Callable[[Job[Any]], Any], then: Then, job: Job[Any]) -> Any:  # noqa: ANN401  whatever they make
-    return then(work(job), job)
-
-
-def _recipe(inversion: Inversion, origin: Origin, request: EditRequest, editor: object) -> dict[str, object]:
-    """All that an edited image was made with."""
-    return {
-        "version": __version__,
-        "model": asdict(inversion.model),
-        "image": {"name": origin.name, "sha256": inversion.sha256},
-        "inversion": dict(values(origin.request)),
-        "prompts": [inversion.prompt, *request.prompts],
-        "editor": request.editor,
-        "settings": record(editor),
-    }
 
 
 def _inverted(
