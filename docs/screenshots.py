@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
 DOCS = Path(__file__).parent
-SHOTS = {"app.png": (1280, 720, "light"), "app-narrow.png": (390, 844, "dark")}
+SHOTS = {"app.png": (1440, 900, "dark"), "app-narrow.png": (390, 844, "light")}
 """File names, each with the window's width and height and the colour scheme."""
 OLD, NEW = "purple", "green"
 """What is changed in the third sample."""
@@ -27,20 +27,20 @@ def shoot(page: Page, url: str, output: Path) -> None:
         output: Where the image goes.
     """
     page.goto(url)
-    page.locator("#samples button img").nth(2).click()
-    prompt = page.locator("#prompt textarea")
-    expect(prompt).not_to_have_value("")
-    page.click("#invert")
-    expect(page.locator("#below")).to_be_visible()
-    page.fill("#target textarea", prompt.input_value().replace(OLD, NEW))
-    expect(page.locator("#highlight mark")).to_be_visible()
-    page.click("#edit")
-    expect(page.locator("#downloads a")).to_be_visible()
-    page.wait_for_timeout(1000)  # until the image is drawn
-    width, height = page.evaluate(
-        "[innerWidth, scrollY + document.querySelector('#code').getBoundingClientRect().bottom]"
-    )
-    page.screenshot(path=output, full_page=True, clip={"x": 0, "y": 0, "width": width, "height": height})
+    page.locator(".sample").nth(2).click()
+    expect(page.locator("#prompt")).not_to_have_value("")
+    page.click("#go")
+    expect(page.locator("#verdict")).to_be_visible()
+    page.locator(".chip", has_text=OLD).click()
+    page.fill("#replacement", NEW)
+    page.press("#replacement", "Enter")
+    page.click("#preset-colour")
+    page.click("#go")
+    expect(page.locator(".node.edit")).to_have_count(1)
+    page.get_by_role("button", name="Before and after").click()
+    page.locator(".panel-body").evaluate("(panel) => panel.scrollTo(0, 0)")
+    page.wait_for_timeout(500)  # until the image is drawn
+    page.screenshot(path=output)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from nulltext import Inversion
 from nulltext.cli.outputs import edit_paths, image_path, slug, write_image
 from nulltext.errors import OutputWriteError
+from nulltext.web.recipes import png
 
 QUICK = ("--method", "null-text", "--steps", 2, "--inner-steps", 1)
 
@@ -122,6 +123,16 @@ def test_a_folder_named_scenes_is_not_the_embedded_model(run, run_json, here, in
     refused = run("edit", record["file"], "a blue ball", "--model", "scenes")
     assert refused.exit_code == 2
     assert "made with ./scenes" in refused.stderr
+
+
+def test_an_edited_image_of_the_app_says_how_it_was_made(run, run_json):
+    recipe = {"version": "1", "prompts": ["a cat", "a dog"], "settings": {"cross_attention": 0.8}}
+    Path("edited.png").write_bytes(png(Image.new("RGB", (8, 8)), recipe))
+    assert run_json("show", "edited.png") == recipe
+    assert "cross_attention 0.8" in run("show", "edited.png").stdout
+    assert "expected an inversion file" in run("show", "edited.png", "--image", "a.png").output
+    Path("plain.png").write_bytes(png(Image.new("RGB", (8, 8))))
+    assert run("show", "plain.png").exit_code != 0
 
 
 def test_show(run, run_json, inverted):

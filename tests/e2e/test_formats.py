@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +19,9 @@ from nulltext.bench.case import Entry, Refused
 from nulltext.bench.cases.folder import read_folder
 from nulltext.bench.cases.pie import read_pie
 from nulltext.errors import NulltextError
-from nulltext.web.api import _mask
+from nulltext.web.answers import decode_base64
 from nulltext.web.limits import Limits
+from nulltext.web.opening import open_small_mask
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n%%EndComments\nshowpage\n"
 HEADER, ROW = "file,source,target", "a red ball,a blue ball"
@@ -99,8 +99,7 @@ def with_surroundings(kit: Kit, file: Path) -> None:
 
 def over_http(file: Path) -> None:
     never_looked_at: Any = None
-    workshop: Any = SimpleNamespace(limits=Limits())
-    _mask(workshop, never_looked_at, base64.b64encode(file.read_bytes()).decode())
+    open_small_mask(decode_base64(base64.b64encode(file.read_bytes()).decode()), never_looked_at, Limits())
 
 
 WAYS: dict[str, Callable[[Kit, Path], object]] = {

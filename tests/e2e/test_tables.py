@@ -3,7 +3,6 @@
 import base64
 import itertools
 import json
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
+from tests.web.visitor import edit, made, start, upload
 
 from nulltext import DiffEditMask, Inpaint, Inversion, open_image
 from nulltext.bench.cost import measured
@@ -114,10 +114,10 @@ def test_an_inversion_names_its_method(inverted, inverter):
 
 @pytest.mark.parametrize("editor", HERE)
 def test_every_pair_in_python(edited, inversions, editor):
-    mine = {inverter: edit for (inverter, of), edit in edited.items() if of == editor}
-    for edit in mine.values():
-        assert edit.pixels.isfinite().all()
-        assert edit.image.size == (64, 64)
+    mine = {inverter: one for (inverter, of), one in edited.items() if of == editor}
+    for one in mine.values():
+        assert one.pixels.isfinite().all()
+        assert one.image.size == (64, 64)
     if editor in OF_THE_IMAGE:
         assert (mine["direct"].pixels == mine["null-text"].pixels).all(), "it makes no difference how it was inverted"
     else:
@@ -165,24 +165,11 @@ def nine(tmp_path_factory, pipeline_builder):
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory, embedded, nine):
-    with pytest.MonkeyPatch.context() as environment:
-        for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
-            environment.setenv(name, "")
-        workshop = Workshop(tmp_path_factory.mktemp("web"), models=(EMBEDDED, str(nine)), device="cpu")
-        workshop._loaded[EMBEDDED] = embedded
-        with TestClient(build(workshop)) as client:
-            yield client
-        workshop.close()
-
-
-def done(client, answer):
-    """The result of a job that was asked for."""
-    assert answer.status_code == 202, answer.text
-    number = answer.json()["job"]
-    while (now := client.get(f"/api/jobs/{number}").json())["state"] in {"waiting", "running"}:
-        time.sleep(0.02)
-    assert now["state"] == "done", now["message"]
-    return number, now["result"]
+    workshop = Workshop(tmp_path_factory.mktemp("web"), models=(EMBEDDED, str(nine)), device="cpu")
+    workshop._loaded[EMBEDDED] = embedded
+    with TestClient(build(workshop)) as client:
+        yield client
+    workshop.close()
 
 
 @pytest.mark.parametrize(("inverter", "editor"), WAYS)
@@ -192,22 +179,21 @@ def test_every_row_through_the_api(client, inversions, edited, source, target, i
     form = {"prompt": message, "method": inverter, "steps": given.pop("steps")}
     guidance, _ = given.pop("guidance"), given.pop("negative_prompt", None)
     form |= {} if guidance is None else {"guidance": guidance}
-    form["settings"] = json.dumps(given)
-    upload = {"image": ("a.png", path.read_bytes())}
-    number, made = done(client, client.post("/api/inversions", files=upload, data=form))
-    assert made["method"] == inverter
+    form["settings"] = given
+    (inversion,) = made(client, start(client, path.read_bytes(), **form))
+    assert inversion["request"]["method"] == inverter
     kept = tmp_path / "a.safetensors"
-    kept.write_bytes(client.get(f"/api/files/{made['inversion']}").content)
+    kept.write_bytes(client.get(f"/v1/files/{inversion['files']['safetensors']}").content)
     assert (Inversion.load(kept).pivot == inversions[inverter].pivot).all()
-    asked = {"job": number, "prompt": target, "editor": editor, "settings": record(small(EDITORS, editor))}
+    asked = {"prompt": target, "editor": editor, "settings": record(small(EDITORS, editor))}
     asked |= named_mask(small(EDITORS, editor))
     asked["settings"] = {name: at for name, at in asked["settings"].items() if name not in {"chain", "maps"}}
-    _, output = done(client, client.post("/api/edits", json=asked))
-    assert output["editor"] == editor
-    (tmp_path / "b.png").write_bytes(client.get(f"/api/files/{output['images'][0]}").content)
+    (node,) = made(client, edit(client, inversion["id"], **asked))
+    assert node["request"]["editor"] == editor
+    (tmp_path / "b.png").write_bytes(client.get(f"/v1/files/{node['files']['png']}").content)
     assert difference(Image.open(tmp_path / "b.png"), expected(edited, inverter, editor)) <= 1
-    opened = client.post("/api/inversions", files={"image": ("a.safetensors", kept.read_bytes())})
-    assert done(client, opened)[1]["method"] == inverter
+    (opened,) = made(client, upload(client, kept.read_bytes(), "a.safetensors"))
+    assert opened["request"]["method"] == inverter
 
 
 def test_inpaint_on_the_command_line_and_through_the_api(run_json, client, nine, source, tmp_path):
@@ -218,21 +204,19 @@ def test_inpaint_on_the_command_line_and_through_the_api(run_json, client, nine,
     mask.save("mask.png")
     asked = ("--model", nine, "--method", "edit-friendly", "--steps", 2)
     run_json("invert", path, "a red ball", *asked, "-o", "a.safetensors")
-    made = run_json(
+    done = run_json(
         "edit", "a.safetensors", "a dog", "--model", nine, "--editor", "inpaint", "--mask", "mask.png", "-o", "b.png"
     )
     plain = {"name": "classifier-free", "settings": {}}
     settings = {"strength": 1.0, "guidance": 7.5, "negative_prompt": "", "rule": plain, "paste": False, "seed": 0}
-    assert made["settings"] == [settings]
+    assert done["settings"] == [settings]
     expected = Inpaint(mask=mask)(model, Inversion.load("a.safetensors"), "a dog").image
     assert difference(Image.open("b.png"), expected) <= 1
     form = {"prompt": "a red ball", "method": "edit-friendly", "steps": 2, "model": str(nine)}
-    upload = {"image": ("a.png", path.read_bytes())}
-    number, _ = done(client, client.post("/api/inversions", files=upload, data=form))
+    (inversion,) = made(client, start(client, path.read_bytes(), **form))
     drawn = base64.b64encode(Path("mask.png").read_bytes()).decode()
-    body = {"job": number, "prompt": "a dog", "editor": "inpaint", "mask": drawn}
-    _, output = done(client, client.post("/api/edits", json=body))
-    (tmp_path / "c.png").write_bytes(client.get(f"/api/files/{output['images'][0]}").content)
+    (node,) = made(client, edit(client, inversion["id"], "a dog", editor="inpaint", mask=drawn))
+    (tmp_path / "c.png").write_bytes(client.get(f"/v1/files/{node['files']['png']}").content)
     assert difference(Image.open(tmp_path / "c.png"), expected) <= 1
 
 

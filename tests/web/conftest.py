@@ -2,11 +2,9 @@
 
 import io
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from gradio.context import LocalContext
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -16,8 +14,6 @@ from nulltext.models.loading import EMBEDDED
 from nulltext.scenes.captions import caption
 from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, Scene, sample_scene
-from nulltext.web.gate import KnownFiles
-from nulltext.web.handlers import Handlers
 from nulltext.web.limits import Limits
 from nulltext.web.people import People
 from nulltext.web.server import build
@@ -69,49 +65,15 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, limits: Limits, embedded:
     made.close()
 
 
-@pytest.fixture(scope="module")
-def known_files(workshop: Workshop) -> KnownFiles:
-    return KnownFiles(workshop.people.root / "uploads")
-
-
-@pytest.fixture(scope="module")
-def handlers(workshop: Workshop, known_files: KnownFiles) -> Handlers:
-    return Handlers(workshop, known_files)
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """A file that somebody uploaded, for tests of the gate alone."""
-    path = tmp_path / "uploads" / 'some "good" café.png'
-    path.parent.mkdir()
-    path.write_bytes(b"an image")
-    return path
-
-
 @pytest.fixture
 def person() -> str:
     return People.new()
 
 
 @pytest.fixture(scope="module")
-def app(workshop: Workshop) -> Iterator[object]:
-    """Page and API behind the gate; what it sets in the environment is put back."""
-    with pytest.MonkeyPatch.context() as environment:
-        for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
-            environment.setenv(name, "")
-        yield build(workshop)
-
-
-@pytest.fixture
-def blocks(app: Any) -> Any:
-    """The page as its library has it, behind the entrance and the gate."""
-    while not hasattr(app, "routes"):
-        app = getattr(app, "app", None) or app._app
-    mounted = [getattr(route, "app", None) for route in app.routes]
-    (page,) = [one for one in mounted if hasattr(one, "get_blocks")]
-    made: Any = page
-    LocalContext.blocks.set(made.get_blocks())  # as when it is asked for something
-    return made.get_blocks()
+def app(workshop: Workshop) -> object:
+    """Page and API behind the gate."""
+    return build(workshop)
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,13 @@ import dataclasses
 import os
 import re
 import threading
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image, ImageChops
+from tests.web.visitor import edit, made, start
 
 from nulltext.decoding import header
 from nulltext.editing.blend import Blend
@@ -21,16 +21,15 @@ from nulltext.images import grey_mask, open_image, open_mask
 from nulltext.models.recommended import Recommended
 from nulltext.progress import Progress
 from nulltext.web import opening
-from nulltext.web.api import STATUS
+from nulltext.web.answers import STATUS
 from nulltext.web.clients import Client
 from nulltext.web.incoming import Incoming
 from nulltext.web.jobs import Jobs
 from nulltext.web.limits import Limits
-from nulltext.web.opening import open_small_mask, open_thumbnail, small_mask, turn
+from nulltext.web.opening import open_small_mask, small_mask, turn
 from nulltext.web.people import PARTS, People
 from nulltext.web.requests import EditRequest, InversionRequest
 from nulltext.web.results import Inverted
-from nulltext.web.shelf import Shelf
 from nulltext.web.sizes import size_of
 
 SOON = 60.0
@@ -159,19 +158,6 @@ def test_results_are_kept_as_long_as_there_is_room(jobs):
     assert [job.number in jobs._jobs for job in flood] == [False] * 8 + [True] * 4
 
 
-def test_what_lies_on_tables_is_bounded():
-    shelf = Shelf[bytes](1000, 0.5)
-    for key in range(9):
-        shelf.put(key, bytes(60), "a")
-    shelf.put("b", bytes(60), "b")
-    assert shelf.size <= 1000
-    assert shelf.get("b") is not None
-    assert shelf.get(0) is None
-    assert shelf.get(8) is not None
-    shelf.put(8, b"", "a")
-    assert shelf.get(8) == b""
-
-
 def test_sizes():
     image = Image.new("RGB", (100, 10))
     request = EditRequest(prompt="a", mask=Image.new("L", (100, 10)), before=(EditRequest(prompt="b", mask=image),))
@@ -224,30 +210,25 @@ def test_a_small_mask_does_what_the_large_one_does(fit):
 
 
 def test_a_mask_of_another_shape_is_refused_by_its_header(client, sample, sample_prompt, encode, monkeypatch):
-    answer = client.post(
-        "/api/inversions", files={"image": ("a.png", sample)}, data={"prompt": sample_prompt, "steps": "2"}
-    )
-    number = answer.json()["job"]
-    while client.get(f"/api/jobs/{number}").json()["state"] != "done":
-        time.sleep(0.02)
+    (node,) = made(client, start(client, sample, sample_prompt, steps=2))
     monkeypatch.setattr("nulltext.web.opening.open_mask", decoded)
     mask = base64.b64encode(encode(Image.new("L", (3000, 3000)), "PNG")).decode()
-    answer = client.post("/api/edits", json={"job": number, "prompt": sample_prompt, "mask": mask})
+    answer = edit(client, node["id"], sample_prompt, mask=mask)
     assert answer.status_code == 400
     assert "3000 x 3000; expected the photograph's 160 x 128" in answer.json()["detail"]
 
 
-def test_images_are_opened_one_at_a_time(encode, monkeypatch):
+def test_images_are_opened_one_at_a_time(monkeypatch):
     monkeypatch.setattr("nulltext.web.opening._TURN", 0.01)
-    data = encode(Image.new("L", (8, 8)), "PNG")
-    with turn(), pytest.raises(TooManyJobsError, match="being opened"):
-        open_thumbnail(data)
+    with turn(), pytest.raises(TooManyJobsError, match="being opened"), turn():
+        pytest.fail("two were opened")
     monkeypatch.setattr("nulltext.web.opening._waiting", threading.BoundedSemaphore(1))
     opening._waiting.acquire()
-    with pytest.raises(TooManyJobsError):
-        open_thumbnail(data)
+    with pytest.raises(TooManyJobsError), turn():
+        pytest.fail("too many wait")
     opening._waiting.release()
-    assert open_thumbnail(data).size == (8, 8)
+    with turn():
+        pass
     assert STATUS[TooManyJobsError] == 429
 
 
@@ -267,19 +248,11 @@ def test_a_mask_becomes_grey_in_fewer_copies(encode, mode):
 
 
 def test_a_mask_is_not_opened_for_who_has_no_place(client, sample, sample_prompt, encode, monkeypatch, workshop):
-    answer = client.post(
-        "/api/inversions", files={"image": ("a.png", sample)}, data={"prompt": sample_prompt, "steps": "2"}
-    )
-    number = answer.json()["job"]
-    while client.get(f"/api/jobs/{number}").json()["state"] != "done":
-        time.sleep(0.02)
-    monkeypatch.setattr("nulltext.web.api._mask", lambda *_: pytest.fail("it was opened"))
+    (node,) = made(client, start(client, sample, sample_prompt, steps=2))
+    monkeypatch.setattr("nulltext.web.studio.open_small_mask", lambda *_: pytest.fail("it was opened"))
     monkeypatch.setattr(workshop.jobs, "check", refused)
-    assert client.post("/api/edits", json={"job": number, "prompt": sample_prompt, "mask": ""}).status_code == 429
-    answer = client.post(
-        "/api/inversions", files={"image": ("a.png", sample)}, data={"prompt": sample_prompt, "steps": "2"}
-    )
-    assert answer.status_code == 429
+    assert edit(client, node["id"], sample_prompt, mask="").status_code == 429
+    assert start(client, sample, sample_prompt, steps=2).status_code == 429
 
 
 def refused(person, client):
@@ -311,7 +284,7 @@ def test_a_waiting_edit_holds_its_mask_alone(workshop, person, sample, sample_pr
     first.go.set()
 
 
-def post(bodies, pieces, address, *, length=None, path="/api/edits"):
+def post(bodies, pieces, address, *, length=None, path="/v1/edits"):
     """Sends pieces; returns the status, or what the app got."""
     got, messages, left = [], [], list(pieces)
 
@@ -328,7 +301,7 @@ def post(bodies, pieces, address, *, length=None, path="/api/edits"):
 
 
 def test_requests_on_their_way_are_bounded():
-    uploaded, inner = [], []
+    inner = []
 
     async def app(scope, receive, send):
         while (message := await receive())["type"] == "http.request":
@@ -338,10 +311,9 @@ def test_requests_on_their_way_are_bounded():
         if inner:
             inner.pop()()
 
-    bodies = Incoming(app, SMALL, uploaded.append)
+    bodies = Incoming(app, SMALL)
     assert post(bodies, [bytes(MB)] * 4, 1) == 2 * MB  # a mask, at most
-    assert post(bodies, [bytes(MB)] * 4, 1, path="/gradio_api/upload") == 4 * MB
-    assert uploaded == [4 * MB]
+    assert post(bodies, [bytes(MB)] * 4, 1, path="/v1/images") == 4 * MB
     assert post(bodies, [b""], 1, length=3 * MB) == 413
     assert bodies.size == 0
 
@@ -353,7 +325,7 @@ def test_requests_on_their_way_are_bounded():
 
     answers: list[int] = []
     inner.append(while_another_is_on_its_way)
-    post(bodies, [bytes(MB)] * 4, 1, path="/api/inversions")
+    post(bodies, [bytes(MB)] * 4, 1, path="/v1/images")
     assert answers == [429, MB, 2 * MB]
 
 

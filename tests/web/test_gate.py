@@ -1,82 +1,33 @@
 import asyncio
 import base64
-import json
 import re
 
 import pytest
 from fastapi import FastAPI, Request, WebSocket
-from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from nulltext.errors import SettingError
+from nulltext.errors import OutputWriteError, SettingError
 from nulltext.web.clients import LOOPBACK
-from nulltext.web.gate import COOKIE, Gate, KnownFiles, person_in, read_auth
+from nulltext.web.cookies import COOKIE, Cookies
+from nulltext.web.gate import Gate, read_auth, read_token
 from nulltext.web.people import People
 
-
-@pytest.fixture
-def known_files(file):
-    return KnownFiles(file.parent)
-
-
-def add_what_could_be_misused(app):
-    @app.get("/gradio_api/proxy={url:path}")
-    @app.get("/gradio_api/deep_link")
-    @app.get("/monitoring/summary")
-    @app.get("/proxy={url:path}")
-    @app.get("/file={url:path}")
-    def closed(url: str = ""):
-        return PlainTextResponse("open")
-
-    @app.get("/api/repeat")
-    def repeat(what: str):
-        return {"path": what}
-
-    @app.get("/gradio_api/refused", status_code=422)
-    def refused(what: str):
-        return {"path": what}
-
-    @app.get("/session")
-    def session(session_hash: str):
-        return session_hash
-
-    @app.get("/gradio_api/prompt")
-    def say(what: str):
-        return {"data": [what], "prompt": what}
+SIGNER = Cookies(bytes(32))
 
 
 @pytest.fixture
-def gated(known_files, file):
-    """A small app behind the gate, which tells of a file in several ways."""
-    app = FastAPI()
+def gated():
+    """A small app behind the gate."""
+    app, cookies = FastAPI(), Cookies(bytes(32))
 
     @app.get("/who")
     def who(request: Request):
         return request.state.person
 
-    @app.get("/gradio_api/json")
-    def tell_json():
-        return {"data": [{"path": str(file)}]}
-
-    @app.get("/gradio_api/html")
-    def tell_html():
-        return HTMLResponse(f"<script>window.config = {json.dumps({'path': str(file)})}</script>")
-
-    @app.get("/gradio_api/events")
-    def tell_events():
-        lines = ("data: {}\n\n", f"data: {json.dumps({'path': str(file)})}\n\n")
-        return StreamingResponse(iter(lines), media_type="text/event-stream")
-
-    @app.get("/gradio_api/text")
-    def tell_text():
-        return PlainTextResponse(json.dumps({"path": str(file)}))
-
-    @app.get("/gradio_api/file={path:path}")
-    def give(path: str):
-        return PlainTextResponse(f"here is {path}")
-
-    add_what_could_be_misused(app)
+    @app.get("/health")
+    def health():
+        return "ok"
 
     @app.websocket("/socket")
     async def socket(socket: WebSocket):
@@ -88,7 +39,7 @@ def gated(known_files, file):
         return len(await request.body())
 
     def build(auth=None, **bounds):
-        return Gate(app, known_files=known_files, auth=auth, **bounds)
+        return Gate(app, cookies=cookies, auth=auth, **bounds)
 
     return build
 
@@ -105,7 +56,7 @@ def test_a_cookie_is_given_once_and_no_script_reads_it(browser):
     assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(given.split("; "))
     assert "Secure" not in given
     assert "set-cookie" not in second.headers
-    assert first.json() == second.json() == someone.cookies[COOKIE]
+    assert first.json() == second.json() == someone.cookies[COOKIE].partition(".")[0]
 
 
 def test_the_cookie_of_a_secure_page_is_secure(gated):
@@ -132,25 +83,29 @@ def test_everybody_is_somebody_else(browser):
         ";;;=;",
         "\x01=\x7f; =",
         "nulltext_person=" + "é" * 43,
+        "nulltext_person=" + "a" * 43,
+        "nulltext_person=" + "a" * 43 + "." + "a" * 43,
+        "nulltext_person=" + Cookies(b"another server's").value("a" * 43),
+        "nulltext_person=" + Cookies(bytes(32)).value("a" * 43)[:-1] + "!",
     ],
 )
 def test_a_malformed_cookie_makes_a_new_person(browser, cookie):
     answer = browser().get("/who", headers={"cookie": cookie.encode("latin-1")})
     assert answer.status_code == 200
-    assert f"{COOKIE}={answer.json()};" in answer.headers["set-cookie"]
+    assert f"{COOKIE}={SIGNER.value(answer.json())};" in answer.headers["set-cookie"]
     assert answer.json() not in cookie
 
 
 @pytest.mark.parametrize("other", ['a={"b": 1, "c": [2]}', "a b c", "é=ü", "=", "a@b=c", 'x="'])
 def test_the_cookies_of_other_servers_on_the_same_machine_do_no_harm(browser, other):
     person = People.new()
-    for cookies in (f"{other}; {COOKIE}={person}", f"{COOKIE}={person}; {other}"):
+    for cookies in (f"{other}; {COOKIE}={SIGNER.value(person)}", f"{COOKIE}={SIGNER.value(person)}; {other}"):
         assert browser().get("/who", headers={"cookie": cookies.encode()}).json() == person
-        assert person_in(cookies) == person
+        assert SIGNER.person(cookies) == person
 
 
 def test_another_cookie_whose_name_ends_alike_is_another(browser):
-    assert person_in(f"my{COOKIE}={People.new()}") is None
+    assert SIGNER.person(f"my{COOKIE}={SIGNER.value(People.new())}") is None
 
 
 def basic(name, password, encoding="utf-8"):
@@ -182,7 +137,7 @@ def test_name_and_password(browser):
 )
 def test_a_wrong_password(browser, headers):
     someone = browser(("ann", "correct horse"))
-    for path in ("/who", "/", "/gradio_api/file=/x", "/gradio_api/proxy=http://x"):
+    for path in ("/who", "/", "/v1/history", "/metrics"):
         assert someone.get(path, headers=headers).status_code == 401
 
 
@@ -206,67 +161,50 @@ def test_read_auth():
         assert "secret" not in str(error.value)
 
 
-def fetch(browser, path):
-    return browser.get(f"/gradio_api/file={path}").status_code
+def test_an_orchestrator_knows_no_password(browser):
+    assert browser(("ann", "correct horse")).get("/health").status_code == 200
 
 
-@pytest.mark.parametrize("way", ["/gradio_api/json", "/gradio_api/html", "/gradio_api/events"])
-def test_a_file_is_for_those_who_were_told_of_it(browser, file, way):
-    ann, ben = browser(), browser()
-    assert fetch(ann, file) == 403
-    ann.get(way)
-    assert fetch(ann, file) == 200
-    ben.get("/who")
-    assert fetch(ben, file) == 403
-    assert fetch(browser(), file) == 403
-    ben.get(way)
-    assert fetch(ben, file) == fetch(ann, file) == 200
+TOKEN = "a token of 24 signs".replace(" ", "-") + "12345"
 
 
-def test_what_a_file_says_tells_nobody_of_another(browser, file):
-    ann = browser()
-    ann.get("/gradio_api/text")
-    assert fetch(ann, file) == 403
+def test_a_token_is_a_person_of_its_own(gated):
+    """Also without a cookie, and beside a password."""
+    for auth in (None, ("ann", "correct horse")):
+        program = TestClient(gated(auth, token=TOKEN))
+        first, second = (program.get("/who", headers={"authorization": f"Bearer {TOKEN}"}) for _ in range(2))
+        assert first.json() == second.json()
+        assert TOKEN not in first.text
+        assert "set-cookie" not in first.headers
+        assert program.get("/who").status_code == 401
+        for wrong in (f"Bearer {TOKEN}x", "Bearer ", f"bearer{TOKEN}", TOKEN, "Bearer é"):
+            answer = program.get("/who", headers={b"authorization": wrong.encode()})
+            assert answer.status_code == 401
 
 
-def test_no_other_file(browser, file, tmp_path):
-    ann = browser()
-    ann.get("/gradio_api/json")
-    folder = file.parent
-    for path in (
-        folder / "guessed.png",
-        folder,
-        f"{folder}/%2e%2e/secret",
-        f"{folder}/x/%2e%2e/{file.name}",
-        f"/{file}",
-        f"{file}/",
-        f"{file}%00",
-        "/etc/passwd",
-        "%2e%2e/%2e%2e/etc/passwd",
-        "..%2f..%2fetc/passwd",
-        "http://example.com/a.png",
-        "https://example.com/a.png",
-        "",
-    ):
-        assert fetch(ann, path) == 403, path
-    for path in ("/gradio_api/file", "/gradio_api/file/", "/gradio_api/file//etc/passwd"):
-        assert ann.get(path).status_code == 403, path
+def test_a_browser_gives_the_token_as_the_password(gated):
+    browser = TestClient(gated(token=TOKEN))
+    assert browser.get("/who", headers=basic("anybody", TOKEN)).status_code == 200
+    assert browser.get("/who", headers=basic("anybody", "")).status_code == 401
+    both = TestClient(gated(("ann", "correct horse"), token=TOKEN))
+    assert both.get("/who", headers=basic("ann", TOKEN)).status_code == 401
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/gradio_api/proxy=http://example.com",
-        "/gradio_api/proxy=",
-        "/gradio_api/deep_link",
-        "/proxy=http://example.com",
-        "/monitoring/summary",
-        "/file=/etc/passwd",
-        "/gradio_api/%70roxy=http://example.com",
-    ],
-)
-def test_what_could_be_misused_is_closed(browser, path):
-    assert browser().get(path).status_code == 404
+def test_read_token():
+    assert read_token(None) is None
+    assert read_token(TOKEN) == TOKEN
+    for text in ("", "short", "a token with spaces in it", "ä" * 30, "a" * 20 + "\n"):
+        with pytest.raises(SettingError, match="16 or more"):
+            read_token(text)
+
+
+def test_people_stay_who_they_are_when_the_server_starts_again(tmp_path):
+    value = Cookies.of(tmp_path).value("a" * 43)
+    assert Cookies.of(tmp_path).person(f"{COOKIE}={value}") == "a" * 43
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "secret").write_bytes(b"short")
+    with pytest.raises(OutputWriteError, match="5 bytes"):
+        Cookies.of(tmp_path)
 
 
 def test_a_body_that_is_too_large(gated):
@@ -286,7 +224,7 @@ def test_a_body_that_does_not_say_how_large_it_is(gated):
         while (message := await receive())["type"] == "http.request":
             taken.append(message["body"])
 
-    gate, known_files = gated(most_bytes=1000), []
+    gate, sent = gated(most_bytes=1000), []
     gate.app = app
     pieces = iter([{"type": "http.request", "body": b"x" * 400, "more_body": True}] * 10)
 
@@ -294,7 +232,7 @@ def test_a_body_that_does_not_say_how_large_it_is(gated):
         return next(pieces)
 
     async def send(message):
-        known_files.append(message)
+        sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/body", "scheme": "http", "headers": []}
     asyncio.run(gate(scope, receive, send))
@@ -303,47 +241,6 @@ def test_a_body_that_does_not_say_how_large_it_is(gated):
 
 def test_nothing_is_guessed_from_content(browser):
     assert browser().get("/who").headers["x-content-type-options"] == "nosniff"
-    assert fetch(browser(), "/etc/passwd") == 403
-
-
-def test_a_prompt_that_names_anothers_file(browser, file):
-    ann, ben = browser(), browser()
-    ann.get("/gradio_api/json")
-    for prompt in (str(file), json.dumps({"path": str(file)}), json.dumps([str(file)])):
-        ben.get("/gradio_api/prompt", params={"what": prompt})
-    assert (fetch(ann, file), fetch(ben, file)) == (200, 403)
-
-
-@pytest.mark.parametrize("path", ["/api/repeat", "/gradio_api/refused"])
-def test_who_makes_the_server_repeat_a_name_is_told_of_nothing(browser, file, path):
-    """FastAPI says back what it does not take."""
-    ben = browser()
-    assert str(file) in ben.get(path, params={"what": str(file)}).json()["path"]
-    assert fetch(ben, file) == 403
-
-
-@pytest.fixture
-def two(gated):
-    """The browsers of two people at one server."""
-    gate = gated()
-    return TestClient(gate), TestClient(gate)
-
-
-def test_the_session_of_anothers_page(two):
-    ann, ben = two
-    assert ann.get("/who", params={"session_hash": "tab"}).status_code == 200
-    refused = ben.get("/who", params={"session_hash": "tab"})
-    assert refused.status_code == 403
-    assert "not yours" in refused.json()["detail"]
-    assert ann.get("/who", params={"session_hash": "tab"}).status_code == 200
-    assert ben.get("/who", params={"session_hash": "another tab"}).status_code == 200
-
-
-def test_the_session_of_anothers_page_behind_ones_own(two):
-    ann, ben = two
-    assert ann.get("/session", params={"session_hash": "tab"}).json() == "tab"
-    answer = ben.get("/session", params={"session_hash": ["another tab", "tab"]})
-    assert answer.status_code == 403, answer.json()
 
 
 @pytest.mark.parametrize(

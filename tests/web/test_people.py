@@ -123,33 +123,40 @@ def test_cached_is_one_place_for_the_same_and_others_for_others(people):
 def test_the_sweep_takes_what_is_old(people, ann):
     old, new = people.keep(ann, b"old", "png"), people.keep(ann, b"new", "png")
     ben = people.path("ben", people.keep("ben", b"his", "png"))
-    uploads = people.root / "uploads" / "abc"
-    uploads.mkdir()
-    stale = [people._folder(ann) / old, ben, people.cached("a"), uploads / "a.png"]
+    stale = [people._folder(ann) / old, ben, people.cached("a")]
     for path in stale:
         path.write_bytes(b"old")
         age(path, 25 * HOUR)
-    fresh = [people._folder(ann) / new, people.cached("b"), people.root / "uploads" / "b.png"]
+    fresh = [people._folder(ann) / new, people.cached("b")]
     for path in fresh:
         path.write_bytes(b"new")
         age(path, 23 * HOUR)
-    assert people.sweep() == 4
+    assert people.sweep() == 3
     assert not any(path.exists() for path in stale)
     assert all(path.exists() for path in fresh)
     assert not ben.parent.exists()
-    assert not uploads.exists()
     assert people.sweep() == 0
     assert people.path("ben", people.keep("ben", b"again", "png")).is_file()
 
 
-def test_the_sweep_spares_what_it_is_told_to(people):
-    own, other = people.root / "uploads" / "sample.webp", people.root / "uploads" / "a.png"
-    for path in (own, other):
-        path.write_bytes(b"old")
-        age(path, 100 * HOUR)
-    people.disk.spared = frozenset({own})
-    assert people.sweep() == 1
-    assert own.is_file()
+def test_what_lies_beside_a_file_goes_with_it_and_stays_with_it(people, ann):
+    used, unused = (people.keep(ann, b"hers", "png").partition(".")[0] for _ in range(2))
+    for stem in (used, unused):
+        people.keep_beside(ann, stem, b"{}", "json")
+        for path in people._folder(ann).glob(f"{stem}.*"):
+            age(path, 25 * HOUR)
+    people.path(ann, f"{used}.json")
+    assert people.sweep() == 2
+    assert {path.name for path in people._folder(ann).iterdir()} == {f"{used}.png", f"{used}.json"}
+    people.remove(ann, used)
+    assert not [*people._folder(ann).iterdir()]
+
+
+@pytest.mark.parametrize("stem", ["../other", "short", "a" * 22 + "/b", ""])
+def test_what_is_no_files_number_has_nothing_beside_it(people, ann, stem):
+    with pytest.raises(KeptFileNotFoundError):
+        people.keep_beside(ann, stem, b"{}", "json")
+    people.remove(ann, stem)
 
 
 def test_using_a_file_keeps_it(people, ann):
@@ -174,7 +181,7 @@ def test_the_sweep_follows_no_link(people, tmp_path):
     outside = tmp_path / "outside"
     outside.write_bytes(b"keep me")
     age(outside, 100 * HOUR)
-    (people.root / "uploads" / "link").symlink_to(outside)
+    (people.root / "inversions" / "link").symlink_to(outside)
     people.sweep()
     assert outside.is_file()
 

@@ -15,6 +15,7 @@ from typing import Literal
 import httpx
 import pytest
 import uvicorn
+from tests.web.visitor import start
 
 from nulltext.web.hosts import allowed
 from nulltext.web.server import build
@@ -61,9 +62,7 @@ def serving(app, lifespan: Literal["on", "off"] = "on"):
 def upstream(workshop):
     """The app at the root and below a path, each on a port."""
     hosts = allowed("127.0.0.1", ["photos.example.com"])
-    with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as environment:
-        for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
-            environment.setenv(name, "")
+    with contextlib.ExitStack() as stack:
         yield {
             root: stack.enter_context(serving(build(workshop, hosts=hosts, root=root, proxies=["127.0.0.1/32"])))
             for root in ("", "/photos")
@@ -133,17 +132,17 @@ def visitor(port, path, local="127.0.0.2"):
         yield client
 
 
-def finished(client, answer):
+def followed(client, answer):
+    """The node that a job makes, and what is said until it has: as it is said, if nginx does not hold it back."""
     assert answer.status_code == 202, answer.text
-    job = {}
-
-    def over():
-        job.update(client.get(f"api/jobs/{answer.json()['job']}").json())
-        return job["state"] not in {"waiting", "running"}
-
-    until(over)
-    assert job["state"] == "done", job
-    return answer.json()["job"], job["result"]
+    job, states = answer.json()["job"], []
+    with client.stream("GET", f"v1/jobs/{job}/events") as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        for line in stream.iter_lines():
+            if line.startswith('data: {"id"'):
+                states.append(json.loads(line.removeprefix("data: ")))
+                yield states[-1]
+    assert states[-1]["state"] == "done", states[-1]
 
 
 def test_a_visit(address, workshop, sample, sample_prompt):
@@ -152,66 +151,38 @@ def test_a_visit(address, workshop, sample, sample_prompt):
         page = client.get("")
         assert page.status_code == 200
         assert f"; Path={path.rstrip('/') or '/'};" in page.headers["set-cookie"]
-        (written,) = re.findall(r"window.gradio_config = (\{.*?\});</script>", page.text)
-        config = json.loads(written)
-        assert config["root"] in {f"http://photos.example.com{colon}{path.rstrip('/')}" for colon in ("", f":{port}")}
-        answer = client.post(
-            "api/inversions", files={"image": ("a.png", sample)}, data={"prompt": sample_prompt, "steps": "3"}
-        )
-        number, _ = finished(client, answer)
-        assert workshop.jobs._jobs[number].client.address == "127.0.0.2"
-        _, result = finished(client, client.post("api/edits", json={"job": number, "prompt": sample_prompt}))
-        assert client.get(f"api/files/{result['images'][0]}").headers["content-type"] == "image/png"
-        refused = client.post(
-            "api/inversions", files={"image": ("a.png", sample)}, headers={"origin": "http://evil.net"}
-        )
-        assert refused.status_code == 403
-        events(client, config, workshop, sample_prompt)
+        for file in re.findall(r'(?:href|src)="([^"]+)"', page.text):
+            assert client.get(file).status_code == 200, file
+        image = client.post("v1/images", files={"image": ("a.png", sample)})
+        body = {"image": image.json()["node"]["id"], "prompt": sample_prompt, "steps": 3}
+        go = threading.Event()
 
+        def blocked(_):
+            go.wait(SOON)
 
-def events(client, config, workshop, sample_prompt):
-    """The page's own way: a sample is taken and inverted, and what is said comes as it is said."""
-    at = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
-    calls = {tuple(target): call for call in config["dependencies"] for target in call["targets"]}
-    tab, go = {"session_hash": f"tab of {client.base_url}"}, threading.Event()
-
-    def blocked(job):
-        go.wait(SOON)
-
-    def join(target, data, **more):
-        body = {"fn_index": calls[target]["id"], "data": data, "trigger_id": target[0], **tab, **more}
-        joined = client.post("gradio_api/queue/join", json=body)
-        assert joined.status_code == 200, joined.text
-
-    def read_until(wanted):
-        lines = []
-        with client.stream("GET", "gradio_api/queue/data", params=tab) as stream:
-            assert stream.headers["content-type"].startswith("text/event-stream")
-            for line in stream.iter_lines():
-                lines.append(line[:1000])
-                if wanted in line:
-                    return line
-        pytest.fail(f"the stream ended before {wanted}: {lines}")
-
-    join((at["samples"], "select"), [], event_data={"index": 0, "value": None})
-    assert '"success":true' in read_until("process_completed")
-    workshop.jobs.submit("zoe", blocked)
-    join((at["invert"], "click"), [None, sample_prompt, "scenes", "direct", "", 5, 1, "crop"])
-    read_until("before yours")  # which nginx would hold back until there is more, if it could
-    go.set()
-    workshop.jobs.submit("zoe", blocked).wait(SOON)
+        workshop.jobs.submit("zoe", blocked)
+        answer, said = client.post("v1/inversions", json=body), []
+        assert workshop.jobs._jobs[answer.json()["job"]].client.address == "127.0.0.2"
+        for status in followed(client, answer):
+            said.append(status)
+            go.set()  # only once it was heard that somebody is before
+        assert said[0]["position"] == 1
+        (inversion,) = said[-1]["result"]["nodes"]
+        *_, last = followed(client, client.post("v1/edits", json={"parent": inversion, "prompt": sample_prompt}))
+        assert client.get(f"v1/files/{last['result']['nodes'][0]}.png").headers["content-type"] == "image/png"
+        assert client.post("v1/inversions", json=body, headers={"origin": "http://evil.net"}).status_code == 403
 
 
 def test_who_comes_through_a_proxy_names_no_folder(upstream, workshop, folder, sample, sample_prompt, monkeypatch):
     """Also where the proxy is not known, and the server is for this machine alone."""
     monkeypatch.setattr(workshop, "any_model", True)
     port, name = upstream[""], str(folder("epsilon"))
-    files, data = {"image": ("a.png", sample)}, {"prompt": sample_prompt, "model": name, "steps": "1"}
+    asked = {"prompt": sample_prompt, "model": name, "steps": 1}
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-        refused = client.post("/api/inversions", files=files, data=data)
+        refused = start(client, sample, **asked)
         assert refused.status_code == 400
         assert "does not offer" in refused.json()["detail"]
     with serving(build(workshop, hosts=allowed("127.0.0.1", [])), "off") as single:  # which leaves the workshop open
         for headers, status in (({}, 202), ({"x-forwarded-for": "203.0.113.7"}, 400), ({"via": "1.1 a"}, 400)):
-            answer = httpx.post(f"http://127.0.0.1:{single}/api/inversions", files=files, data=data, headers=headers)
-            assert answer.status_code == status, answer.text
+            with httpx.Client(base_url=f"http://127.0.0.1:{single}", headers=headers, timeout=20) as client:
+                assert start(client, sample, **asked).status_code == status

@@ -8,12 +8,14 @@ import typer
 
 from nulltext.cli import options, outputs, terminal
 from nulltext.editing.table import EDITOR, EDITORS
+from nulltext.errors import SettingError
 from nulltext.spelling.options import settings_of
 
 if TYPE_CHECKING:
     from nulltext import Inversion, ModelIdentity
 
 
+_PNG = b"\x89PNG\r\n\x1a\n"
 BEGINS = "edits begin with"
 """The one row of several lines."""
 
@@ -27,7 +29,19 @@ def show(
     ] = None,
     reporting: options.Reporting,
 ) -> None:
-    """Print an inversion file's recipe and how well the photograph is reconstructed from it."""
+    """Print an inversion file's recipe and how well the photograph is reconstructed from it.
+
+    An edited image that was downloaded from the app carries its recipe as well.
+    """
+    if (recipe := _recipe(file)) is not None:
+        if image is not None:
+            raise SettingError("got --image with an edited image; expected an inversion file, which holds the source.")
+        if reporting.json:
+            terminal.print_json(recipe)
+        else:
+            for name, value in recipe.items():
+                terminal.show(terminal.printable(f"{name}: {_plain(value)}"))
+        return
     if image is not None:
         outputs.check_all([outputs.image_path(image)], force=reporting.force)
 
@@ -60,6 +74,18 @@ def show(
     }.items():
         table.add_row(name, terminal.printable(value, lines=name == BEGINS))
     terminal.show(table)
+
+
+def _recipe(file: Path) -> dict[str, object] | None:
+    """How an image was made, if it is a PNG that says so."""
+    from nulltext.web.recipes import recipe_in
+
+    try:
+        with file.open("rb") as opened:
+            data = opened.read() if opened.read(len(_PNG)) == _PNG and not opened.seek(0) else b""
+    except OSError:
+        return None  # what opens it as an inversion says why
+    return recipe_in(data) if data else None
 
 
 def _record(file: Path, inversion: "Inversion") -> dict[str, object]:

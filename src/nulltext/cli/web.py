@@ -97,11 +97,16 @@ def web(
     ] = None,
     host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 7860,
-    share: Annotated[
-        bool, typer.Option("--share", help="Also open a public address on gradio.live; anybody who knows it gets in.")
-    ] = False,
     auth: Annotated[
         str | None, typer.Option(metavar="NAME:PASSWORD", help="Ask everybody for these.", envvar="NULLTEXT_AUTH")
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKEN",
+            help="Ask programs for this, as a Bearer token; browsers give it as the password.",
+            envvar="NULLTEXT_TOKEN",
+        ),
     ] = None,
     through: Proxies,
     bounds: Bounds,
@@ -115,43 +120,37 @@ def web(
 ) -> None:
     """Open the app: a page to edit images in a browser, and an HTTP API beside it.
 
-    Jobs are done one at a time; everybody has files of their own, which are swept after a day. On this machine alone
-    (the default) any model may be named in the page; who comes from elsewhere, or through a proxy, has only those given
-    with --model. The API is described at /api/docs, proxies and bounds in docs/server.md.
+    Jobs are done one at a time; everybody has a history of their own, which is swept a month after it was used. On this
+    machine alone (the default) any model may be named; who comes from elsewhere, or through a proxy, has only those
+    given with --model. The API is described at /v1/docs, proxies and bounds in docs/server.md.
     """
     from nulltext.web.clients import LOOPBACK
-    from nulltext.web.gate import read_auth
-    from nulltext.web.server import check_port, default_folder, public_address, serve
+    from nulltext.web.gate import read_auth, read_token
+    from nulltext.web.server import check_port, default_folder, serve
     from nulltext.web.workshop import Workshop
 
-    if share and host not in LOOPBACK:
-        raise SettingError(f"got --share with --host {host}; expected one of them. The public address leads here.")
-    outside, limits = _outside(through, host, share=share), bounds.limits
-    own = host in LOOPBACK and not (share or outside["root"] or through.trusted_proxy or through.allowed_host)
+    outside, limits = _outside(through, host), bounds.limits
+    own = host in LOOPBACK and not (outside["root"] or through.trusted_proxy or through.allowed_host)
     check_port(host, port)
     names, place = model or ["scenes"], (folder or default_folder()).resolve()
     workshop = Workshop(place, models=names, any_model=own, limits=limits, device=device, dtype=dtype)
-    app = _app(workshop, auth=read_auth(auth), **outside)
+    app = _app(workshop, auth=read_auth(auth), token=read_token(token), **outside)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    public = public_address(port) if share else None
     if json:
-        terminal.print_json({"address": address, "api": f"{address}/api/docs", "public_address": public})
+        terminal.print_json({"address": address, "api": f"{address}/v1/docs"})
     else:
-        terminal.show(f"nulltext is open at {address} (API: /api/docs). Ctrl-C closes it.")
-        if public is not None:
-            terminal.show(f"and for everybody at {public}")
+        terminal.show(f"nulltext is open at {address} (API: /v1/docs). Ctrl-C closes it.")
     serve(app, host, port)
 
 
-def _outside(through: Proxies, host: str, *, share: bool) -> dict[str, Any]:
+def _outside(through: Proxies, host: str) -> dict[str, Any]:
     """Who may ask for the server, and by which names, as `build` takes it."""
     from nulltext.web.entrance import read_proxies, read_root
     from nulltext.web.hosts import allowed
 
     root, proxies = read_root(through.root_path), read_proxies(through.trusted_proxy or ())
     hosts = allowed(host, through.allowed_host or ())
-    tunnel = ("127.0.0.1",) if share else ()  # from where the tunnel comes
-    return {"root": root, "proxies": proxies or tunnel, "hosts": None if share else hosts}
+    return {"root": root, "proxies": proxies, "hosts": hosts}
 
 
 def _app(workshop: "Workshop", **how: Any) -> Any:  # noqa: ANN401  as `build` takes it

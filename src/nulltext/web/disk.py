@@ -25,11 +25,7 @@ class _Kept(NamedTuple):
 
 @final
 class Disk:
-    """Parts of a folder, each with its bound.
-
-    Attributes:
-        spared: Files that are never removed.
-    """
+    """Parts of a folder, each with its bound."""
 
     def __init__(
         self, root: Path, most: Mapping[str, float], share: float, used: Callable[[], frozenset[Path]]
@@ -42,7 +38,7 @@ class Disk:
             share: Which share of a part one address may have, where it is known whose a file is.
             used: Says which files are needed now.
         """
-        self.root, self.spared = root, frozenset[Path]()
+        self.root = root
         self._most, self._share, self._used = most, share, used
         self._sizes: dict[tuple[str, str], float] = {}
         self._owners: dict[str, str] = {}
@@ -65,7 +61,7 @@ class Disk:
 
     def trim(self, part: str) -> int:
         """Removes what is too much; says how many files."""
-        most, spared = self._most[part], self.spared | self._used()
+        most, spared = self._most[part], self._used()
         kept = self._look(part)
         total: dict[tuple[str, str], float] = {}
         for one in kept.values():

@@ -42,7 +42,7 @@ def asset(name: str) -> bytes:
 
 def router() -> APIRouter:
     """The description's routes; addresses are relative, so that they hold below any path."""
-    docs = APIRouter(prefix="/api/docs", include_in_schema=False)
+    docs = APIRouter(prefix="/v1/docs", include_in_schema=False)
 
     @docs.get("")
     def page() -> Response:

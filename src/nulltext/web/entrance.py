@@ -15,7 +15,7 @@ from nulltext.web.gate import App, Message, Receive, Scope, Send
 from nulltext.web.limits import Limits
 
 _ROOT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
-_OWN = ("/api", "/gradio_api")
+_OWN = ("/health", "/metrics", "/page", "/v1")
 """Paths that the server itself has, so that it cannot be below them."""
 _STREAM = b"text/event-stream"
 

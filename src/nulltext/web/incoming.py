@@ -2,14 +2,14 @@
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, final
 
 from nulltext.web.clients import NOBODY, Client
 from nulltext.web.gate import App, Message, Receive, Scope, Send
 from nulltext.web.limits import Limits
 
-_FILES = ("/upload", "/api/inversions")
+_FILES = "/v1/images"
 """What takes whole files; elsewhere an image is at most a mask within JSON."""
 _MASKS = 2
 """So many times the largest image's file a request has at most that takes no files."""
@@ -19,15 +19,14 @@ _MASKS = 2
 class Incoming:
     """Lets an app receive what there is room for."""
 
-    def __init__(self, app: App, limits: Limits, uploaded: Callable[[int], None]) -> None:
+    def __init__(self, app: App, limits: Limits) -> None:
         """Stands before an app.
 
         Args:
             app: The app.
             limits: How much there is room for.
-            uploaded: Called with the bytes of each upload, once it is written.
         """
-        self._app, self._limits, self._uploaded = app, limits, uploaded
+        self._app, self._limits = app, limits
         self._items: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -44,7 +43,7 @@ class Incoming:
             return
         client: Client = scope.get("state", {}).get("client", NOBODY)
         path: str = scope["path"]
-        most = self._limits.request_bytes if path.endswith(_FILES) else _MASKS * self._limits.upload_bytes
+        most = self._limits.request_bytes if path == _FILES else _MASKS * self._limits.upload_bytes
         length = _length({name.lower(): value for name, value in scope["headers"]})
         if length > most:
             await refuse(send, 413, "This is larger than the server takes.")
@@ -67,8 +66,6 @@ class Incoming:
                 await self._app(scope, bounded, send)
             finally:
                 self._note(client.address, -got)
-                if path.endswith(_FILES[0]):
-                    self._uploaded(got)
 
     def _fits(self, address: str, size: int) -> bool:
         with self._lock:

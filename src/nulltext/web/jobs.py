@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, final
+from typing import Any, Generic, Literal, TypeVar, final, get_args
 
 from PIL import Image
 
@@ -173,6 +174,19 @@ class Job(Generic[Result]):
         return sum(self._plan[phase] for phase in phases[:now]) + share * self._plan[phases[now]]
 
 
+Then = Callable[[Any, Job[Any]], Any]
+"""What a job goes on with: called with what it has made, and the job."""
+
+
+def followed(work: Callable[[Job[Any]], Any], then: Then | None) -> Callable[[Job[Any]], Any]:
+    """Some work, and what its job goes on with."""
+    return work if then is None else partial(_go_on, work, then)
+
+
+def _go_on(work: Callable[[Job[Any]], Any], then: Then, job: Job[Any]) -> Any:  # noqa: ANN401  whatever they make
+    return then(work(job), job)
+
+
 @final
 class Jobs:
     """The jobs of all people, and the thread that does them."""
@@ -241,6 +255,12 @@ class Jobs:
         """Forgets jobs that are over and were kept for long enough."""
         with self._changed:
             self._forget()
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many jobs in memory are in each state."""
+        with self._changed:
+            return {state: sum(job.state == state for job in self._jobs.values()) for state in get_args(State)}
 
     @property
     def size(self) -> tuple[int, int]:

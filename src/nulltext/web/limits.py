@@ -49,11 +49,11 @@ class Limits:
         results: Of how many of a person's last jobs the results can be asked for; older ones are forgotten.
         result_seconds: How long a job that is over can be asked for; then it is forgotten.
         memory_bytes: Memory for what people send, a quarter each: requests on their way and inputs of jobs, of which
-            one more is refused until there is room; results of jobs and tables of the page, of which the oldest go.
-        files: How many files a person may keep; the oldest go first.
+            one more is refused until there is room; results of jobs, of which the oldest go.
+        files: How many images, inversions and edits a person may keep; the oldest go first.
         kept_seconds: How long a file is kept after it was last used; then it is removed.
-        disk_bytes: Disk for files, half for results, the rest for inversions that may be asked for again and for
-            uploads; the oldest go first, but none that a job needs.
+        disk_bytes: Disk for files, half for histories, half for inversions that may be asked for again; the oldest go
+            first, but none that a job needs.
 
     Raises:
         SettingError: A bound is not more than 0, the share is more than 1, or one file alone would not fit.
@@ -76,7 +76,7 @@ class Limits:
     result_seconds: float = 3600
     memory_bytes: int = 2 * 2**30
     files: int = 200
-    kept_seconds: float = 24 * 3600
+    kept_seconds: float = 30 * 24 * 3600
     disk_bytes: int = 16 * 2**30
 
     def __post_init__(self) -> None:

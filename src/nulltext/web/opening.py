@@ -4,15 +4,15 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Protocol
 
 from PIL import Image, ImageChops, ImageOps
 
-from nulltext.decoding import decode, read
+from nulltext.decoding import decode
 from nulltext.errors import ImageDecodeError, ImageError, TooManyJobsError
 from nulltext.images import check_mask_size, grey_mask, open_mask
 from nulltext.web.limits import Limits
 from nulltext.web.requests import EditRequest
-from nulltext.web.results import Inverted
 
 MASK_DETAIL = 4
 """A mask is kept at so many times the detail that the model works in: finer than any edge that it can follow."""
@@ -53,31 +53,26 @@ def thumbnail(image: Image.Image) -> Image.Image:
     return small
 
 
-def open_thumbnail(data: bytes) -> Image.Image:
-    """An image's file as an image to look at.
-
-    Raises:
-        ImageError: It is truncated or damaged.
-        TooManyJobsError: Too many others are being opened.
-    """
-    with turn():
-        return thumbnail(read(data)[0])
+def is_inversion(data: bytes, name: str) -> bool:
+    """Whether a file is meant as an inversion: by its content, a length and then JSON, or, damaged, by its name."""
+    return data[8:9] == b"{" or name.lower().endswith(".safetensors")
 
 
-def open_paint(data: bytes, limits: Limits) -> Image.Image:
-    """What was painted over an image, transparent where nothing was.
+class Framed(Protocol):
+    """What has a photograph's size, and that of the image that the model works on."""
 
-    Raises:
-        ImageError: It is no image, too large or damaged.
-        UploadTooLargeError: The file is too large.
-        TooManyJobsError: Too many others are being opened.
-    """
-    limits.check_image(data, "the paint")
-    with turn():
-        return open_mask(decode("the paint", data))
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the photograph."""
+        ...
+
+    @property
+    def fitted(self) -> tuple[int, int]:
+        """(height, width) of the image that the model works on."""
+        ...
 
 
-def open_small_mask(data: bytes, inverted: Inverted, limits: Limits) -> Image.Image:
+def open_small_mask(data: bytes, inverted: Framed, limits: Limits) -> Image.Image:
     """A mask's file, refused by its header if it does not go with the photograph.
 
     Raises:
@@ -116,7 +111,7 @@ def _grey(mask: Image.Image) -> Image.Image:
         ) from error
 
 
-def small_mask(mask: Image.Image, inverted: Inverted) -> Image.Image:
+def small_mask(mask: Image.Image, inverted: Framed) -> Image.Image:
     """A mask over a photograph, in grey and no larger than the model's image needs.
 
     Raises:
@@ -130,7 +125,7 @@ def small_mask(mask: Image.Image, inverted: Inverted) -> Image.Image:
     return grey.resize(most, Image.Resampling.BILINEAR) if grey.width > most[0] or grey.height > most[1] else grey
 
 
-def with_small_masks(request: EditRequest, inverted: Inverted) -> EditRequest:
+def with_small_masks(request: EditRequest, inverted: Framed) -> EditRequest:
     """An edit with its masks, and those of what it goes on from, as `small_mask` has them.
 
     Raises:

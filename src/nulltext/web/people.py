@@ -7,8 +7,9 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import final
 
@@ -19,7 +20,7 @@ from nulltext.web.limits import Limits
 
 _NUMBER = re.compile(r"[A-Za-z0-9_-]{22}\.[a-z]{3,11}")
 """What a file is called: 16 random bytes and a suffix."""
-PARTS = {"people": 1 / 2, "inversions": 3 / 8, "uploads": 1 / 8}
+PARTS = {"people": 1 / 2, "inversions": 1 / 2}
 """The folders, and which share of the disk's bound each has."""
 
 
@@ -89,6 +90,38 @@ class People:
         self.grew("people", folder / number, address)
         return number
 
+    def keep_beside(self, person: str, stem: str, data: bytes, suffix: str, address: str = "") -> None:
+        """Writes a file that belongs to another and goes when that goes, in the place of the one before.
+
+        Args:
+            person: Whose.
+            stem: What the other file's number begins with.
+            data: What is in it.
+            suffix: Such as "json".
+            address: Where they asked for it; see `Client`.
+
+        Raises:
+            KeptFileNotFoundError: There is no person of that kind, or the stem is none.
+        """
+        path = self._folder(person) / f"{stem}.{suffix}"
+        if _NUMBER.fullmatch(path.name) is None:
+            raise KeptFileNotFoundError(f"got {stem[:64]!r}; expected what a file's number begins with.")
+        with self._tidying:
+            path.parent.mkdir(exist_ok=True, mode=0o700)
+            write_file(path, data, overwrite=True)
+        self.grew("people", path, address)
+
+    def beside(self, person: str, suffix: str) -> list[Path]:
+        """All files of a person of a kind."""
+        with suppress(FileNotFoundError):
+            return [path for path in self._folder(person).iterdir() if path.suffix == f".{suffix}"]
+        return []
+
+    def remove(self, person: str, stem: str) -> None:
+        """Removes a person's file with all that lie beside it."""
+        for path in self._folder(person).glob(f"{stem}.*") if _NUMBER.fullmatch(f"{stem}.png") else ():
+            path.unlink(missing_ok=True)
+
     def grew(self, part: str, path: Path, address: str = "") -> None:
         """Takes note of a new file of a part, and makes room if there is too much now."""
         with suppress(FileNotFoundError):  # it was swept
@@ -103,7 +136,8 @@ class People:
         path = self._folder(person) / number
         if _NUMBER.fullmatch(number) is None or not path.is_file():
             raise KeptFileNotFoundError(
-                f"there is no file {number[:64]!r} of yours; it may have been swept after a day. Make it again."
+                f"there is no file {number[:64]!r} of yours; expected one that was used within the last weeks. Make it "
+                "again."
             )
         path.touch()
         return path
@@ -115,34 +149,52 @@ class People:
 
     def sweep(self) -> int:
         """Removes what was not used for long or is too much, and what a killed server left; says how many files."""
-        swept, spared = 0, self.disk.spared | self._used()
+        swept, spared = 0, self._used()
         for part in PARTS:
             for folder, _, names in os.walk(self.root / part):  # passes over what goes away meanwhile
-                for path in (Path(folder) / name for name in names):
-                    with suppress(FileNotFoundError):  # somebody else swept it
-                        unused = time.time() - path.lstat().st_mtime
-                        if unused > self._limits.kept_seconds and path not in spared:
-                            path.unlink()
-                            swept += 1
-                        elif remove_abandoned(path):
-                            swept += 1
+                for together in _together(Path(folder) / name for name in names):
+                    swept += self._sweep(together, spared)
             swept += self.disk.trim(part)
         with self._tidying:
-            for part in ("people", "uploads"):
-                for folder in (self.root / part).iterdir():
-                    with suppress(OSError):  # it is a file, or not empty
-                        folder.rmdir()
+            for folder in (self.root / "people").iterdir():
+                with suppress(OSError):  # it is a file, or not empty
+                    folder.rmdir()
+        return swept
+
+    def _sweep(self, together: list[Path], spared: frozenset[Path]) -> int:
+        """Removes files that belong together if none was used for long; says how many."""
+        swept, used = 0, 0.0
+        for path in together:
+            with suppress(OSError):  # somebody else swept it
+                used = max(used, path.lstat().st_mtime)
+        old = time.time() - used > self._limits.kept_seconds and spared.isdisjoint(together)
+        for path in together:
+            with suppress(OSError):
+                if old:
+                    path.unlink()
+                    swept += 1
+                elif remove_abandoned(path):
+                    swept += 1
         return swept
 
     def _room(self, person: str, address: str) -> Path:
-        """A person's folder, with room for one more file."""
+        """A person's folder, with room for one more file and what will lie beside it."""
         folder, used = self._folder(person), self._used()
         folder.mkdir(exist_ok=True, mode=0o700)
         self.disk.own(folder, address)
-        kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
-        for path in [path for path in kept if path not in used][: max(0, len(kept) - self._limits.files + 1)]:
+        kept = sorted(_together(folder.iterdir()), key=lambda paths: max(path.stat().st_mtime for path in paths))
+        free = [paths for paths in kept if used.isdisjoint(paths)]
+        for path in chain.from_iterable(free[: max(0, len(kept) - self._limits.files + 1)]):
             path.unlink(missing_ok=True)
         return folder
 
     def _folder(self, person: str) -> Path:
         return self.root / "people" / hashlib.sha256(person.encode()).hexdigest()
+
+
+def _together(paths: Iterable[Path]) -> list[list[Path]]:
+    """Files that differ by their suffix only belong together."""
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        found.setdefault(path.name.split(".")[0] or path.name, []).append(path)
+    return list(found.values())

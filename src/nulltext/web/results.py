@@ -1,20 +1,13 @@
-"""What the work makes, as the page and the API show it."""
+"""What the work makes."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
 from PIL import Image
 
-from nulltext.editing.table import EDITOR
 from nulltext.models.recommended import Recommended
 from nulltext.web.requests import EditRequest, InversionRequest
-
-UNSEEN, SMALL = 1.0, 3.0
-"""Up to so many decibels below the autoencoder alone a loss is not seen, or only in small details."""
-ALIKE = 40.0
-"""The decibels from which on two images look alike: the bound of a model of pixels, whose own is infinite."""
 
 
 class Origin(NamedTuple):
@@ -73,35 +66,11 @@ class Inverted:
         """Where it comes from."""
         return Origin(self.request, self.name, self.opened)
 
-    @property
-    def verdict(self) -> str:
-        """Whether it is good enough to edit, in a sentence."""
-        exact = math.isinf(self.vae_psnr)
-        gap = (ALIKE if exact else self.vae_psnr) - self.psnr
-        bound = f" of at most {self.vae_psnr:.1f} dB that this model's autoencoder allows"
-        figures = f"{self.psnr:.1f} dB{', where no autoencoder loses anything' if exact else bound}"
-        if gap <= UNSEEN:
-            return f"Very good: the image comes back as well as it can ({figures}). Edit away."
-        if gap <= SMALL:
-            return f"Good enough to edit: small details are lost ({figures})."
-        return (
-            f"Not good enough: the image drifts when it is reconstructed ({figures}). Take the method direct or "
-            "null-text, or a prompt that describes the image better."
-        )
-
     def why(self, name: str) -> str:
         """What a setting of edits, "cross" or "self_share", is if none is given, and where that comes from."""
         return self.recommended.why(
             {"cross": "cross_attention", "self_share": "self_attention"}[name], self.request.model
         )
-
-    def record(self) -> Mapping[str, object]:
-        """The result for JSON."""
-        return {
-            "inversion": self.number, "method": self.request.method,
-            "psnr": self.psnr, "vae_psnr": self.vae_psnr, "seconds": self.seconds, "warning": self.warning,
-            "verdict": self.verdict, "recommended": {name: self.why(name) for name in ("cross", "self_share")},
-        }  # fmt: skip
 
 
 @final
@@ -113,8 +82,7 @@ class Edited:
         requests: What was asked for, one for every image.
         images: The images, to look at.
         numbers: Their files, of the photograph's size.
-        masks: The files of painted masks, each with the name that the code calls it by.
-        source: The source beside them, to look at.
+        masks: The masks of the chain, each with the name that the code calls it by.
         python: For each of them a script that makes it.
         shell: Commands that do.
         settings: For each of them what was in force, as JSON has it.
@@ -124,37 +92,8 @@ class Edited:
     requests: tuple[EditRequest, ...]
     images: tuple[Image.Image, ...]
     numbers: tuple[str, ...]
-    masks: tuple[tuple[str, str], ...]
-    source: Image.Image
+    masks: tuple[tuple[Image.Image, str], ...]
     python: tuple[str, ...]
     shell: tuple[str, ...]
     settings: tuple[Mapping[str, object], ...]
     seconds: float
-
-    def record(self) -> Mapping[str, object]:
-        """The result for JSON."""
-        return {
-            "images": list(self.numbers), "python": list(self.python), "shell": list(self.shell),
-            "editor": self.requests[-1].editor,
-            "settings": [
-                {"cross": one.cross, "self_share": one.self_share} if one.editor == EDITOR else its
-                for one, its in zip(self.requests, self.settings, strict=True)
-            ],
-            "seconds": self.seconds,
-        }  # fmt: skip
-
-
-@final
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Insight:
-    """What can be seen inside of an inversion.
-
-    Attributes:
-        maps: Where each word of the prompt looks, over the image.
-        strip: The trajectory from noise to image.
-        losses: The objective at each step of the optimisation; empty if the method has none, or the file does not say.
-    """
-
-    maps: Mapping[str, Image.Image]
-    strip: Image.Image
-    losses: tuple[float, ...]

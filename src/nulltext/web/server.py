@@ -3,7 +3,6 @@
 import importlib
 import logging
 import os
-import secrets
 import socket
 import threading
 from collections.abc import AsyncGenerator, Sequence
@@ -13,14 +12,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nulltext import __version__
 from nulltext.errors import NulltextError, SettingError
+from nulltext.web.cookies import Cookies
 from nulltext.web.entrance import Arrived, Below, Peer
-from nulltext.web.gate import Gate, KnownFiles
+from nulltext.web.gate import Gate
 from nulltext.web.incoming import Incoming
 from nulltext.web.workshop import Workshop
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-    from gradio import Blocks
 
 SWEEP_EVERY = 600.0
 """Seconds between two sweeps of what is old or too much."""
@@ -33,6 +32,7 @@ def build(
     workshop: Workshop,
     *,
     auth: tuple[str, str] | None = None,
+    token: str | None = None,
     hosts: Sequence[str] | None = None,
     root: str = "",
     proxies: Sequence[str] = (),
@@ -42,94 +42,64 @@ def build(
     Args:
         workshop: What does the work.
         auth: The name and password that everybody has to know.
+        token: What programs may send in their place, see `nulltext.web.gate.Gate`.
         hosts: Under which names it may be asked, see `nulltext.web.hosts`; None for any.
         root: The path below which proxies reach it.
         proxies: Addresses and networks of proxies that are believed.
 
     Raises:
-        SettingError: The libraries of the page are not installed.
+        SettingError: The libraries of the app are not installed.
+        OutputWriteError: The folder of the files cannot be written.
     """
-    uploads = workshop.people.root / "uploads"
-    _prepare_libraries(uploads)
-    import gradio
+    _check_libraries()
     from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-    from nulltext.web import page
-
-    known_files = KnownFiles(uploads)
-    blocks = _blocks(workshop, known_files)
-    app = gradio.mount_gradio_app(
-        _api(workshop, known_files),
-        blocks,
-        path="/",
-        show_error=False,
-        max_file_size=workshop.limits.inversion_bytes,
-        footer_links=[],
-        run_history=False,
-        ssr_mode=False,
-        theme=page.THEME,
-        css=page.CSS,
-        root_path=root or None,
-    )
     limits = workshop.limits
     gate = Gate(
-        Below(app),
-        known_files=known_files,
+        Below(_app(workshop)),
+        cookies=Cookies.of(workshop.people.root),
         auth=auth,
+        token=token,
         most_bytes=limits.request_bytes,
         json_bytes=2 * limits.upload_bytes,
         hosts=hosts,
-        functions=frozenset(blocks.fns),
     )
-    bounded = Incoming(gate, limits, lambda size: workshop.people.disk.grew("uploads", size))
+    bounded = Incoming(gate, limits)
     arrived: Any = ProxyHeadersMiddleware(cast("Any", Arrived(bounded, root)), list(proxies))  # with types of its own
     return Peer(arrived, proxies, limits.connections)
 
 
-def _prepare_libraries(uploads: Path) -> None:
-    """Makes sure that the libraries of the page are there, and tells them what they read when they are imported.
+def _check_libraries() -> None:
+    """Makes sure that the libraries of the app are there.
 
     Raises:
         SettingError: One is not installed.
     """
-    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
-        for library in ("fastapi", "gradio", "uvicorn"):
+        for library in ("fastapi", "prometheus_client", "python_multipart", "uvicorn"):
             importlib.import_module(library)
     except ImportError as error:
         raise SettingError(
-            f"the page needs {error.name}, which is not installed. Run: pip install 'nulltext[web]'."
+            f"the app needs {error.name}, which is not installed. Run: pip install 'nulltext[web]'."
         ) from error
 
 
-def _blocks(workshop: Workshop, known_files: KnownFiles) -> "Blocks":
-    """The page with its buttons connected; the files of its samples are never swept."""
-    from nulltext.web import events, page
-    from nulltext.web.handlers import Handlers
-
-    handlers = Handlers(workshop, known_files)
-    laid_out = page.lay_out(handlers)
-    laid_out.blocks.has_launched = True  # else its library, which is only mounted here, takes any file for a given one
-    events.connect(laid_out, handlers)
-    samples: Any = laid_out.open.samples.value
-    workshop.people.disk.spared = frozenset(Path(sample["image"]["path"]) for sample in samples)
-    return laid_out.blocks
-
-
-def _api(workshop: Workshop, known_files: KnownFiles) -> "FastAPI":
-    """The API and its documentation; as long as it is served, old files are swept."""
+def _app(workshop: Workshop) -> "FastAPI":
+    """The page, the API and its description; as long as they are served, old files are swept."""
     from fastapi import FastAPI
     from fastapi.exceptions import RequestValidationError
 
-    from nulltext.web import api, docs
+    from nulltext.web import answers, docs, health, routes, samples, static
+    from nulltext.web.studio import Studio
 
     stopped = threading.Event()
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncGenerator[None]:
-        sweeper = threading.Thread(target=_sweep, args=(workshop, known_files, stopped), daemon=True)
+        sweeper = threading.Thread(target=_sweep, args=(workshop, stopped), daemon=True)
         sweeper.start()
+        # They take a second or two to render, which nobody shall wait for.
+        threading.Thread(target=samples.samples, daemon=True).start()
         yield
         stopped.set()
         workshop.close()
@@ -139,14 +109,16 @@ def _api(workshop: Workshop, known_files: KnownFiles) -> "FastAPI":
         description="Edit real photographs by changing words.",
         version=__version__,
         docs_url=None,
-        openapi_url="/api/openapi.json",
+        openapi_url="/v1/openapi.json",
         redoc_url=None,
         lifespan=life,
     )
-    app.add_exception_handler(NulltextError, api.error_response)
-    app.add_exception_handler(RequestValidationError, api.invalid_response)
-    app.include_router(api.router(workshop))
+    app.add_exception_handler(NulltextError, answers.error_response)
+    app.add_exception_handler(RequestValidationError, answers.invalid_response)
+    app.include_router(routes.router(Studio(workshop)))
+    app.include_router(health.router(workshop))
     app.include_router(docs.router())
+    app.include_router(static.router())
     return app
 
 
@@ -195,34 +167,17 @@ def check_port(host: str, port: int) -> None:
             ) from error
 
 
-def public_address(port: int) -> str:
-    """A public address that leads to a port of this machine.
-
-    Raises:
-        SettingError: There is none to be had.
-    """
-    from gradio.networking import setup_tunnel
-
-    try:
-        return setup_tunnel("127.0.0.1", port, secrets.token_urlsafe(32), None, None)
-    except Exception as error:
-        raise SettingError(
-            f"cannot open a public address: {error}. Connect to the network, or leave --share out."
-        ) from error
-
-
 def default_folder() -> Path:
     """Where the server keeps files unless it is told: the user's cache."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "nulltext" / "web"
 
 
-def _sweep(workshop: Workshop, known_files: KnownFiles, stopped: threading.Event) -> None:
+def _sweep(workshop: Workshop, stopped: threading.Event) -> None:
     while True:
         try:
             workshop.people.sweep()
             workshop.jobs.forget()
-            known_files.forget()
         except OSError:  # a file that cannot be looked at now may be next time
             _log.exception("old files could not be swept")
         if stopped.wait(SWEEP_EVERY):

@@ -1,12 +1,7 @@
-"""Values kept in memory, so many bytes in all and so many of one address."""
+"""What is kept, so many bytes in all and so many of one address."""
 
-import threading
 from collections.abc import Hashable, Iterable
-from typing import Generic, NamedTuple, TypeVar, final
-
-from nulltext.web.sizes import size_of
-
-Value = TypeVar("Value")
+from typing import NamedTuple
 
 
 class StoredItem(NamedTuple):
@@ -38,36 +33,3 @@ def too_many(items: Iterable[StoredItem], most: float, share: float) -> list[Has
                 by_address[one.address] -= one.size
                 total -= one.size
     return list(gone)
-
-
-@final
-class Shelf(Generic[Value]):
-    """Values by key; the one that was not used for longest goes first."""
-
-    def __init__(self, most: float, share: float) -> None:
-        """Begins empty; see `too_many`."""
-        self._most, self._share = most, share
-        self._values: dict[Hashable, tuple[Value, StoredItem]] = {}
-        self._lock = threading.Lock()
-
-    def put(self, key: Hashable, value: Value, address: str) -> None:
-        """Keeps a value in the place of the one before."""
-        with self._lock:
-            self._values.pop(key, None)
-            self._values[key] = value, StoredItem(key, address, size_of(key, value))
-            for gone in too_many([items for _, items in self._values.values()], self._most, self._share):
-                del self._values[gone]
-
-    def get(self, key: Hashable) -> Value | None:
-        """The value, now the last used; None if there is none any more."""
-        with self._lock:
-            if key not in self._values:
-                return None
-            self._values[key] = self._values.pop(key)
-            return self._values[key][0]
-
-    @property
-    def size(self) -> int:
-        """Bytes that are kept."""
-        with self._lock:
-            return sum(items.size for _, items in self._values.values())

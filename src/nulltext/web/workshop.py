@@ -1,6 +1,5 @@
-"""The work behind the page and the API: images opened, inverted, edited and looked into, for one person at a time."""
+"""The work behind the API: images opened, inverted and edited."""
 
-import io
 import re
 import threading
 import time
@@ -11,10 +10,8 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
-from PIL import Image
 
 from nulltext.editing.base import in_force
-from nulltext.editing.maps import attention_maps
 from nulltext.editing.table import EDITOR
 from nulltext.errors import (
     MismatchError,
@@ -40,13 +37,14 @@ from nulltext.web.bounds import quoted
 from nulltext.web.clients import NOBODY, Client
 from nulltext.web.code import command_line, mask_name, python_code
 from nulltext.web.fitting import check_size
-from nulltext.web.insight import insight_of
-from nulltext.web.jobs import Job, Jobs
+from nulltext.web.jobs import Job, Jobs, Then, followed
+from nulltext.web.kept import KeptInversion, recipe
 from nulltext.web.limits import Limits
 from nulltext.web.opening import thumbnail, with_small_masks
 from nulltext.web.people import People
+from nulltext.web.recipes import png
 from nulltext.web.requests import EditRequest, InversionRequest, prompts_in
-from nulltext.web.results import Edited, Insight, Inverted, Origin
+from nulltext.web.results import Edited, Inverted, Origin
 from nulltext.web.running import previewing, stopping
 from nulltext.web.words import changed_words
 
@@ -56,7 +54,7 @@ _NAMED = 3
 
 @final
 class Workshop:
-    """Everything that the app does, without a page.
+    """Everything that the app does, without what is kept of it.
 
     Attributes:
         models: The models' names that may be chosen.
@@ -123,8 +121,15 @@ class Workshop:
             )
 
     def invert(
-        self, person: str, data: bytes, name: str, request: InversionRequest, client: Client = NOBODY
-    ) -> Job[Inverted]:
+        self,
+        person: str,
+        data: bytes,
+        name: str,
+        request: InversionRequest,
+        client: Client = NOBODY,
+        *,
+        then: Then | None = None,
+    ) -> Job[Any]:
         """Inverts an image; at once if the same was inverted before.
 
         Args:
@@ -133,6 +138,7 @@ class Workshop:
             name: What that was called.
             request: How.
             client: From where.
+            then: What the job goes on with; its result is the job's.
 
         Raises:
             NulltextError: Image, prompt or settings are out of bounds, or there are too many jobs.
@@ -145,7 +151,13 @@ class Workshop:
         if request.size is not None and (loaded := self.at_hand(request.model)) is not None:
             check_size(loaded, request.size)
         work = partial(self._invert, data, name, request)
-        return self.jobs.submit(person, work, request.plan, client=client)
+        plan = request.plan if then is None else {**request.plan, "sample": request.steps}
+        return self.jobs.submit(person, followed(work, then), plan, client=client)
+
+    @property
+    def loaded(self) -> frozenset[str]:
+        """The names of the models that are in memory."""
+        return frozenset(self._loaded)
 
     def at_hand(self, name: str) -> Model | None:
         """A model that needs no loading, which only jobs may wait for.
@@ -172,7 +184,9 @@ class Workshop:
                 "Say it in these."
             )
 
-    def open_inversion(self, person: str, data: bytes, name: str, client: Client = NOBODY) -> Job[Inverted]:
+    def open_inversion(
+        self, person: str, data: bytes, name: str, client: Client = NOBODY, *, then: Then | None = None
+    ) -> Job[Any]:
         """Takes an inversion file that somebody has kept.
 
         Raises:
@@ -184,9 +198,18 @@ class Workshop:
             raise UploadTooLargeError(
                 f"the file has {len(data) / 2**20:.1f} MB; expected at most {most / 2**20:g} MB. Is it an inversion?"
             )
-        return self.jobs.submit(person, partial(self._open, data, name, client.here), client=client)
+        work = partial(self._open, data, name, client.here)
+        return self.jobs.submit(person, followed(work, then), {"sample": 1.0}, client=client)
 
-    def edit(self, person: str, inverted: Inverted, request: EditRequest, client: Client = NOBODY) -> Job[Edited]:
+    def edit(
+        self,
+        person: str,
+        inverted: Inverted | KeptInversion,
+        request: EditRequest,
+        client: Client = NOBODY,
+        *,
+        then: Then | None = None,
+    ) -> Job[Any]:
         """Edits an image that was inverted.
 
         Raises:
@@ -197,17 +220,7 @@ class Workshop:
             self.check_words(inverted.request.model, prompt)
         path = self.people.path(person, inverted.number)
         work = partial(self._edit, path, inverted.origin, with_small_masks(request, inverted))
-        return self.jobs.submit(person, work, request.plan, client=client, uses=frozenset({path}))
-
-    def look_inside(self, person: str, inverted: Inverted, client: Client = NOBODY) -> Job[Insight]:
-        """Reconstructs an inversion and looks at the attention.
-
-        Raises:
-            NulltextError: The inversion was swept, or there are too many jobs.
-        """
-        path = self.people.path(person, inverted.number)
-        work = partial(self._look_inside, path, inverted.request.model, inverted.losses)
-        return self.jobs.submit(person, work, {"sample": 1.0}, client=client, uses=frozenset({path}))
+        return self.jobs.submit(person, followed(work, then), request.plan, client=client, uses=frozenset({path}))
 
     def close(self) -> None:
         """Stops all jobs."""
@@ -329,16 +342,18 @@ class Workshop:
                 edit = editors[0][0](model, inversion, request.prompt, tell)
         job.check()
         images = edit.images[-len(requests) :]
-        steps = request.chain
-        masks = [(mask_name(at, len(steps)), one.mask) for at, one in enumerate(steps) if one.mask is not None]
         asked, name, code = origin.request, origin.name, {"opened": origin.opened}
         keep = partial(self.people.keep, job.person, address=job.client.address)
+        recipes = [recipe(inversion, origin, one, its[-1]) for one, its in zip(requests, editors, strict=True)]
         return Edited(
             requests=tuple(requests),
             images=tuple(thumbnail(image) for image in images),
-            numbers=tuple(keep(png(image), "png") for image in images),
-            masks=tuple((keep(png(mask), "png"), name) for name, mask in masks),
-            source=thumbnail(edit.reconstruction),
+            numbers=tuple(keep(png(image, recipe), "png") for image, recipe in zip(images, recipes, strict=True)),
+            masks=tuple(
+                (one.mask, mask_name(at, len(request.chain)))
+                for at, one in enumerate(request.chain)
+                if one.mask is not None
+            ),
             python=tuple(
                 python_code(asked, name, one, its, **code) for one, its in zip(requests, editors, strict=True)
             ),
@@ -348,19 +363,6 @@ class Workshop:
             ),
             seconds=time.perf_counter() - start,
         )
-
-    def _look_inside(self, path: Path, name: str, losses: tuple[float, ...], job: Job[Insight]) -> Insight:
-        model, inversion = self.model(name), Inversion.load(path)
-        with stopping(model, job.check):
-            maps = attention_maps(model, inversion, job.tell)
-        return insight_of(model, inversion, maps, losses)
-
-
-def png(image: Image.Image) -> bytes:
-    """An image as a PNG file."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=3)
-    return buffer.getvalue()
 
 
 def _inverted(

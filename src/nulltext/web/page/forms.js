@@ -1,0 +1,44 @@
+// Forms made from what the server says of a method's settings.
+
+import { t } from "./lang.js";
+import { html } from "./vendor/htm-preact.js";
+
+const shown = (name) => name.replaceAll("_", " ");
+
+// `values` has only what was set; what is empty again is left to the method.
+export function Form({ fields, values, onChange, without = [] }) {
+  const set = (name, value) => {
+    const others = { ...values };
+    if (value === null || value === "") delete others[name];
+    else others[name] = value;
+    onChange(others);
+  };
+  return html`<div class="form">${fields.filter((one) => !without.includes(one.name)).map((one) => html`
+    <${Field} key=${one.name} field=${one} value=${values[one.name]} set=${(value) => set(one.name, value)} />`)}</div>`;
+}
+
+function Field({ field, value, set }) {
+  const { name, kind, about, choices, least, most } = field;
+  const usual = field.default === null ? t("itsOwn") : String(field.default);
+  const number = (event) => set(event.target.value === "" ? null : Number(event.target.value));
+  return html`
+    <label class="field ${kind}">
+      <span>${shown(name)}</span>
+      ${kind === "switch" && html`<input type="checkbox" checked=${value ?? field.default ?? false} onChange=${(event) => set(event.target.checked)} />`}
+      ${kind === "choice" && html`<select value=${value ?? field.default} onChange=${(event) => set(event.target.value)}>
+        ${choices.map((one) => html`<option value=${one}>${one}</option>`)}</select>`}
+      ${(kind === "whole" || kind === "number") && html`<input type="number" step=${kind === "whole" ? 1 : "any"} min=${least} max=${most}
+        placeholder=${usual} value=${value ?? ""} onChange=${number} />`}
+      ${kind === "text" && html`<input type="text" maxlength="500" placeholder=${usual} value=${value ?? ""} onChange=${(event) => set(event.target.value)} />`}
+      <small>${about}</small>
+    </label>
+  `;
+}
+
+export const Range = ({ id, label, value, own, hint, onChange, min = 0, max = 1, step = 0.05 }) => html`
+  <label class="field slider" for=${id}>
+    <span>${label} <output>${value === null ? t("modelsOwn", { value: own }) : value}</output></span>
+    <input id=${id} type="range" min=${min} max=${max} step=${step} value=${value ?? own} onInput=${(event) => onChange(Number(event.target.value))} />
+    ${hint && html`<small>${hint}</small>`}
+  </label>
+`;
