@@ -108,7 +108,7 @@ def test_half_precision_and_low_memory(tiny, name, dtype):
 def made_for_another(tmp_path_factory):
     """A file of each thing that can be added, made for a family that does not exist."""
     folder = tmp_path_factory.mktemp("added")
-    kind = {"down_block_types": ("DownEncoderBlock2D",), "up_block_types": ("UpDecoderBlock2D",)}
+    kind: dict[str, Any] = {"down_block_types": ("DownEncoderBlock2D",), "up_block_types": ("UpDecoderBlock2D",)}
     AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, latent_channels=5, **kind).save_pretrained(folder / "vae")
     pair = {"lora_A.weight": torch.ones(2, 3), "lora_B.weight": torch.ones(5, 2)}
     for network in ("unet", "transformer"):
