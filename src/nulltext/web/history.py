@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, cast, final
+from threading import Lock
+from typing import Any, Literal, final
+
+from pydantic import TypeAdapter
 
 from nulltext.errors import KeptFileNotFoundError
 from nulltext.web.people import People
@@ -59,13 +62,16 @@ class Node:
         return {**asdict(self), "files": {suffix: f"{self.id}.{suffix}" for suffix in self.files}}
 
 
+_NODE = TypeAdapter(Node)
+
+
 @final
 class History:
     """The nodes of all people, as files beside their images."""
 
     def __init__(self, people: People) -> None:
         """Over people's files."""
-        self._people = people
+        self._people, self._changing = people, Lock()
 
     @staticmethod
     def new() -> str:
@@ -115,6 +121,8 @@ class History:
         """
         found = [self.get(person, number)]
         while (parent := found[0].parent) is not None and found[0].kind != "inversion":
+            if parent in {node.id for node in found}:
+                raise KeptFileNotFoundError(f"{number[:64]!r} goes back to itself. Make it again.")
             found.insert(0, self.get(person, parent))
         return found
 
@@ -124,10 +132,11 @@ class History:
         Raises:
             KeptFileNotFoundError: There is none of that number.
         """
-        node = self.get(person, number)
-        node = node if name is None else replace(node, name=name)
-        node = node if favourite is None else replace(node, favourite=favourite)
-        self._write(person, node)
+        with self._changing:
+            node = self.get(person, number)
+            node = node if name is None else replace(node, name=name)
+            node = node if favourite is None else replace(node, favourite=favourite)
+            self._write(person, node)
         return node
 
     def remove(self, person: str, number: str) -> list[str]:
@@ -136,12 +145,13 @@ class History:
         Raises:
             KeptFileNotFoundError: There is none of that number.
         """
-        gone = [self.get(person, number).id]
-        nodes = self.all(person)
-        for one in gone:  # grows as it is walked through
-            gone += [node.id for node in nodes if node.parent == one]
-        for one in gone:
-            self._people.remove(person, one)
+        with self._changing:
+            gone = [self.get(person, number).id]
+            nodes = self.all(person)
+            for one in gone:  # grows as it is walked through
+                gone += [node.id for node in nodes if node.parent == one and node.id not in gone]
+            for one in gone:
+                self._people.remove(person, one)
         return gone
 
     def path(self, person: str, node: Node, suffix: str) -> Path:
@@ -158,8 +168,11 @@ class History:
 
 
 def _read(path: Path) -> Node:
-    record: Any = json.loads(path.read_bytes())
-    known = {each.name for each in fields(Node)}
-    given = {name: value for name, value in cast("dict[str, Any]", record).items() if name in known}
-    given |= {"size": tuple(given.get("size", (0, 0))), "files": tuple(given.get("files", ()))}
-    return Node(**given)
+    try:
+        record: Any = json.loads(path.read_bytes())
+        known = {each.name for each in fields(Node)}
+        node = _NODE.validate_python({name: value for name, value in dict(record).items() if name in known})
+        json.dumps(asdict(node), ensure_ascii=False).encode()  # half a character, which no answer can hold
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+    return node

@@ -58,7 +58,7 @@ def status_of(jobs: Jobs, job: Job[Any]) -> Status:
         total=None if progress is None else progress.total,
         loss=None if progress is None else progress.loss,
         seconds_left=job.seconds_left,
-        message=job.message,
+        message=job.message and job.message.encode(errors="replace").decode(),  # half a character fits no answer
         result=dict(result.record()) if isinstance(result, Made) else None,
     )
 
