@@ -6,7 +6,6 @@ import os
 import resource
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 import torch
 import typer
 from safetensors.torch import save_file
+from tests.e2e.one_process import in_one_process
 
 from nulltext.cli.app import app
 from nulltext.editing.table import EDITOR, EDITORS
@@ -455,25 +455,10 @@ def test_an_unforeseen_error_is_a_sentence_too(kit, run, monkeypatch):
     assert "Traceback" not in result.stderr
 
 
-IN_ONE_PROCESS = """
-import json, sys
-from nulltext.cli.app import main
-
-for arguments in json.loads(sys.argv[1]):
-    sys.argv = ["nulltext", *arguments]
-    try:
-        main()
-    except SystemExit as ended:
-        assert ended.code == 2, ended
-    print(end="\\f", file=sys.stderr)
-"""
-
-
 def test_a_full_disk_leaves_nothing_behind(kit, here, environment):
     """No file may grow past 500 bytes: the same refusal, in the same place, as a disk with no more room."""
-    commands = [list(map(str, args)) for args in (invert(kit, kit.image), edit(kit, kit.inverted))]
     result = subprocess.run(
-        [sys.executable, "-c", IN_ONE_PROCESS, json.dumps(commands)],
+        in_one_process([invert(kit, kit.image), edit(kit, kit.inverted)], code=2),
         capture_output=True,
         text=True,
         check=False,
@@ -483,5 +468,5 @@ def test_a_full_disk_leaves_nothing_behind(kit, here, environment):
     assert result.returncode == 0, result.stderr
     assert [report.count("could not write") for report in result.stderr.split("\f")] == [1, 1, 0]
     assert "Traceback" not in result.stderr
-    assert result.stdout == ""
+    assert result.stdout == "\f\f"  # nothing of either
     assert list(here.iterdir()) == []

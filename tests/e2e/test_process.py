@@ -10,6 +10,7 @@ import sys
 
 import pytest
 import typer
+from tests.e2e.one_process import in_one_process
 
 from nulltext.cli.command import Command
 
@@ -49,27 +50,13 @@ for command in sys.argv[1:]:
     subprocess.run([sys.executable, "-c", code, *commands], check=True, env=environment)
 
 
-IN_ONE_PROCESS = """
-import json, sys
-from nulltext.cli.app import main
-
-for arguments in json.loads(sys.argv[1]):
-    sys.argv = ["nulltext", *arguments]
-    try:
-        main()
-    except SystemExit as ended:
-        assert not ended.code, ended
-    for stream in sys.stdout, sys.stderr:
-        print(end="\\f", file=stream, flush=True)
-"""
-
-
 def test_json_is_all_there_is(here, image_file, tiny, environment):
     """Of two commands, one after the other: what they have in common takes a process long to load."""
     measure = ["bench", "model", "--limit", "1", "--steps", "1", "--json"]
     invert = ["invert", str(image_file), "a red ball", "--model", str(tiny), "--steps", "2", "--json"]
-    command = [sys.executable, "-c", IN_ONE_PROCESS, json.dumps([measure, invert])]
-    result = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    result = subprocess.run(
+        in_one_process([measure, invert]), check=True, capture_output=True, text=True, env=environment
+    )
     measured, inverted, rest = result.stdout.split("\f")
     assert json.loads(measured)["pictures"] == 1
     assert json.loads(inverted)["file"] == "photo.safetensors"

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.inversion.rewriting import PROMPT
 
+from nulltext import NullText
 from nulltext.models.base import Model
 from nulltext.models.loading import load
 
@@ -15,6 +17,18 @@ from nulltext.models.loading import load
 def any_model(request: pytest.FixtureRequest, folder: Callable[[str], Path]) -> Model:
     """A tiny epsilon model. What a method is held against by the papers' equations asks for both kinds."""
     return load(folder(getattr(request, "param", "epsilon")), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def inversion(model, source_image):
+    """What is kept in a file; modules that ask more of it have their own."""
+    return NullText(steps=3, inner_steps=1)(model, source_image, PROMPT)
+
+
+@pytest.fixture
+def path(inversion, tmp_path):
+    """The file."""
+    return inversion.save(tmp_path / "a.safetensors")
 
 
 class Plain:

@@ -8,6 +8,8 @@ from safetensors.torch import load_file, save
 
 from nulltext.inversion.file import digest
 
+PROMPT = "a red ball on grass, “naïve”"
+
 
 class Raw(str):
     """What stands in a record as it is, JSON or not."""

@@ -9,22 +9,8 @@ import torch
 from PIL import Image
 from tests.inversion.rewriting import Raw, as_of, rewrite
 
-from nulltext import Inversion, NullText
-from nulltext.errors import (
-    DamagedFileError,
-)
-
-PROMPT = "a red ball on grass, “naïve”"
-
-
-@pytest.fixture(scope="module")
-def inversion(model, source_image):
-    return NullText(steps=3, inner_steps=1)(model, source_image, PROMPT)
-
-
-@pytest.fixture
-def path(inversion, tmp_path):
-    return inversion.save(tmp_path / "a.safetensors")
+from nulltext import Inversion
+from nulltext.errors import DamagedFileError
 
 
 def png(size, mode="RGB", kept=1.0):

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tests.inversion.rewriting import as_of, rewrite
+from tests.inversion.rewriting import PROMPT, as_of, rewrite
 
 import nulltext
-from nulltext import DDIM, Inversion, NullText, PromptSwap, Replay, open_image
+from nulltext import DDIM, Inversion, PromptSwap, Replay, open_image
 from nulltext.errors import (
     DamagedFileError,
     FileVersionError,
@@ -31,18 +31,6 @@ from nulltext.errors import (
 from nulltext.inversion.base import Scores
 from nulltext.inversion.file import FORMAT_VERSION
 from nulltext.inversion.table import INVERTERS
-
-PROMPT = "a red ball on grass, “naïve”"
-
-
-@pytest.fixture(scope="module")
-def inversion(model, source_image):
-    return NullText(steps=3, inner_steps=1)(model, source_image, PROMPT)
-
-
-@pytest.fixture
-def path(inversion, tmp_path):
-    return inversion.save(tmp_path / "a.safetensors")
 
 
 def test_comes_back_as_it_was(inversion, path):
