@@ -5,7 +5,7 @@ that trajectory at each step is the noise that it would have had to add, and edi
 """
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, final
+from typing import Annotated, ClassVar, Final, final
 
 import torch
 
@@ -16,6 +16,8 @@ from nulltext.inversion.invert import Inverter
 from nulltext.inversion.noise import draw_noise
 from nulltext.inversion.problem import Problem, Solution
 from nulltext.inversion.replay import Replay, ReplayForm
+
+PUBLISHED_SOURCE_GUIDANCE: Final = 3.5
 
 
 @final
@@ -36,7 +38,8 @@ class EditFriendly(Inverter):
     Attributes:
         steps: T, the steps of the sampler.
         guidance: The guidance scale w of edits unless they ask for another; None is the model's own.
-        source_guidance: The guidance scale under which the source's noises are found.
+        source_guidance: The guidance scale under which the source's noises are found; None is 3.5, or that of edits
+            for a model that is distilled to work with one scale.
         skip: Of the steps, the first share that edits skip: more keeps more of the image.
         seed: Of the noises. Each seed has edits of its own.
 
@@ -46,21 +49,20 @@ class EditFriendly(Inverter):
 
     replays: ClassVar[ReplayForm] = ReplayForm(corrected="all", eta=True, source_guidance=True)
 
-    source_guidance: Guidance = 3.5
+    source_guidance: Guidance | None = None
     skip: Annotated[float, Range(least=0, below=1)] = 0.36
     seed: Seed = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self._replay.first(self.steps) == self.steps:
+        if self._replay(PUBLISHED_SOURCE_GUIDANCE).first(self.steps) == self.steps:
             raise SettingError(
                 f"got skip={self.skip:g}, which leaves none of the {self.steps} steps to edits; expected a share that "
                 "leaves at least one. Take a lower one, or more steps."
             )
 
-    @property
-    def _replay(self) -> Replay:
-        return Replay(corrected="all", eta=1.0, source_guidance=self.source_guidance, skip=self.skip)
+    def _replay(self, source_guidance: float) -> Replay:
+        return Replay(corrected="all", eta=1.0, source_guidance=source_guidance, skip=self.skip)
 
     def evaluations(self) -> dict[str, int]:
         """See `Inverter`. There are none: the noises are found where they are used, beside the edits."""
@@ -70,4 +72,6 @@ class EditFriendly(Inverter):
         """Leads the image to every level by a noise of its own."""
         generator, x0 = torch.Generator().manual_seed(self.seed), problem.z0
         noisy = [combine(x0, draw_noise(x0, generator), interval.noisy) for interval in problem.schedule]
-        return Solution(torch.cat([*noisy, x0]), self._replay)
+        default = problem.w if problem.cond.distilled else PUBLISHED_SOURCE_GUIDANCE
+        source_guidance = default if self.source_guidance is None else self.source_guidance
+        return Solution(torch.cat([*noisy, x0]), self._replay(source_guidance))
