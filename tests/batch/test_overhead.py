@@ -90,8 +90,9 @@ def _pace(out: Path) -> float:
 @pytest.fixture(scope="module")
 def ray(folder: Any) -> Iterator[Any]:
     ray = pytest.importorskip("ray")
-    named = {name: os.environ[name] for name in ("PYTHONPATH", "CUDA_VISIBLE_DEVICES") if name in os.environ}
-    named |= {"OMP_NUM_THREADS": "1", "NULLTEXT_STUB": str(folder())}
+    named = {name: os.environ[name] for name in ("CUDA_VISIBLE_DEVICES",) if name in os.environ}
+    found = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]  # this module is found
+    named |= {"PYTHONPATH": os.pathsep.join(found), "OMP_NUM_THREADS": "1", "NULLTEXT_STUB": str(folder())}
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False,
              runtime_env={"env_vars": named, "worker_process_setup_hook": _answer_at_once})  # fmt: skip
     yield ray
