@@ -241,7 +241,7 @@ def test_a_mask_becomes_grey_in_fewer_copies(encode, mode):
     exif = Image.Exif()
     exif[0x0112] = 6  # on its side
     data = encode(made, "PNG", exif=exif)
-    expected, got = grey_mask(open_mask(header(data))), opening._grey(header(data))
+    expected, got = grey_mask(open_mask(header(data))), opening._grey(header(data), data)
     assert got.size == expected.size == (30, 40)
     apart: Any = ImageChops.difference(got, expected).getextrema()
     assert apart[1] <= 2
