@@ -187,7 +187,8 @@ class BoundedProtocol(H11Protocol):
             super().connection_lost(exc)
 
     def _answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+        cycle: Any = self.cycle  # None before the first request, whatever its annotation
+        return cycle is not None and not cycle.response_complete
 
     def _watch(self) -> None:
         """Counts the seconds in which nothing is being answered, until a request's headers are whole."""

@@ -49,18 +49,21 @@ def known(host: str, names: Sequence[str] | None) -> bool:
     return asked in {_bare(name) for name in names} or (not _EVERYWHERE.isdisjoint(names) and _is_address(asked))
 
 
-def is_own(headers: Mapping[str, str], names: Sequence[str] | None, *, proxied: bool) -> bool:
+def is_own(headers: Mapping[str, str], names: Sequence[str] | None, scheme: str, *, proxied: bool) -> bool:
     """Whether a request comes from a page of this server, or from no page.
 
     Args:
         headers: Of the request, by names in small letters.
         names: As `allowed` gives them; None for any.
+        scheme: By which it was asked for, http or https: a trusted proxy says by which its own page was.
         proxied: Whether a proxy that is trusted has passed it on, which may have left the port out.
     """
     origin, host = headers.get("origin"), headers.get("host", "")
     if origin is None or headers.get("sec-fetch-site") == "same-origin":  # the browser itself says so
         return True
     page = split(origin)
+    if page.scheme != scheme:
+        return False
     if page.netloc in {host, headers.get("x-forwarded-host", host)} or page.netloc in (names or ()):
         return True
     asked = split(f"//{host}")
