@@ -106,6 +106,18 @@ def test_a_jpeg_of_one_scan(options):
         assert refused(jpeg(share, **options)), share
 
 
+def test_a_camera_s_several_photographs():
+    buffer = io.BytesIO()
+    NOISE.save(buffer, "MPO", save_all=True, append_images=[NOISE.rotate(180)])
+    data = buffer.getvalue()
+    assert Image.open(io.BytesIO(data)).format == "MPO"
+    assert not refused(data)
+    begin = data.index(b"\xff\xda")
+    end = data.index(b"\xff\xd9", begin)
+    cut = (begin + end) // 2
+    assert refused(data[: cut - (data[cut - 1] == 0xFF)] + b"\xff\xd9" + data[end + 2 :])
+
+
 def test_a_jpeg_2000_that_is_a_header():
     data = encode(NOISE, "JPEG2000")
     refusals = [refused(data[:end]) for end in range(100, 300)]

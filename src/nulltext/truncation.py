@@ -34,9 +34,7 @@ def check_end(image: Image.Image, data: bytes) -> None:
     Raises:
         OSError: It has not.
     """
-    check = {"PNG": _png_is_short, "JPEG": _jpeg_is_short, "JPEG2000": lambda of: _END not in of}.get(
-        image.format or ""
-    )
+    check = _CHECKS.get(image.format or "")
     interlaced = bool(image.info.get("interlace"))  # whose passes each have rows to miss
     if check is not None and (interlaced or _is_blank(image)) and check(data):
         raise OSError("its last rows are missing")
@@ -78,6 +76,11 @@ def _png_pixels(data: bytes) -> Iterator[bytes]:
         at += size + 12
 
 
+def _jpeg_2000_is_short(data: bytes) -> bool:
+    """Whether a JPEG 2000 of one colour has nothing behind its header."""
+    return _END not in data
+
+
 def _jpeg_is_short(data: bytes) -> bool:
     """Whether a JPEG of one scan lacks some of it: without its end marker the reader notices what is missing."""
     at, baseline = 2, False
@@ -96,3 +99,11 @@ def _jpeg_is_short(data: bytes) -> bool:
     except OSError:
         return True
     return False
+
+
+_CHECKS: Final = {
+    "PNG": _png_is_short,
+    "JPEG": _jpeg_is_short,
+    "MPO": _jpeg_is_short,  # several photographs of a camera, of which the first is opened
+    "JPEG2000": _jpeg_2000_is_short,
+}

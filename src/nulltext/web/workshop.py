@@ -13,12 +13,7 @@ import torch
 
 from nulltext.editing.base import in_force
 from nulltext.editing.table import EDITOR
-from nulltext.errors import (
-    MismatchError,
-    ModelNotFoundError,
-    UnknownWordError,
-    UploadTooLargeError,
-)
+from nulltext.errors import MismatchError, ModelNotFoundError, UnknownWordError, UploadTooLargeError
 from nulltext.files import write_file
 from nulltext.images import open_image, to_pixels
 from nulltext.inversion.base import Inversion
