@@ -140,6 +140,17 @@ def test_who_sends_at_speed_gives_way_only_where_it_holds_more_than_an_image():
     asyncio.run(run())
 
 
+def test_what_goes_wrong_in_the_app_is_not_taken_for_a_body_that_is_slow():
+    async def failing(scope, receive, send):
+        await app(scope, receive, send)
+        raise ZeroDivisionError
+
+    incoming = Incoming(failing, QUICK)
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(post(incoming, [b"a"]))
+    assert incoming.size == 0
+
+
 def test_over_the_wire_a_sentence_and_an_end():
     """With the server's own connections, 40 of them at once, each from an address of its own."""
 
