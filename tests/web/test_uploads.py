@@ -33,11 +33,11 @@ DAMAGES = {
 LENIENT = {"zeros for a half", "its head twice", "one bit of its head", "as text"}
 """What some formats cannot tell from an image: pixels that are others."""
 NAMES = (
-    "", ".", "..", "/", "a", "a.png", "a.exe", "a.safetensors.png", ".htaccess", "con.png", "nul", "a" * 250, "-rf.png",
-    "$(id).png", "`id`.png", "'; drop table people; --.png", "<img src=x onerror=alert(1)>.png", "%2e%2e%2fa.png",
-    "é.png",
-    "../../../etc/passwd", "..\\..\\a.png", "C:\\a.png", "/dev/null", "\u202egnp.exe", "a\u2028b.png", "👩\u200d🚀.png",
-    "a;b.png", "a,b.png", " .png ", "{{7*7}}.png", "%s%n.png", "a.png/", "a.png?x=1#y", "\x7f.png",
+    "", ".", "..", "/", "a", "a.safetensors.png", "a" * 250, "-rf.png", "$(id).png", "<img src=x onerror=alert(1)>.png",
+    "../../../etc/passwd", "..\\..\\a.png", "\u202egnp.exe", "a\u2028b.png", "👩\u200d🚀.png", "a;b.png",
+    "a.png", "a.exe", ".htaccess", "con.png", "nul", "`id`.png", "'; drop table people; --.png", "%2e%2e%2fa.png",
+    "é.png", "C:\\a.png", "/dev/null", "a,b.png", " .png ", "{{7*7}}.png", "%s%n.png", "a.png/", "a.png?x=1#y",
+    "\x7f.png",
 )  # fmt: skip
 TYPES = (
     "", "image/png", "image/jpeg", "image/svg+xml", "text/html", "text/html; charset=utf-16", "application/json",
@@ -72,6 +72,13 @@ FORMS = {
     "what a link sends": ("application/x-www-form-urlencoded", lambda _: b"image=a.png"),
     "compressed": (f"{FORM}; q=1", lambda _: b"\x1f\x8b\x08\x00" + b"\0" * 100),
 }
+
+
+def named(texts, quick):
+    """Texts as cases, each called by its beginning; those beyond the first so many take time."""
+    for number, text in enumerate(texts):
+        marks = [pytest.mark.slow] if number >= quick else []
+        yield pytest.param(text, marks=marks, id=f"{number} {text[:30]!r}")
 
 
 def encoded(kind, image=NOISE):
@@ -131,7 +138,9 @@ def test_a_damage(give, damage):
         assert node is None or damage in LENIENT or node["size"] == [23, 31], kind
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(
+    "size", [SIZES[0], *(pytest.param(size, marks=pytest.mark.slow) for size in SIZES[1:])], ids=str
+)
 def test_a_size(give, size):
     for kind in FORMATS:
         try:
@@ -143,7 +152,7 @@ def test_a_size(give, size):
         assert node is not None or kind in {"HEIF", "AVIF"}, kind
 
 
-@pytest.mark.parametrize("name", NAMES, ids=lambda name: repr(name)[:40])
+@pytest.mark.parametrize("name", [*named(NAMES, quick=16)])
 def test_a_name(give, name):
     node = give(WHOLE["PNG"], name)
     if not name:  # then it is no file to a form
@@ -156,7 +165,7 @@ def test_a_name(give, name):
         assert len(shown) <= 255
 
 
-@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: repr(kind)[:40])
+@pytest.mark.parametrize("kind", [*named(TYPES, quick=6)])
 def test_a_type(give, kind):
     """What a browser says that it is does not matter."""
     assert give(WHOLE["PNG"], kind=kind) is not None
