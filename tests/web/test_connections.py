@@ -133,13 +133,14 @@ def test_a_body_that_goes_on_after_its_answer_is_cut_off(drip):
     on_a_server(talk, most=2, linger=0.2)
 
 
-def test_where_all_have_as_many_as_they_may_who_has_most_gives_up_what_is_idle():
+@pytest.mark.parametrize("proxy", ["10.0.0.9", "2001:db8::9"])
+def test_where_all_have_as_many_as_they_may_who_has_most_gives_up_what_is_idle(proxy):
     closed = []
-    connections = Connections(9, in_all=5, trusts=lambda host: host == "10.0.0.9")
+    connections = Connections(9, in_all=5, trusts=lambda host: host == proxy)
     for number, busy in enumerate([True, False, False]):
         connections.enter("10.0.0.1", lambda busy=busy: busy, lambda number=number: closed.append(number))
-    assert connections.enter("10.0.0.9")
-    assert connections.enter("10.0.0.9")
+    assert connections.enter(proxy)
+    assert connections.enter(proxy)
     assert connections.enter("10.0.0.2")
     assert closed == [1]
     assert connections.enter("10.0.0.1") is None

@@ -36,11 +36,13 @@ class Place:
 
     Attributes:
         address: Whose it is; see `Client`.
+        trusted: Whether that is a proxy's.
         busy: Says whether something is being answered on it.
         close: Closes it at once.
     """
 
     address: str
+    trusted: bool
     busy: Callable[[], bool]
     close: Callable[[], None]
 
@@ -95,9 +97,10 @@ class Connections:
         address = address_of(host)
         own = len(self._by_address.get(address, ()))
         full = sum(map(len, self._by_address.values())) >= self.in_all
-        if (own >= self._most and not self._trusts(host)) or (full and not self._give_up(own)):
+        trusted = self._trusts(host)
+        if (own >= self._most and not trusted) or (full and not self._give_up(own)):
             return None
-        place = Place(address=address, busy=busy, close=close)
+        place = Place(address=address, trusted=trusted, busy=busy, close=close)
         self._by_address.setdefault(address, []).append(place)
         return place
 
@@ -111,7 +114,7 @@ class Connections:
 
     def _give_up(self, own: int) -> bool:
         """Closes a connection of who has most, if these have more than somebody with one more would have."""
-        others = {address: places for address, places in self._by_address.items() if not self._trusts(address)}
+        others = {one: places for one, places in self._by_address.items() if not any(each.trusted for each in places)}
         address = max(others, key=lambda one: len(others[one]), default=None)
         if address is None or len(others[address]) <= own + 1:
             return False
