@@ -22,6 +22,7 @@ from nulltext.colours import srgb
 from nulltext.errors import ImageDecodeError, ImageNotFoundError, ImageTooLargeError
 from nulltext.fetching import fetch, is_address
 from nulltext.file_kinds import DEVELOP, EXPORT, HEIC, what_it_is
+from nulltext.truncation import check_end
 
 
 def _heif() -> tuple[str, ...]:
@@ -65,6 +66,8 @@ def read(source: Source) -> tuple[Image.Image, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of notes in the file that nobody reads
             upright = ImageOps.exif_transpose(image)
+            if data is not None:
+                check_end(image, data)
             digest = hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes() if data is None else data)
     except Exception as error:  # Pillow's readers raise OSError, SyntaxError, ValueError, struct.error, EOFError, ...
         raise ImageDecodeError(

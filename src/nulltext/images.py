@@ -29,6 +29,7 @@ from nulltext.errors import ImageDecodeError, ImageError, SettingError, shown
 from nulltext.models.capabilities import multiple_of
 from nulltext.models.sizes import LEAST_SIDE, warn_of
 from nulltext.showing import brief, png
+from nulltext.truncation import check_end
 from nulltext.types import ImageBytes, Mask, OnePixels
 
 Fit = Literal["crop", "pad"]
@@ -300,9 +301,12 @@ def open_mask(source: str | os.PathLike[str] | Image.Image) -> Image.Image:
         ImageDecodeError: It is no image, or truncated, or its pixels are no levels.
     """
     name = "the mask" if isinstance(source, Image.Image) else str(source)
-    image = source if isinstance(source, Image.Image) else decode(name, read_bytes(Path(source)))
+    data = b"" if isinstance(source, Image.Image) else read_bytes(Path(source))
+    image = source if isinstance(source, Image.Image) else decode(name, data)
     try:
         upright = ImageOps.exif_transpose(image)
+        if data:
+            check_end(image, data)
         # Of an array of integers, "I", nobody knows whether it counts to 255 or further.
         return (upright if upright.mode == "I" else eight_bits(name, upright)).convert("RGBA")
     except ImageError:

@@ -75,9 +75,11 @@ def test_an_address_has_its_share_and_others_theirs():
         assert [bool(await ask(pair)) for pair in mine] == [True, True, False]
         assert (await ask(await connect("127.0.0.2"))).endswith(b"ok")
         assert (await ask(await connect("127.0.0.3"))).endswith(b"ok")
-        assert await ask(await connect("127.0.0.4")) == b""  # all together have four
-        mine[0][1].close()
-        await mine[0][1].wait_closed()
+        assert (await ask(await connect("127.0.0.4"))).endswith(b"ok")  # all together have four, and mine were two
+        assert b"" in [await ask(pair) for pair in mine[:2]]
+        assert await ask(await connect("127.0.0.5")) == b""
+        for _, writer in mine[:2]:
+            writer.close()
         for _ in range(100):
             if answer := await ask(await connect()):
                 break
@@ -117,6 +119,36 @@ def test_an_answer_may_take_longer():
     on_a_server(talk, most=2, seconds=0.15)
 
 
+@pytest.mark.parametrize("drip", [b"", b"a"])
+def test_a_body_that_goes_on_after_its_answer_is_cut_off(drip):
+    async def talk(connect):
+        pair = await connect()
+        assert (await ask(pair, ASK + b"Content-Length: 1000\r\n\r\n")).endswith(b"ok")
+        end = asyncio.get_running_loop().time() + 3
+        while not (pair[0].at_eof() or pair[1].is_closing()):
+            assert asyncio.get_running_loop().time() < end
+            pair[1].write(drip)
+            await asyncio.sleep(0.02)
+
+    on_a_server(talk, most=2, linger=0.2)
+
+
+@pytest.mark.parametrize("proxy", ["10.0.0.9", "2001:db8::9"])
+def test_where_all_have_as_many_as_they_may_who_has_most_gives_up_what_is_idle(proxy):
+    closed = []
+    connections = Connections(9, in_all=5, trusts=lambda host: host == proxy)
+    for number, busy in enumerate([True, False, False]):
+        connections.enter("10.0.0.1", lambda busy=busy: busy, lambda number=number: closed.append(number))
+    assert connections.enter(proxy)
+    assert connections.enter(proxy)
+    assert connections.enter("10.0.0.2")
+    assert closed == [1]
+    assert connections.enter("10.0.0.1") is None
+    assert connections.enter("10.0.0.3") is not None
+    assert closed == [1, 2]
+    assert connections.enter("10.0.0.4") is None  # nobody but the proxy has two
+
+
 def test_there_is_room():
     assert 1 <= room() <= 2000
     assert room() == room()
@@ -124,6 +156,9 @@ def test_there_is_room():
 
 def test_ipv4_within_ipv6_is_one_address():
     connections = Connections(1)
-    assert connections.enter("::ffff:10.0.0.1") == str(connections.enter("10.0.0.2")).replace("2", "1")
+    first, second = connections.enter("::ffff:10.0.0.1"), connections.enter("10.0.0.2")
+    assert first is not None
+    assert second is not None
+    assert (first.address, second.address) == ("10.0.0.1", "10.0.0.2")
     assert connections.enter("10.0.0.1") is None
     assert Peer(app, ["10.0.0.0/8"]).trusts("::ffff:10.0.0.1")

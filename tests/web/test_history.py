@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
+from tests.web.visitor import edit, made, start
 
 from nulltext.errors import KeptFileNotFoundError
 from nulltext.web.history import History, Node
@@ -15,6 +17,14 @@ from nulltext.web.limits import Limits
 from nulltext.web.people import People
 
 ME = "someone"
+
+
+@pytest.fixture(scope="module")
+def versions(client: TestClient, sample: bytes, sample_prompt: str) -> tuple[str, str]:
+    """An inversion and an edit of it."""
+    (inversion,) = made(client, start(client, sample, sample_prompt, steps=1))
+    (edited,) = made(client, edit(client, inversion["id"], sample_prompt))
+    return inversion["id"], edited["id"]
 
 
 @pytest.fixture
@@ -74,6 +84,59 @@ def test_an_altered_record_is_passed_over(history: History) -> None:
         assert [each.id for each in history.all(ME)] == [other.id], text[:80]
         with pytest.raises(KeptFileNotFoundError, match="Make it again"):
             history.get(ME, node.id)
+
+
+def _without(key: str) -> Any:
+    return lambda of: {name: value for name, value in of.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "change", "said"),
+    [
+        ("edit", "request", lambda of: of | {"later": 1}, "'later', which is unknown"),
+        ("edit", "request", _without("prompt"), "no 'prompt'"),
+        ("edit", "request", lambda of: of | {"cross": "much"}, "'much' for 'cross'"),
+        ("edit", "request", lambda of: of | {"blend_words": 5}, "5 for 'blend_words'"),
+        ("edit", "request", lambda of: of | {"weights": [1]}, "'weights'"),
+        ("edit", "request", lambda of: of | {"editor": ["x"]}, "'editor'"),
+        ("inversion", "request", lambda _: {}, "no 'prompt'"),
+        ("inversion", "request", lambda of: of | {"later": {"a": []}}, "'later', which is unknown"),
+        ("inversion", "request", lambda of: of | {"model": ["scenes"]}, "'model'"),
+        ("inversion", "request", lambda of: of | {"size": "128x128"}, "'size'"),
+        ("inversion", "facts", lambda _: {}, "None for the size"),
+        ("inversion", "facts", lambda of: of | {"place": {"fitted": [1, "x"]}}, "for the size"),
+    ],
+)
+def test_a_record_of_another_version_is_a_sentence(
+    client: TestClient, versions: tuple[str, str], workshop: Any, sample_prompt: str,
+    kind: str, part: str, change: Any, said: str,
+) -> None:  # fmt: skip
+    number = versions[("inversion", "edit").index(kind)]
+    (path,) = workshop.people.root.glob(f"people/*/{number}.json")
+    whole = path.read_text()
+    record = json.loads(whole)
+    path.write_text(json.dumps(record | {part: change(record[part])}))
+    try:
+        refused = edit(client, number, sample_prompt)
+        assert refused.status_code == 400, refused.text
+        assert said in refused.json()["detail"]
+        assert "of another version" in refused.json()["detail"]
+        assert {each["id"] for each in client.get("/v1/history").json()} >= set(versions)
+        for where in (f"/v1/history/{number}", f"/v1/history/{number}/archive", f"/v1/files/{number}.png"):
+            assert client.get(where).status_code == 200
+        assert client.patch(f"/v1/history/{number}", json={"name": "kept"}).status_code == 200
+    finally:
+        path.write_text(whole)
+
+
+def test_a_record_that_says_less_of_its_image_is_still_of_use(
+    client: TestClient, versions: tuple[str, str], workshop: Any, sample_prompt: str
+) -> None:
+    (path,) = workshop.people.root.glob(f"people/*/{versions[0]}.json")
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"facts": {"place": record["facts"]["place"]}}))
+    (node,) = made(client, edit(client, versions[0], sample_prompt))
+    assert "image.png" in node["facts"]["python"]
 
 
 def test_an_edit_that_goes_back_to_itself_has_no_chain(history: History) -> None:

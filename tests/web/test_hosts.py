@@ -36,22 +36,43 @@ def test_what_is_no_name(name):
         allowed("127.0.0.1", [name])
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize(
-    ("headers", "proxied", "answer"),
+    ("host", "origin", "proxied", "answer"),
     [
-        ({"host": "a.com"}, False, True),
-        ({"host": "a.com", "origin": "https://a.com"}, False, True),
-        ({"host": "a.com", "origin": "https://a.com:8443"}, False, False),
-        ({"host": "a.com", "origin": "https://a.com:8443"}, True, True),  # nginx's $host is without a port
-        ({"host": "a.com:80", "origin": "https://a.com:8443"}, True, False),
-        ({"host": "a.com", "origin": "https://b.com"}, True, False),
-        ({"host": "a.com", "origin": "null"}, True, False),
-        ({"host": "127.0.0.1:7860", "origin": "https://a.com"}, False, False),
-        ({"host": "127.0.0.1:7860", "origin": "https://public.com:8443"}, False, True),  # named with --allowed-host
-        ({"host": "127.0.0.1:7860", "origin": "https://a.com", "sec-fetch-site": "same-origin"}, False, True),
-        ({"host": "127.0.0.1:7860", "origin": "https://a.com", "sec-fetch-site": "same-site"}, False, False),
-        ({"host": "a.com:x", "origin": "https://a.com:y"}, True, False),
+        ("a.com", "a.com", False, True),
+        ("a.com", "a.com:8443", False, False),
+        ("a.com", "a.com:8443", True, True),  # nginx's $host is without a port
+        ("a.com:80", "a.com:8443", True, False),
+        ("a.com", "b.com", True, False),
+        ("127.0.0.1:7860", "a.com", False, False),
+        ("127.0.0.1:7860", "public.com:8443", False, True),  # named with --allowed-host
+        ("a.com:x", "a.com:y", True, False),
     ],
 )
-def test_pages(headers, proxied, answer):
-    assert is_own(headers, ("localhost", "public.com:8443"), proxied=proxied) is answer
+def test_pages(scheme, host, origin, proxied, answer):
+    """A page of another scheme is another's: who is between could have written it."""
+    names, other = ("localhost", "public.com:8443"), {"http": "https", "https": "http"}[scheme]
+    headers = {"host": host, "origin": f"{scheme}://{origin}"}
+    assert is_own(headers, names, scheme, proxied=proxied) is answer
+    assert not is_own(headers, names, other, proxied=proxied)
+
+
+@pytest.mark.parametrize(
+    ("headers", "answer"),
+    [
+        ({}, True),
+        ({"origin": "null"}, False),
+        ({"origin": ""}, False),
+        ({"origin": "a.com"}, False),
+        ({"origin": "//a.com"}, False),
+        ({"origin": "ftp://a.com"}, False),
+        ({"origin": "http://a.com@b.com"}, False),
+        ({"origin": "http://a.com.b.com"}, False),
+        ({"origin": "https://b.com", "sec-fetch-site": "same-origin"}, True),  # behind a proxy that says nothing
+        ({"origin": "https://b.com", "sec-fetch-site": "same-site"}, False),
+        ({"origin": "http://a.com", "sec-fetch-site": "cross-site"}, True),  # no page can say both
+    ],
+)
+def test_what_a_browser_says_of_a_page(headers, answer):
+    assert is_own({"host": "a.com", **headers}, ("localhost",), "http", proxied=False) is answer

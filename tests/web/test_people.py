@@ -166,6 +166,16 @@ def test_using_a_file_keeps_it(people, ann):
     assert people.sweep() == 0
 
 
+def test_a_file_that_goes_away_while_room_is_made_stops_nobody(tmp_path):
+    """A link that leads nowhere is one: it is listed, and has no time."""
+    people = People(tmp_path, Limits(files=2))
+    folder = people.path("ann", people.keep("ann", b"first", "png")).parent
+    (folder / f"{'A' * 22}.png").symlink_to("nowhere")
+    kept = people.keep("ann", b"second", "png")
+    assert people.path("ann", kept).read_bytes() == b"second"
+    assert not (folder / f"{'A' * 22}.png").is_symlink()
+
+
 def test_the_sweep_takes_what_was_half_written(people, ann):
     people.keep(ann, b"hers", "png")
     for folder in (people._folder(ann), people.root / "inversions"):

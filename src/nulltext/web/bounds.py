@@ -1,7 +1,8 @@
 """Bounds on what people send, whichever way it comes: text is text, numbers are finite, lists are short."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from typing import cast
+from typing import Final, cast
 
 from nulltext.errors import SettingError, shown
 
@@ -17,6 +18,8 @@ MOST_ENTRIES = 100
 """No list and no table is longer."""
 MOST_GUIDANCE = 30.0
 """Far beyond what any model was trained for."""
+_JOINERS: Final = "\u200c\u200d"
+"""Of the characters that cannot be seen only these belong to words, of Persian or Hindi, and to emoji."""
 _SHOWN = 40
 """So much of a value is said back, in characters."""
 
@@ -40,6 +43,16 @@ def check_text(name: str, value: object, most: int = MOST_TEXT) -> None:
         value.encode()
     except UnicodeEncodeError as error:
         raise SettingError(f"got half of a character in {name} (a lone surrogate); expected text.") from error
+
+
+def plain_name(name: str) -> str:
+    """A name in one line, without control characters and without what turns the direction of writing."""
+    kept = (
+        " " if one.isspace() else one
+        for one in unicodedata.normalize("NFC", name)
+        if one.isspace() or one in _JOINERS or unicodedata.category(one) not in {"Cc", "Cf", "Cs", "Co", "Cn"}
+    )
+    return " ".join("".join(kept).split())
 
 
 def check_number(name: str, value: object, low: float, high: float, *, above: bool = False, hint: str = "") -> None:

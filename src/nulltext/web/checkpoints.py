@@ -1,19 +1,22 @@
 """Models as the page lists them: which are on this machine; offline, the rest is refused at once."""
 
-import socket
+import os.path
+import re
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub import constants, model_info, try_to_load_from_cache
 
-from nulltext.errors import ModelNotFoundError
 from nulltext.models.capabilities import word_list_of
+from nulltext.models.kinds import SINGLE_FILE
 from nulltext.models.loading import EMBEDDED
 from nulltext.web.workshop import Workshop
 
-_HUB = ("huggingface.co", 443)
+INDEX = "model_index.json"
+"""What every folder of a model has."""
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _SECONDS = 2.0
-"""So long the hub may take to answer at all before this machine counts as offline."""
+"""So long the hub may take to answer before this machine counts as offline."""
 
 
 def models(workshop: Workshop) -> list[dict[str, Any]]:
@@ -38,30 +41,27 @@ def _model(workshop: Workshop, name: str) -> dict[str, Any]:
 
 
 def is_here(name: str) -> bool:
-    """Whether a model is on this machine, as far as that can be told without reading it."""
-    if name == EMBEDDED or Path(name).exists():
-        return True
-    if name.count("/") != 1:
-        return False
-    return isinstance(try_to_load_from_cache(name, "model_index.json"), str)
+    """Whether a model is on this machine, as far as that can be told without reading it.
 
-
-def check_reachable(name: str) -> None:
-    """Refuses a model that would have to be fetched where nothing can be.
-
-    Raises:
-        ModelNotFoundError: It is not here, and the hub does not answer.
+    Of folders and files that are no model this says the same as of none: it shall not tell what else is here.
     """
+    if name == EMBEDDED or _is_file(f"{name}/{INDEX}") or (name.endswith(SINGLE_FILE) and _is_file(name)):
+        return True
+    return _HUB_ID.fullmatch(name) is not None and isinstance(try_to_load_from_cache(name, INDEX), str)
+
+
+def can_be_had(name: str) -> bool:
+    """Whether a model is here, or on the hub and can be fetched."""
     if is_here(name):
-        return
-    reached = not constants.HF_HUB_OFFLINE
-    if reached:
-        try:
-            socket.create_connection(_HUB, timeout=_SECONDS).close()
-        except OSError:
-            reached = False
-    if not reached:
-        raise ModelNotFoundError(
-            f"the model {name[:100]!r} is not on this machine, and the hub cannot be reached from it; expected a model "
-            "that is here. Choose another, or connect the machine to the network."
-        )
+        return True
+    if constants.HF_HUB_OFFLINE or _HUB_ID.fullmatch(name) is None or Path(name).exists():
+        return False
+    try:
+        model_info(name, timeout=_SECONDS)
+    except Exception:  # noqa: BLE001  a dozen kinds from the hub client and its transport
+        return False
+    return True
+
+
+def _is_file(path: str) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113  a `Path` raises where nobody may look

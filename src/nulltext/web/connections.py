@@ -2,9 +2,9 @@
 
 import asyncio
 import sys
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, cast, final
 
 import h11
@@ -19,6 +19,8 @@ if sys.platform != "win32":
 
 SECONDS = 10.0
 """After so many seconds without a whole request's headers a connection is closed."""
+LINGER = 30.0
+"""After so many seconds a connection is closed whose request was answered, and whose body goes on."""
 _ALL = 2000
 """So many connections there are at most."""
 _SHARE = 0.5
@@ -28,12 +30,31 @@ _FILES = 2**16
 
 
 @final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Place:
+    """A connection that is counted.
+
+    Attributes:
+        address: Whose it is; see `Client`.
+        trusted: Whether that is a proxy's.
+        busy: Says whether something is being answered on it.
+        close: Closes it at once.
+    """
+
+    address: str
+    trusted: bool
+    busy: Callable[[], bool]
+    close: Callable[[], None]
+
+
+@final
 class Connections:
     """How many connections each address has.
 
     Attributes:
         in_all: How many all together may have.
         seconds: How long one may take to ask for something.
+        linger: How long one may go on sending what was answered already.
     """
 
     def __init__(
@@ -42,6 +63,7 @@ class Connections:
         *,
         in_all: int = _ALL,
         seconds: float = SECONDS,
+        linger: float = LINGER,
         trusts: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """Begins with none.
@@ -50,26 +72,56 @@ class Connections:
             most: How many one address may have.
             in_all: How many all together may have.
             seconds: How long one may take to ask for something.
+            linger: How long one may go on sending what was answered already.
             trusts: Whether an address is a proxy's, which may have any number of all.
         """
-        self.in_all, self.seconds = in_all, seconds
+        self.in_all, self.seconds, self.linger = in_all, seconds, linger
         self._most, self._trusts = most, trusts
-        self._by_address: Counter[str] = Counter()
+        self._by_address: dict[str, list[Place]] = {}
 
-    def enter(self, host: str) -> str | None:
-        """Counts one more connection; what to call `leave` with, or None if there is no place for it."""
+    def enter(
+        self, host: str, busy: Callable[[], bool] = lambda: False, close: Callable[[], None] = lambda: None
+    ) -> Place | None:
+        """Counts one more connection.
+
+        If all have as many as they may, the address that has most gives one up for one that has fewer.
+
+        Args:
+            host: From where.
+            busy: Says whether something is being answered on it.
+            close: Closes it at once.
+
+        Returns:
+            What to call `leave` with, or None if there is no place for it.
+        """
         address = address_of(host)
-        full = self._by_address.total() >= self.in_all
-        if full or (self._by_address[address] >= self._most and not self._trusts(host)):
+        own = len(self._by_address.get(address, ()))
+        full = sum(map(len, self._by_address.values())) >= self.in_all
+        trusted = self._trusts(host)
+        if (own >= self._most and not trusted) or (full and not self._give_up(own)):
             return None
-        self._by_address[address] += 1
-        return address
+        place = Place(address=address, trusted=trusted, busy=busy, close=close)
+        self._by_address.setdefault(address, []).append(place)
+        return place
 
-    def leave(self, address: str) -> None:
+    def leave(self, place: Place) -> None:
         """One that was counted is over."""
-        self._by_address[address] -= 1
-        if not self._by_address[address]:
-            del self._by_address[address]
+        places = self._by_address.get(place.address, [])
+        if place in places:  # else it was given up
+            places.remove(place)
+        if not places:
+            self._by_address.pop(place.address, None)
+
+    def _give_up(self, own: int) -> bool:
+        """Closes a connection of who has most, if these have more than somebody with one more would have."""
+        others = {one: places for one, places in self._by_address.items() if not any(each.trusted for each in places)}
+        address = max(others, key=lambda one: len(others[one]), default=None)
+        if address is None or len(others[address]) <= own + 1:
+            return False
+        place = min(others[address], key=lambda one: one.busy())  # the oldest of those that ask for nothing
+        self.leave(place)
+        place.close()
+        return True
 
     def protocol(
         self,
@@ -104,15 +156,15 @@ class BoundedProtocol(H11Protocol):
         """
         super().__init__(config, server_state, app_state, _loop)
         self._counted = connections
-        self._address: str | None = None
+        self._place: Place | None = None
         self._asking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Somebody has come."""
         peer = transport.get_extra_info("peername")
         host = str(cast("tuple[Any, ...]", peer)[0]) if isinstance(peer, tuple) and peer else ""
-        self._address = self._counted.enter(host)
-        if self._address is None:
+        self._place = self._counted.enter(host, self._answering, transport.abort)
+        if self._place is None:
             self.transport = transport
             transport.abort()
             return
@@ -121,7 +173,7 @@ class BoundedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """They have sent something."""
-        if self._address is not None:
+        if self._place is not None:
             super().data_received(data)
             self._watch()
 
@@ -132,17 +184,24 @@ class BoundedProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """They are gone."""
-        if self._address is not None:
+        if self._place is not None:
             self._unwatch()
-            self._counted.leave(self._address)
+            self._counted.leave(self._place)
             super().connection_lost(exc)
 
+    def _answering(self) -> bool:
+        cycle: Any = self.cycle  # None before the first request, whatever its annotation
+        return cycle is not None and not cycle.response_complete
+
     def _watch(self) -> None:
-        """Counts the seconds from when a request may begin until its headers are whole."""
-        if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
+        """Counts the seconds in which nothing is being answered, until a request's headers are whole."""
+        idle = self.conn.their_state is h11.IDLE
+        dragging = self.conn.their_state is h11.SEND_BODY and not self._answering()
+        if self.transport.is_closing() or not (idle or dragging):
             self._unwatch()
         elif self._asking is None:
-            self._asking = self.loop.call_later(self._counted.seconds, self.transport.abort)
+            seconds = self._counted.seconds if idle else self._counted.linger
+            self._asking = self.loop.call_later(seconds, self.transport.abort)
 
     def _unwatch(self) -> None:
         if self._asking is not None:

@@ -117,7 +117,7 @@ class Gate:
                 f"This server is not called that. Ask it as {self._hosts[0]}, or start it with --allowed-host and the "
                 "name that you asked for."
             )
-        if scope["method"] not in _ASKING and not names.is_own(headers, self._hosts, proxied=proxied):
+        if scope["method"] not in _ASKING and not names.is_own(headers, self._hosts, scope["scheme"], proxied=proxied):
             return 403, "This was asked by another site's page."
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > self.most_bytes:

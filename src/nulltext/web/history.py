@@ -3,16 +3,17 @@
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, final
+from typing import Any, BinaryIO, Literal, final
 
 from pydantic import TypeAdapter
 
 from nulltext.errors import KeptFileNotFoundError
+from nulltext.web.bounds import plain_name
 from nulltext.web.people import People
 
 Kind = Literal["image", "inversion", "edit"]
@@ -86,11 +87,25 @@ class History:
             node: It.
             files: By suffix.
             address: Where they asked for it.
+
+        Raises:
+            KeptFileNotFoundError: What it was made from was removed meanwhile; nothing of it is kept then.
         """
         for suffix, data in files.items():
             self._people.keep_beside(person, node.id, data, suffix, address)
-        kept = replace(node, created=time.time(), files=tuple(dict.fromkeys([*node.files, *files])))
-        self._write(person, kept, address)
+        suffixes = tuple(dict.fromkeys([*node.files, *files]))
+        kept = replace(node, name=plain_name(node.name), created=time.time(), files=suffixes)
+        with self._changing:
+            try:
+                if node.parent is not None:
+                    self.get(person, node.parent)
+            except KeptFileNotFoundError as error:
+                self._people.remove(person, node.id)
+                raise KeptFileNotFoundError(
+                    "what this was made from was deleted meanwhile; expected it to stay until the job is over. Begin "
+                    "again from something that is there."
+                ) from error
+            self._write(person, kept, address)
         return kept
 
     def all(self, person: str) -> list[Node]:
@@ -134,7 +149,7 @@ class History:
         """
         with self._changing:
             node = self.get(person, number)
-            node = node if name is None else replace(node, name=name)
+            node = node if name is None else replace(node, name=plain_name(name))
             node = node if favourite is None else replace(node, favourite=favourite)
             self._write(person, node)
         return node
@@ -154,6 +169,10 @@ class History:
                 self._people.remove(person, one)
         return gone
 
+    def discard(self, person: str, number: str) -> None:
+        """Removes the files of what did not become a node."""
+        self._people.remove(person, number)
+
     def path(self, person: str, node: Node, suffix: str) -> Path:
         """One of a node's files.
 
@@ -161,6 +180,22 @@ class History:
             KeptFileNotFoundError: It is gone.
         """
         return self._people.path(person, f"{node.id}.{suffix}")
+
+    def open(self, person: str, node: Node, suffix: str) -> BinaryIO:
+        """One of a node's files, which can be read to its end whoever removes it meanwhile.
+
+        Raises:
+            KeptFileNotFoundError: It is gone.
+        """
+        return self._people.open(person, f"{node.id}.{suffix}")
+
+    def records(self, person: str, nodes: Iterable[Node]) -> frozenset[Path]:
+        """The files by which nodes stay as long as a job needs them.
+
+        Raises:
+            KeptFileNotFoundError: One is gone.
+        """
+        return frozenset(self.path(person, node, _RECORD) for node in nodes)
 
     def _write(self, person: str, node: Node, address: str = "") -> None:
         data = json.dumps(asdict(node), ensure_ascii=False).encode()

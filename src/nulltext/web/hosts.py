@@ -11,6 +11,8 @@ from nulltext.web.clients import LOOPBACK
 ANY = "*"
 """Stands for every name."""
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  nothing listens there by this
+_ORIGIN = re.compile(r"https?://[^\s/@\\?#]+")
+"""What a browser says of a page: a scheme and a host, without anything before or behind it."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]+(:\d{1,5})?|\[(?P<address>[0-9A-Fa-f:.]+)\](:\d{1,5})?")
 
 
@@ -49,18 +51,21 @@ def known(host: str, names: Sequence[str] | None) -> bool:
     return asked in {_bare(name) for name in names} or (not _EVERYWHERE.isdisjoint(names) and _is_address(asked))
 
 
-def is_own(headers: Mapping[str, str], names: Sequence[str] | None, *, proxied: bool) -> bool:
+def is_own(headers: Mapping[str, str], names: Sequence[str] | None, scheme: str, *, proxied: bool) -> bool:
     """Whether a request comes from a page of this server, or from no page.
 
     Args:
         headers: Of the request, by names in small letters.
         names: As `allowed` gives them; None for any.
+        scheme: By which it was asked for, http or https: a trusted proxy says by which its own page was.
         proxied: Whether a proxy that is trusted has passed it on, which may have left the port out.
     """
     origin, host = headers.get("origin"), headers.get("host", "")
     if origin is None or headers.get("sec-fetch-site") == "same-origin":  # the browser itself says so
         return True
     page = split(origin)
+    if page.scheme != scheme or _ORIGIN.fullmatch(origin) is None or _port(page) == 0:
+        return False
     if page.netloc in {host, headers.get("x-forwarded-host", host)} or page.netloc in (names or ()):
         return True
     asked = split(f"//{host}")
@@ -78,6 +83,7 @@ def split(address: str) -> SplitResult:
 
 
 def _port(parts: SplitResult) -> int | None:
+    """A port; None if there is none, and 0 if it is no number."""
     try:
         return parts.port
     except ValueError:

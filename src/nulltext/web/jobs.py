@@ -5,7 +5,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -306,6 +306,14 @@ class Jobs:
         with self._changed:
             if job.ended is not None:
                 job.ended = time.monotonic()
+
+    def stop_using(self, person: str, stems: Collection[str]) -> None:
+        """Stops a person's jobs that need files whose names begin with one of these."""
+        with self._changed:
+            jobs = [job for job in self._items() if job.person == person]
+        for job in jobs:
+            if any(path.name.partition(".")[0] in stems for path in job.uses):
+                job.stop()
 
     def position(self, job: Job[Result]) -> int:
         """How many jobs are before it; 0 while it runs, or once it is over."""

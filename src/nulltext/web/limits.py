@@ -44,6 +44,10 @@ class Limits:
         jobs: How many jobs a person may have waiting and under way; one more is refused until one is over.
         waiting: How many jobs of all people may wait; one more is refused until one is over.
         connections: How many connections one address may have open; one more is closed at once.
+        body_seconds: How long a request's body may stand still; then it is refused. Where there is no room for others,
+            one that is two seconds behind the rate gives way to them.
+        body_rate: The minimum rate of a request's body, bytes a second; one that comes more slowly is refused, once it
+            is as many seconds behind as it may stand still.
         share: Which share one address may have of all places to wait, of the memory, and of the disk for results. One
             more job is refused; of what is kept the oldest of that address goes.
         results: Of how many of a person's last jobs the results can be asked for; older ones are forgotten.
@@ -71,6 +75,8 @@ class Limits:
     jobs: int = 3
     waiting: int = 100
     connections: int = 100
+    body_seconds: float = 30
+    body_rate: int = 8 * 2**10
     share: float = 0.25
     results: int = 20
     result_seconds: float = 3600

@@ -11,6 +11,7 @@ from PIL import Image, ImageChops, ImageOps
 from nulltext.decoding import decode
 from nulltext.errors import ImageDecodeError, ImageError, TooManyJobsError
 from nulltext.images import check_mask_size, grey_mask, open_mask
+from nulltext.truncation import check_end
 from nulltext.web.limits import Limits
 from nulltext.web.requests import EditRequest
 
@@ -89,22 +90,26 @@ def open_small_mask(data: bytes, inverted: Framed, limits: Limits) -> Image.Imag
     except ImageError:
         check_mask_size(mask.size, inverted.size)
     with turn():
-        return small_mask(_grey(mask), inverted)
+        return small_mask(_grey(mask, data), inverted)
 
 
-def _grey(mask: Image.Image) -> Image.Image:
+def _grey(mask: Image.Image, data: bytes) -> Image.Image:
     """A mask as `grey_mask(open_mask(mask))` has it to a level or two, without as many copies of its full size.
 
     Raises:
         ImageError: It is truncated or damaged.
     """
     plain = mask.mode in {"1", "L", "RGB"} and not mask.has_transparency_data
-    if not plain and mask.mode not in {"LA", "RGBA"}:
-        return grey_mask(open_mask(mask))
     try:
+        mask.load()
+        check_end(mask, data)
+        if not plain and mask.mode not in {"LA", "RGBA"}:
+            return grey_mask(open_mask(mask))
         ImageOps.exif_transpose(mask, in_place=True)
         grey = mask.convert("L")
         return grey if plain else ImageChops.multiply(grey, mask.getchannel("A"))
+    except ImageError:
+        raise
     except Exception as error:  # as in `decoding.read`
         raise ImageDecodeError(
             f"the mask is truncated or damaged: {error}. Expected a whole image; draw or export it again."

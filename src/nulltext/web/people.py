@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import final
+from typing import BinaryIO, final
 
 from nulltext.errors import KeptFileNotFoundError, OutputWriteError
 from nulltext.files import remove_abandoned, write_file
@@ -134,13 +134,24 @@ class People:
             KeptFileNotFoundError: There is none of that number, or it is another's.
         """
         path = self._folder(person) / number
-        if _NUMBER.fullmatch(number) is None or not path.is_file():
-            raise KeptFileNotFoundError(
-                f"there is no file {number[:64]!r} of yours; expected one that was used within the last weeks. Make it "
-                "again."
-            )
-        path.touch()
-        return path
+        try:
+            if _NUMBER.fullmatch(number) is not None and path.is_file():
+                os.utime(path)  # unlike `touch`, this makes no file of one that was removed just now
+                return path
+        except FileNotFoundError:
+            pass
+        raise KeptFileNotFoundError(_gone(number))
+
+    def open(self, person: str, number: str) -> BinaryIO:
+        """A person's own file, which can be read to its end whoever removes it meanwhile.
+
+        Raises:
+            KeptFileNotFoundError: There is none of that number, or it is another's.
+        """
+        try:
+            return self.path(person, number).open("rb")
+        except FileNotFoundError as error:
+            raise KeptFileNotFoundError(_gone(number)) from error
 
     def cached(self, *what: object) -> Path:
         """Where the inversion of an image, prompt, model and settings is kept, whether it is there or not."""
@@ -182,7 +193,7 @@ class People:
         folder, used = self._folder(person), self._used()
         folder.mkdir(exist_ok=True, mode=0o700)
         self.disk.own(folder, address)
-        kept = sorted(_together(folder.iterdir()), key=lambda paths: max(path.stat().st_mtime for path in paths))
+        kept = sorted(_together(folder.iterdir()), key=lambda paths: max(map(_used, paths)))
         free = [paths for paths in kept if used.isdisjoint(paths)]
         for path in chain.from_iterable(free[: max(0, len(kept) - self._limits.files + 1)]):
             path.unlink(missing_ok=True)
@@ -190,6 +201,20 @@ class People:
 
     def _folder(self, person: str) -> Path:
         return self.root / "people" / hashlib.sha256(person.encode()).hexdigest()
+
+
+def _gone(number: str) -> str:
+    return (
+        f"there is no file {number[:64]!r} of yours; expected one that was used within the last weeks. Make it again."
+    )
+
+
+def _used(path: Path) -> float:
+    """When a file was last used; 0 if it was removed meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _together(paths: Iterable[Path]) -> list[list[Path]]:

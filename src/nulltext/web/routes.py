@@ -14,7 +14,7 @@ from nulltext.inversion.table import METHOD
 from nulltext.models.sizes import read_size
 from nulltext.web import routes_about, routes_kept
 from nulltext.web.answers import Finite, Name, Number, Refused, Text, Whole, Word, decode_base64
-from nulltext.web.bounds import MOST_ENTRIES, MOST_NAME, check_text
+from nulltext.web.bounds import MOST_ENTRIES, MOST_NAME, check_text, plain_name
 from nulltext.web.clients import client_of
 from nulltext.web.opening import is_inversion
 from nulltext.web.prompts import remarks
@@ -144,8 +144,9 @@ def _route_work(api: APIRouter, studio: Studio) -> None:
     ) -> Opened:
         """Keeps a photograph; an inversion file is opened by a job."""
         person, client = request.state.person, client_of(request.state)
-        data, name = image.file.read(workshop.limits.inversion_bytes + 1), image.filename or "image.png"
-        check_text("the file's name", name, MOST_NAME)
+        check_text("the file's name", image.filename or "", MOST_NAME)
+        name = plain_name(image.filename or "") or "image.png"
+        data = image.file.read(workshop.limits.inversion_bytes + 1)
         if is_inversion(data, name):
             return Opened(job=studio.open_inversion(person, data, name, client).number)
         return Opened(node=studio.open_image(person, data, name, client).public())

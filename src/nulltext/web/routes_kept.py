@@ -1,13 +1,18 @@
 """Of the HTTP API: what a person has made, and its files."""
 
+import os
+import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from typing import IO, Any
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+from typing import IO, Any, final
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import Receive, Scope, Send
 
 from nulltext.errors import KeptFileNotFoundError
 from nulltext.web.answers import Number
@@ -20,6 +25,28 @@ _PRIVATE = {"cache-control": "private, max-age=86400, immutable"}
 _ENDS = {"png": "png", "safetensors": "safetensors", "mask": "mask.png"}
 """What of a node goes into an archive, and how its name ends there."""
 _PIECE = 2**18
+
+
+@final
+class Opened(StreamingResponse):
+    """An answer that is a file, which was opened before it begins: it is whole, whoever removes the file meanwhile."""
+
+    def __init__(self, file: IO[bytes], kind: str, headers: Mapping[str, str]) -> None:
+        """Of a file, from its beginning; it is closed when it was sent.
+
+        Args:
+            file: It.
+            kind: Its media type.
+            headers: What else to say of it.
+        """
+        self._file = file
+        length = {"content-length": str(os.fstat(file.fileno()).st_size)}
+        super().__init__(iter(partial(file.read, _PIECE), b""), media_type=kind, headers={**headers, **length})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        with self._file:
+            await super().__call__(scope, receive, send)
 
 
 class Change(BaseModel):
@@ -61,27 +88,27 @@ def add(api: APIRouter, studio: Studio) -> None:
     @api.delete("/history/{number}", summary="Delete something with all that was made from it")
     def delete(request: Request, number: Number) -> list[str]:
         """Says what is gone."""
-        return history.remove(request.state.person, number)
+        return studio.remove(request.state.person, number)
 
-    @api.get("/history/{number}/archive", summary="Something with all it was made from, as a ZIP file")
-    def archive(request: Request, number: Number) -> StreamingResponse:
+    @api.get(
+        "/history/{number}/archive",
+        summary="Something with all it was made from, as a ZIP file",
+        response_class=StreamingResponse,
+    )
+    def archive(request: Request, number: Number) -> Response:
         """Images, inversion and masks."""
         person = request.state.person
         file = _archive(studio, person, history.chain(person, number))
-        return StreamingResponse(
-            _pieces(file),
-            media_type="application/zip",
-            headers={"content-disposition": 'attachment; filename="nulltext.zip"', "cache-control": "no-store"},
-        )
+        name = {"content-disposition": 'attachment; filename="nulltext.zip"', "cache-control": "no-store"}
+        return Opened(file, "application/zip", name)
 
-    @api.get("/files/{number}", summary="A file of something", response_class=FileResponse)
+    @api.get("/files/{number}", summary="A file of something", response_class=StreamingResponse)
     def file(request: Request, number: Number) -> Response:
         """An image, a mask or an inversion of yours."""
         suffix = number.rpartition(".")[2]
         if suffix not in FILES:
             raise KeptFileNotFoundError(f"there is no file {number[:64]!r} of yours; expected one that a node names.")
-        path = studio.workshop.people.path(request.state.person, number)
-        return FileResponse(path, media_type=FILES[suffix], headers=_PRIVATE)
+        return Opened(studio.workshop.people.open(request.state.person, number), FILES[suffix], _PRIVATE)
 
 
 def _brief(node: Node) -> dict[str, Any]:
@@ -91,17 +118,17 @@ def _brief(node: Node) -> dict[str, Any]:
 
 def _archive(studio: Studio, person: str, nodes: list[Node]) -> IO[bytes]:
     """Files of nodes in one, on the disk: they may be large."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115  closed when it was sent
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as packed:
-        for place, node in enumerate(nodes, 1):
-            for suffix, end in _ENDS.items():
-                if suffix in node.files:
-                    packed.write(studio.history.path(person, node, suffix), f"{place}-{node.kind}.{end}")
+    with ExitStack() as stack:
+        parts = {
+            f"{place}-{node.kind}.{end}": stack.enter_context(studio.history.open(person, node, suffix))
+            for place, node in enumerate(nodes, 1)
+            for suffix, end in _ENDS.items()
+            if suffix in node.files
+        }
+        file = tempfile.TemporaryFile()  # noqa: SIM115  closed when it was sent
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as packed:
+            for name, part in parts.items():
+                with packed.open(name, "w", force_zip64=True) as copy:
+                    shutil.copyfileobj(part, copy, _PIECE)
     file.seek(0)
     return file
-
-
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(_PIECE):
-            yield piece

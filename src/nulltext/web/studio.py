@@ -9,17 +9,17 @@ from typing import Any, final
 
 from PIL import Image
 
-from nulltext.decoding import read
+from nulltext.decoding import decode, read
 from nulltext.editing.maps import AttentionMaps, attention_maps
-from nulltext.errors import SessionError, SettingError
+from nulltext.errors import KeptFileNotFoundError, SessionError, SettingError
 from nulltext.images import open_mask
 from nulltext.inversion.base import Inversion
 from nulltext.web.bounds import MOST_NAME, check_text
-from nulltext.web.checkpoints import check_reachable
+from nulltext.web.checkpoints import can_be_had
 from nulltext.web.clients import NOBODY, Client
 from nulltext.web.history import History, Node
 from nulltext.web.jobs import Job
-from nulltext.web.kept import edit_record, edit_request, inversion_of, inversion_record
+from nulltext.web.kept import edit_record, edit_request, file_name_of, inversion_of, inversion_record
 from nulltext.web.opening import open_small_mask, turn
 from nulltext.web.recipes import png, recipe_in
 from nulltext.web.requests import EditRequest, InversionRequest
@@ -96,10 +96,12 @@ class Studio:
         if node.kind != "image":
             raise SettingError(f"got an {node.kind}; expected an image. Name one that was uploaded.")
         self.workshop.check_model(request.model, here=client.here)
-        check_reachable(request.model)
-        data = self.history.path(person, node, "original").read_bytes()
-        then = partial(self._keep_inversion, parent=node.id)
-        return self.workshop.invert(person, data, node.facts["file_name"], request, client, then=then)
+        if not can_be_had(request.model):
+            raise self.workshop.not_offered(request.model)
+        with self.history.open(person, node, "original") as file:
+            data = file.read()
+        then, uses = partial(self._keep_inversion, parent=node.id), self.history.records(person, [node])
+        return self.workshop.invert(person, data, file_name_of(node), request, client, then=then, uses=uses)
 
     def edit(
         self,
@@ -122,15 +124,28 @@ class Studio:
             NulltextError: The parent is gone, something is out of bounds, or there are too many jobs.
         """
         first, *edits = self.history.chain(person, parent)
-        inverted = inversion_of(first)
+        inverted, uses = inversion_of(first), self.history.records(person, [first, *edits])
         before = [edit_request(node.request, self._mask(person, node), ()) for node in edits]
         small = None if mask is None else open_small_mask(mask, inverted, self.workshop.limits)
         asked = replace(request, before=tuple(before), mask=small)
         then = partial(self._keep_edits, parent=parent, size=inverted.size, varied=request.vary)
-        return self.workshop.edit(person, inverted, asked, client, then=then)
+        return self.workshop.edit(person, inverted, asked, client, then=then, uses=uses)
+
+    def remove(self, person: str, number: str) -> list[str]:
+        """Removes something with all that was made from it, and stops the jobs that go on from it; says what is gone.
+
+        Raises:
+            KeptFileNotFoundError: There is none of that number.
+        """
+        gone = self.history.remove(person, number)
+        self.workshop.jobs.stop_using(person, gone)
+        return gone
 
     def _mask(self, person: str, node: Node) -> Image.Image | None:
-        return open_mask(self.history.path(person, node, "mask")) if "mask" in node.files else None
+        if "mask" not in node.files:
+            return None
+        with self.history.open(person, node, "mask") as file:
+            return open_mask(decode("the mask", file.read()))
 
     def _keep_image(
         self, person: str, image: Image.Image, data: bytes, name: str, *, address: str, facts: Mapping[str, Any]
@@ -211,7 +226,12 @@ class Studio:
                     "label": _label(request, varied) if group else "", "varied": varied if group else "",
                 },
             )  # fmt: skip
-            made.append(self.history.add(job.person, node, own, job.client.address).id)
+            try:
+                made.append(self.history.add(job.person, node, own, job.client.address).id)
+            except KeptFileNotFoundError:
+                for left in edited.numbers:
+                    self.history.discard(job.person, left.partition(".")[0])
+                raise
         return Made(nodes=tuple(made), seconds=edited.seconds)
 
 

@@ -13,12 +13,7 @@ import torch
 
 from nulltext.editing.base import in_force
 from nulltext.editing.table import EDITOR
-from nulltext.errors import (
-    MismatchError,
-    ModelNotFoundError,
-    UnknownWordError,
-    UploadTooLargeError,
-)
+from nulltext.errors import MismatchError, ModelNotFoundError, UnknownWordError, UploadTooLargeError
 from nulltext.files import write_file
 from nulltext.images import open_image, to_pixels
 from nulltext.inversion.base import Inversion
@@ -115,10 +110,15 @@ class Workshop:
             ModelNotFoundError: It may not.
         """
         if not self._offers(name, here=here):
-            raise ModelNotFoundError(
-                f"this server does not offer the model {name[:100]!r}; expected {' or '.join(self.models)}. Choose one "
-                "of these."
-            )
+            raise self.not_offered(name)
+
+    def not_offered(self, name: str) -> ModelNotFoundError:
+        """The one answer to all names of models that cannot be had, whatever the reason."""
+        more = ", the path of a checkpoint, or a hub id that can be fetched" if self.any_model else ""
+        return ModelNotFoundError(
+            f"this server does not offer the model {name[:100]!r}; expected {' or '.join(self.models)}{more}. Choose "
+            "one of these."
+        )
 
     def invert(
         self,
@@ -129,6 +129,7 @@ class Workshop:
         client: Client = NOBODY,
         *,
         then: Then | None = None,
+        uses: frozenset[Path] = frozenset(),
     ) -> Job[Any]:
         """Inverts an image; at once if the same was inverted before.
 
@@ -139,6 +140,7 @@ class Workshop:
             request: How.
             client: From where.
             then: What the job goes on with; its result is the job's.
+            uses: Files that stay until it is over, and without which it ends.
 
         Raises:
             NulltextError: Image, prompt or settings are out of bounds, or there are too many jobs.
@@ -152,7 +154,7 @@ class Workshop:
             check_size(loaded, request.size)
         work = partial(self._invert, data, name, request)
         plan = request.plan if then is None else {**request.plan, "sample": request.steps}
-        return self.jobs.submit(person, followed(work, then), plan, client=client)
+        return self.jobs.submit(person, followed(work, then), plan, client=client, uses=uses)
 
     @property
     def loaded(self) -> frozenset[str]:
@@ -209,8 +211,9 @@ class Workshop:
         client: Client = NOBODY,
         *,
         then: Then | None = None,
+        uses: frozenset[Path] = frozenset(),
     ) -> Job[Any]:
-        """Edits an image that was inverted.
+        """Edits an image that was inverted; the arguments are as of `invert`.
 
         Raises:
             NulltextError: Prompts or settings are out of bounds, the inversion was swept, or there are too many jobs.
@@ -220,7 +223,7 @@ class Workshop:
             self.check_words(inverted.request.model, prompt)
         path = self.people.path(person, inverted.number)
         work = partial(self._edit, path, inverted.origin, with_small_masks(request, inverted))
-        return self.jobs.submit(person, followed(work, then), request.plan, client=client, uses=frozenset({path}))
+        return self.jobs.submit(person, followed(work, then), request.plan, client=client, uses=uses | {path})
 
     def close(self) -> None:
         """Stops all jobs."""
@@ -238,7 +241,7 @@ class Workshop:
         key = image.sha256, request.prompt, asdict(model.identity), repr(request.inverter), request.fit
         key = *key, *image.frame.fitted, precision_of(model), torch.get_num_threads()
         path, seconds = self.people.cached(*key), 0.0
-        job.uses = frozenset({path, cache.note_of(path)})
+        job.uses |= {path, cache.note_of(path)}
         found = cache.read(path, key)
         if found is None:
             with stopping(model, job.check):

@@ -8,7 +8,7 @@ const MOST = 200;
 
 export const fresh = (parent) => ({
   parent: parent.id,
-  text: parent.request.prompt,
+  text: parent.request.prompt ?? "",
   weights: {},
   keep: [], // words to whose places the change is kept
   cross: null,
@@ -24,7 +24,7 @@ export const fresh = (parent) => ({
 export function restored(node, mask) {
   const own = node.request;
   return {
-    parent: node.parent, text: own.prompt, weights: { ...own.weights }, keep: [...own.blend_words],
+    parent: node.parent, text: own.prompt ?? "", weights: { ...own.weights }, keep: [...(own.blend_words ?? [])],
     cross: own.cross, self_share: own.self_share, vary: "", editor: own.editor,
     settings: { ...own.settings }, mask_source: own.mask_source || "", mask,
   };

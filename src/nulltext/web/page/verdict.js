@@ -6,6 +6,7 @@ import { update } from "./store.js";
 import { html } from "./vendor/htm-preact.js";
 
 export function Verdict({ node }) {
+  if (!node.facts.verdict || !node.facts.place) return null; // a record of another version
   const { grade, lines } = node.facts.verdict;
   return html`
     <section class="verdict ${grade}" aria-labelledby="verdict-title" id="verdict">
