@@ -24,11 +24,22 @@ export function nameOf(node) {
 // Variants are told apart by what differs, all else by the words that its parent does not have.
 export function captionOf(node) {
   if (node.kind === "image") return node.name;
-  if (node.kind === "inversion") return t("inverted");
+  if (node.kind === "inversion") return unlike(node) || t("inverted");
   if (node.facts.label) return `${t(`vary-by-${node.facts.varied}`)} ${node.facts.label}`;
   const before = new Set((nodeOf(node.parent)?.request?.prompt ?? "").toLowerCase().split(/\s+/));
   const words = (node.request.prompt ?? "").split(/\s+/).filter((word) => !before.has(word.toLowerCase()));
   return words.slice(0, 3).join(" ") || t("edit");
+}
+
+// What tells an inversion from the one of the same photograph before it: its words, else its steps or its method.
+function unlike(node) {
+  const all = state.nodes.filter((one) => one.kind === "inversion" && one.parent === node.parent);
+  const before = all[all.findIndex((one) => one.id === node.id) - 1];
+  if (!before) return "";
+  const known = new Set(before.request.prompt.toLowerCase().split(/\s+/));
+  const words = node.request.prompt.split(/\s+/).filter((word) => !known.has(word.toLowerCase()));
+  if (words.length) return words.slice(0, 3).join(" ");
+  return node.request.steps !== before.request.steps ? `${t("steps")}: ${node.request.steps}` : node.request.method === before.request.method ? "" : node.request.method;
 }
 
 // What is shown and what it stands against.
@@ -91,6 +102,14 @@ function zoomed(zoom, by, x = 0, y = 0) {
   const share = scale / zoom.scale;
   return { scale, x: x - (x - zoom.x) * share, y: y - (y - zoom.y) * share };
 }
+
+// The image never leaves the place that it has where it is fitted.
+function within(zoom, fit) {
+  const held = (at, side) => Math.min(1, Math.max(-1, at / ((side * (zoom.scale - 1)) / 2 || 1))) * ((side * (zoom.scale - 1)) / 2);
+  return { scale: zoom.scale, x: held(zoom.x, fit.width), y: held(zoom.y, fit.height) };
+}
+
+const moved = (zoom, x, y) => (zoom.scale > 1 ? { ...zoom, x: zoom.x + x, y: zoom.y + y } : zoom);
 
 function Pane({ node, against, main, zoom, setZoom, label }) {
   const stage = useRef(), fit = useFit(stage, node.size);
@@ -159,13 +178,14 @@ function Overlay({ node }) {
 function useGestures(stage, zoom, setZoom, fit, node, main) {
   const held = useRef(new Map()), line = useRef(null);
   const live = useRef();
-  live.current = { zoom, fit };
+  live.current = fit;
+  const go = (change) => setZoom((now) => within(change(now), live.current));
   useEffect(() => {
     const wheel = (event) => {
       event.preventDefault();
       const box = stage.current.getBoundingClientRect();
       const x = event.clientX - box.left - box.width / 2, y = event.clientY - box.top - box.height / 2;
-      setZoom((before) => zoomed(before, Math.exp(-event.deltaY / 400), x, y));
+      go((now) => zoomed(now, Math.exp(-event.deltaY / 400), x, y));
     };
     const element = stage.current;
     element.addEventListener("wheel", wheel, { passive: false });
@@ -207,8 +227,9 @@ function useGestures(stage, zoom, setZoom, fit, node, main) {
         const far = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
         const x = (event.clientX + other.clientX) / 2 - box.left - box.width / 2;
         const y = (event.clientY + other.clientY) / 2 - box.top - box.height / 2;
-        setZoom((now) => zoomed(now, far(event) / Math.max(1, far(before)), x, y));
-      } else setZoom((now) => (now.scale > 1 ? { ...now, x: now.x + dx, y: now.y + dy } : now));
+        // The middle goes half as far as the finger; what is between the fingers stays between them.
+        go((now) => zoomed({ ...now, x: now.x + dx / 2, y: now.y + dy / 2 }, far(event) / Math.max(1, far(before)), x, y));
+      } else go((now) => moved(now, dx, dy));
     },
     onPointerUp: (event) => {
       held.current.delete(event.pointerId);
@@ -221,7 +242,7 @@ function useGestures(stage, zoom, setZoom, fit, node, main) {
       held.current.delete(event.pointerId);
       line.current = null;
     },
-    onDblClick: () => !state.painting && setZoom((now) => (now.scale > 1 ? { scale: 1, x: 0, y: 0 } : zoomed(now, 2.5))),
+    onDblClick: () => !state.painting && go((now) => (now.scale > 1 ? { scale: 1, x: 0, y: 0 } : zoomed(now, 2.5))),
   };
 }
 
