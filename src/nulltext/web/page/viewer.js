@@ -176,10 +176,16 @@ function Overlay({ node }) {
 
 // Wheel, fingers and mouse: they zoom and move the image, or paint.
 function useGestures(stage, zoom, setZoom, fit, node, main) {
-  const held = useRef(new Map()), line = useRef(null);
+  const held = useRef(new Map()), line = useRef(null), pinch = useRef(null);
   const live = useRef();
-  live.current = fit;
-  const go = (change) => setZoom((now) => within(change(now), live.current));
+  live.current = { zoom, fit };
+  const go = (change) => setZoom((now) => within(change(now), live.current.fit));
+  // The middle between two fingers, from the middle of the pane, and how far they are apart.
+  const spread = () => {
+    const [one, other] = [...held.current.values()], box = stage.current.getBoundingClientRect();
+    const x = (one.clientX + other.clientX) / 2 - box.left - box.width / 2, y = (one.clientY + other.clientY) / 2 - box.top - box.height / 2;
+    return { x, y, far: Math.max(1, Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY)) };
+  };
   useEffect(() => {
     const wheel = (event) => {
       event.preventDefault();
@@ -214,25 +220,22 @@ function useGestures(stage, zoom, setZoom, fit, node, main) {
         line.current = { canvas: state.draft.mask ? masks.copy(state.draft.mask) : masks.blank(node.size) };
         paint(event);
       } else line.current = null; // a second finger: they zoom
+      pinch.current = held.current.size === 2 ? { zoom: live.current.zoom, from: spread() } : null;
     },
     onPointerMove: (event) => {
       const before = held.current.get(event.pointerId);
       if (!before) return;
-      const others = [...held.current.values()].filter((one) => one.pointerId !== event.pointerId);
       held.current.set(event.pointerId, event);
       if (line.current) return paint(event);
-      const dx = event.clientX - before.clientX, dy = event.clientY - before.clientY;
-      if (others.length) {
-        const [other] = others, box = stage.current.getBoundingClientRect();
-        const far = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
-        const x = (event.clientX + other.clientX) / 2 - box.left - box.width / 2;
-        const y = (event.clientY + other.clientY) / 2 - box.top - box.height / 2;
-        // The middle goes half as far as the finger; what is between the fingers stays between them.
-        go((now) => zoomed({ ...now, x: now.x + dx / 2, y: now.y + dy / 2 }, far(event) / Math.max(1, far(before)), x, y));
-      } else go((now) => moved(now, dx, dy));
+      if (pinch.current) {
+        // From where it began, not from event to event: the fingers' events come one after the other.
+        const { zoom: first, from } = pinch.current, to = spread();
+        go(() => zoomed({ ...first, x: first.x + to.x - from.x, y: first.y + to.y - from.y }, to.far / from.far, to.x, to.y));
+      } else if (held.current.size === 1) go((now) => moved(now, event.clientX - before.clientX, event.clientY - before.clientY));
     },
     onPointerUp: (event) => {
       held.current.delete(event.pointerId);
+      pinch.current = null;
       if (!line.current) return;
       const { canvas } = line.current;
       line.current = null;
@@ -240,7 +243,7 @@ function useGestures(stage, zoom, setZoom, fit, node, main) {
     },
     onPointerCancel: (event) => {
       held.current.delete(event.pointerId);
-      line.current = null;
+      line.current = pinch.current = null;
     },
     onDblClick: () => !state.painting && go((now) => (now.scale > 1 ? { scale: 1, x: 0, y: 0 } : zoomed(now, 2.5))),
   };
