@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import replace
-from types import MappingProxyType
 
 import pytest
+import torch
 
 from nulltext import DirectInversion, Inversion, open_image
 from nulltext.editing.agreement import Agreement, Term, agreement
+from nulltext.editing.maps import AttentionMaps
 from nulltext.inversion.base import Scores
 from nulltext.models.base import Model
 from nulltext.web.verdict import BETTER_WITHOUT, COARSE, DOUBTED, FAITHFUL, Line, overall, shown, verdict
@@ -72,9 +73,12 @@ def test_what_fills_the_picture_is_not_shown_to_clip(inversion, embedded, sample
     assert found.cosine > 0.5
 
 
-def test_a_word_that_looks_everywhere_counts_only_where_clip_says_nothing(embedded, inversion, monkeypatch):
-    monkeypatch.setattr("nulltext.web.verdict.peak", lambda _, word: 1.0 if word == "sunset" else 9.0)
-    maps = MappingProxyType({})
-    agreed = Agreement(cosine=0.8, terms=(FINE,))
-    for given, grade in ((agreed, "good"), (None, "fair")):
-        assert line(verdict(inversion, maps, given), "words") == Line(about="words", grade=grade, words=("sunset",))
+def test_a_word_that_looks_everywhere_counts_only_where_clip_says_nothing(embedded, inversion):
+    tokens = embedded.tokenize(inversion.prompt)
+    maps = torch.zeros(1, len(tokens.ids), 4, 4)
+    maps[..., 0, 0] = 1
+    maps[0, tokens.find("sunset")] = 0.1
+    seen = AttentionMaps((tokens,), maps, shown(inversion))
+    agreed, everywhere = Agreement(cosine=0.8, terms=(FINE,)), Line(about="words", grade="good", words=("sunset",))
+    assert line(verdict(inversion, seen, agreed), "words") == everywhere
+    assert line(verdict(inversion, seen, None), "words") == replace(everywhere, grade="fair")
