@@ -155,11 +155,11 @@ def _outside(through: Proxies, host: str) -> dict[str, Any]:
 
 def _app(workshop: "Workshop", **how: Any) -> Any:  # noqa: ANN401  as `build` takes it
     """The app over a workshop whose first model is loaded, if it is on this machine."""
-    from nulltext.models.hub import is_here
+    from nulltext.models.hub import is_away
     from nulltext.web.server import build
 
     first = workshop.models[0]
-    if not is_here(first):
+    if is_away(first):
         terminal.show(f"{first} is not on this machine; the page offers to download it.")
         return build(workshop, **how)
     with terminal.loading(first):

@@ -1,6 +1,7 @@
 """Models of the hub before they are here: whether it can be reached, what a model takes, and fetching it."""
 
 import io
+import re
 import shutil
 import socket
 import threading
@@ -28,6 +29,7 @@ _ANSWER: Final = 10.0
 """Seconds for it to say what a model has."""
 _BESIDE: Final = (".json", ".txt", ".model")
 """What stands beside weights: configs, vocabularies, merges."""
+_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _AT_THE_TOP: Final = ("model_index.json", FILE, "words.txt")
 
 
@@ -214,13 +216,18 @@ def is_here(name: str) -> bool:
     return name.count("/") == 1 and is_complete(name)
 
 
+def is_away(name: str) -> bool:
+    """Whether a model is a hub id that is not on this machine; whoever loads what is no hub id says what is wrong."""
+    return _ID.fullmatch(name) is not None and not is_here(name)
+
+
 def check_here(name: str) -> None:
     """Refuses a model that would have to be fetched.
 
     Raises:
         ModelNotFoundError: It is not here.
     """
-    if not is_here(name):
+    if is_away(name):
         raise ModelNotFoundError(
             f"the model {name[:100]!r} is not on this machine; expected one that is here. Download it first, or choose "
             "another."
