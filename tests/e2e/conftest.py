@@ -3,19 +3,42 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
+from tests.e2e.serving import CHROMIUM, serving
 from typer.testing import CliRunner, Result
 
 from nulltext.cli.app import app
 from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 
 Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    """The app on the embedded model: its address, and its process."""
+    with serving(tmp_path_factory.mktemp("web") / "kept") as (url, process):
+        yield url, process.pid
+
+
+@pytest.fixture(scope="session")
+def server(served: tuple[str, int]) -> str:
+    """Its address."""
+    return served[0]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ WRONG = {
     ("bench reconstruction", "--output"): "x.html",
     ("bench edits", "--output"): "x.html",
     ("bench settings", "--output"): "x.html",
+    ("bench presets", "--output"): "x.html",
     ("bench frontier", "--output"): "x.html",
     ("bench full-size", "--record"): "x.html",
 }

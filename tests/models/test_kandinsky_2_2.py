@@ -14,6 +14,7 @@ from tests.models.tiny.kandinsky_2_2 import DDIM, WIDTH
 from torch.nn import functional
 
 import nulltext
+from nulltext.editing.agreement import agreement
 from nulltext.editing.methods.text_diff import turned
 from nulltext.errors import MismatchError, ModelLoadError, SessionError, UnsupportedPipelineError
 from nulltext.images import to_image, to_pixels
@@ -265,3 +266,14 @@ def test_parts_that_are_anothers(kandinsky, part, changed, expected):
     )
     with pytest.raises(UnsupportedPipelineError, match=expected):
         check_fit(parts, "kandinsky")
+
+
+def test_its_own_clip_says_whether_a_prompt_describes_an_image(kandinsky, source):
+    found = agreement(kandinsky, source.pixels, PROMPT)
+    assert found is not None
+    assert {(each.term, each.instead) for each in found.terms} == {("red", ""), ("ball", ""), ("grass", "")}
+    image, texts = kandinsky.images.see(source.pixels), kandinsky.images.read([PROMPT, "a ball on grass"])
+    right, without = functional.cosine_similarity(image, texts).tolist()
+    assert found.cosine == pytest.approx(right, abs=1e-5)
+    assert next(each.margin for each in found.terms if each.term == "red") == pytest.approx(right - without, abs=1e-5)
+    assert agreement(kandinsky, source.pixels, "word " * 500) is None

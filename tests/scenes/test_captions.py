@@ -2,7 +2,7 @@
 
 import random
 
-from nulltext.scenes.captions import WORDINGS, caption, near_misses, one_word_edits, vocabulary
+from nulltext.scenes.captions import WORDINGS, caption, near_misses, one_word_edits, rivals, vocabulary
 from nulltext.scenes.world import Scene, Thing, sample_scene
 
 STAR = Scene(things=(Thing(shape="star", color="red", pattern="striped", finish="shiny"),), ground="sand", time="night")
@@ -69,3 +69,12 @@ def test_the_vocabulary_holds_every_word() -> None:
 def test_near_misses_are_one_word_edits() -> None:
     edits = {edited for _, edited in one_word_edits(STAR)}
     assert set(near_misses(STAR, 30, random.Random(0))) <= edits
+
+
+def test_a_rival_says_another_term_of_the_same_kind_with_its_article() -> None:
+    found = {(term, other): prompt for term, other, prompt in rivals(caption(STAR))}
+    assert found["red", "blue"] == "a photo of a shiny striped blue star on sand at night"
+    assert found["at night", "on a sunny day"] == "a photo of a shiny striped red star on sand on a sunny day"
+    assert {term for term, _ in found} == {"photo", "shiny", "striped", "red", "star", "sand", "at night"}
+    assert ("red", "orange", "an orange ball") in list(rivals("a red ball"))
+    assert list(rivals("nothing of that kind")) == []

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
+from tests.web.working import STEPS, done
 
 from nulltext.images import to_image
 from nulltext.models.base import Model
@@ -16,6 +17,7 @@ from nulltext.scenes.renderer import render
 from nulltext.scenes.world import HELD_OUT_SEEDS, Scene, sample_scene
 from nulltext.web.limits import Limits
 from nulltext.web.people import People
+from nulltext.web.requests import InversionRequest
 from nulltext.web.server import build
 from nulltext.web.workshop import Workshop
 
@@ -86,3 +88,19 @@ def new_client(app: Any) -> Iterator[Callable[[], TestClient]]:
 @pytest.fixture(scope="module")
 def client(new_client: Callable[[], TestClient]) -> TestClient:
     return new_client()
+
+
+@pytest.fixture
+def asked(sample_prompt):
+    return InversionRequest(prompt=sample_prompt, steps=STEPS)
+
+
+@pytest.fixture
+def blue(sample_prompt):
+    return sample_prompt.replace("white", "blue")
+
+
+@pytest.fixture
+def inverted(workshop, person, sample, asked):
+    """From the cache in all tests but the first."""
+    return done(workshop.invert(person, sample, "photo.png", asked))

@@ -4,13 +4,15 @@ import pytest
 from starlette.testclient import TestClient
 from tests.web.visitor import upload
 
-from nulltext.web.checkpoints import can_be_had, is_here
+from nulltext.models.hub import is_here
 
 NAMES = (
     "nothing", "/nowhere", "/etc", "/etc/passwd", "/dev/zero", "/dev/null", "/proc/self/mem", "/", ".", "..", "../..",
     "~", "~root", "\0", "a\0b", "x" * 255, "a/b", "a/b/c", "https://example.com/x", "file:///etc", "C:\\x", "-rf", " ",
     "scenes/", "./scenes", "SCENES", "$(id)", "no.safetensors", "/etc/no.ckpt", "stabilityai/no-such-model", "é",
 )  # fmt: skip
+HUB_IDS = ("a/b", "stabilityai/no-such-model", "owner/name")
+"""What could be fetched by its form alone, the last of which is the name of a folder here."""
 
 
 @pytest.fixture
@@ -32,30 +34,18 @@ def test_one_answer_for_all_that_is_not_offered(app, client, workshop, sample, f
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     here = TestClient(app, client=("127.0.0.1", 1), base_url="http://localhost", raise_server_exceptions=False)
     for visitor in (here, client):
-        image, said = upload(visitor, sample).json()["node"]["id"], set()
+        image, said = upload(visitor, sample).json()["node"]["id"], {True: set(), False: set()}
         for name in (*NAMES, *folders):
             body = {"image": image, "prompt": "a red ball", "model": name}
             answer = visitor.post("/v1/inversions", json=body)
-            said.add((answer.status_code, answer.json()["detail"].replace(repr(name[:100]), "NAME")))
-        assert len(said) == 1, said
-        assert said.pop()[0] == 400
+            to_fetch = any_model and visitor is here and name in HUB_IDS
+            said[to_fetch].add((answer.status_code, answer.json()["detail"].replace(repr(name[:100]), "NAME")))
+        assert {status for answers in said.values() for status, _ in answers} == {400}
+        assert max(map(len, said.values())) == 1, said
 
 
-@pytest.mark.parametrize("answer", ["it is there", "it is not", "nothing"])
-def test_what_the_hub_says(monkeypatch, folders, answer):
-    def info(name, timeout):
-        if answer != "it is there":
-            raise {"it is not": ValueError, "nothing": ConnectionError}[answer](f"{name}, after {timeout} s")
-
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("nulltext.web.checkpoints.model_info", info)
-    assert can_be_had("some/model") is (answer == "it is there")
-    assert not can_be_had("owner/name")  # which is a folder here
-    assert not can_be_had("/etc")
-
-
-def test_what_is_a_model_is_had(folder, folders, tmp_path):
-    assert can_be_had(str(folder("epsilon")))
-    assert can_be_had("scenes")
-    assert can_be_had(str(tmp_path / "weights" / "model.safetensors"))
+def test_what_is_a_model_is_here(folder, folders, tmp_path):
+    assert is_here(str(folder("epsilon")))
+    assert is_here("scenes")
+    assert is_here(str(tmp_path / "weights" / "model.safetensors"))
     assert not any(is_here(name) for name in (*NAMES, *folders))

@@ -220,6 +220,18 @@ STUDIES: Final[Mapping[str, StudyEntry]] = {
             ),
         ),
     ),
+    "presets": StudyEntry(
+        path=f"{_STUDIES}.presets:STUDY",
+        summary="The settings of the app's editor by kind of edit: the presets that it offers.",
+        options=("limit", "steps", "workers", "folder", "model"),
+        defaults={"steps": 20},
+    ),
+    "verdict": StudyEntry(
+        path=f"{_STUDIES}.verdict:study",
+        summary="What tells a prompt that describes an image from one that does not: the app's thresholds.",
+        options=("limit", "steps", "model"),
+        defaults={"steps": 20},
+    ),
     "frontier": StudyEntry(
         path=f"{_STUDIES}.frontier:STUDY",
         summary="Methods along their own guidance curves: what each keeps where they succeed equally often.",

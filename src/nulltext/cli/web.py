@@ -154,11 +154,16 @@ def _outside(through: Proxies, host: str) -> dict[str, Any]:
 
 
 def _app(workshop: "Workshop", **how: Any) -> Any:  # noqa: ANN401  as `build` takes it
-    """The app over a workshop whose first model is loaded."""
+    """The app over a workshop whose first model is loaded, if it is on this machine."""
+    from nulltext.models.hub import is_away
     from nulltext.web.server import build
 
-    with terminal.loading(workshop.models[0]):
-        workshop.model(workshop.models[0])
+    first = workshop.models[0]
+    if is_away(first):
+        terminal.show(f"{first} is not on this machine; the page offers to download it.")
+        return build(workshop, **how)
+    with terminal.loading(first):
+        workshop.model(first)
         return build(workshop, **how)
 
 

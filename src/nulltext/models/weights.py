@@ -3,8 +3,8 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, Final
+from pathlib import Path, PurePath
+from typing import Any, Final, TypeVar
 
 import torch
 from huggingface_hub import try_to_load_from_cache
@@ -26,6 +26,7 @@ _WEIGHTS = re.compile(
     r"(?:\.(?P<variant>\w+))?(?:-\d+-of-\d+)?\.(?:safetensors|bin)"
 )
 _CONFIGS = (".json", ".txt")
+AnyPath = TypeVar("AnyPath", bound=PurePath)
 
 
 def variant(folder: Path, networks: Iterable[str] = IN_A_FILE.networks) -> str | None:
@@ -103,10 +104,24 @@ def recommended_by(identity: ModelIdentity) -> Recommended | None:
 
 
 def _named(part: Path, variant: str | None) -> list[Path]:
-    """The weights of a part in a variant, those in .safetensors if there are any; diffusers prefers them, too."""
-    found = {file: match for file in part.glob("*") if (match := _WEIGHTS.fullmatch(file.name))}
+    """The weights of a part in a variant."""
+    return among(part.glob("*"), variant)
+
+
+def among(files: Iterable[AnyPath], variant: str | None) -> list[AnyPath]:
+    """Of files the weights in a variant, those in .safetensors if there are any; diffusers prefers them, too."""
+    found = {file: match for file in files if (match := _WEIGHTS.fullmatch(file.name))}
     weights = [file for file, match in found.items() if match["variant"] == variant]
     return [file for file in weights if file.suffix == ".safetensors"] or weights
+
+
+def are_whole(files: Iterable[PurePath]) -> bool:
+    """Whether there are any of these weights and, of weights in several pieces, every piece."""
+    pieces: dict[str, list[str]] = {}
+    for file in files:
+        found = re.search(r"-(\d+)-of-(\d+)\.", file.name)
+        pieces.setdefault("1" if found is None else found[2], []).append(file.name)
+    return bool(pieces) and all(len(names) >= int(count) for count, names in pieces.items())
 
 
 def digest(paths: Iterable[Path], root: Path | None, *named: str) -> str:

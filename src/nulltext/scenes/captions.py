@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import re
 from collections.abc import Iterator
 from typing import Final, TypeVar
 
@@ -85,6 +86,29 @@ def vocabulary() -> list[str]:
     phrases = [*TIME_PHRASES.values(), *_RELATION_PHRASES.values(), *STYLES, *SHAPES, *COLORS, *PATTERNS[1:], *FINISHES]
     phrases += [*GROUNDS, "a an of on standing there is with behind them the"]
     return sorted({word for phrase in phrases for word in phrase.split()})
+
+
+_RIVALS: Final = (STYLES, FINISHES, PATTERNS[1:], COLORS, SHAPES, GROUNDS, tuple(TIME_PHRASES.values()))
+"""Terms of which a caption has at most one at each place."""
+
+
+def rivals(prompt: str) -> Iterator[tuple[str, str, str]]:
+    """A prompt with one of its terms replaced by another of its kind, for every term and every other.
+
+    Yields:
+        The term, the other, and the prompt with it.
+    """
+    for terms in _RIVALS:
+        for term in terms:
+            for found in re.finditer(rf"\b{term}\b", prompt):
+                for other in terms:
+                    if other != term:
+                        swapped = f"{prompt[: found.start()]}{other}{prompt[found.end() :]}"
+                        yield term, other, re.sub(r"\ban?\b(?= (\w))", _article, swapped)
+
+
+def _article(before: re.Match[str]) -> str:
+    return "an" if before[1] in "aeiou" else "a"
 
 
 THING_WORDS: Final[dict[str, tuple[str, ...]]] = {

@@ -10,13 +10,15 @@ from typing import Any, final
 from PIL import Image
 
 from nulltext.decoding import decode, read
+from nulltext.editing.agreement import agreement
 from nulltext.editing.maps import AttentionMaps, attention_maps
 from nulltext.errors import KeptFileNotFoundError, SessionError, SettingError
 from nulltext.images import open_mask
 from nulltext.inversion.base import Inversion
+from nulltext.models.hub import check_here, is_here
 from nulltext.web.bounds import MOST_NAME, check_text
-from nulltext.web.checkpoints import can_be_had
 from nulltext.web.clients import NOBODY, Client
+from nulltext.web.downloads import Downloads
 from nulltext.web.history import History, Node
 from nulltext.web.jobs import Job
 from nulltext.web.kept import edit_record, edit_request, file_name_of, inversion_of, inversion_record
@@ -25,7 +27,7 @@ from nulltext.web.recipes import png, recipe_in
 from nulltext.web.requests import EditRequest, InversionRequest
 from nulltext.web.results import Edited, Inverted
 from nulltext.web.running import stopping
-from nulltext.web.verdict import as_json, grey_maps, place, verdict
+from nulltext.web.verdict import as_json, grey_maps, place, shown, verdict
 from nulltext.web.workshop import Workshop
 
 VIEW, THUMB = 2560, 256
@@ -57,11 +59,12 @@ class Studio:
     Attributes:
         workshop: Who does the work.
         history: What was made.
+        downloads: Models that are fetched.
     """
 
     def __init__(self, workshop: Workshop) -> None:
         """Over a workshop and its files."""
-        self.workshop, self.history = workshop, History(workshop.people)
+        self.workshop, self.history, self.downloads = workshop, History(workshop.people), Downloads()
 
     def open_image(self, person: str, data: bytes, name: str, client: Client = NOBODY) -> Node:
         """Takes a photograph.
@@ -88,15 +91,15 @@ class Studio:
         """Inverts an image of the history.
 
         Raises:
-            NulltextError: It is gone, something is out of bounds, the model can neither be found nor fetched, or there
-                are too many jobs.
+            NulltextError: It is gone, something is out of bounds, the model is not here, or there are too many jobs.
         """
         check_text("the model", request.model, MOST_NAME)
         node = self.history.get(person, image)
         if node.kind != "image":
             raise SettingError(f"got an {node.kind}; expected an image. Name one that was uploaded.")
         self.workshop.check_model(request.model, here=client.here)
-        if not can_be_had(request.model):
+        check_here(request.model)
+        if not is_here(request.model):
             raise self.workshop.not_offered(request.model)
         with self.history.open(person, node, "original") as file:
             data = file.read()
@@ -185,7 +188,9 @@ class Studio:
             "file_name": inverted.name, "opened": inverted.opened, "psnr": _finite(inverted.psnr),
             "vae_psnr": _finite(inverted.vae_psnr), "seconds": inverted.seconds, "warning": inverted.warning,
             "losses": list(inverted.losses), "place": place(inversion), "model": str(inversion.model),
-            "verdict": as_json(verdict(inversion, maps, inverted.warning)),
+            "verdict": as_json(
+                verdict(inversion, maps, agreement(model, shown(inversion), inversion.prompt), inverted.warning)
+            ),
             "maps": None if maps is None else grey_maps(maps),
             "recommended": {
                 "cross": inverted.recommended.cross_attention, "self_share": inverted.recommended.self_attention,

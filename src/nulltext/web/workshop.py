@@ -21,6 +21,7 @@ from nulltext.inversion.reconstruct import reconstruct
 from nulltext.inversion.table import INVERTERS
 from nulltext.models.base import Model
 from nulltext.models.capabilities import word_list_of
+from nulltext.models.hub import check_here, is_here
 from nulltext.models.loading import EMBEDDED, load
 from nulltext.models.precision import precision_of
 from nulltext.models.sizes import warning_of
@@ -94,6 +95,7 @@ class Workshop:
             return loaded
         with self._loading:
             if name not in self._loaded:
+                check_here(name)  # nothing is fetched that nobody has asked for
                 for other in [other for other in self._loaded if other != EMBEDDED]:
                     del self._loaded[other]
                 self._loaded[name] = load(name, device=self._device, dtype=self._dtype)
@@ -318,7 +320,7 @@ class Workshop:
             MismatchError: None.
         """
         for name in self.models:
-            if self.model(name).identity.same_weights(inversion.model):
+            if is_here(name) and self.model(name).identity.same_weights(inversion.model):
                 return name
         if self.any_model and here and re.fullmatch(r"\w[\w.-]*/[\w.-]+", inversion.model.id):
             return inversion.model.id

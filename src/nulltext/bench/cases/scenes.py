@@ -80,11 +80,13 @@ class GroundTruth:
         return things if self.kind in LOCAL else None
 
 
-def ground_truth(scene: Scene, seed: int, *, height: int, width: int) -> list[GroundTruth]:
+def ground_truth(
+    scene: Scene, seed: int, *, height: int, width: int, kinds: Mapping[str, tuple[str, ...]] = KINDS
+) -> list[GroundTruth]:
     """One edit of every kind of a scene of one thing; which word it becomes is random by the seed."""
     draw = random.Random(seed)  # noqa: S311  a choice of words, not a secret
     edits = list(one_word_edits(scene))
-    chosen = [(name, draw.choice([after for kind, after in edits if kind in kinds])) for name, kinds in KINDS.items()]
+    chosen = [(name, draw.choice([after for kind, after in edits if kind in of])) for name, of in kinds.items()]
     before, *images = render([scene, *(after for _, after in chosen)], height=height, width=width).pixels
     return [
         GroundTruth(
@@ -106,15 +108,21 @@ def unchanged(before: OnePixels, after: OnePixels) -> Bool[Tensor, "height width
 
 
 def scene_cases(
-    scenes: int, *, first: int = EDITED, size: tuple[int, int] = (128, 128), exact: bool = False
+    scenes: int,
+    *,
+    first: int = EDITED,
+    size: tuple[int, int] = (128, 128),
+    exact: bool = False,
+    kinds: Mapping[str, tuple[str, ...]] = KINDS,
 ) -> list[Case]:
     """Held-out scenes of one thing, each with one edit of every kind, and how each should end.
 
     Args:
-        scenes: How many scenes; each makes five cases, one after another, which share the very same image.
+        scenes: How many scenes; each makes a case of every kind, one after another, which share the very same image.
         first: The first held-out seed; a case's own seed is that of its scene.
         size: (height, width) of the images in pixels, a model's `default_size`.
         exact: Whether the true images are what the renderer drew, or that in 8 bits, as a file would have it.
+        kinds: What is edited, and which words of a scene that is.
 
     Raises:
         SettingError: There are no such scenes.
@@ -142,7 +150,7 @@ def scene_cases(
                 words=edit.words,
                 seed=seed,
             )
-            for edit in ground_truth(scene, seed, height=height, width=width)
+            for edit in ground_truth(scene, seed, height=height, width=width, kinds=kinds)
         ]
     return cases
 

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { begin, bodyOf, fresh, isEmpty, restored } from "./draft.js";
 import { t } from "./lang.js";
 import * as masks from "./mask.js";
+import { recall } from "./remember.js";
 import { childrenOf, inversionOf, lineOf, nodeOf, photographOf, state, update } from "./store.js";
 
 const fail = (error) => update({ error: error.message || t("offline"), job: null });
@@ -21,6 +22,7 @@ export async function start() {
     update({ ready: true });
     fail(error);
   }
+  await recall();
 }
 
 async function full(id) {
@@ -163,6 +165,16 @@ export async function cancel() {
 export function goOn() {
   const node = nodeOf(state.current);
   if (node?.kind !== "image") begin(fresh(node));
+}
+
+// Back to the photograph, with one word of what it was said to show put right.
+export async function describe(word, instead) {
+  const { request, parent } = inversionOf(state.current);
+  const at = request.prompt.search(new RegExp(`(?<![\\p{L}\\p{N}])${word.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")}(?![\\p{L}\\p{N}])`, "u"));
+  if (at < 0) return;
+  const prompt = `${request.prompt.slice(0, at)}${instead}${request.prompt.slice(at + word.length)}`;
+  update({ prompts: { ...state.prompts, [parent]: prompt.replace(/\s+/g, " ").trim() } });
+  await select(parent);
 }
 
 export async function startOver() {

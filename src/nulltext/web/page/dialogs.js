@@ -75,7 +75,7 @@ const KEYS = ["Ctrl ↵", "Esc", "Ctrl Z", "Ctrl ⇧ Z", "← →"];
 function Help() {
   return html`
     <div class="help">
-      <ol>${[1, 2, 3, 4].map((step) => html`<li>${t(`help-${step}`)}</li>`)}</ol>
+      <ol>${[1, 2, 3, 4, 5].map((step) => html`<li>${t(`help-${step}`)}</li>`)}</ol>
       <h3>${t("keys")}</h3>
       <dl>${KEYS.map((key, at) => html`<div><dt><kbd>${key}</kbd></dt><dd>${t(`key-${at + 1}`)}</dd></div>`)}</dl>
       <p>${t("privacy")}</p>

@@ -54,6 +54,15 @@ export function redo() {
   update({ draft: future.pop() });
 }
 
+// All that can be undone and redone, to be kept, and to go on from.
+export const trail = () => ({ past: [...past], future: [...future] });
+
+export function resume(draft, before, after) {
+  past.splice(0, past.length, ...before);
+  future.splice(0, future.length, ...after);
+  update({ draft });
+}
+
 export const canUndo = () => past.length > 0;
 export const canRedo = () => future.length > 0;
 

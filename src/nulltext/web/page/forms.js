@@ -1,5 +1,6 @@
 // Forms made from what the server says of a method's settings.
 
+import { Icon } from "./icons.js";
 import { t } from "./lang.js";
 import { html } from "./vendor/htm-preact.js";
 
@@ -42,3 +43,24 @@ export const Range = ({ id, label, value, own, hint, onChange, min = 0, max = 1,
     ${hint && html`<small>${hint}</small>`}
   </label>
 `;
+
+// Where a method draws at random: each seed has a result of its own, and the same again the same.
+export function Seed({ fields, values, onChange }) {
+  const field = fields.find((one) => one.name === "seed");
+  if (!field) return null;
+  const set = (seed) => {
+    const { seed: _, ...others } = values;
+    onChange(seed === null ? others : { ...others, seed });
+  };
+  return html`
+    <div class="field">
+      <label for="seed"><span>${t("seed")}</span></label>
+      <div class="row seed">
+        <input id="seed" type="number" step="1" min="0" placeholder=${String(field.default ?? 0)} value=${values.seed ?? ""}
+          onChange=${(event) => set(event.target.value === "" ? null : Number(event.target.value))} />
+        <button type="button" class="small" onClick=${() => set(1 + Math.floor(Math.random() * 9999))}><${Icon} name="dice" />${t("anotherSeed")}</button>
+      </div>
+      <small>${t("seedWhy")}</small>
+    </div>
+  `;
+}

@@ -9,6 +9,7 @@ import { IconButton } from "./icons.js";
 import { language, languages, speak, t } from "./lang.js";
 import { EditPanel, InvertPanel } from "./panels.js";
 import { actionOf, Primary } from "./primary.js";
+import { remember } from "./remember.js";
 import { Start } from "./start.js";
 import { nodeOf, state, update, useStore } from "./store.js";
 import { html, render, useEffect, useRef } from "./vendor/htm-preact.js";
@@ -20,6 +21,7 @@ function App() {
     addEventListener("keydown", keys);
     return () => removeEventListener("keydown", keys);
   }, []);
+  useEffect(remember, [state.draft, state.current]);
   const node = nodeOf(state.current), editing = node && node.kind !== "image" && state.draft;
   return html`
     <${Top} />

@@ -2,10 +2,12 @@
 
 import { goOn, startOver } from "./actions.js";
 import { change, changes, recommended, wordsOfChip } from "./draft.js";
-import { Form, Range } from "./forms.js";
+import { Form, Range, Seed } from "./forms.js";
 import { Icon } from "./icons.js";
 import { t } from "./lang.js";
 import { MaskTools } from "./masktools.js";
+import { ModelPicker } from "./models.js";
+import { Presets } from "./presets.js";
 import { PromptEditor, Remarks, useRemarks, WordList } from "./prompt.js";
 import { nodeOf, state, update } from "./store.js";
 import { Verdict } from "./verdict.js";
@@ -38,7 +40,7 @@ export function InvertSettings() {
   const how = state.inverting, table = state.methods?.inverters.methods ?? {}, method = table[how.method];
   return html`
     <section class="settings">
-      <${ModelPicker} />
+      <${ModelPicker} name=${how.model} onChange=${(model) => inverting({ model })} />
       <label class="field"><span>${t("method")}</span>
         <select id="method" value=${how.method} onChange=${(event) => inverting({ method: event.target.value, settings: {} })}>
           ${Object.entries(table).map(([word, one]) => html`<option value=${word}>${t(`method-${word}`) === `method-${word}` ? `${word}: ${one.summary}` : t(`method-${word}`)}</option>`)}
@@ -49,26 +51,14 @@ export function InvertSettings() {
       <fieldset class="choice"><legend>${t("notSquare")}</legend>
         ${["pad", "crop"].map((fit) => html`<label><input type="radio" name="fit" checked=${how.fit === fit} onChange=${() => inverting({ fit })} /> ${t(`fit-${fit}`)}</label>`)}
       </fieldset>
+      ${method && html`<${Seed} fields=${method.fields} values=${how.settings} onChange=${(settings) => inverting({ settings })} />`}
       ${method && html`<details class="expert"><summary>${t("expert", { name: method.class })}</summary>
         <p class="hint">${method.summary}</p>
         <label class="field number"><span>guidance</span><input type="number" step="any" min="0" max="30" placeholder=${t("itsOwn")} value=${how.guidance ?? ""}
           onChange=${(event) => inverting({ guidance: event.target.value === "" ? null : Number(event.target.value) })} /></label>
-        <${Form} fields=${method.fields} values=${how.settings} without=${["steps", "guidance", "negative_prompt"]} onChange=${(settings) => inverting({ settings })} />
+        <${Form} fields=${method.fields} values=${how.settings} without=${["steps", "guidance", "negative_prompt", "seed"]} onChange=${(settings) => inverting({ settings })} />
       </details>`}
     </section>
-  `;
-}
-
-function ModelPicker() {
-  const how = state.inverting, model = state.models.find((one) => one.name === how.model);
-  return html`
-    <label class="field"><span>${t("model")}</span>
-      <select id="model" value=${how.model} onChange=${(event) => inverting({ model: event.target.value })}>
-        ${state.models.map((one) => html`<option value=${one.name}>${one.name}${one.here ? "" : ` (${t("notHere")})`}</option>`)}
-      </select>
-      ${model?.embedded && html`<small>${t("toyWorld")}</small>`}
-      ${model && !model.here && html`<small>${t("toFetch")}</small>`}
-    </label>
   `;
 }
 
@@ -88,29 +78,6 @@ export function EditPanel() {
   `;
 }
 
-// What was found to suit each kind of change; the first two numbers are shares, null is what the model recommends.
-const PRESETS = {
-  colour: { cross: null, self_share: null, local: true },
-  thing: { cross: null, self_share: 0.4, local: true },
-  shape: { cross: 0.4, self_share: 0.2, local: true },
-  weather: { cross: null, self_share: null, local: false },
-  style: { cross: 0.8, self_share: 0.6, local: false },
-};
-
-function Presets() {
-  const { draft } = state;
-  if (draft.editor !== "prompt-to-prompt") return null;
-  const words = [...new Set(changes(draft).flatMap(wordsOfChip))];
-  const take = (name, preset) => change({ preset: name, cross: preset.cross, self_share: preset.self_share, keep: preset.local ? words : [] });
-  return html`
-    <section aria-labelledby="presets-title"><h3 id="presets-title">${t("kindOfChange")}</h3>
-      <div class="row">${Object.entries(PRESETS).map(([name, preset]) => html`
-        <button type="button" class="small" id=${`preset-${name}`} aria-pressed=${String(draft.preset === name)} title=${t(`preset-${name}-why`)} onClick=${() => take(name, preset)}>${t(`preset-${name}`)}</button>`)}
-      </div>
-    </section>
-  `;
-}
-
 function EditSettings() {
   const { draft } = state, own = recommended(draft), table = state.methods?.editors.methods ?? {}, editor = table[draft.editor];
   const plain = draft.editor === "prompt-to-prompt";
@@ -120,18 +87,19 @@ function EditSettings() {
       ${plain && html`
         <label class="switch"><input id="local" type="checkbox" checked=${local} disabled=${!local && !words.length} onChange=${() => change({ keep: local ? [] : words })} />
           <span>${t("keepRest")}</span></label>
-        <${Range} id="cross" label=${t("composition")} hint=${t("compositionWhy")} value=${draft.cross} own=${own.cross} onChange=${(cross) => change({ cross, preset: null })} />
-        <${Range} id="layout" label=${t("layout")} hint=${t("layoutWhy")} value=${draft.self_share} own=${own.self_share} onChange=${(self_share) => change({ self_share, preset: null })} />
+        <${Range} id="cross" label=${t("composition")} hint=${t("compositionWhy")} value=${draft.cross} own=${own.cross} onChange=${(cross) => change({ cross })} />
+        <${Range} id="layout" label=${t("layout")} hint=${t("layoutWhy")} value=${draft.self_share} own=${own.self_share} onChange=${(self_share) => change({ self_share })} />
         <label class="field"><span>${t("variants")}</span>
           <select id="vary" value=${draft.vary} onChange=${(event) => change({ vary: event.target.value })}>
             ${["", "composition", "layout", "strength"].map((one) => html`<option value=${one}>${t(`vary-${one || "one"}`)}</option>`)}
           </select></label>`}
+      ${editor && html`<${Seed} fields=${editor.fields} values=${draft.settings} onChange=${(settings) => change({ settings })} />`}
       <details class="expert"><summary>${t("expert", { name: editor?.class ?? "" })}</summary>
         <label class="field"><span>${t("editor")}</span>
           <select id="editor" value=${draft.editor} onChange=${(event) => change({ editor: event.target.value, settings: {} })}>
             ${Object.entries(table).map(([word, one]) => html`<option value=${word}>${word}: ${one.summary}</option>`)}
           </select></label>
-        ${editor && html`<${Form} fields=${editor.fields} values=${draft.settings} without=${["cross_attention", "self_attention", "chain", "maps"]}
+        ${editor && html`<${Form} fields=${editor.fields} values=${draft.settings} without=${["cross_attention", "self_attention", "chain", "maps", "seed"]}
           onChange=${(settings) => change({ settings })} />`}
       </details>
     </section>

@@ -8,14 +8,14 @@ import { html } from "./vendor/htm-preact.js";
 export const actionOf = () => (state.draft ? edit : invert);
 
 export function Primary() {
-  const { job } = state;
+  const { job } = state, chosen = state.models.find((one) => one.name === state.inverting.model);
   return html`
     <div class="primary">
       ${state.error && html`<p role="alert" class="alert" id="error">${state.error}</p>`}
       ${!state.error && state.notice && html`<p role="status" class="notice">${state.notice}</p>`}
       ${job
         ? html`<${Progress} job=${job} />`
-        : html`<button type="button" id="go" class="go" disabled=${!state.draft && !state.prompt.trim()} onClick=${actionOf()}>
+        : html`<button type="button" id="go" class="go" disabled=${!state.draft && (!state.prompt.trim() || !chosen?.here)} onClick=${actionOf()}>
             ${state.draft ? t("editNow") : t("invertNow")} <kbd>Ctrl ↵</kbd></button>`}
     </div>
   `;

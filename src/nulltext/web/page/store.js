@@ -5,6 +5,7 @@ import { useEffect, useState } from "./vendor/htm-preact.js";
 export const state = {
   ready: false,
   models: [],
+  downloads: {}, // of models that are not on this machine, by their names
   methods: null,
   limits: null,
   samples: [],

@@ -24,11 +24,22 @@ export function nameOf(node) {
 // Variants are told apart by what differs, all else by the words that its parent does not have.
 export function captionOf(node) {
   if (node.kind === "image") return node.name;
-  if (node.kind === "inversion") return t("inverted");
+  if (node.kind === "inversion") return unlike(node) || t("inverted");
   if (node.facts.label) return `${t(`vary-by-${node.facts.varied}`)} ${node.facts.label}`;
   const before = new Set((nodeOf(node.parent)?.request?.prompt ?? "").toLowerCase().split(/\s+/));
   const words = (node.request.prompt ?? "").split(/\s+/).filter((word) => !before.has(word.toLowerCase()));
   return words.slice(0, 3).join(" ") || t("edit");
+}
+
+// What tells an inversion from the one of the same photograph before it: its words, else its steps or its method.
+function unlike(node) {
+  const all = state.nodes.filter((one) => one.kind === "inversion" && one.parent === node.parent);
+  const before = all[all.findIndex((one) => one.id === node.id) - 1];
+  if (!before) return "";
+  const known = new Set(before.request.prompt.toLowerCase().split(/\s+/));
+  const words = node.request.prompt.split(/\s+/).filter((word) => !known.has(word.toLowerCase()));
+  if (words.length) return words.slice(0, 3).join(" ");
+  return node.request.steps !== before.request.steps ? `${t("steps")}: ${node.request.steps}` : node.request.method === before.request.method ? "" : node.request.method;
 }
 
 // What is shown and what it stands against.
@@ -91,6 +102,14 @@ function zoomed(zoom, by, x = 0, y = 0) {
   const share = scale / zoom.scale;
   return { scale, x: x - (x - zoom.x) * share, y: y - (y - zoom.y) * share };
 }
+
+// The image never leaves the place that it has where it is fitted.
+function within(zoom, fit) {
+  const held = (at, side) => Math.min(1, Math.max(-1, at / ((side * (zoom.scale - 1)) / 2 || 1))) * ((side * (zoom.scale - 1)) / 2);
+  return { scale: zoom.scale, x: held(zoom.x, fit.width), y: held(zoom.y, fit.height) };
+}
+
+const moved = (zoom, x, y) => (zoom.scale > 1 ? { ...zoom, x: zoom.x + x, y: zoom.y + y } : zoom);
 
 function Pane({ node, against, main, zoom, setZoom, label }) {
   const stage = useRef(), fit = useFit(stage, node.size);
@@ -157,15 +176,22 @@ function Overlay({ node }) {
 
 // Wheel, fingers and mouse: they zoom and move the image, or paint.
 function useGestures(stage, zoom, setZoom, fit, node, main) {
-  const held = useRef(new Map()), line = useRef(null);
+  const held = useRef(new Map()), line = useRef(null), pinch = useRef(null);
   const live = useRef();
   live.current = { zoom, fit };
+  const go = (change) => setZoom((now) => within(change(now), live.current.fit));
+  // The middle between two fingers, from the middle of the pane, and how far they are apart.
+  const spread = () => {
+    const [one, other] = [...held.current.values()], box = stage.current.getBoundingClientRect();
+    const x = (one.clientX + other.clientX) / 2 - box.left - box.width / 2, y = (one.clientY + other.clientY) / 2 - box.top - box.height / 2;
+    return { x, y, far: Math.max(1, Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY)) };
+  };
   useEffect(() => {
     const wheel = (event) => {
       event.preventDefault();
       const box = stage.current.getBoundingClientRect();
       const x = event.clientX - box.left - box.width / 2, y = event.clientY - box.top - box.height / 2;
-      setZoom((before) => zoomed(before, Math.exp(-event.deltaY / 400), x, y));
+      go((now) => zoomed(now, Math.exp(-event.deltaY / 400), x, y));
     };
     const element = stage.current;
     element.addEventListener("wheel", wheel, { passive: false });
@@ -194,24 +220,22 @@ function useGestures(stage, zoom, setZoom, fit, node, main) {
         line.current = { canvas: state.draft.mask ? masks.copy(state.draft.mask) : masks.blank(node.size) };
         paint(event);
       } else line.current = null; // a second finger: they zoom
+      pinch.current = held.current.size === 2 ? { zoom: live.current.zoom, from: spread() } : null;
     },
     onPointerMove: (event) => {
       const before = held.current.get(event.pointerId);
       if (!before) return;
-      const others = [...held.current.values()].filter((one) => one.pointerId !== event.pointerId);
       held.current.set(event.pointerId, event);
       if (line.current) return paint(event);
-      const dx = event.clientX - before.clientX, dy = event.clientY - before.clientY;
-      if (others.length) {
-        const [other] = others, box = stage.current.getBoundingClientRect();
-        const far = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
-        const x = (event.clientX + other.clientX) / 2 - box.left - box.width / 2;
-        const y = (event.clientY + other.clientY) / 2 - box.top - box.height / 2;
-        setZoom((now) => zoomed(now, far(event) / Math.max(1, far(before)), x, y));
-      } else setZoom((now) => (now.scale > 1 ? { ...now, x: now.x + dx, y: now.y + dy } : now));
+      if (pinch.current) {
+        // From where it began, not from event to event: the fingers' events come one after the other.
+        const { zoom: first, from } = pinch.current, to = spread();
+        go(() => zoomed({ ...first, x: first.x + to.x - from.x, y: first.y + to.y - from.y }, to.far / from.far, to.x, to.y));
+      } else if (held.current.size === 1) go((now) => moved(now, event.clientX - before.clientX, event.clientY - before.clientY));
     },
     onPointerUp: (event) => {
       held.current.delete(event.pointerId);
+      pinch.current = null;
       if (!line.current) return;
       const { canvas } = line.current;
       line.current = null;
@@ -219,9 +243,9 @@ function useGestures(stage, zoom, setZoom, fit, node, main) {
     },
     onPointerCancel: (event) => {
       held.current.delete(event.pointerId);
-      line.current = null;
+      line.current = pinch.current = null;
     },
-    onDblClick: () => !state.painting && setZoom((now) => (now.scale > 1 ? { scale: 1, x: 0, y: 0 } : zoomed(now, 2.5))),
+    onDblClick: () => !state.painting && go((now) => (now.scale > 1 ? { scale: 1, x: 0, y: 0 } : zoomed(now, 2.5))),
   };
 }
 
