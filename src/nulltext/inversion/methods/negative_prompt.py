@@ -29,6 +29,9 @@ class NegativePrompt(Inverter):
 
     Raises:
         SettingError: A setting is out of range.
+
+    Equation:
+        ∅_t = C, so that out = C-output + (w - 1) (C-output - C-output), at any w
     """
 
     replays: ClassVar[ReplayForm] = ReplayForm(nulls=True)
