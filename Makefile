@@ -101,7 +101,7 @@ sbom: install ## list what is installed with the package as CycloneDX JSON, dist
 	@mkdir -p dist
 	$(BIN)/python -m venv $(VENV)/sbom
 	$(VENV)/sbom/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom
-	$(VENV)/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file dist/nulltext.cdx.json $(BIN)/python
+	$(VENV)/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library --output-reproducible --output-file dist/nulltext.cdx.json $(BIN)/python
 
 matrix: install-dev ## run the tests under the oldest and the newest versions that pyproject.toml allows (ARGS="--list" says which)
 	$(BIN)/python tools/matrix.py $(ARGS)

@@ -33,7 +33,7 @@ TESTS = (
 def resolve(resolution: str, python: str, extra: list[str]) -> str:
     """The versions of all packages, as a requirements file."""
     command = [
-        "uv",
+        *UV,
         "pip",
         "compile",
         "--quiet",
@@ -50,7 +50,11 @@ def resolve(resolution: str, python: str, extra: list[str]) -> str:
 
 def watched(requirements: str) -> str:
     """Of these the versions that matter most, in a line."""
-    found = dict(line.split("==") for line in requirements.splitlines() if "==" in line and not line.startswith(" "))
+    found = dict(
+        line.split(";")[0].strip().split("==")
+        for line in requirements.splitlines()
+        if "==" in line and not line.startswith(" ")
+    )
     return ", ".join(f"{name} {found[name]}" for name in WATCHED if name in found)
 
 
