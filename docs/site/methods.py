@@ -20,6 +20,7 @@ _COST = (
     "At its defaults it asks the network at most **{} times** an image ({}); a backward pass counts as one, and early "
     "stops are left out. [Benchmarks](../benchmarks.md) has what it takes and gains."
 )
+ATTENTION = "nulltext.attention."
 PAPER = re.compile(r"arXiv (\d{4}\.\d{4,5})")
 
 
@@ -104,6 +105,7 @@ def _page(kind: Kind, word: str, entry: Entry) -> str:
         "## The equation, and the code that is it" if equation else "## The code that is it",
         _EQUATION.format(equation) if equation else "",
         *(f"```python\n{code}\n```" for code in _codes(cls, kind.does)),
+        *_controls(cls),
         "## How to ask for it",
         f"```\n{kind.command.format(word)}\n```",
         f"```python\n{kind.python.format(word if kind.table is GUIDANCE else cls.__name__)}\n```",
@@ -146,6 +148,20 @@ def _codes(cls: type[Any], name: str) -> Iterator[str]:
                 wanted.append(found)
 
 
+def _controls(cls: type[Any]) -> list[str]:
+    """What its file does to attention, control by control."""
+    module = inspect.getmodule(cls)
+    assert module is not None
+    named = set(re.findall(r"(\w+)(?:\.\w+)?\(", inspect.getsource(module)))
+    parts: list[str] = []
+    for name, each in vars(module).items():
+        if name in named and inspect.isclass(each) and each.__module__.startswith(ATTENTION) and hasattr(each, "wants"):
+            about, _ = _told(each)
+            code = next(_codes(each, "__call__"))
+            parts += [f"### {name}", about, f"```python\n{code}\n```"]
+    return ["## What it does to attention", *parts] if parts else []
+
+
 def _settings(cls: type[Any]) -> list[str]:
     """A table of the fields: what each is by default, and what it means."""
     rows = [
@@ -159,8 +175,7 @@ def _settings(cls: type[Any]) -> list[str]:
 
 
 def _default(value: object) -> str:
-    text = "" if value is None or value == "" else repr(value)
-    return f"`{text}`" if text else ""
+    return "" if value == "" else f"`{value!r}`"
 
 
 def _cell(text: str) -> str:
@@ -172,5 +187,7 @@ def _costs(cls: type[Any]) -> list[str]:
     if not hasattr(cls, "evaluations"):
         return []
     asked = cls().evaluations()
+    if not asked:
+        return ["## What it costs", "Nothing: what it needs is found where it is used, beside the edits."]
     phases = ", ".join(f"{phase} {count}" for phase, count in asked.items())
     return ["## What it costs", _COST.format(sum(asked.values()), phases)]

@@ -34,5 +34,7 @@ def index(folder: Path) -> str:
     for path in sorted(folder.glob("*.ipynb")):
         first = nbformat.read(path, as_version=4).cells[0].source
         title, _, about = first.partition("\n")
-        lines.append(f"- [{title.removeprefix('# ')}]({path.stem}.md): {about.strip().partition('. ')[0].strip('.')}.")
+        lines.append(
+            f"- [{title.removeprefix('# ')}]({path.stem}.md): {' '.join(about.split()).partition('. ')[0].strip('.')}."
+        )
     return "\n".join(lines).replace("\n- ", "\n\n- ")

@@ -25,7 +25,7 @@ def cells(path: Path) -> Iterator[str]:
         for names, values in QUICK.items():
             code = re.sub(rf"^{names} = [\d., ]+", f"{names} = {values}  ", code, flags=re.MULTILINE)
         if cell["cell_type"] == "code":
-            yield code
+            yield code.replace("NullText(steps=STEPS)", "NullText(steps=STEPS, inner_steps=1)")
 
 
 def run(code: str, names: dict[str, Any]) -> Any:

@@ -31,7 +31,7 @@ class NegativePrompt(Inverter):
         SettingError: A setting is out of range.
 
     Equation:
-        ∅_t = C, so that out = C-output + (w - 1) (C-output - C-output), at any w
+        ∅_t = C, so that out_null = out_cond, and out = out_cond at any w
     """
 
     replays: ClassVar[ReplayForm] = ReplayForm(nulls=True)
