@@ -55,3 +55,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, **_: object) -> str:
     """Puts what is made in its place."""
     return re.sub(r"<!-- made: (\w+) -->", lambda name: MADE[name[1]](), markdown)
+
+
+def on_post_page(output: str, **_: object) -> str:
+    """Names the search for those who do not see it, which the theme leaves out."""
+    return output.replace(
+        'data-md-component="search" role="dialog">', 'data-md-component="search" role="dialog" aria-label="Search">'
+    )

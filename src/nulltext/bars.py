@@ -1,5 +1,6 @@
 """Progress as bars of tqdm, which draws them in notebooks and in terminals."""
 
+import warnings
 from typing import Any, final
 
 from nulltext.errors import SettingError, shown
@@ -33,12 +34,18 @@ class _Bars:
         if bar is None or bar.desc != f"{label}: ":
             if bar is not None:
                 bar.close()
-            from tqdm.auto import tqdm  # noqa: PLC0415  who wants none does not wait for it
-
-            bar = self._bars[event.image] = tqdm(total=event.total, desc=label, leave=event.image is None)
+            bar = self._bars[event.image] = _tqdm()(total=event.total, desc=label, leave=event.image is None)
         if event.loss is not None:
             bar.set_postfix(loss=f"{event.loss:.1e}", refresh=False)
         bar.update(event.step - bar.n)
         if event.step >= event.total:
             bar.close()
             del self._bars[event.image]
+
+
+def _tqdm() -> Any:  # noqa: ANN401  a class that depends on where it is asked for
+    """The bars of a notebook that has ipywidgets, else those of a terminal, without tqdm's word on what is missing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm  # noqa: PLC0415  who wants none does not wait for it
+    return tqdm

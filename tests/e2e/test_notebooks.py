@@ -44,7 +44,7 @@ def test_a_notebook_runs_and_shows(path: Path, here, loaded_once, monkeypatch):
     rich = [value for value in shown if hasattr(value, "_repr_html_") or hasattr(value, "_repr_png_")]
     assert rich
     for value in rich:
-        assert getattr(value, "_repr_html_", getattr(value, "_repr_png_", None))()
+        assert value._repr_html_() if hasattr(value, "_repr_html_") else value._repr_png_()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
