@@ -7,7 +7,9 @@ import nbformat
 from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
 
-OPEN = "[Download]({name}.ipynb) this notebook and open it: `pip install jupyterlab`, then `jupyter lab {name}.ipynb`."
+OPEN = (
+    "[Download]({name}.ipynb) this notebook, then `pip install jupyterlab ipywidgets` and `jupyter lab {name}.ipynb`."
+)
 
 
 def pages(folder: Path, *, execute: bool) -> Iterator[tuple[str, str | bytes]]:
