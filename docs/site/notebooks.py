@@ -23,6 +23,8 @@ def pages(folder: Path, *, execute: bool) -> Iterator[tuple[str, str | bytes]]:
         notebook = nbformat.read(path, as_version=4)
         if execute:
             NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
+            for cell in notebook.cells:
+                cell.outputs = [each for each in cell.get("outputs", ()) if each.get("name") != "stderr"]  # bars
         text, shown = MarkdownExporter().from_notebook_node(notebook)
         title, _, rest = text.strip().partition("\n")
         yield f"notebooks/{path.stem}.md", f"{title}\n\n{OPEN.format(name=path.stem)}\n{rest}\n"

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 MOST = 500
 """A repr has at most so many characters."""
-SIDE = 512
-"""So many pixels on its longer side has an image within HTML, at most."""
+LEAST_SIDE, SIDE = 256, 512
+"""Between so many pixels is the longer side of an image within HTML, as it is seen; what it holds is never enlarged."""
 MOST_OF_A_FIELD = 100
 """Of these each field has at most so many."""
 
@@ -41,7 +41,8 @@ def html_image(image: "Image", text: str) -> str:
     small = image if max(image.size) <= SIDE else image.copy()
     small.thumbnail((SIDE, SIDE))
     data = base64.b64encode(png(small)).decode()
-    return f'<img src="data:image/png;base64,{data}" alt="{html.escape(text)}" style="max-width:100%;display:block">'
+    style = f"display:block;width:{_width(image)}px;max-width:100%"
+    return f'<img src="data:image/png;base64,{data}" alt="{html.escape(text)}" style="{style}">'
 
 
 def html_images(images: "Sequence[tuple[Image, str]]") -> str:
@@ -65,15 +66,21 @@ def html_slider(before: "Image", after: "Image", text: str) -> str:
     """
     return (
         '<figure style="margin:0;--at:50%">'
-        f'<div style="display:grid;max-width:{min(max(after.size), SIDE)}px">'
+        f'<div style="display:grid;width:{_width(after)}px;max-width:100%">'
         f'<div style="grid-area:1/1">{html_image(after, f"after: {text}")}</div>'
         f'<div style="grid-area:1/1;clip-path:inset(0 calc(100% - var(--at)) 0 0)">{html_image(before, "before")}</div>'
         "</div>"
         '<input type="range" value="50" aria-label="how much is seen of the image before the edit" '
         "oninput=\"this.parentNode.style.setProperty('--at', this.value + '%')\" "
-        f'style="width:100%;max-width:{min(max(after.size), SIDE)}px;margin:0">'
+        f'style="display:block;width:{_width(after)}px;max-width:100%;margin:0">'
         f"<figcaption>{html.escape(text)}</figcaption></figure>"
     )
+
+
+def _width(image: "Image") -> int:
+    """How wide an image is seen within HTML."""
+    longest = max(image.size)
+    return round(image.width * min(max(longest, LEAST_SIDE), SIDE) / longest)
 
 
 def html_table(
