@@ -71,7 +71,7 @@ test: install-dev ## run the tests (ARGS="-k inversion" for some of them)
 test-slow: install-dev ## run the slow tests as well: full-size architectures, the wheel in an empty environment
 	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
 
-check: install-dev ## format, ruff, pyright, import layers
+check: install-dev ## format, ruff, pyright, import layers, the site
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
