@@ -96,12 +96,13 @@ def index() -> str:
 def _page(kind: Kind, word: str, entry: Entry) -> str:
     cls = entry.load()
     about, equation = _told(cls)
+    module = _prose(inspect.getdoc(inspect.getmodule(cls)) or "")
     file = inspect.getfile(cls).rpartition("src/")[2]
     parts = [
         f"# {cls.__name__}",
         f"*{kind.title}, `{word}`: {entry.summary}.*",
-        _prose(inspect.getdoc(inspect.getmodule(cls)) or ""),
-        about,
+        module,
+        "" if about in module else about,
         "## The equation, and the code that is it" if equation else "## The code that is it",
         _EQUATION.format(equation) if equation else "",
         *(f"```python\n{code}\n```" for code in _codes(cls, kind.does)),
