@@ -18,7 +18,7 @@ VENV     := .venv
 BIN      := $(VENV)/bin
 RECIPE   := pyproject.toml constraints.txt
 
-.PHONY: help venv install install-dev browser nginx demo web test test-slow check format docs build wheel-test clean
+.PHONY: help venv install install-dev browser nginx demo web test test-slow check format docs site site-test build sbom matrix wheel-test clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -71,25 +71,43 @@ test: install-dev ## run the tests (ARGS="-k inversion" for some of them)
 test-slow: install-dev ## run the slow tests as well: full-size architectures, the wheel in an empty environment
 	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
 
-check: install-dev ## format, ruff, pyright, import layers
+check: install-dev ## format, ruff, pyright, import layers, the site
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/pyright --pythonpath $(BIN)/python --project tests
 	$(BIN)/lint-imports --no-cache
+	$(MAKE) site
 
 format: install-dev ## rewrite the sources in the one format, and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: install ## make the images of docs/ again, by running the commands of its pages
+docs: install-dev ## make the images of docs/ again, by running what stands in its pages, then the site into site/
 	$(BIN)/python docs/build.py $(ARGS)
+	NULLTEXT_EXECUTE_NOTEBOOKS=1 $(MAKE) site
+
+site: export NO_MKDOCS_2_WARNING = 1
+site: install-dev ## build the site into site/; a warning fails it (NULLTEXT_EXECUTE_NOTEBOOKS=1 runs the notebooks as well)
+	$(BIN)/mkdocs build --strict --quiet
+
+site-test: install-dev ## look at the site in Chromium: three pages on a phone and a desktop, by axe-core as well
+	$(BIN)/python -m pytest -m "slow or not slow" tests/e2e/test_site.py
 
 build: install-dev ## build the wheel and the source archive into dist/
 	$(BIN)/python -m build
+
+sbom: install ## list what is installed with the package as CycloneDX JSON, dist/nulltext.cdx.json
+	@mkdir -p dist
+	$(BIN)/python -m venv $(VENV)/sbom
+	$(VENV)/sbom/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom
+	$(VENV)/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library --output-reproducible --output-file dist/nulltext.cdx.json $(BIN)/python
+
+matrix: install-dev ## run the tests under the oldest and the newest versions that pyproject.toml allows (ARGS="--list" says which)
+	$(BIN)/python tools/matrix.py $(ARGS)
 
 wheel-test: install-dev ## build the wheel, install it into an empty environment, run the demo there with no network
 	$(BIN)/python -m pytest -m "slow or not slow" tests/e2e/test_wheel.py
 
 clean: ## remove what make made, but not the environment
-	rm -rf dist build nulltext-demo .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf dist build site nulltext-demo .pytest_cache .ruff_cache .import_linter_cache

@@ -10,6 +10,9 @@ def test_bars_of_tqdm_in_a_callbacks_place(model, source_image, capsys):
     inversion = nulltext.NullText(steps=2, inner_steps=1)(model, source_image, "a cat", "tqdm")
     nulltext.PromptSwap()(model, inversion, "a dog", on_progress="tqdm")
     shown = capsys.readouterr().err
+    assert [shown.count(f"{phase}:   0%|") for phase in ("invert", "optimise", "sample")] == [1, 1, 1], (
+        "one bar a phase"
+    )
     for phase in ("invert: 100%", "optimise: 100%", "loss=", "sample: 100%", "2/2"):
         assert phase in shown
 

@@ -1,6 +1,8 @@
 """What values look like: short reprs, images and tables in a notebook, and messages that do not echo everything."""
 
+import base64
 import io
+import re
 from dataclasses import is_dataclass, replace
 from inspect import isabstract
 
@@ -11,18 +13,19 @@ from PIL import Image
 import nulltext
 from nulltext.bench.kept import MEASURED
 from nulltext.bench.report import Report
+from nulltext.bench.result import Findings, Sheet
 from nulltext.bench.table import Metric
 from nulltext.cli.sweep import read_axis
 from nulltext.editing.spelled import read_share, read_weights
 from nulltext.editing.table import EDITORS, MASKS
 from nulltext.errors import MOST as MOST_OF_A_MESSAGE
 from nulltext.errors import NulltextError, PromptTooLongError, SettingError, WordNotFoundError, listed, shown
-from nulltext.images import Frame
+from nulltext.images import Frame, to_image_bytes
 from nulltext.inversion.table import INVERTERS
 from nulltext.models.base import embed_prompts
 from nulltext.models.recommended import Recommended
 from nulltext.models.vq import VQAutoencoder
-from nulltext.showing import MOST, brief, html_table
+from nulltext.showing import MOST, brief, html_image, html_slider, html_table
 from nulltext.text.words import Tokens
 from nulltext.web.limits import Limits
 from nulltext.web.requests import EditRequest
@@ -139,6 +142,7 @@ def test_tables_in_a_notebook(model, inversion, report):
     assert '<img src="data:image/png;base64,' in html
     assert f"{inversion.scores.psnr:.2f} dB" in html
     maps = nulltext.attention_maps(model, replace(inversion, prompt=NASTY))
+    assert opened(maps._repr_png_()).size == maps.sheet().size
     for each in (html, maps._repr_html_(), report._repr_html_()):
         assert "<b>" not in each
         assert "a &lt;b&gt;cat &amp; dog" in each
@@ -146,6 +150,57 @@ def test_tables_in_a_notebook(model, inversion, report):
     assert html_table([[1, "<"]], headings=["&"]) == (
         "<table>\n<tr><th>&amp;</th></tr>\n<tr><td>1</td><td>&lt;</td></tr>\n</table>"
     )
+
+
+def asked_of_others(html):
+    """What a page would fetch, or run, that is not in it."""
+    return re.findall(r"<script|https?:|src=\"(?!data:image/png;base64,)|url\(", html)
+
+
+def test_an_inversion_shows_source_and_reconstruction_with_what_it_lost(inversion):
+    html, scores = inversion._repr_html_(), inversion.scores
+    assert html.count("<img ") == 2
+    assert 'alt="source"' in html
+    assert 'alt="reconstruction"' in html
+    assert f"<td>gap</td><td>{scores.vae_psnr - scores.psnr:.2f} dB</td>" in html
+    assert "DDIM(steps=20, guidance=1.0)" in html
+    assert not asked_of_others(html)
+    assert opened(inversion._repr_png_()).size == (64, 64)
+
+
+def test_a_reconstruction_is_what_is_sampled_and_no_part_of_the_file(model, inversion, tmp_path):
+    sampled = to_image_bytes(nulltext.reconstruct(model, inversion))
+    torch.testing.assert_close(inversion.reconstruction, sampled, rtol=0, atol=1)
+    back = nulltext.Inversion.load(inversion.save(tmp_path / "a.safetensors"))
+    assert back.reconstruction is None
+    assert back._repr_html_().count("<img ") == 1
+    assert inversion.corrected().reconstruction is None
+
+
+def test_an_edit_has_a_slider_between_before_and_after(edit):
+    html = replace(edit, prompts=(NASTY, '" onload="alert(1)'))._repr_html_()
+    assert html.count('<input type="range"') == 2
+    assert html.count("<img ") == 2 * 2 + 1  # and the maps
+    assert "<b>" not in html
+    assert "a &lt;b&gt;cat &amp; dog" in html
+    assert "&quot; onload=&quot;alert(1)" in html
+    assert not asked_of_others(html)
+    assert html.count('aria-label="how much is seen') == html.count("oninput=") == 2
+
+
+def test_a_large_image_is_small_in_html():
+    large = html_image(Image.new("RGB", (3000, 1000)), "a")
+    (data,) = re.findall(r"base64,([^\"]+)", large)
+    assert opened(base64.b64decode(data)).size == (512, 171)
+    assert html_slider(Image.new("RGB", (10, 9)), Image.new("RGB", (10, 9)), "b").count("width:256px") == 4
+
+
+def test_a_report_shows_what_it_found_and_its_plots(report):
+    sheet = Sheet(title=NASTY, headings=[NASTY], rows=[[NASTY]])
+    html = replace(report, findings=Findings(sheets=[sheet]), plots={"a": "<svg></svg>"})._repr_html_()
+    assert f"<h4>{'a &lt;b&gt;cat &amp; dog'}</h4>" in html
+    assert html.endswith("<svg></svg>")
+    assert "<b>" not in html
 
 
 @pytest.mark.parametrize(

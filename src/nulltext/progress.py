@@ -38,6 +38,7 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+"""What is told of every step; to cancel what is under way it raises."""
 Telling = OnProgress | Literal["tqdm"]
 """A callback, or the word for bars."""
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MOST = 500
 """A repr has at most so many characters."""
+LEAST_SIDE, SIDE = 256, 512
+"""Between so many pixels is the longer side of an image within HTML, as it is seen; what it holds is never enlarged."""
 MOST_OF_A_FIELD = 100
 """Of these each field has at most so many."""
 
@@ -34,15 +36,65 @@ def png(image: "Image") -> bytes:
     return buffer.getvalue()
 
 
-def html_table(rows: Sequence[Sequence[object]], *, headings: Sequence[str] = (), image: "Image | None" = None) -> str:
+def html_image(image: "Image", text: str) -> str:
+    """An image as HTML, at most `SIDE` pixels on a side, with what it shows in words for whoever does not see it."""
+    small = image if max(image.size) <= SIDE else image.copy()
+    small.thumbnail((SIDE, SIDE))
+    data = base64.b64encode(png(small)).decode()
+    style = f"display:block;width:{_width(image)}px;max-width:100%"
+    return f'<img src="data:image/png;base64,{data}" alt="{html.escape(text)}" style="{style}">'
+
+
+def html_images(images: "Sequence[tuple[Image, str]]") -> str:
+    """Images side by side as HTML, each with its words below; where there is no room, below each other."""
+    figures = [
+        f'<figure style="margin:0">{html_image(image, text)}<figcaption>{html.escape(text)}</figcaption></figure>'
+        for image, text in images
+    ]
+    return f'<div style="display:flex;flex-wrap:wrap;gap:8px">{"".join(figures)}</div>'
+
+
+def html_slider(before: "Image", after: "Image", text: str) -> str:
+    """Two images on each other as HTML, with a slider that says how much of the first is seen.
+
+    It asks nothing of anybody else, and where a page lets no code run both halves are seen.
+
+    Args:
+        before: The first, on the left.
+        after: The second, of the same size.
+        text: What is written below.
+    """
+    return (
+        '<figure style="margin:0;--at:50%">'
+        f'<div style="display:grid;width:{_width(after)}px;max-width:100%">'
+        f'<div style="grid-area:1/1">{html_image(after, f"after: {text}")}</div>'
+        f'<div style="grid-area:1/1;clip-path:inset(0 calc(100% - var(--at)) 0 0)">{html_image(before, "before")}</div>'
+        "</div>"
+        '<input type="range" value="50" aria-label="how much is seen of the image before the edit" '
+        "oninput=\"this.parentNode.style.setProperty('--at', this.value + '%')\" "
+        f'style="display:block;width:{_width(after)}px;max-width:100%;margin:0">'
+        f"<figcaption>{html.escape(text)}</figcaption></figure>"
+    )
+
+
+def _width(image: "Image") -> int:
+    """How wide an image is seen within HTML."""
+    longest = max(image.size)
+    return round(image.width * min(max(longest, LEAST_SIDE), SIDE) / longest)
+
+
+def html_table(
+    rows: Sequence[Sequence[object]], *, headings: Sequence[str] = (), image: "Image | None" = None, alt: str = ""
+) -> str:
     """A table as HTML, for ``_repr_html_``; nothing in it is taken for HTML.
 
     Args:
         rows: What stands in the cells.
         headings: What stands over the columns, if anything.
         image: Shown above.
+        alt: What it shows, in words.
     """
-    lines = [] if image is None else [f'<img src="data:image/png;base64,{base64.b64encode(png(image)).decode()}">']
+    lines = [] if image is None else [html_image(image, alt)]
     lines.append("<table>")
     if headings:
         lines.append(f"<tr>{''.join(f'<th>{html.escape(text)}</th>' for text in headings)}</tr>")

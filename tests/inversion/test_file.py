@@ -37,6 +37,8 @@ def test_comes_back_as_it_was(inversion, path):
     back = Inversion.load(path)
     for field in dataclasses.fields(Inversion):
         before, after = getattr(inversion, field.name), getattr(back, field.name)
+        if field.name == "reconstruction":  # which a file does not hold
+            before = None
         if isinstance(before, Replay):
             assert before.tensors().keys() == after.tensors().keys()
             assert all(torch.equal(tensor, after.tensors()[name]) for name, tensor in before.tensors().items())

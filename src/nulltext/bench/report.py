@@ -1,6 +1,7 @@
 """A run told to a reader: one table in Markdown, and one HTML file with tables to sort, plots and images."""
 
 import base64
+import html
 import io
 import json
 import math
@@ -82,11 +83,15 @@ class Report(Result):
     __repr__ = brief
 
     def _repr_html_(self) -> str:
-        """The tables, in a notebook."""
+        """The tables, what is found beside the means, and the plots, in a notebook."""
         headings = ["", "method", *(column.heading for column in self.columns)]
         tables = self.tables().items()
         rows = [[kind, method, *self._cells(table[method])] for kind, table in tables for method in table]
-        return html_table(rows, headings=headings)
+        found = [
+            f"<h4>{html.escape(sheet.title)}</h4>{html_table(sheet.rows, headings=sheet.headings)}"
+            for sheet in self.findings.sheets
+        ]
+        return "\n".join([html_table(rows, headings=headings), *found, *self.plots.values()])
 
     def _cells(self, figures: Mapping[str, Summary], *, interval: bool = True) -> list[str]:
         """A method's figures, column by column."""

@@ -9,7 +9,7 @@ import typer
 
 from nulltext.bench.table import STUDIES, Option, StudyEntry, named
 from nulltext.cli import options, outputs, terminal
-from nulltext.cli.command import SOME_FAILED, Command
+from nulltext.cli.command import SOME_FAILED, Command, Group
 from nulltext.cli.spelling import spelled
 from nulltext.files import check_output
 from nulltext.models.architectures import Name
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nulltext.bench.result import Result, Sheet
     from nulltext.models.base import Model
 
-app = typer.Typer(help="Measure the figures of the README afresh.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="Measure the figures of the README afresh.", no_args_is_help=True)
 
 _Folder = Annotated[
     Path | None,

@@ -22,6 +22,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from nulltext.cli.examples import epilog
 from nulltext.cli.given import check_arguments, check_values
 from nulltext.cli.terminal import printable, say
 from nulltext.errors import Cancelled, NulltextError, OutputExistsError
@@ -41,6 +42,11 @@ class Group(TyperGroup):
         with _printable_complaints():
             return super().parse_args(ctx, args)
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401  as in `parse_args`
+        """Its help, with examples below."""
+        self.epilog = epilog(_words(ctx), ())
+        super().format_help(ctx, formatter)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401  as in `parse_args`
         """Finds the command that was asked for, with the options of the method that its arguments name."""
         name, command, rest = super().resolve_command(ctx, args)
@@ -51,6 +57,11 @@ class Group(TyperGroup):
         """Runs the command that was asked for."""
         with _printable_complaints():
             return super().invoke(ctx)
+
+
+def _words(ctx: Any) -> list[str]:  # noqa: ANN401  a context, for which typer exports no name
+    """The words that ask for a command, without the program's."""
+    return [] if ctx.parent is None else [*_words(ctx.parent), ctx.info_name]
 
 
 @contextmanager
@@ -69,6 +80,11 @@ class Command(TyperCommand):
         """The command with the options of a method that its arguments ask for; itself, if it has no methods."""
         del args
         return self
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401  as in `invoke`
+        """Its help, with examples below."""
+        self.epilog = epilog(_words(ctx), {option for each in self.params for option in each.opts})
+        super().format_help(ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  as in `invoke`
         """Reads the arguments, once it is sure that they are words."""

@@ -60,6 +60,9 @@ class ClassifierFree:
 
     Attributes:
         scale: w, or one for each row.
+
+    Equation:
+        out = out_null + w (out_cond - out_null)
     """
 
     scale: Annotated[float | Scales, SCALE] = 1.0

@@ -13,7 +13,7 @@ from nulltext.images import Frame
 from nulltext.inversion.base import Inversion
 from nulltext.models.base import Model
 from nulltext.progress import Telling, silent
-from nulltext.showing import brief, png
+from nulltext.showing import brief, html_slider, html_table, png
 from nulltext.types import Mask, Masks, OnePixels, Pixels
 
 Settings = TypeVar("Settings")
@@ -87,6 +87,14 @@ class Edit:
         cells = [Cell(image=self.reconstruction, text="source")]
         cells += [Cell(image=image, text=prompt) for image, prompt in zip(self.images, self.prompts, strict=True)]
         return png(contact_sheet([""] * len(cells), [cells]))
+
+    def _repr_html_(self) -> str:
+        """Each image over its source with a slider between them, and where words look if maps were kept."""
+        before = self.reconstruction
+        parts = [html_slider(before, image, prompt) for image, prompt in zip(self.images, self.prompts, strict=True)]
+        if self.maps is not None:
+            parts.append(html_table([], image=self.maps.sheet(), alt="where each word looks"))
+        return f'<div style="display:flex;flex-wrap:wrap;gap:16px">{"".join(parts)}</div>'
 
     @property
     def images(self) -> list[Image.Image]:

@@ -17,7 +17,7 @@ from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import replay
 from nulltext.models.base import Model
 from nulltext.progress import Telling, silent
-from nulltext.showing import brief, html_table
+from nulltext.showing import brief, html_table, png
 from nulltext.text.words import Tokens, different_words
 from nulltext.types import Pixels
 
@@ -42,7 +42,11 @@ class AttentionMaps:
     def _repr_html_(self) -> str:
         """Every word over its image, and how many tokens each prompt has, in a notebook."""
         rows = [(own.prompt, len(own.ids), ", ".join(self.words(prompt))) for prompt, own in enumerate(self.prompts)]
-        return html_table(rows, headings=("prompt", "tokens", "words"), image=self.sheet())
+        return html_table(rows, headings=("prompt", "tokens", "words"), image=self.sheet(), alt="where each word looks")
+
+    def _repr_png_(self) -> bytes:
+        """Every word over its image, where no HTML is shown."""
+        return png(self.sheet())
 
     def words(self, prompt: int = 0) -> list[str]:
         """The different words of a prompt, in order; capitals make no difference."""

@@ -16,7 +16,7 @@ from nulltext.inversion import file, match
 from nulltext.inversion.record import GENERATED, write_record
 from nulltext.inversion.replay import Replay
 from nulltext.models.base import Model, ModelIdentity
-from nulltext.showing import brief, html_table
+from nulltext.showing import brief, html_images, html_table, png
 from nulltext.types import ImageBytes, OnePixels, Trajectory
 
 Decibels = Annotated[float, Range(infinite=True)]
@@ -59,6 +59,8 @@ class Inversion:
         sha256: Digest of the input image.
         scores: How well the photograph survived.
         version: The version of the package that made it.
+        reconstruction: [H, W, 3] the fitted source as it comes back, bytes. None of what was generated, and of a file,
+            which does not hold it; `nulltext.reconstruct` draws it.
 
     Raises:
         SettingError: A number in it is infinite or not-a-number.
@@ -78,6 +80,7 @@ class Inversion:
     sha256: str
     scores: Scores
     version: str
+    reconstruction: ImageBytes | None = None
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -88,15 +91,25 @@ class Inversion:
     __repr__ = brief
 
     def _repr_html_(self) -> str:
-        """The source image, how it was inverted and how well, in a notebook."""
+        """Source and reconstruction, how it was inverted and how well, in a notebook."""
+        images = [(to_image(to_pixels(self.image)), "source")]
+        if self.reconstruction is not None:
+            images.append((to_image(to_pixels(self.reconstruction)), "reconstruction"))
+        given = (f"{name}={value}" for name, value in self.settings.items() if value is not None and value != "")
         rows = {
             "prompt": self.prompt,
             **({"negative prompt": self.negative_prompt} if self.negative_prompt else {}),
             "method": f"{self.method}, {len(self.schedule)} steps, guidance {self.guidance:g}",
             "PSNR": f"{self.scores.psnr:.2f} dB of at most {self.scores.vae_psnr:.2f} dB",
+            "gap": f"{self.scores.vae_psnr - self.scores.psnr:.2f} dB",
             "model": self.model.id,
+            "recipe": f"{self.method}({', '.join(given)})",
         }
-        return html_table(list(rows.items()), image=to_image(to_pixels(self.image)))
+        return f"{html_images(images)}\n{html_table(list(rows.items()))}"
+
+    def _repr_png_(self) -> bytes:
+        """The source image, where no HTML is shown."""
+        return png(to_image(to_pixels(self.image)))
 
     @property
     def photograph(self) -> ImageBytes | None:
@@ -130,7 +143,11 @@ class Inversion:
 
     def corrected(self) -> "Inversion":
         """The same with the source put back on the pivot after every step, unless its replay corrects it anyway."""
-        return self if self.replay.exact else replace(self, replay=replace(self.replay, corrected="source"))
+        return (
+            self
+            if self.replay.exact
+            else replace(self, replay=replace(self.replay, corrected="source"), reconstruction=None)
+        )
 
     def restore(self, pixels: OnePixels) -> Image.Image:
         """A result, [1, 3, H, W] in [-1, 1], put back into the photograph: an image of the photograph's size."""

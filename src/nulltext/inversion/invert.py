@@ -22,7 +22,7 @@ from nulltext.models.base import Model, embed_negative
 from nulltext.models.precision import rounding_of
 from nulltext.progress import Telling, silent
 from nulltext.text.words import check_text
-from nulltext.types import Latents
+from nulltext.types import Latents, OnePixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ def invert(
         z0 = solution.reconstruction
         if z0 is None:
             z0 = problem.sample(solution.pivot, solution.replay)
-    scores = _scores(model, image, solution, z0)
+    scores, reconstruction = _scores(model, image, solution, z0)
     return Inversion(
         prompt=prompt,
         negative_prompt=inverter.negative_prompt,
@@ -139,6 +139,7 @@ def invert(
         sha256=image.sha256,
         scores=scores,
         version=__version__,
+        reconstruction=to_image_bytes(reconstruction),
     )
 
 
@@ -156,8 +157,8 @@ def check_null(model: Model, inverter: Inverter, cond: Conditioning) -> None:
         )
 
 
-def _scores(model: Model, image: SourceImage, solution: Solution, z0: Latents) -> Scores:
-    """Checks a solution's numbers and measures its losses.
+def _scores(model: Model, image: SourceImage, solution: Solution, z0: Latents) -> tuple[Scores, OnePixels]:
+    """Checks a solution's numbers and measures its losses; beside these the reconstruction.
 
     Raises:
         DivergedError: Numbers became infinite or not-a-number.
@@ -168,4 +169,4 @@ def _scores(model: Model, image: SourceImage, solution: Solution, z0: Latents) -
     through_vae = model.decode(solution.pivot[-1:])
     held = solution.reconstruction is None and solution.replay.exact  # and so is that very image
     sampled = through_vae if held else model.decode(z0)
-    return Scores(vae_psnr=psnr(through_vae, image.pixels), psnr=psnr(sampled, image.pixels))
+    return Scores(vae_psnr=psnr(through_vae, image.pixels), psnr=psnr(sampled, image.pixels)), sampled

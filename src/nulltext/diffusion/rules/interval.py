@@ -25,6 +25,9 @@ class IntervalGuidance:
 
     Raises:
         SettingError: A share is out of range, or the interval ends before it begins.
+
+    Equation:
+        w(i) = w where start T <= i < end T, else 1
     """
 
     scale: Annotated[float | Scales, SCALE] = 1.0

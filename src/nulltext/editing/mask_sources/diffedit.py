@@ -34,6 +34,9 @@ class DiffEditMask:
 
     Raises:
         SettingError: A setting is out of range.
+
+    Equation:
+        m = |ε_θ(z_t, C') - ε_θ(z_t, C)|, its mean over noisings and channels, clipped and cut at a threshold
     """
 
     samples: Count = 10

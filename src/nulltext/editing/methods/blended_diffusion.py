@@ -48,6 +48,9 @@ class BlendedDiffusion:
 
     Raises:
         SettingError: A setting is out of range.
+
+    Equation:
+        z_{t-1} = m z_{t-1}(z_t, ∅, C') + (1 - m) (α_{t-1} z_0 + σ_{t-1} n)
     """
 
     mask: Annotated[AnyMask | None, spelled.MASK] = None

@@ -30,6 +30,10 @@ class FromNoise:
 
     Raises:
         SettingError: A setting is out of range.
+
+    Equation:
+        z_T = n
+        z_{t-1} = z_{t-1}(z_t, ∅, C')
     """
 
     guidance: Guidance | None = field(default=None, metadata=recommended("guidance"))

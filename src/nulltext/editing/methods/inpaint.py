@@ -49,6 +49,9 @@ class Inpaint:
 
     Raises:
         SettingError: A setting is out of range.
+
+    Equation:
+        out = ε_θ([z_t, m, encode((1 - m) image)], t, C')
     """
 
     mask: Annotated[AnyMask | None, spelled.MASK] = None

@@ -39,6 +39,9 @@ class MasaCtrl:
 
     Raises:
         SettingError: A setting is out of range.
+
+    Equation:
+        self-attention of the edit: softmax(Q' K^T / √d) V, with the source's K and V, from step S and layer L on
     """
 
     start: Share = 0.08

@@ -28,6 +28,9 @@ class PromptSwap:
 
     Raises:
         SettingError: The guidance is no finite number.
+
+    Equation:
+        z_{t-1} = z_{t-1}(z_t, ∅_t, C'), from z*_T
     """
 
     guidance: Guidance | None = None

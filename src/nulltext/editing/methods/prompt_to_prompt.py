@@ -57,6 +57,10 @@ class PromptToPrompt(Change):
 
     Raises:
         SettingError: A setting is out of range.
+
+    Equation:
+        M'_t = M_t of the source, for the words that both prompts have, while t > τ
+        z_{t-1} = m z'_{t-1} + (1 - m) z_{t-1} of the source, with a blend's mask m
     """
 
     chain: bool = False

@@ -38,6 +38,10 @@ class SDEdit:
 
     Raises:
         SettingError: A setting is out of range.
+
+    Equation:
+        x_t0 = α_t0 z_0 + σ_t0 n
+        z_{t-1} = z_{t-1}(z_t, ∅, C'), from t0 on
     """
 
     strength: Annotated[float, Range(above=0, most=1)] = 0.8

@@ -65,6 +65,10 @@ class Text2LIVE:
 
     Raises:
         SettingError: A setting is out of range.
+
+    Equation:
+        image' = α colours + (1 - α) image
+        min over the network of composition + screen + structure + sparsity
     """
 
     iterations: Count | None = field(default=None, metadata=recommended("text2live_iterations"))

@@ -35,6 +35,10 @@ class TextDiff:
 
     Raises:
         SettingError: A setting is out of range.
+
+    Equation:
+        d = normalised(text(C') - text(C))
+        slerp(image, d, θ)
     """
 
     strength: Share = 0.35

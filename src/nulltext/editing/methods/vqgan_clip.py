@@ -44,6 +44,9 @@ class VQGANCLIP:
 
     Raises:
         SettingError: A setting is out of range.
+
+    Equation:
+        min over z of mean over views of d(CLIP(view(decode(z))), CLIP(C'))² + keep ‖z - z_0‖²
     """
 
     iterations: Count = 100

@@ -23,6 +23,10 @@ class DDIM(Inverter):
         guidance: The guidance scale w of the inversion, and of the reconstruction unless another is asked for.
         fixed_point: How well the steps are solved, so that sampling at that weight leads back; None is the plain
             inversion.
+
+    Equation:
+        x0, eps = split(z_{t-1}, eps_θ(z_{t-1}, t, C))
+        z_t = α_t x0 + σ_t eps
     """
 
     guidance: Guidance = 1.0

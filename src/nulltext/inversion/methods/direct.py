@@ -28,6 +28,10 @@ class DirectInversion(Inverter):
         guidance: The guidance scale w of edits unless they ask for another; None is the model's own, 7.5 for Stable
             Diffusion.
         fixed_point: How well the steps of the pivot are solved; None is the paper's plain DDIM inversion.
+
+    Equation:
+        z*_0 → z*_T by DDIM inversion at w = 1
+        sampling: z_{t-1} of the source ← z*_{t-1}, after every step
     """
 
     replays: ClassVar[ReplayForm] = ReplayForm(corrected="source")

@@ -45,6 +45,10 @@ class EditFriendly(Inverter):
 
     Raises:
         SettingError: A setting is out of range.
+
+    Equation:
+        x_t = α_t x_0 + σ_t n_t, n_t independent
+        z_t = (x_{t-1} - μ(x_t)) / s_t
     """
 
     replays: ClassVar[ReplayForm] = ReplayForm(corrected="all", eta=True, source_guidance=True)

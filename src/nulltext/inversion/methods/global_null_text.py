@@ -30,6 +30,9 @@ class GlobalNullText(Inverter):
 
     Raises:
         SettingError: A setting is out of range.
+
+    Equation:
+        min over one ∅ of Σ_t ‖z*_{t-1} - z_{t-1}(z̄_t, ∅, C)‖²
     """
 
     replays: ClassVar[ReplayForm] = ReplayForm(nulls=True)

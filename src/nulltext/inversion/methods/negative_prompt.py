@@ -29,6 +29,9 @@ class NegativePrompt(Inverter):
 
     Raises:
         SettingError: A setting is out of range.
+
+    Equation:
+        ∅_t = C, so that out_null = out_cond, and out = out_cond at any w
     """
 
     replays: ClassVar[ReplayForm] = ReplayForm(nulls=True)

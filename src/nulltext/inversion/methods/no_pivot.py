@@ -30,6 +30,10 @@ class NoPivot(EachStep):
     The first noise of the seed is the one that sampling starts from, as ``z_T = alpha z_0 + sigma noise``, and
     `RandomPivot` with the same seed starts from the same. The trajectory in the result is that noise's; the
     optimisation, which draws all the following ones, makes no use of it.
+
+    Equation:
+        min over ∅_t of E_n ‖z_{t-1}(z_0, n) - z_{t-1}(z_t(z_0, n), ∅_t, C)‖²
+        z_t(z_0, n) = α_t z_0 + σ_t n
     """
 
     def evaluations(self) -> dict[str, int]:

@@ -36,6 +36,10 @@ class NullText(Inverter):
 
     Raises:
         SettingError: A setting is out of range.
+
+    Equation:
+        min over ∅_t of ‖z*_{t-1} - z_{t-1}(z̄_t, ∅_t, C)‖², for t = T, ..., 1
+        z̄_{t-1} = z_{t-1}(z̄_t, ∅_t, C)
     """
 
     replays: ClassVar[ReplayForm] = ReplayForm(nulls=True)

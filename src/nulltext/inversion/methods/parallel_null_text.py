@@ -41,6 +41,9 @@ class ParallelNullText(Inverter):
 
     Raises:
         SettingError: A setting is out of range.
+
+    Equation:
+        min over ∅_1, ..., ∅_T of Σ_t ‖z*_{t-1} - z_{t-1}(z*_t, ∅_t, C)‖²
     """
 
     replays: ClassVar[ReplayForm] = ReplayForm(nulls=True)

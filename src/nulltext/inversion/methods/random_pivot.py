@@ -22,6 +22,10 @@ class RandomPivot(EachStep):
     """Null-text inversion around ``z_t = alpha z_0 + sigma noise``, one noise for the whole trajectory.
 
     Sampling starts from z_T of that trajectory.
+
+    Equation:
+        min over ∅_t of ‖z_{t-1} - z_{t-1}(z̄_t, ∅_t, C)‖²
+        z_t = α_t z_0 + σ_t n, one n for all t
     """
 
     def evaluations(self) -> dict[str, int]:

@@ -46,6 +46,9 @@ class TextualInversion(Inverter):
 
     Raises:
         SettingError: A setting is out of range.
+
+    Equation:
+        min over one C of Σ_t ‖z*_{t-1} - z_{t-1}(z̄_t, ∅, C)‖²
     """
 
     replays: ClassVar[ReplayForm] = ReplayForm(cond=True)
