@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from nulltext.errors import ImageDecodeError, ImageError, ImageNotFoundError
-from nulltext.images import open_image, open_mask
+from nulltext.images import open_image
+from nulltext.mask_images import open_mask
 from nulltext.models.base import Model
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from nulltext import decoding
 from nulltext.errors import ImageDecodeError
-from nulltext.images import open_mask
+from nulltext.mask_images import open_mask
 
 WIDTH, HEIGHT = 37, 29
 NOISE = Image.frombytes("RGB", (WIDTH, HEIGHT), random.Random(0).randbytes(3 * WIDTH * HEIGHT))

@@ -19,6 +19,7 @@ from nulltext.bench.case import Entry, Refused
 from nulltext.bench.cases.folder import read_folder
 from nulltext.bench.cases.pie import read_pie
 from nulltext.errors import NulltextError
+from nulltext.mask_images import open_mask
 from nulltext.web.answers import decode_base64
 from nulltext.web.limits import Limits
 from nulltext.web.opening import open_small_mask
@@ -107,7 +108,7 @@ WAYS: dict[str, Callable[[Kit, Path], object]] = {
     "edit --mask": lambda kit, file: kit.command("edit", kit.inverted, "a cat", "--mask", file, "--model", kit.tiny),
     "open_image": lambda kit, file: nulltext.open_image(file, kit.model),
     "open_image of bytes": lambda kit, file: nulltext.open_image(file.read_bytes(), kit.model),
-    "open_mask": lambda _, file: images.open_mask(file),
+    "open_mask": lambda _, file: open_mask(file),
     "a blend's mask": lambda kit, file: nulltext.PromptToPrompt(blend=nulltext.Blend(mask=file))(
         kit.model, nulltext.Inversion.load(kit.inverted), "a blue ball"
     ),

@@ -74,10 +74,11 @@ def holds(tiny, inverted, name, inverter, editor):
     assert word_of(INVERTERS, inversion.method) == inverter
     way = small(EDITORS, editor, mask=Image.new("L", family.photograph.size, 255))
     edit = tried(lambda: way(family.model, inversion, TARGET))
-    if editor in refused:
-        assert isinstance(edit, str)
+    if isinstance(edit, str):
+        assert editor in refused, edit
         assert refused[editor] in edit
         return
+    assert editor not in refused
     assert edit.pixels.shape == family.source.pixels.shape
     assert edit.pixels.isfinite().all()
     assert edit.image.size == family.photograph.size

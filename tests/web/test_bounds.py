@@ -17,7 +17,8 @@ from tests.web.visitor import edit, made, start
 from nulltext.decoding import header
 from nulltext.editing.blend import Blend
 from nulltext.errors import ImageDecodeError, SettingError, TooManyJobsError
-from nulltext.images import grey_mask, open_image, open_mask
+from nulltext.images import open_image
+from nulltext.mask_images import grey_mask, open_mask
 from nulltext.models.recommended import Recommended
 from nulltext.progress import Progress
 from nulltext.web import opening

@@ -28,9 +28,10 @@ from nulltext.decoding import decode
 from nulltext.diffusion.sharing import SharedDenoiser, Work, share
 from nulltext.editing.many import editing
 from nulltext.errors import Cancelled, NulltextError
-from nulltext.images import SourceImage, open_image, open_mask
+from nulltext.images import SourceImage, open_image
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.many import inverting
+from nulltext.mask_images import open_mask
 from nulltext.models.base import Model
 from nulltext.models.loading import load
 from nulltext.models.memory import images_at_once

@@ -9,8 +9,9 @@ from PIL import Image
 from torch.nn import functional as F
 
 from nulltext.errors import EmptyMaskError, SettingError
-from nulltext.images import Frame, open_mask, to_pixels
+from nulltext.images import Frame, to_pixels
 from nulltext.inversion.base import Inversion
+from nulltext.mask_images import open_mask
 from nulltext.models.base import Model
 from nulltext.types import Mask, Masks, Pixels
 

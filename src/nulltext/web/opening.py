@@ -10,7 +10,7 @@ from PIL import Image, ImageChops, ImageOps
 
 from nulltext.decoding import decode
 from nulltext.errors import ImageDecodeError, ImageError, TooManyJobsError
-from nulltext.images import check_mask_size, grey_mask, open_mask
+from nulltext.mask_images import check_mask_size, grey_mask, open_mask
 from nulltext.truncation import check_end
 from nulltext.web.limits import Limits
 from nulltext.web.requests import EditRequest

@@ -1,12 +1,18 @@
 """What the work makes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
 from PIL import Image
 
+from nulltext.images import to_pixels
+from nulltext.inversion.base import Inversion
+from nulltext.models.base import Model
 from nulltext.models.recommended import Recommended
+from nulltext.models.sizes import warning_of
+from nulltext.types import OnePixels
+from nulltext.web.opening import thumbnail
 from nulltext.web.requests import EditRequest, InversionRequest
 
 
@@ -97,3 +103,34 @@ class Edited:
     shell: tuple[str, ...]
     settings: tuple[Mapping[str, object], ...]
     seconds: float
+
+
+def inverted(
+    inversion: Inversion,
+    again: OnePixels,
+    request: InversionRequest,
+    model: Model,
+    *,
+    number: str,
+    name: str,
+    opened: bool = False,
+    losses: Sequence[float] = (),
+    seconds: float = 0.0,
+) -> Inverted:
+    """An inversion with what is shown of it, the reconstructed image among that."""
+    return Inverted(
+        number=number,
+        request=request,
+        recommended=model.recommended,
+        name=name,
+        opened=opened,
+        size=inversion.frame.size,
+        fitted=inversion.frame.fitted,
+        source=thumbnail(inversion.restore(to_pixels(inversion.image))),
+        reconstruction=thumbnail(inversion.restore(again)),
+        psnr=inversion.scores.psnr,
+        vae_psnr=inversion.scores.vae_psnr,
+        losses=tuple(losses),
+        seconds=seconds,
+        warning=warning_of(model, inversion.frame.fitted) or "",
+    )

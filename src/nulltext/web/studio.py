@@ -13,8 +13,8 @@ from nulltext.decoding import decode, read
 from nulltext.editing.agreement import agreement
 from nulltext.editing.maps import AttentionMaps, attention_maps
 from nulltext.errors import KeptFileNotFoundError, SessionError, SettingError
-from nulltext.images import open_mask
 from nulltext.inversion.base import Inversion
+from nulltext.mask_images import open_mask
 from nulltext.models.hub import check_here, is_here
 from nulltext.web.bounds import MOST_NAME, check_text
 from nulltext.web.clients import NOBODY, Client

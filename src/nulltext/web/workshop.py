@@ -15,7 +15,7 @@ from nulltext.editing.base import in_force
 from nulltext.editing.table import EDITOR
 from nulltext.errors import MismatchError, ModelNotFoundError, UnknownWordError, UploadTooLargeError
 from nulltext.files import write_file
-from nulltext.images import open_image, to_pixels
+from nulltext.images import open_image
 from nulltext.inversion.base import Inversion
 from nulltext.inversion.reconstruct import reconstruct
 from nulltext.inversion.table import INVERTERS
@@ -24,10 +24,8 @@ from nulltext.models.capabilities import word_list_of
 from nulltext.models.hub import check_here, is_here
 from nulltext.models.loading import EMBEDDED, load
 from nulltext.models.precision import precision_of
-from nulltext.models.sizes import warning_of
 from nulltext.spelling.records import record
 from nulltext.tables import word_of
-from nulltext.types import OnePixels
 from nulltext.web import cache
 from nulltext.web.bounds import quoted
 from nulltext.web.clients import NOBODY, Client
@@ -40,7 +38,7 @@ from nulltext.web.opening import thumbnail, with_small_masks
 from nulltext.web.people import People
 from nulltext.web.recipes import png
 from nulltext.web.requests import EditRequest, InversionRequest, prompts_in
-from nulltext.web.results import Edited, Inverted, Origin
+from nulltext.web.results import Edited, Inverted, Origin, inverted
 from nulltext.web.running import previewing, stopping
 from nulltext.web.words import changed_words
 
@@ -256,7 +254,7 @@ class Workshop:
             inversion, losses = found
         with stopping(model, job.check):
             again = reconstruct(model, inversion, on_progress=job.tell)
-        return _inverted(
+        return inverted(
             inversion,
             again,
             request,
@@ -281,7 +279,7 @@ class Workshop:
             path.unlink()
         with stopping(model, job.check):
             again = reconstruct(model, inversion, on_progress=job.tell)
-        return _inverted(inversion, again, request, model, number=number, name=f"{Path(name).stem}.png", opened=True)
+        return inverted(inversion, again, request, model, number=number, name=f"{Path(name).stem}.png", opened=True)
 
     def _request_of(self, inversion: Inversion, *, here: bool) -> InversionRequest:
         """How an inversion was made, if that could be asked for here.
@@ -368,34 +366,3 @@ class Workshop:
             ),
             seconds=time.perf_counter() - start,
         )
-
-
-def _inverted(
-    inversion: Inversion,
-    again: OnePixels,
-    request: InversionRequest,
-    model: Model,
-    *,
-    number: str,
-    name: str,
-    opened: bool = False,
-    losses: Sequence[float] = (),
-    seconds: float = 0.0,
-) -> Inverted:
-    """An inversion with what is shown of it, the reconstructed image among that."""
-    return Inverted(
-        number=number,
-        request=request,
-        recommended=model.recommended,
-        name=name,
-        opened=opened,
-        size=inversion.frame.size,
-        fitted=inversion.frame.fitted,
-        source=thumbnail(inversion.restore(to_pixels(inversion.image))),
-        reconstruction=thumbnail(inversion.restore(again)),
-        psnr=inversion.scores.psnr,
-        vae_psnr=inversion.scores.vae_psnr,
-        losses=tuple(losses),
-        seconds=seconds,
-        warning=warning_of(model, inversion.frame.fitted) or "",
-    )

@@ -21,7 +21,7 @@ from nulltext.bench.cases.files import (
     read_text,
 )
 from nulltext.errors import CaseError, CaseNotFoundError, ImageError
-from nulltext.images import open_mask
+from nulltext.mask_images import open_mask
 
 REQUIRED = ("file", "source", "target")
 OPTIONAL = ("name", "kind", "blend_source", "blend_target", "mask", "truth", "seed")
