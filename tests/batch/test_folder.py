@@ -75,7 +75,7 @@ def test_no_image_takes_anothers_place(rows, shard, plan, model, photos, tmp_pat
     records = [record for each in shards for record in run(given, tmp_path / "out", plan=plan, model=model, shard=each)]
     failed = [record for record in records if record["status"] == "failed"]
     assert [record["row"] for record in failed] == [2]
-    assert "which is that of row 1" in failed[0]["reason"]
+    assert "is that of row 1" in failed[0]["reason"]
 
 
 def test_a_pattern_without_an_id_is_good_for_one_row(plan, model, photos, tmp_path):

@@ -62,6 +62,30 @@ def test_no_two_rows_have_one_id(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(json.dumps({"image": f"{at}/same.png"}) for at in range(3)))
     assert [row.id for row in read_manifest(str(path))] == ["same", "same-2", "same-3"]
+    path.write_text("\n".join(json.dumps({"image": name}) for name in ("Ball.png", "ball.jpg", "é.png", "e\u0301.png")))
+    assert [row.id for row in read_manifest(str(path))] == ["Ball", "ball-2", "é", "e\u0301-2"]
+
+
+def test_an_id_that_is_given_twice_is_a_fault_of_the_later_row(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps({"image": "a.png", "id": called}) for called in ("x", "y", "x")))
+    first, second, third = read_manifest(str(path))
+    assert (first.fault, second.fault) == ("", "")
+    assert "its id 'x' is that of row 1" in third.fault
+    assert third.id == "x-2"
+
+
+def test_photographs_are_not_where_results_are(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    for out in (tmp_path, tmp_path.parent):
+        with pytest.raises(ManifestError, match="lie where results are written"):
+            next(read_manifest(str(tmp_path), out=str(out)))
+
+
+def test_a_file_of_another_kind_is_no_missing_one(tmp_path):
+    (tmp_path / "rows.json").write_text("[]")
+    with pytest.raises(ManifestError, match="got the file"):
+        next(read_manifest(str(tmp_path / "rows.json")))
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ def _bad(photos: list[Path], tmp_path: Path) -> list[dict]:
         row(fine, size="99999x99999"),
         row(fine, id="../outside"),
         row(fine, steps="0"),
+        *(row(fine) | {column: "a \ud800 ball"} for column in ("prompt", "edit", "id", "mask", "image", "steps")),
         row(fine, steps="99999"),
         row(fine, method="magic"),
         row(fine, blend="elephant:cat"),

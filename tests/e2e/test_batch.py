@@ -48,7 +48,7 @@ def test_a_dry_run_says_all_that_is_wrong_and_computes_nothing(run, manifest, he
     said = run("batch", manifest, "--check", "--ignore", "sku", *QUICK)
     assert said.exit_code == 2
     assert "row 2 (1): there is no file" in said.stdout
-    assert "3 rows read, 1 faults" in said.stderr
+    assert "3 rows read, 1 fault\n" in said.stderr
     assert sorted(path.name for path in here.iterdir()) == ["photos", "rows.csv"]
 
 
@@ -77,6 +77,23 @@ def test_an_unknown_column_is_refused_by_name(run, manifest):
     assert said.exit_code == 2
     assert "column 'sku'" in said.stderr
     assert "--ignore sku" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("header", "advice"),
+    [
+        ("Image,Prompt,Edit", "Call it image."),
+        ("image, prompt,edit", "Call it prompt."),
+        ("image;prompt;edit", "not by semicolons"),
+        ("image,prompt,edit,stpes", "as in steps"),
+        ("image,prompt,edit,my column", "--ignore 'my column'"),
+    ],
+)
+def test_a_column_is_mended_by_what_is_said_of_it(run, here, header, advice):
+    (here / "rows.csv").write_text(f"{header}\na.png,a ball,a cup,1\n")
+    said = run("batch", "rows.csv", "-o", "out", *QUICK)
+    assert said.exit_code == 2
+    assert advice in " ".join(said.stderr.split())
 
 
 @pytest.mark.parametrize(

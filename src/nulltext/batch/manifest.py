@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -92,10 +94,12 @@ def row_of(number: int, record: Mapping[str, Any], folder: Storage | None = None
             faults.append(str(error))
             return other
 
+    called = found(lambda: _text(record, "id"), "")
     image, mask = (found(partial(_path, record, *names), "") for names in (_IMAGE, ("mask",)))
     return Row(
         number=number,
-        id=found(lambda: _text(record, "id"), "") or _stem(image) or f"row-{number}",
+        id=called or _stem(image) or f"row-{number}",
+        given=bool(called),
         image=folder.at(image) if image else "",
         prompt=found(lambda: _text(record, *_PROMPT), ""),
         edits=found(lambda: _edits(record), ()),
@@ -249,6 +253,12 @@ def _path(record: Mapping[str, Any], *names: str) -> str:
         raise ManifestError(f"{str(error).partition(';')[0]}; expected a path or an address.") from None
     if "\0" in text:
         raise ManifestError(f"its {names[0]} {shown(text)} has a null character; expected a path or an address.")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ManifestError(
+            f"its {names[0]} {shown(text)} has half of a character; expected a path or an address."
+        ) from None
     return text
 
 
@@ -271,9 +281,18 @@ def _captions(where: str, ignore: Sequence[str]) -> dict[str, Row]:
 def _folder(where: str, captions: Mapping[str, Row], out: str | None) -> Iterator[Row]:
     """The photographs of a folder."""
     storage = Storage(where)
+    if storage.local is not None and storage.local.is_file():
+        raise ManifestError(
+            f"got the file {shown(where)}; expected a folder, or a .csv, .tsv, .jsonl or .parquet file. Save it as one."
+        )
     if storage.local is not None and not storage.local.is_dir():
         raise ManifestError(
             f"there is no manifest {shown(where)}; expected a folder, or a .csv, .tsv, .jsonl or .parquet file."
+        )
+    if out and within(storage.at("a"), out):
+        raise ManifestError(
+            f"the photographs of {shown(where)} lie where results are written; expected them elsewhere. Give another "
+            "-o."
         )
     try:
         names = [
@@ -306,12 +325,26 @@ def _filled(row: Row, prompt: str, edits: Sequence[str]) -> Row:
 
 
 def _unique(rows: Iterator[Row]) -> Iterator[Row]:
-    """The rows, of which no two have one id: what is the name of a file twice is numbered."""
-    seen = set[str]()
+    """The rows, of which no two have one id.
+
+    What is the name of a file twice, as a disk tells names apart that knows no capitals, is numbered; what the manifest
+    calls so twice is a fault of the later row.
+    """
+    seen = dict[str, int]()
     for row in rows:
-        called, again = row.id, 1
-        while called in seen:
+        called, again, fault = row.id, 1, row.fault
+        if row.given and called in seen:
+            fault = fault or (
+                f"its id {shown(called)} is that of row {seen[called]}; expected one of its own. Give it another."
+            )
+        while called in seen or (not row.given and on_disk(called) in seen):
             again += 1
             called = f"{row.id}-{again}"
-        seen.add(called)
-        yield replace(row, id=called)
+        for name in {called, on_disk(called)}:
+            seen.setdefault(name, row.number)
+        yield replace(row, id=called, fault=fault)
+
+
+def on_disk(name: str) -> str:
+    """A name as a disk tells names apart that knows no capitals."""
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,12 +1,12 @@
 """What the images of a batch are called: no two alike, and none that would take the place of a photograph."""
 
 import hashlib
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import final
 
 from nulltext.batch.folder import inside
+from nulltext.batch.manifest import on_disk
 from nulltext.batch.plan import Plan
 from nulltext.batch.row import Row
 from nulltext.batch.storage import Storage
@@ -46,7 +46,7 @@ class Names:
         except NulltextError:
             return ""  # which is told when the row's turn comes
         for name in outputs:
-            at = hashlib.blake2b(unicodedata.normalize("NFC", name).casefold().encode(), digest_size=12).digest()
+            at = hashlib.blake2b(on_disk(name).encode(errors="surrogatepass"), digest_size=12).digest()
             earlier = self._taken.setdefault(at, row.number)
             if earlier != row.number:
                 return (

@@ -19,7 +19,7 @@ from nulltext.editing.base import Editor
 from nulltext.editing.blend import Blend
 from nulltext.editing.methods.prompt_to_prompt import PromptToPrompt
 from nulltext.editing.table import EDITORS
-from nulltext.errors import ManifestError, SettingError, shown
+from nulltext.errors import ManifestError, NulltextError, SettingError, shown
 from nulltext.images import Fit
 from nulltext.inversion.invert import Inverter
 from nulltext.inversion.methods.direct import DirectInversion
@@ -33,7 +33,11 @@ from nulltext.tables import row as row_of
 Format = Literal["png", "jpeg", "webp"]
 SUFFIXES: Final[Mapping[str, str]] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 _SIZE: Final = re.compile(r"([0-9]{1,5})[xX]([0-9]{1,5})")
+_OF_THE_MANIFEST: Final = ("number", "given", "settings", "keys", "left")
+"""What a row says that no image depends on as it is written."""
 _WIDTH: Final = re.compile(r"(0?[1-9][0-9]?)?d?")
+_UNWRITABLE: Final = re.compile(r"[\x00-\x1f\ud800-\udfff]")
+"""What no name should have: what a terminal would obey, and half characters."""
 _WHOLE: Final = re.compile(r"-?[0-9]+\.0+")
 _BOTH: Final = frozenset({"seed"})
 """Settings that a row says of method and editor at once, where both have them; of others the method takes them."""
@@ -121,7 +125,8 @@ class Plan:
         """
         here = Storage("")
         common: dict[str, Any] = {
-            "row": {**row.__dict__, "edits": len(row.edits) > 1, "number": None, "keys": None, "left": None},
+            "row": {**row.__dict__, "edits": len(row.edits) > 1, **dict.fromkeys(_OF_THE_MANIFEST)},
+            "settings": self._settled(row.settings),
             "image": here.stamp(row.image),
             "mask": here.stamp(row.mask) if row.mask else "",
             "model": identity,
@@ -137,6 +142,17 @@ class Plan:
             ).hexdigest()[:32]
             for at, edit in enumerate(edits)
         )
+
+    def _settled(self, given: Mapping[str, Any]) -> object:
+        """What settings come to, however a manifest writes them; as they are where they make no sense."""
+        try:
+            inverter, editor = self._methods(given)
+        except NulltextError:
+            return given
+        return [
+            *(word for each in (inverter, editor) for word in (type(each).__name__, record(each))),
+            str(_local(editor)),
+        ]
 
     def record(self) -> dict[str, Any]:
         """The plan as JSON can hold it, but for what changes no image."""
@@ -303,7 +319,8 @@ def _safe(name: str) -> str:
     path = PurePosixPath(name.replace("\\", "/"))
     parts = [part for part in path.parts if part != "/"]
     bad = path.is_absolute() or not parts or any(part in ("..", ".") or part != part.strip() for part in parts)
-    if bad or any(ord(letter) < ord(" ") for letter in name) or max(len(part.encode()) for part in parts) > 200:  # noqa: PLR2004  file systems take 255
+    bad = bad or _UNWRITABLE.search(name) is not None
+    if bad or max(len(part.encode()) for part in parts) > 200:  # noqa: PLR2004  file systems take 255
         raise ManifestError(
             f"got the name {shown(name)}; expected one that stays in the folder of results. Give another id."
         )

@@ -14,6 +14,7 @@ class Row:
     Attributes:
         number: Which row of the manifest it is, from 1.
         id: What the row and its images are called; slashes stand for folders. No two rows have the same.
+        given: Whether the manifest calls it so.
         image: Path or address of the photograph.
         prompt: What it shows.
         edits: The new prompts.
@@ -27,6 +28,7 @@ class Row:
 
     number: int
     id: str
+    given: bool = False
     image: str = ""
     prompt: str = ""
     edits: tuple[str, ...] = ()
@@ -43,8 +45,8 @@ class Row:
         return tuple(range(max(1, len(self.edits)))) if self.left is None else self.left
 
     def to_json(self) -> str:
-        """The row as text, for another process."""
-        return json.dumps(self.__dict__, ensure_ascii=False)
+        """The row as text, for another process; also of half characters, which no file can hold as they are."""
+        return json.dumps(self.__dict__)
 
     @classmethod
     def from_json(cls, text: str) -> "Row":

@@ -3,8 +3,11 @@
 import re
 import time
 from collections.abc import Callable, Generator, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import asdict
+from difflib import get_close_matches
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -179,8 +182,8 @@ def _rows(manifest: str, output: str | None, reading: Reading) -> "Iterator[Row]
     others = [name for name in unknown if name.replace("-", "_").rpartition(".")[2] not in known]
     if others:
         raise ManifestError(
-            f"{manifest} has the column {shown(others[0])}, which is no setting of a method or an editor. Mend its "
-            f"name, or leave it out with --ignore {others[0]}."
+            f"{manifest} has the column {shown(others[0])}, which is no setting of a method or an editor. "
+            f"{_advice(others[0], known | OWN)}"
         )
     return read_manifest(
         manifest,
@@ -190,6 +193,17 @@ def _rows(manifest: str, output: str | None, reading: Reading) -> "Iterator[Row]
         ignore=ignore,
         out=output,
     )
+
+
+def _advice(name: str, known: AbstractSet[str]) -> str:
+    """What to do about a column that nobody knows."""
+    plain = name.strip().lower()
+    if ";" in name:
+        return "Separate columns by commas, not by semicolons."
+    if plain != name and plain in known:
+        return f"Call it {plain}."
+    near = get_close_matches(plain, sorted(known), n=1)
+    return f"Mend its name{f', as in {near[0]}' if near else ''}, or leave it out with --ignore {quote(name)}."
 
 
 def _all_settings() -> set[str]:
@@ -216,8 +230,8 @@ def _check(manifest: str, output: str | None, plan: "Plan", reading: Reading, *,
         terminal.print_json({"rows": rows, "faults": found})
     else:
         for fault in faults:
-            terminal.show(f"row {fault.row.number} ({fault.row.id}): {fault.reason}")
-        terminal.say(f"{rows} rows read, {len(faults)} faults")
+            terminal.show(f"row {fault.row.number} ({terminal.printable(fault.row.id)}): {fault.reason}")
+        terminal.say(f"{rows} rows read, {len(faults)} {'fault' if len(faults) == 1 else 'faults'}")
     if faults:
         raise typer.Exit(WRONG_INPUT)
 
