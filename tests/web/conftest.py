@@ -1,12 +1,14 @@
 """The app on the embedded model, a folder for each module: quick enough for the real thing."""
 
 import io
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
+from tests.web.visitor import SOON
 from tests.web.working import STEPS, done
 
 from nulltext.images import to_image
@@ -104,3 +106,18 @@ def blue(sample_prompt):
 def inverted(workshop, person, sample, asked):
     """From the cache in all tests but the first."""
     return done(workshop.invert(person, sample, "photo.png", asked))
+
+
+@pytest.fixture
+def blocked(workshop: Workshop) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """The network waits until it is let go; says that somebody waits for it, and lets go."""
+    go, begun = threading.Event(), threading.Event()
+
+    def block(*_: object) -> None:
+        begun.set()
+        go.wait(SOON)
+
+    handle = workshop.model("scenes").denoiser.register_forward_pre_hook(block)
+    yield begun, go
+    go.set()
+    handle.remove()

@@ -1,7 +1,6 @@
 import base64
 import io
 import json
-import threading
 import time
 
 import numpy as np
@@ -133,24 +132,10 @@ def test_what_is_not_there(client, path):
     assert client.get(path).status_code == 404
 
 
-@pytest.fixture
-def blocked(workshop):
-    """The network waits until it is let go."""
-    go, begun = threading.Event(), threading.Event()
-
-    def block(*_):
-        begun.set()
-        go.wait(SOON)
-
-    handle = workshop.model("scenes").denoiser.register_forward_pre_hook(block)
-    yield begun
-    go.set()
-    handle.remove()
-
-
 def test_cancelling(client, sample, sample_prompt, blocked):
     running, waiting = (start(client, sample, sample_prompt, steps=steps).json()["job"] for steps in (6, 7))
-    assert blocked.wait(SOON)
+    begun, _ = blocked
+    assert begun.wait(SOON)
     assert client.get(f"/v1/jobs/{running}").json()["state"] == "running"
     assert client.get(f"/v1/jobs/{waiting}").json()["position"] == 1
     for number in (waiting, running):

@@ -98,8 +98,10 @@ def part(name, data, more=""):
 def ask(client, field, case, sound):
     """A request, sound but for one field."""
     method, path, kind, name = field
-    if kind == "path":
-        return client.request(method, path.replace(f"{{{name}}}", quote(as_text(case)[:20_000], errors="replace")))
+    if kind in {"path", "query"}:
+        text = quote(as_text(case)[:20_000], errors="replace")
+        where = path.replace(f"{{{name}}}", text) if kind == "path" else f"{path}?{name}={text}"
+        return client.request(method, where)
     if kind == "application/json":
         wanted = SOUND.get(path, ())
         sample_prompt = {key: json.dumps(sound[key]) for key in wanted} | {name: as_json(case)}

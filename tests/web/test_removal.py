@@ -1,7 +1,6 @@
 """What is removed while somebody reads it, or while a job goes on from it."""
 
 import io
-import threading
 import zipfile
 from pathlib import Path
 
@@ -49,21 +48,6 @@ def tree(client, first, folder):
                     data = data.replace(first[each].encode(), ids[each].encode())
             (folder / f"{ids[kind]}{path.suffix}").write_bytes(data)
     return {kind: client.get(f"/v1/history/{ids[kind]}").json() for kind in KINDS}
-
-
-@pytest.fixture
-def blocked(workshop):
-    """The network waits until it is let go; says that somebody waits for it, and lets go."""
-    go, begun = threading.Event(), threading.Event()
-
-    def block(*_):
-        begun.set()
-        go.wait(SOON)
-
-    handle = workshop.model("scenes").denoiser.register_forward_pre_hook(block)
-    yield begun, go
-    go.set()
-    handle.remove()
 
 
 def goes_on(client, tree, kind, prompt):
