@@ -33,7 +33,7 @@ def run(code: str, names: dict[str, Any]) -> Any:
     parsed = ast.parse(code)
     last = parsed.body.pop() if parsed.body and isinstance(parsed.body[-1], ast.Expr) else None
     exec(compile(parsed, "cell", "exec"), names)  # noqa: S102  our own notebook
-    return eval(compile(ast.Expression(last.value), "cell", "eval"), names) if isinstance(last, ast.Expr) else None  # noqa: S307
+    return eval(compile(ast.Expression(last.value), "cell", "eval"), names) if isinstance(last, ast.Expr) else None  # noqa: S307  our own notebook
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

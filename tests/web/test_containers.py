@@ -48,7 +48,7 @@ def run_by(path):
 def options_of(arguments):
     """What `nulltext web` takes its arguments for."""
     assert arguments[:2] == ["nulltext", "web"]
-    web = typer.main.get_command(command_line).commands["web"]  # pyright: ignore[reportAttributeAccessIssue]
+    web = typer.main.get_command(command_line).commands["web"]  # pyright: ignore[reportAttributeAccessIssue]  it is a group
     return web.make_context("web", arguments[2:]).params
 
 

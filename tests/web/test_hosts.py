@@ -19,10 +19,10 @@ from nulltext.web.hosts import allowed, is_own, known
         ("127.0.0.1", ["[::2]:80"], "[::2]", True),
         ("10.0.0.5", [], "10.0.0.5:7860", True),
         ("10.0.0.5", [], "10.0.0.6:7860", False),
-        ("0.0.0.0", [], "10.0.0.6:7860", True),  # noqa: S104
+        ("0.0.0.0", [], "10.0.0.6:7860", True),  # noqa: S104  nothing listens there
         ("::", [], "[2001:db8::1]:7860", True),
-        ("0.0.0.0", [], "rebound.evil.net", False),  # noqa: S104
-        ("0.0.0.0", ["mine.local"], "mine.local", True),  # noqa: S104
+        ("0.0.0.0", [], "rebound.evil.net", False),  # noqa: S104  nothing listens there
+        ("0.0.0.0", ["mine.local"], "mine.local", True),  # noqa: S104  nothing listens there
         ("fe80::1", [], "[fe80::1]:7860", True),
     ],
 )
