@@ -1,6 +1,8 @@
 """Masks that are drawn over photographs: opened, held against the photograph's shape, and made grey."""
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -21,12 +23,23 @@ def open_mask(source: str | os.PathLike[str] | Image.Image) -> Image.Image:
     name = "the mask" if isinstance(source, Image.Image) else str(source)
     data = b"" if isinstance(source, Image.Image) else read_bytes(Path(source))
     image = source if isinstance(source, Image.Image) else decode(name, data)
-    try:
+    with whole(name):
         upright = ImageOps.exif_transpose(image)
         if data:
             check_end(image, data)
         # Of an array of integers, "I", nobody knows whether it counts to 255 or further.
         return (upright if upright.mode == "I" else eight_bits(name, upright)).convert("RGBA")
+
+
+@contextmanager
+def whole(name: str) -> Generator[None, None, None]:
+    """While a mask is read: what its reader raises is said in a sentence.
+
+    Raises:
+        ImageDecodeError: It is truncated or damaged.
+    """
+    try:
+        yield
     except ImageError:
         raise
     except Exception as error:  # as in `decoding.read`

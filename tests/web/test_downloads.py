@@ -120,6 +120,21 @@ def test_a_hub_that_breaks_off(hub, visitor):
     until(lambda: look(client)["state"] == "here")
 
 
+def test_a_disk_that_takes_nothing_is_said_and_another_download_begins(hub, visitor, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    client = visitor()
+    hub.gate.set()
+    with monkeypatch.context() as patch:
+        patch.setattr("nulltext.web.downloads.fetch", full)
+        client.post("/v1/downloads", json={"model": NAME})
+        until(lambda: look(client)["state"] == "failed")
+        assert "cannot be kept: No space left" in look(client)["message"]
+    assert client.post("/v1/downloads", json={"model": NAME}).status_code == 202
+    until(lambda: look(client)["state"] == "here")
+
+
 def test_only_models_that_are_offered(hub, visitor):
     client = visitor()
     for answer in (

@@ -118,6 +118,11 @@ class Downloads:
             state = "cancelled"
         except NulltextError as error:
             state, said = "failed", str(error)
+        except OSError as error:
+            state, said = (
+                "failed",
+                f"{model[:100]!r} cannot be kept: {error.strerror}. Make room, or see who may write.",
+            )
         with self._changing:
             self._running = None
             self._last[model] = replace(self._last[model], state=state, message=said)

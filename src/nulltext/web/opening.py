@@ -9,8 +9,8 @@ from typing import Protocol
 from PIL import Image, ImageChops, ImageOps
 
 from nulltext.decoding import decode
-from nulltext.errors import ImageDecodeError, ImageError, TooManyJobsError
-from nulltext.mask_images import check_mask_size, grey_mask, open_mask
+from nulltext.errors import ImageError, TooManyJobsError
+from nulltext.mask_images import check_mask_size, grey_mask, open_mask, whole
 from nulltext.truncation import check_end
 from nulltext.web.limits import Limits
 from nulltext.web.requests import EditRequest
@@ -100,7 +100,7 @@ def _grey(mask: Image.Image, data: bytes) -> Image.Image:
         ImageError: It is truncated or damaged.
     """
     plain = mask.mode in {"1", "L", "RGB"} and not mask.has_transparency_data
-    try:
+    with whole("the mask"):
         mask.load()
         check_end(mask, data)
         if not plain and mask.mode not in {"LA", "RGBA"}:
@@ -108,12 +108,6 @@ def _grey(mask: Image.Image, data: bytes) -> Image.Image:
         ImageOps.exif_transpose(mask, in_place=True)
         grey = mask.convert("L")
         return grey if plain else ImageChops.multiply(grey, mask.getchannel("A"))
-    except ImageError:
-        raise
-    except Exception as error:  # as in `decoding.read`
-        raise ImageDecodeError(
-            f"the mask is truncated or damaged: {error}. Expected a whole image; draw or export it again."
-        ) from error
 
 
 def small_mask(mask: Image.Image, inverted: Framed) -> Image.Image:
