@@ -10,8 +10,7 @@ import torch
 from diffusers import (
     StableDiffusion3Pipeline,
 )
-from safetensors.torch import load_file, save_file
-from tests.models.tiny.original_layout import write_third
+from safetensors.torch import save_file
 from tests.models.tiny.stable_diffusion_3 import LENGTH, WIDTH
 from tests.models.tiny.watch import Watch
 
@@ -314,46 +313,3 @@ def test_a_lora_is_merged_as_the_pipeline_does(spots, models, tmp_path, write_lo
     save_file({"lora_unet_joint_blocks_0_x.lora_down.weight": torch.ones(2, 4)}, kohya)
     with pytest.raises(ModelLoadError, match="of Stable Diffusion 3 are read in diffusers' format alone"):
         nulltext.load(spots[False], device="cpu", lora=kohya)
-
-
-@pytest.mark.parametrize("t5", [True, False], ids=["with T5", "without"])
-def test_a_single_file_is_the_model_that_it_was_made_of(made, t5, tmp_path):
-    """CLIP L's vector is its last state there: the file has no projection."""
-    folder = tmp_path / "folder"
-    shutil.copytree(made[t5].folder, folder)
-    left_out: Any = {} if t5 else {"text_encoder_3": None, "tokenizer_3": None}
-    pipeline: Any = StableDiffusion3Pipeline.from_pretrained(folder, **left_out)
-    torch.nn.init.eye_(pipeline.text_encoder.text_projection.weight)
-    pipeline.text_encoder.save_pretrained(folder / "text_encoder")
-    file = write_third(tmp_path / "sd3_incl_clips.safetensors", pipeline)
-    ours: Any = nulltext.load(file, device="cpu", config=folder)
-    theirs: Any = nulltext.load(folder, device="cpu")
-    for one, other in ((ours.denoiser, theirs.denoiser), (ours.autoencoder.network, theirs.autoencoder.network)):
-        assert one.state_dict().keys() == other.state_dict().keys()
-        assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in one.state_dict().items())
-    got, expected = ours.embed([PROMPT]), theirs.embed([PROMPT])
-    assert torch.equal(got.text, expected.text)
-    torch.testing.assert_close(got.pooled, expected.pooled, rtol=1e-5, atol=1e-5)
-    by_diffusers: Any = StableDiffusion3Pipeline.from_single_file(str(file), config=str(folder), **left_out)
-    state = by_diffusers.transformer.state_dict()
-    assert all(torch.equal(tensor, state[name]) for name, tensor in ours.denoiser.state_dict().items())
-
-
-LACKING = {
-    "its denoiser": ("model.diffusion_model.", UnsupportedPipelineError, "a text encoder alone"),
-    "its autoencoder": ("first_stage_model.", ModelLoadError, r"lacks its autoencoder \(VAE\)"),
-    "its second text encoder": ("text_encoders.clip_g.", ModelLoadError, "lacks its second text encoder"),
-    "its text encoders": ("text_encoders.", UnsupportedPipelineError, r"denoiser alone.*incl_clips"),
-    "a weight": ("model.diffusion_model.joint_blocks.1.x_block.mlp.fc1.weight", ModelLoadError, "is not laid out as"),
-}
-
-
-@pytest.mark.parametrize("case", LACKING)
-def test_a_single_file_that_lacks_something_says_what(made, case, tmp_path):
-    prefix, error, said = LACKING[case]
-    pipeline: Any = made[False].pipeline
-    whole = load_file(write_third(tmp_path / "whole.safetensors", pipeline))
-    left = {name: tensor for name, tensor in whole.items() if not name.startswith(prefix)}
-    save_file(left, tmp_path / "a.safetensors")
-    with pytest.raises(error, match=said):
-        nulltext.load(tmp_path / "a.safetensors", device="cpu", config=made[False].folder)

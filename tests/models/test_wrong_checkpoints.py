@@ -44,11 +44,14 @@ FILES = {
     "textual inversion": (tensors("emb_params", shape=(3, 768)), r"a textual inversion.*--embedding FILE"),
     "textual inversion of diffusers": (tensors("<toy>", shape=(768,)), r"a textual inversion.*--embedding FILE"),
     "XL": (tensors("conditioner.embedders.1.model.ln_final.bias", UNET, shape=(32, 4, 3, 3)), r"lacks its autoenc"),
-    "SD3": (
+    "kin of SD3": (
         tensors("model.diffusion_model.joint_blocks.0.x.weight"),
-        r"a Stable Diffusion 3 denoiser alone.*incl_clips",
+        r"no Stable Diffusion 3, but a kin of it.*by its hub id",
     ),
-    "FLUX": (tensors("double_blocks.0.img_attn.norm.key_norm.scale"), r"a FLUX checkpoint.*by its hub id"),
+    "kin of FLUX": (
+        tensors("double_blocks.0.img_attn.norm.key_norm.scale"),
+        r"no FLUX\.1, but a kin of it.*by its hub id",
+    ),
     "instructions": (whole(8), r"an InstructPix2Pix checkpoint: its denoiser takes 8 channels; expected 4 or 9"),
     "depth": (whole(5), r"a depth checkpoint: its denoiser takes 5 channels"),
     "ControlNet": (tensors("control_model.input_hint_block.0.bias"), r"is a ControlNet"),

@@ -16,7 +16,7 @@ from nulltext.inversion.methods.ddim import DDIM
 from nulltext.inversion.table import INVERTERS
 from nulltext.models.architectures import ARCHITECTURES, Name
 from nulltext.models.capabilities import multiple_of
-from nulltext.models.families import FAMILIES, IN_A_FILE, THIRD_IN_A_FILE, XL_IN_A_FILE
+from nulltext.models.families import FAMILIES, FLUX_IN_A_FILE, IN_A_FILE, THIRD_IN_A_FILE, XL_IN_A_FILE
 from nulltext.models.loading import load
 from nulltext.models.random_weights import random_pipeline
 
@@ -72,7 +72,7 @@ def abilities_of(pipeline: str) -> Abilities:
         pipeline=pipeline,
         summary=family.summary,
         guidance=family.guidance,
-        single_file=family.path in (IN_A_FILE.path, XL_IN_A_FILE.path, THIRD_IN_A_FILE.path),
+        single_file=family.path in {each.path for each in (IN_A_FILE, XL_IN_A_FILE, THIRD_IN_A_FILE, FLUX_IN_A_FILE)},
     )
     name: Name | None = next((name for name, each in ARCHITECTURES.items() if each.pipeline == pipeline), None)
     return known if name is None else _tried(known, name)

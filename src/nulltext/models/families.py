@@ -166,9 +166,10 @@ FAMILIES: Final[Mapping[str, Family]] = {
 """By the class of the pipeline, as ``model_index.json`` names it."""
 
 IN_A_FILE: Final = FAMILIES["StableDiffusionPipeline"]
-"""The family of the checkpoints in a single file, unless they say that they are of the next two."""
+"""The family of the checkpoints in a single file, unless they say that they are of the next three."""
 XL_IN_A_FILE: Final = FAMILIES["StableDiffusionXLPipeline"]
 THIRD_IN_A_FILE: Final = FAMILIES["StableDiffusion3Pipeline"]
+FLUX_IN_A_FILE: Final = FAMILIES["FluxPipeline"]
 
 
 HALVES: Final[Mapping[str, str]] = {

@@ -28,7 +28,7 @@ from nulltext.models.word_list import TaughtWords
 from nulltext.text.words import Tokens
 from nulltext.types import Pooled
 
-_PARTS: Final = Inventory(
+INVENTORY: Final = Inventory(
     {
         "transformer": ("transformer", diffusers.FluxTransformer2DModel),
         "vae": ("vae", diffusers.AutoencoderKL),
@@ -115,7 +115,7 @@ class FluxEncoder:
 class Flux:
     """The adapter of ``FluxPipeline``, see `nulltext.models.families.Adapter`."""
 
-    read: Final = _PARTS.read
+    read: Final = INVENTORY.read
 
     @staticmethod
     def from_parts(parts: Parts, build: Build) -> LatentModel:

@@ -23,7 +23,9 @@ TEXT_2: Final = "conditioner.embedders.1.model."
 """What those of Stable Diffusion XL's text encoders begin with."""
 TEXTS_OF_3: Final = ("text_encoders.clip_l.transformer.", "text_encoders.clip_g.transformer.")
 T5_OF_3: Final = "text_encoders.t5xxl.transformer."
-"""What those of Stable Diffusion 3's begin with, of which the third may be left out."""
+"""What those of Stable Diffusion 3's begin with, of which the third may be left out; FLUX has the first and T5."""
+VAES: Final = (VAE, "vae.")
+"""What those of an autoencoder begin with beside either."""
 
 _FIRST: Final = f"{UNET}input_blocks.0.0.weight"
 _LATENTS: Final = 4
@@ -66,13 +68,8 @@ _KINDS: Final = (
     _Kind("a ControlNet", _ADVICE, _named(r"^control_model\.|input_hint_block|^controlnet_")),
     _Kind("an IP-Adapter", _ADVICE, _named(r"^(image_proj|ip_adapter)\.")),
     _Kind("a motion module (AnimateDiff)", _ADVICE, _named(r"motion_modules?\.")),
-    _Kind("a FLUX checkpoint", _AS_A_FOLDER, _named(r"(^|\.)double_blocks\.")),
-    _Kind(
-        "a Stable Diffusion 3 denoiser alone",
-        "It goes, as transformer/, into a folder in diffusers' format that has the other parts; load that folder. Or "
-        "take the file whose name says that it includes the text encoders (incl_clips).",
-        lambda shapes: _named(r"(^|\.)joint_blocks\.")(shapes) and not _begins(*TEXTS_OF_3)(shapes),
-    ),
+    _Kind("no FLUX.1, but a kin of it", _AS_A_FOLDER, _named(r"(^|\.)double_blocks\.")),
+    _Kind("no Stable Diffusion 3, but a kin of it", _AS_A_FOLDER, _named(r"(^|\.)joint_blocks\.")),
     _Kind("a Stable Diffusion XL refiner", "Choose the base checkpoint.", _begins("conditioner.embedders.0.model.")),
     _Kind(
         "a denoiser that is told of more than a prompt, without the text encoders of Stable Diffusion XL",
@@ -109,7 +106,7 @@ _KINDS: Final = (
 
 
 def check_file(file: TensorFile) -> None:
-    """Makes sure that a file is a whole Stable Diffusion 1.x, 2.x or XL, as far as its names tell.
+    """Makes sure that a file is a whole Stable Diffusion 1.x, 2.x or XL, a 3 or FLUX, as far as its names tell.
 
     Raises:
         UnsupportedPipelineError: It is something else; says what, and where that goes.
@@ -127,17 +124,14 @@ def check_file(file: TensorFile) -> None:
             f"channels; expected {' or '.join(map(str, _TAKEN))} (inpainting). Choose the text-to-image checkpoint "
             "that it was made from."
         )
-    third = is_third(file)
-    for kind in () if third else _KINDS:
+    if is_denoiser_alone(file):
+        return
+    flow = is_third(file) or is_flux(file)
+    for kind in () if flow else _KINDS:
         if kind.matches(shapes):
             raise UnsupportedPipelineError(f"{path} is {kind.what}; expected a whole checkpoint. {kind.advice}")
-    encoders = {"text encoder": TEXT}
-    if is_xl(file):
-        encoders = {"text encoder": TEXT_1, "second text encoder": TEXT_2}
-    if third:
-        encoders = {"text encoder": TEXTS_OF_3[0], "second text encoder": TEXTS_OF_3[1]}
-    prefixes = {"denoiser (UNet)": UNET, "autoencoder (VAE)": VAE, **encoders}
-    lacking = [part for part, prefix in prefixes.items() if not any(name.startswith(prefix) for name in shapes)]
+    prefixes = {"denoiser (UNet)": (UNET,), "autoencoder (VAE)": VAES if flow else (VAE,), **_text_encoders(file)}
+    lacking = [part for part, begins in prefixes.items() if not _begins(*begins)(shapes)]
     if len(lacking) == len(prefixes):
         raise UnsupportedPipelineError(
             f"{path} holds no Stable Diffusion checkpoint: {len(shapes)} tensors"
@@ -151,6 +145,17 @@ def check_file(file: TensorFile) -> None:
         )
 
 
+def _text_encoders(file: TensorFile) -> dict[str, tuple[str, ...]]:
+    """What the weights of a whole checkpoint's text encoders begin with."""
+    if is_flux(file):
+        return {"text encoder (CLIP)": (TEXTS_OF_3[0],), "second text encoder (T5)": (T5_OF_3,)}
+    if is_third(file):
+        return {"text encoder": (TEXTS_OF_3[0],), "second text encoder": (TEXTS_OF_3[1],)}
+    if is_xl(file):
+        return {"text encoder": (TEXT_1,), "second text encoder": (TEXT_2,)}
+    return {"text encoder": (TEXT,)}
+
+
 def channels_of(file: TensorFile) -> int:
     """How many channels a checkpoint file's denoiser takes; those of latents where it has none."""
     return [*file.shapes.get(_FIRST, ()), _LATENTS, _LATENTS][1]
@@ -162,8 +167,23 @@ def is_xl(file: TensorFile) -> bool:
 
 
 def is_third(file: TensorFile) -> bool:
-    """Whether a checkpoint file is a Stable Diffusion 3 with its text encoders."""
-    return _begins(f"{UNET}joint_blocks.")(file.shapes) and _begins(*TEXTS_OF_3)(file.shapes)
+    """Whether a checkpoint file is a Stable Diffusion 3, with its text encoders or without."""
+    return _has(file, "x_embedder.proj.weight", "joint_blocks.0.x_block.attn.qkv.weight")
+
+
+def is_flux(file: TensorFile) -> bool:
+    """The same of FLUX.1."""
+    return _has(file, "img_in.weight", "vector_in.in_layer.weight", "double_blocks.0.img_attn.qkv.weight")
+
+
+def is_denoiser_alone(file: TensorFile) -> bool:
+    """Whether a file is one of these without text encoders, as many are published: these and more are a folder's."""
+    return (is_third(file) or is_flux(file)) and not _begins(*TEXTS_OF_3, T5_OF_3)(file.shapes)
+
+
+def _has(file: TensorFile, *names: str) -> bool:
+    """Whether a file has a denoiser's weights, by names that may begin with `UNET`."""
+    return any(all(f"{prefix}{name}" in file.shapes for name in names) for prefix in ("", UNET))
 
 
 def not_a_model(folder: Path) -> ModelNotFoundError:

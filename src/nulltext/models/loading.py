@@ -97,7 +97,8 @@ def load(
             else float32; for a pipeline its own.
         revision: A hub id's branch, tag or commit.
         config: For a single file: a folder in diffusers' format, or a hub id, with the configs and the tokenizer that
-            it lacks. Without it the usual ones are fetched, where it is clear which.
+            it lacks, and the other networks where it is the denoiser alone (Stable Diffusion 3, FLUX.1). Without it the
+            usual ones are fetched, where it is clear which.
         low_memory: Slower, in less memory: activations are computed again for the gradient, the autoencoder works in
             tiles, and what is not used waits on the CPU.
         compiled: Whether the network is compiled, and its answers compared: minutes at first, to save a part of each
@@ -269,10 +270,12 @@ def _find(name: str | os.PathLike[str], revision: str | None, config: str | os.P
         # A file made with this folder must not be taken for one made with the embedded model.
         return _in_folder(path, f"./{called}" if called == EMBEDDED else called)
     if is_file:
-        family, parts = read_single_file(path, config)
+        read = read_single_file(path, config)
+        family = read.family
         described = [] if config is None else weights.config_files(Path(config), family)
         named = [] if config is None else _settings(Path(config), family) if described else [str(config)]
-        return _Found(family, parts, ModelIdentity(path.name, weights.digest([path, *described], None, *named)), None)
+        digest = weights.digest([path, *described, *read.borrowed], None, *named)
+        return _Found(family, read.parts, ModelIdentity(path.name, digest), None)
     if _HUB_ID.fullmatch(str(name)) and path.suffix not in SINGLE_FILE:
         folder = _fetch(str(name), revision)
         family, parts = _read_folder(folder)

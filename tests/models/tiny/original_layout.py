@@ -1,4 +1,4 @@
-"""Stable Diffusion 3 as it was published, in a single file: the layout of its authors' code."""
+"""Stable Diffusion 3 and FLUX as they were published, in a single file: the layout of their authors' code."""
 
 import torch
 from safetensors.torch import save_file
@@ -95,16 +95,102 @@ def transformer(network):
     return found
 
 
+_FLUX = {
+    "img_in": "x_embedder",
+    "txt_in": "context_embedder",
+    "time_in.in_layer": "time_text_embed.timestep_embedder.linear_1",
+    "time_in.out_layer": "time_text_embed.timestep_embedder.linear_2",
+    "vector_in.in_layer": "time_text_embed.text_embedder.linear_1",
+    "vector_in.out_layer": "time_text_embed.text_embedder.linear_2",
+    "guidance_in.in_layer": "time_text_embed.guidance_embedder.linear_1",
+    "guidance_in.out_layer": "time_text_embed.guidance_embedder.linear_2",
+    "final_layer.linear": "proj_out",
+}
+_DOUBLE = {
+    "img_mod.lin": "norm1.linear",
+    "txt_mod.lin": "norm1_context.linear",
+    "img_mlp.0": "ff.net.0.proj",
+    "img_mlp.2": "ff.net.2",
+    "txt_mlp.0": "ff_context.net.0.proj",
+    "txt_mlp.2": "ff_context.net.2",
+    "img_attn.proj": "attn.to_out.0",
+    "txt_attn.proj": "attn.to_add_out",
+    "img_attn.norm.query_norm": "attn.norm_q",
+    "img_attn.norm.key_norm": "attn.norm_k",
+    "txt_attn.norm.query_norm": "attn.norm_added_q",
+    "txt_attn.norm.key_norm": "attn.norm_added_k",
+}
+_SINGLE = {
+    "modulation.lin": "norm.linear",
+    "linear2": "proj_out",
+    "norm.query_norm": "attn.norm_q",
+    "norm.key_norm": "attn.norm_k",
+}
+_JOINED_BY_FLUX = {
+    "double_blocks": {
+        "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
+        "txt_attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
+    },
+    "single_blocks": {"linear1": ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")},
+}
+
+
+def flux_transformer(network):
+    """A FLUX denoiser's weights by their published names."""
+    state, found = network.state_dict(), {}
+    kinds = (
+        ("double_blocks", "transformer_blocks", _DOUBLE, network.config.num_layers),
+        ("single_blocks", "single_transformer_blocks", _SINGLE, network.config.num_single_layers),
+    )
+    names = dict(_FLUX)
+    for theirs, ours, inside, count in kinds:
+        for at in range(count):
+            names |= {f"{theirs}.{at}.{old}": f"{ours}.{at}.{new}" for old, new in inside.items()}
+            for end in (".weight", ".bias"):
+                found |= {
+                    f"{theirs}.{at}.{old}{end}": torch.cat([state[f"{ours}.{at}.{part}{end}"] for part in parts])
+                    for old, parts in _JOINED_BY_FLUX[theirs].items()
+                }
+    for old, new in names.items():
+        for end in (".weight", ".bias"):
+            if new + end in state:
+                found[old + (".scale" if old.endswith("_norm") else end)] = state[new + end]
+    for end in (".weight", ".bias"):
+        found[f"final_layer.adaLN_modulation.1{end}"] = _swapped(state[f"norm_out.linear{end}"])
+    return found
+
+
+def text_encoders(**networks):
+    """Text encoders' weights by the names that the interfaces people use have for them: clip_l, clip_g, t5xxl."""
+    found = {}
+    for name, network in networks.items():
+        for key, tensor in network.state_dict().items():
+            bare = key if name == "t5xxl" or key.startswith("text_") else f"text_model.{key}"
+            found[f"text_encoders.{name}.transformer.{bare}"] = tensor
+    found.pop("text_encoders.t5xxl.transformer.encoder.embed_tokens.weight", None)
+    return found
+
+
+def flux(pipeline):
+    """A ``FluxPipeline`` as the tensors of one file."""
+    tensors = {f"{UNET}{name}": tensor for name, tensor in flux_transformer(pipeline.transformer).items()}
+    vae = autoencoder(pipeline.vae).items()
+    tensors |= {name.replace("first_stage_model.", "vae."): tensor for name, tensor in vae}
+    return tensors | text_encoders(clip_l=pipeline.text_encoder, t5xxl=pipeline.text_encoder_2)
+
+
+def write(tensors, path):
+    """Tensors as a file, and its path."""
+    save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, path)
+    return path
+
+
 def write_third(path, pipeline):
     """A ``StableDiffusion3Pipeline`` as one file."""
     tensors = {f"{UNET}{name}": tensor for name, tensor in transformer(pipeline.transformer).items()}
     tensors |= autoencoder(pipeline.vae)
-    for name, network in (("clip_l", pipeline.text_encoder), ("clip_g", pipeline.text_encoder_2)):
-        tensors |= {f"text_encoders.{name}.transformer.{key}": at for key, at in network.state_dict().items()}
+    tensors |= text_encoders(clip_l=pipeline.text_encoder, clip_g=pipeline.text_encoder_2)
     if pipeline.text_encoder_3 is not None:
-        state = pipeline.text_encoder_3.state_dict()
-        state.pop("encoder.embed_tokens.weight", None)
-        tensors |= {f"text_encoders.t5xxl.transformer.{key}": tensor for key, tensor in state.items()}
+        tensors |= text_encoders(t5xxl=pipeline.text_encoder_3)
     tensors.pop("text_encoders.clip_l.transformer.text_projection.weight")
-    save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, path)
-    return path
+    return write(tensors, path)
