@@ -1,6 +1,7 @@
-"""No address has all connections, and one that asks for nothing is closed."""
+"""No address has all connections, and one is closed that asks for nothing or does not read."""
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -11,13 +12,18 @@ from nulltext.web.entrance import Peer
 
 ASK = b"GET / HTTP/1.1\r\nHost: a\r\n"
 WHOLE = ASK + b"\r\n"
+LARGE = bytes(16 * 2**20)
+"""More than the system keeps for who does not read."""
 
 
 async def app(scope, receive, send):
     if scope["path"] == "/slow":
         await asyncio.sleep(0.4)
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-    await send({"type": "http.response.body", "body": b"ok"})
+    pieces = {"/large": [LARGE], "/pieces": [LARGE[: 2**16]] * (len(LARGE) // 2**16)}.get(scope["path"], [b"ok"])
+    length = str(sum(map(len, pieces))).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
+    for left, piece in zip(reversed(range(len(pieces))), pieces, strict=True):
+        await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
 
 
 def on_a_server(talk, **bounds):
@@ -37,7 +43,12 @@ def on_a_server(talk, **bounds):
         port, opened = server.servers[0].sockets[0].getsockname()[1], []
 
         async def connect(host="127.0.0.1"):
-            pair = await asyncio.open_connection("127.0.0.1", port, local_addr=(host, 0))
+            ours = socket.socket()
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
+            ours.setblocking(False)
+            ours.bind((host, 0))
+            await asyncio.get_running_loop().sock_connect(ours, ("127.0.0.1", port))
+            pair = await asyncio.open_connection(sock=ours)
             opened.append(pair[1])
             return pair
 
@@ -162,3 +173,34 @@ def test_ipv4_within_ipv6_is_one_address():
     assert (first.address, second.address) == ("10.0.0.1", "10.0.0.2")
     assert connections.enter("10.0.0.1") is None
     assert Peer(app, ["10.0.0.0/8"]).trusts("::ffff:10.0.0.1")
+
+
+@pytest.mark.parametrize("path", [b"/large", b"/pieces"])
+def test_who_does_not_read_is_not_waited_for(path):
+    async def talk(connect):
+        reader, writer = await connect()
+        writer.write(WHOLE.replace(b"/", path, 1))
+        await asyncio.sleep(0.6)  # reads nothing
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(len(LARGE))
+
+    on_a_server(talk, most=1, linger=0.2)
+
+
+@pytest.mark.parametrize("path", [b"/large", b"/pieces"])
+def test_who_reads_slowly_gets_all(path):
+    """In longer than a connection may be idle, and than it may stand still."""
+
+    async def talk(connect):
+        reader, writer = await connect()
+        writer.write(WHOLE.replace(b"/", path, 1))
+        got = len(await reader.readuntil(b"\r\n\r\n")) * 0
+        while got < len(LARGE):
+            piece = await reader.read(2**16)
+            assert piece, f"ended after {got} bytes"
+            got += len(piece)
+            await asyncio.sleep(0.003)
+        writer.write(WHOLE)  # and may ask for more
+        assert b"200" in await reader.readline()
+
+    on_a_server(talk, most=1, linger=0.3, seconds=0.3)

@@ -1,4 +1,4 @@
-"""Connections: no address has all of them, and none is kept that asks for nothing."""
+"""Connections: no address has all of them, and none is kept that asks for nothing or does not read its answer."""
 
 import asyncio
 import sys
@@ -21,6 +21,8 @@ SECONDS = 10.0
 """After so many seconds without a whole request's headers a connection is closed."""
 LINGER = 30.0
 """After so many seconds a connection is closed whose request was answered, and whose body goes on."""
+READ_RATE = 8 * 2**10
+"""Bytes a second at which an answer is read; who reads less in `LINGER` seconds is not waited for."""
 _ALL = 2000
 """So many connections there are at most."""
 _SHARE = 0.5
@@ -54,7 +56,7 @@ class Connections:
     Attributes:
         in_all: How many all together may have.
         seconds: How long one may take to ask for something.
-        linger: How long one may go on sending what was answered already.
+        linger: How long one may go on sending what was answered already, or stand still while it reads.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Connections:
             most: How many one address may have.
             in_all: How many all together may have.
             seconds: How long one may take to ask for something.
-            linger: How long one may go on sending what was answered already.
+            linger: How long one may go on sending what was answered already, or stand still while it reads.
             trusts: Whether an address is a proxy's, which may have any number of all.
         """
         self.in_all, self.seconds, self.linger = in_all, seconds, linger
@@ -158,6 +160,7 @@ class BoundedProtocol(H11Protocol):
         self._counted = connections
         self._place: Place | None = None
         self._asking: asyncio.TimerHandle | None = None
+        self._reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Somebody has come."""
@@ -182,8 +185,21 @@ class BoundedProtocol(H11Protocol):
         super().on_response_complete()
         self._watch()
 
+    def pause_writing(self) -> None:
+        """More is to be read than they have read."""
+        super().pause_writing()
+        self._unwatch()
+        self._wait_for_reading()
+
+    def resume_writing(self) -> None:
+        """They have read it."""
+        super().resume_writing()
+        self._stop_waiting()
+        self._watch()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """They are gone."""
+        self._stop_waiting()
         if self._place is not None:
             self._unwatch()
             self._counted.leave(self._place)
@@ -197,11 +213,28 @@ class BoundedProtocol(H11Protocol):
         """Counts the seconds in which nothing is being answered, until a request's headers are whole."""
         idle = self.conn.their_state is h11.IDLE
         dragging = self.conn.their_state is h11.SEND_BODY and not self._answering()
-        if self.transport.is_closing() or not (idle or dragging):
+        if self.transport.is_closing() or self._reading is not None or not (idle or dragging):
             self._unwatch()
         elif self._asking is None:
             seconds = self._counted.seconds if idle else self._counted.linger
             self._asking = self.loop.call_later(seconds, self.transport.abort)
+
+    def _wait_for_reading(self) -> None:
+        """Ends it if little of what is to be read is read in time; else waits for the rest."""
+        left, seconds = self.transport.get_write_buffer_size(), self._counted.linger
+
+        def look() -> None:
+            if left - self.transport.get_write_buffer_size() < READ_RATE * seconds:
+                self.transport.abort()
+            else:
+                self._wait_for_reading()
+
+        self._reading = self.loop.call_later(seconds, look)
+
+    def _stop_waiting(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
 
     def _unwatch(self) -> None:
         if self._asking is not None:
