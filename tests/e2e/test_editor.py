@@ -36,7 +36,6 @@ ANSWERED = """() => new Promise((done) => {
 """The milliseconds from a key to the frame that shows it."""
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     ("size", "theme"), [(WIDE, "light"), (NARROW, "dark"), (HUGE, "dark")], ids=["desktop", "phone", "4K"]
 )
