@@ -69,7 +69,7 @@ def test_a_whole_visit(server: str, browser: Browser, size: tuple[int, int], the
 
         nodes(page, "edit").first.get_by_role("button").click()
         expect(page.locator("#target")).to_have_value(target)
-        expect(page.locator("#mask-share")).to_contain_text("Everywhere")
+        expect(page.locator("#mask-share")).to_contain_text("Where the words look")
         edit(page, 3)
         assert np.array_equal(pixels(page), first)
 

@@ -83,9 +83,12 @@ def test_told_to_stop_it_ends_soon_and_cleanly_and_starts_again_with_what_it_had
         until(client, job, {"running"})
         time.sleep(1)
         start = time.monotonic()
-        process.send_signal(signal.SIGTERM)
+        with client.stream("GET", f"/v1/jobs/{job}/events") as events:  # as a page that is open
+            process.send_signal(signal.SIGTERM)
+            assert any("running" in line for line in events.iter_lines())
         process.wait(timeout=10)
         assert time.monotonic() - start < 5
+        assert "Traceback" not in "".join(log.read_text() for log in tmp_path.glob("*.log"))
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert not [path for path in files if path.suffix == ".part"]
     for path in files:

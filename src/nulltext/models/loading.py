@@ -97,8 +97,7 @@ def load(
             else float32; for a pipeline its own.
         revision: A hub id's branch, tag or commit.
         config: For a single file: a folder in diffusers' format, or a hub id, with the configs and the tokenizer that
-            it lacks, and the other networks where it is the denoiser alone (Stable Diffusion 3, FLUX.1). Without it the
-            usual ones are fetched, where it is clear which.
+            it lacks, and the other networks where it is a denoiser alone. By default the usual ones, if clear, fetched.
         low_memory: Slower, in less memory: activations are computed again for the gradient, the autoencoder works in
             tiles, and what is not used waits on the CPU.
         compiled: Whether the network is compiled, and its answers compared: minutes at first, to save a part of each

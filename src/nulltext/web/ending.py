@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import final
 
@@ -21,15 +22,18 @@ _log = logging.getLogger(__name__)
 class EndingServer(uvicorn.Server):
     """A server whose process ends soon after it was told to."""
 
-    def __init__(self, config: uvicorn.Config, *, seconds: float = SECONDS) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, seconds: float = SECONDS, leave: Callable[[], None] = lambda: None
+    ) -> None:
         """Over a configuration.
 
         Args:
             config: What is served, and where.
             seconds: How long the end may take.
+            leave: Called when it is told to end, so that what is streamed ends in order.
         """
         super().__init__(config)
-        self._seconds, self._stopping = seconds, False
+        self._seconds, self._leave, self._stopping = seconds, leave, False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Told to end: from now on the kernel counts the seconds.
@@ -44,6 +48,7 @@ class EndingServer(uvicorn.Server):
             watch = threading.Timer(_PREDICTIONS * self._seconds, _leave, (sig,))
             watch.daemon = True
             watch.start()
+            self._leave()
         super().handle_exit(sig, frame)
 
 

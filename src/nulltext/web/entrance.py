@@ -6,7 +6,7 @@
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 from nulltext.errors import SettingError
@@ -58,17 +58,25 @@ class Peer:
 
     Attributes:
         connections: How many connections one address may have, but for proxies that are trusted.
+        leave: Called when the server is told to end: what is streamed ends.
     """
 
-    def __init__(self, app: App, proxies: Sequence[str], connections: int = Limits.connections) -> None:
+    def __init__(
+        self,
+        app: App,
+        proxies: Sequence[str],
+        connections: int = Limits.connections,
+        leave: Callable[[], None] = lambda: None,
+    ) -> None:
         """Stands before an app.
 
         Args:
             app: The app.
             proxies: Addresses and networks of the proxies that are trusted.
             connections: How many connections one address may have.
+            leave: To be called when the server is told to end.
         """
-        self.connections = connections
+        self.connections, self.leave = connections, leave
         self._app, self._trusted = app, [ipaddress.ip_network(proxy) for proxy in proxies]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

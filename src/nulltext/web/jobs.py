@@ -205,6 +205,7 @@ class Jobs:
         self._running: Job[Any] | None = None
         self._changed = threading.Condition()
         self._closed = False
+        self.leaving = False
         self._worker = threading.Thread(target=self._serve, name="nulltext jobs", daemon=True)
         self._worker.start()
 
@@ -321,6 +322,10 @@ class Jobs:
             waiting = [other.number for other in self._waiting if not other.over]
             busy = self._running is not None and self._running.number != job.number
             return waiting.index(job.number) + busy if job.number in waiting else 0
+
+    def leave(self) -> None:
+        """The server was told to end: who follows a job is no longer told of it."""
+        self.leaving = True
 
     def close(self, timeout: float = 3.0) -> None:
         """Stops all jobs and the thread.

@@ -52,7 +52,8 @@ def add(api: APIRouter, studio: Studio) -> None:
         """What is refused beyond."""
         of = workshop.limits
         return {
-            "upload_bytes": of.upload_bytes, "characters": of.characters, "steps": of.steps, "prompts": of.prompts,
+            "upload_bytes": of.upload_bytes, "pixels": of.pixels, "characters": of.characters, "steps": of.steps,
+            "prompts": of.prompts,
         }  # fmt: skip
 
     @api.get("/samples", summary="Images to begin with")

@@ -66,7 +66,7 @@ def build(
     )
     bounded = Incoming(gate, limits)
     arrived: Any = ProxyHeadersMiddleware(cast("Any", Arrived(bounded, root)), list(proxies))  # with types of its own
-    return Peer(arrived, proxies, limits.connections)
+    return Peer(arrived, proxies, limits.connections, workshop.jobs.leave)
 
 
 def _check_libraries() -> None:
@@ -147,7 +147,7 @@ def serve(app: Peer, host: str, port: int) -> None:
         timeout_graceful_shutdown=GRACE,
         proxy_headers=False,  # the entrance reads them, and believes nobody who was not named
     )
-    EndingServer(config).run()
+    EndingServer(config, leave=app.leave).run()
 
 
 def check_port(host: str, port: int) -> None:

@@ -81,7 +81,7 @@ async def follow(jobs: Jobs, job: Job[Any]) -> AsyncGenerator[str]:
         if preview is not None and preview is not seen:
             seen = preview
             yield f"event: preview\ndata: {await asyncio.to_thread(_address, preview)}\n\n"
-        if over:
+        if over or jobs.leaving:  # else its connection would be cut while the server ends
             return
         await asyncio.sleep(POLL)
         quiet += POLL

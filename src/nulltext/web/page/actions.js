@@ -7,7 +7,21 @@ import * as masks from "./mask.js";
 import { recall } from "./remember.js";
 import { childrenOf, inversionOf, lineOf, nodeOf, photographOf, state, update } from "./store.js";
 
-const fail = (error) => update({ error: error.message || t("offline"), job: null });
+const JOB = "nulltext-job";
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+const fail = (error, about = "") => update({ error: about + (sentence(error.message ?? "") || t("offline")), job: null });
+
+// The job that this tab waits for, also after it is loaded again.
+function kept(job) {
+  try {
+    if (job) sessionStorage.setItem(JOB, JSON.stringify(job));
+    else if (job === null) sessionStorage.removeItem(JOB);
+    else return JSON.parse(sessionStorage.getItem(JOB) ?? "null");
+  } catch {
+    // a browser may keep nothing
+  }
+  return null;
+}
 
 export async function start() {
   try {
@@ -23,6 +37,14 @@ export async function start() {
     fail(error);
   }
   await recall();
+  const waiting = kept();
+  if (!waiting) return;
+  try {
+    await work(waiting.id, waiting.kind, waiting.at);
+  } catch (error) {
+    if (error.status === 404) update({ job: kept(null) }); // it is long over
+    else fail(error);
+  }
 }
 
 async function full(id) {
@@ -81,7 +103,7 @@ export async function open(file, prompt = "") {
     await select(node.id);
   } catch (error) {
     update({ notice: "" });
-    fail(error);
+    fail(error, `${file.name}: `);
   }
 }
 
@@ -100,8 +122,9 @@ async function begun(what, body, kind) {
   else await api.remove(`jobs/${job}`); // it was cancelled before it had a number
 }
 
-async function work(number, kind) {
-  update({ job: { id: number, kind, status: { state: "waiting", position: 0 }, preview: null }, notice: "" });
+async function work(number, kind, at = state.current) {
+  kept({ id: number, kind, at });
+  update({ job: { id: number, kind, at, status: { state: "waiting", position: 0 }, preview: null }, notice: "" });
   const mine = () => state.job?.id === number;
   const status = await api.follow(
     number,
@@ -109,6 +132,7 @@ async function work(number, kind) {
     (preview) => mine() && update({ job: { ...state.job, preview } }),
   );
   if (!mine()) return null;
+  kept(null);
   update({ job: null });
   if (status.state === "failed") throw new Error(status.message);
   if (status.state === "cancelled") {
@@ -117,6 +141,10 @@ async function work(number, kind) {
   }
   await refresh();
   const { nodes } = status.result;
+  if (state.current !== at) { // somebody looks at something else meanwhile
+    update({ notice: t("madeElsewhere") });
+    return nodes;
+  }
   await select(nodes[0]);
   if (nodes.length > 1) update({ mode: "grid" });
   else if (state.mode === "grid") update({ mode: "single" });
@@ -126,7 +154,7 @@ async function work(number, kind) {
 export async function invert() {
   const image = photographOf(state.current), how = state.inverting;
   if (!image || state.job || !state.prompt.trim()) return;
-  update({ error: "", notice: "", word: null, painting: false, job: { id: null, kind: "invert", status: { state: "waiting", position: 0 } } });
+  update({ error: "", notice: "", word: null, painting: false, job: { id: null, kind: "invert", at: state.current, status: { state: "waiting", position: 0 } } });
   try {
     const body = { image: image.id, prompt: state.prompt.trim(), ...how };
     if (body.guidance === null) delete body.guidance;
@@ -140,7 +168,7 @@ export async function edit() {
   const draft = state.draft;
   if (!draft || state.job) return;
   if (isEmpty(draft) && draft.editor === "prompt-to-prompt") return update({ error: t("nothingChanged") });
-  update({ error: "", notice: "", word: null, painting: false, job: { id: null, kind: "edit", status: { state: "waiting", position: 0 } } });
+  update({ error: "", notice: "", word: null, painting: false, job: { id: null, kind: "edit", at: state.current, status: { state: "waiting", position: 0 } } });
   try {
     const body = bodyOf(draft);
     if (draft.mask && !masks.isEmpty(draft.mask)) body.mask = masks.encoded(draft.mask);
@@ -153,6 +181,7 @@ export async function edit() {
 export async function cancel() {
   const job = state.job;
   if (!job) return;
+  kept(null);
   update({ job: null, notice: t("cancelled") });
   try {
     if (job.id) await api.remove(`jobs/${job.id}`);

@@ -2,7 +2,7 @@
 
 import { Icon } from "./icons.js";
 import { t } from "./lang.js";
-import { html } from "./vendor/htm-preact.js";
+import { html, useRef } from "./vendor/htm-preact.js";
 
 const shown = (name) => name.replaceAll("_", " ");
 
@@ -36,13 +36,18 @@ function Field({ field, value, set }) {
   `;
 }
 
-export const Range = ({ id, label, value, own, hint, onChange, min = 0, max = 1, step = 0.05 }) => html`
-  <label class="field slider" for=${id}>
-    <span>${label} <output>${value === null ? t("modelsOwn", { value: own }) : value}</output></span>
-    <input id=${id} type="range" min=${min} max=${max} step=${step} value=${value ?? own} onInput=${(event) => onChange(Number(event.target.value))} />
-    ${hint && html`<small>${hint}</small>`}
-  </label>
-`;
+// A finger that begins on it and goes on up or down moves the page: then the value stays what it was.
+export function Range({ id, label, value, own, hint, onChange, min = 0, max = 1, step = 0.05 }) {
+  const before = useRef(value);
+  return html`
+    <label class="field slider" for=${id}>
+      <span>${label} <output>${value === null ? t("modelsOwn", { value: own }) : value}</output></span>
+      <input id=${id} type="range" min=${min} max=${max} step=${step} value=${value ?? own} onInput=${(event) => onChange(Number(event.target.value))}
+        onPointerDown=${() => (before.current = value)} onPointerCancel=${() => onChange(before.current)} />
+      ${hint && html`<small>${hint}</small>`}
+    </label>
+  `;
+}
 
 // Where a method draws at random: each seed has a result of its own, and the same again the same.
 export function Seed({ fields, values, onChange }) {

@@ -5,7 +5,7 @@ import { address, fileAddress } from "./api.js";
 import { Icon, IconButton } from "./icons.js";
 import { t } from "./lang.js";
 import { lineOf, nodeOf, state, update } from "./store.js";
-import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm-preact.js";
 import { captionOf, nameOf } from "./viewer.js";
 
 export function History() {
@@ -36,8 +36,12 @@ export function History() {
 // What can be done with the one that is shown.
 export function NodeBar() {
   const node = nodeOf(state.current);
-  const [naming, setNaming] = useState(false), [sure, setSure] = useState(false);
+  const [naming, setNaming] = useState(false), [sure, setSure] = useState(false), field = useRef();
   useEffect(() => (setNaming(false), setSure(false)), [state.current]);
+  useLayoutEffect(() => {
+    field.current?.focus(); // before the next key
+    field.current?.select();
+  }, [naming]);
   if (!node) return null;
   const save = (event) => {
     event.preventDefault();
@@ -45,10 +49,10 @@ export function NodeBar() {
     setNaming(false);
   };
   return html`
-    <div class="node-bar">
+    <div class="node-bar" onKeyDown=${(event) => sure && event.key === "Escape" && (event.stopPropagation(), setSure(false))}>
       ${naming
         ? html`<form onSubmit=${save}><input name="name" maxlength="200" aria-label=${t("newName")} value=${node.name}
-            ref=${(field) => field?.focus()} onKeyDown=${(event) => event.key === "Escape" && (event.stopPropagation(), setNaming(false))} />
+            ref=${field} onKeyDown=${(event) => event.key === "Escape" && (event.stopPropagation(), setNaming(false))} />
             <button type="submit" class="small">${t("save")}</button></form>`
         : html`<button type="button" class="name" title=${t("rename")} onClick=${() => setNaming(true)}>
             <b>${node.kind === "edit" ? t("edit") : nameOf(node)}</b><span>${node.name}</span></button>`}
@@ -74,9 +78,20 @@ function Downloads({ node }) {
     inversion && [inversion.files.safetensors, `${stem}.safetensors`, t("theInversion")],
     ...edits.map((one, at) => one.files.mask && [one.files.mask, edits.length > 1 ? `mask-${at + 1}.png` : "mask.png", t("theMask")]),
   ].filter(Boolean);
-  const close = (event) => event.currentTarget.closest("details").removeAttribute("open");
+  const menu = useRef(), close = () => menu.current.removeAttribute("open");
+  useEffect(() => {
+    const elsewhere = (event) => menu.current?.open && !menu.current.contains(event.target) && close();
+    addEventListener("pointerdown", elsewhere, true);
+    return () => removeEventListener("pointerdown", elsewhere, true);
+  }, []);
+  const leave = (event) => {
+    if (event.key !== "Escape" || !menu.current.open) return;
+    event.stopPropagation();
+    close();
+    menu.current.querySelector("summary").focus();
+  };
   return html`
-    <details class="menu">
+    <details class="menu" ref=${menu} onKeyDown=${leave}>
       <summary class="icon-button" aria-label=${t("download")} title=${t("download")}><${Icon} name="download" /></summary>
       <ul>
         ${files.map(([number, name, words]) => html`<li><a href=${fileAddress(number)} download=${name} onClick=${close}>${words}</a></li>`)}

@@ -52,10 +52,12 @@ export function MaskTools() {
         </div>`}
       ${(mask || painting) && html`
         <div class="row">
+          ${mask && !painting && html`<button type="button" id="show-mask" class="small" aria-pressed=${String(state.showMask)} onClick=${() => update({ showMask: !state.showMask, word: null })}>
+            <${Icon} name="eye" />${t("showMask")}</button>`}
           <button type="button" class="small" onClick=${() => set(masks.inverted(mask ?? masks.blank(size)))}><${Icon} name="invert" />${t("invertMask")}</button>
           ${mask && html`<button type="button" class="small" onClick=${() => set(null)}><${Icon} name="clear" />${t("clearMask")}</button>`}
         </div>`}
-      <p class="hint" id="mask-share">${mask ? t("maskShare", { percent: Math.max(1, Math.round(100 * masks.share(mask))) }) : t("maskNone")}</p>
+      <p class="hint" id="mask-share">${mask ? t("maskShare", { percent: Math.max(1, Math.round(100 * masks.share(mask))) }) : t(draft.keep.length ? "maskWords" : "maskNone")}</p>
     </section>
   `;
 }

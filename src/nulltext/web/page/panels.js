@@ -13,6 +13,7 @@ import { nodeOf, state, update } from "./store.js";
 import { Verdict } from "./verdict.js";
 import { html } from "./vendor/htm-preact.js";
 
+const square = (node) => node?.size[0] === node?.size[1];
 const inverting = (changes) => update({ inverting: { ...state.inverting, ...changes } });
 
 // A photograph: what is in it, and how it is inverted.
@@ -48,9 +49,9 @@ export function InvertSettings() {
       <${Range} id="steps" label=${t("steps")} value=${how.steps} own=${50} min=${2} max=${state.limits?.steps ?? 100} step=${1} onChange=${(steps) => inverting({ steps })} />
       <label class="field"><span>${t("negative")}</span>
         <input value=${how.negative_prompt} maxlength="500" onChange=${(event) => inverting({ negative_prompt: event.target.value })} /></label>
-      <fieldset class="choice"><legend>${t("notSquare")}</legend>
+      ${square(nodeOf(state.current)) ? null : html`<fieldset class="choice"><legend>${t("notSquare")}</legend>
         ${["pad", "crop"].map((fit) => html`<label><input type="radio" name="fit" checked=${how.fit === fit} onChange=${() => inverting({ fit })} /> ${t(`fit-${fit}`)}</label>`)}
-      </fieldset>
+      </fieldset>`}
       ${method && html`<${Seed} fields=${method.fields} values=${how.settings} onChange=${(settings) => inverting({ settings })} />`}
       ${method && html`<details class="expert"><summary>${t("expert", { name: method.class })}</summary>
         <p class="hint">${method.summary}</p>
@@ -67,14 +68,14 @@ export function EditPanel() {
   const node = nodeOf(state.current), { draft } = state, on = draft.parent === node.id && node.kind === "edit";
   return html`
     ${node.kind === "inversion" && html`<${Verdict} node=${node} />`}
-    <${PromptEditor} />
-    <${Presets} />
-    <${MaskTools} />
-    <${EditSettings} />
     ${node.kind === "edit" && html`<section class="row">
       <button type="button" id="go-on" class="small" aria-pressed=${String(on)} onClick=${on ? () => startOver() : goOn}><${Icon} name="chain" />${t("goOn")}</button>
       <button type="button" class="small" onClick=${startOver}>${t("startOver")}</button>
     </section>`}
+    <${PromptEditor} />
+    <${Presets} />
+    <${MaskTools} />
+    <${EditSettings} />
   `;
 }
 

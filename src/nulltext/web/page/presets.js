@@ -15,8 +15,12 @@ const PRESETS = {
   style: { cross: 0.4, self_share: 0.6, local: false },
 };
 
-const share = (value) => (value === null ? t("modelsShare") : `${Math.round(100 * value)} %`);
-const why = ({ cross, self_share, local }) => t(local ? "preset-local" : "preset-everywhere", { composition: share(cross), layout: share(self_share) });
+const share = (value, own) => `${Math.round(100 * (value ?? own))} %`;
+
+function why({ cross, self_share, local }, draft) {
+  const own = recommended(draft), where = local ? "local" : draft.mask ? "masked" : "everywhere";
+  return t(`preset-${where}`, { composition: share(cross, own.cross), layout: share(self_share, own.self_share) });
+}
 
 // Which one a draft has, whether it was pressed or comes from an edit that was made with it.
 function chosen(draft) {
@@ -32,9 +36,9 @@ export function Presets() {
   return html`
     <section aria-labelledby="presets-title"><h3 id="presets-title">${t("kindOfChange")}</h3>
       <div class="row">${Object.entries(PRESETS).map(([name, preset]) => html`
-        <button type="button" class="small" id=${`preset-${name}`} aria-pressed=${String(own === name)} title=${why(preset)} onClick=${() => take(name, preset)}>${t(`preset-${name}`)}</button>`)}
+        <button type="button" class="small" id=${`preset-${name}`} aria-pressed=${String(own === name)} title=${why(preset, draft)} onClick=${() => take(name, preset)}>${t(`preset-${name}`)}</button>`)}
       </div>
-      ${own && html`<p class="hint">${why(PRESETS[own])}</p>`}
+      ${own && html`<p class="hint">${why(PRESETS[own], draft)}</p>`}
     </section>
   `;
 }

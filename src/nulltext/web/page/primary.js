@@ -13,6 +13,7 @@ export function Primary() {
     <div class="primary">
       ${state.error && html`<p role="alert" class="alert" id="error">${state.error}</p>`}
       ${!state.error && state.notice && html`<p role="status" class="notice">${state.notice}</p>`}
+      ${!job && !state.error && !state.notice && !state.draft && !state.prompt.trim() && html`<p class="notice">${t("describeFirst")}</p>`}
       ${job
         ? html`<${Progress} job=${job} />`
         : html`<button type="button" id="go" class="go" disabled=${!state.draft && (!state.prompt.trim() || !chosen?.here)} onClick=${actionOf()}>

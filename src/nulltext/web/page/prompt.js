@@ -63,7 +63,12 @@ function spans(prompt) {
 
 export function PromptEditor() {
   const { draft } = state, model = inversionOf(draft.parent)?.request.model;
-  const [open, setOpen] = useState(null), field = useRef();
+  const [open, setOpen] = useState(null), field = useRef(), words = useRef();
+  const close = () => {
+    const at = open;
+    setOpen(null);
+    requestAnimationFrame(() => document.activeElement === document.body && words.current?.children[Math.min(at, words.current.children.length - 1)]?.focus());
+  };
   useRemarks(draft.text, model);
   useEffect(() => setOpen(null), [draft.parent, state.current]);
   const chips = chipsOf(draft), places = spans(draft.text);
@@ -78,11 +83,11 @@ export function PromptEditor() {
         <${IconButton} icon="undo" label=${t("undo")} disabled=${!canUndo()} onClick=${undo} />
         <${IconButton} icon="redo" label=${t("redo")} disabled=${!canRedo()} onClick=${redo} /></div>
       <p class="hint">${t("clickAWord")}</p>
-      <div class="chips" role="group" aria-label=${t("wordsOfThePrompt")}>
+      <div class="chips" ref=${words} role="group" aria-label=${t("wordsOfThePrompt")}>
         ${chips.map((chip, at) => html`<${Chip} chip=${chip} key=${at} unknown=${unknown(chip)} open=${open === at}
           onClick=${() => (setOpen(open === at ? null : at), update({ word: null }))} />`)}
       </div>
-      ${chosen && html`<${ChipEditor} chip=${chosen} key=${open} model=${model} close=${() => setOpen(null)} />`}
+      ${chosen && html`<${ChipEditor} chip=${chosen} key=${open} model=${model} close=${close} />`}
       <label class="field"><span>${t("orType")}</span>
         <textarea id="target" ref=${field} rows="2" maxlength=${state.limits?.characters ?? 500} value=${draft.text} spellcheck="false"
           onInput=${(event) => change({ text: event.target.value })} onBlur=${(event) => type(event.target.value)}></textarea>
@@ -147,7 +152,7 @@ function ChipEditor({ chip, model, close }) {
           onClick=${() => update({ word: state.word === seen ? null : seen })}><${Icon} name="eye" />${t("showWhere")}</button>`}
       </div>
       ${chip.to !== null && html`<label class="field slider"><span>${t("strength")} <output>×${weight}</output></span>
-        <input type="range" min="-2" max="6" step="0.25" value=${weight} onChange=${weigh} /></label>`}
+        <input type="range" min="-2" max="6" step="0.25" value=${weight} onChange=${weigh} onPointerCancel=${(event) => (event.target.value = weight)} /></label>`}
     </div>
   `;
 }

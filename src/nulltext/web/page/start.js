@@ -8,7 +8,7 @@ import { state } from "./store.js";
 import { html, useRef } from "./vendor/htm-preact.js";
 
 export function Start() {
-  const file = useRef(), toy = state.models.every((one) => one.embedded);
+  const { limits } = state, file = useRef(), toy = state.models.every((one) => one.embedded);
   const chosen = (event) => event.target.files[0] && open(event.target.files[0]);
   return html`
     <div class="start">
@@ -18,7 +18,7 @@ export function Start() {
       ${state.notice && html`<p role="status" class="notice">${state.notice}</p>`}
       <div class="doors">
         <button type="button" class="drop" onClick=${() => file.current.click()}>
-          <${Icon} name="open" /><b>${t("ownPhotograph")}</b><span>${t("dropIt")}</span></button>
+          <${Icon} name="open" /><b>${t("ownPhotograph")}</b><span>${t("dropIt")}</span>${limits && html`<span>${t("atMost", { megabytes: Math.round(limits.upload_bytes / 2 ** 20), megapixels: Math.round(limits.pixels / 1e6) })}</span>`}</button>
         <input ref=${file} class="hidden" type="file" tabindex="-1" aria-label=${t("ownPhotograph")} accept="image/*,.safetensors,.heic" onChange=${chosen} />
         <section aria-labelledby="samples-title">
           <h3 id="samples-title">${t("takeASample")}</h3>

@@ -17,6 +17,7 @@ export const state = {
   peek: false, // while the other one is held in view
   word: null, // whose attention map lies over the image
   painting: false,
+  showMask: false, // whether the mask lies over the image when nobody paints
   brush: { size: 40, feather: 4, erase: false },
   job: null, // {id, kind, status, preview}
   error: "",

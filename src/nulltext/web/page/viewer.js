@@ -28,7 +28,10 @@ export function captionOf(node) {
   if (node.facts.label) return `${t(`vary-by-${node.facts.varied}`)} ${node.facts.label}`;
   const before = new Set((nodeOf(node.parent)?.request?.prompt ?? "").toLowerCase().split(/\s+/));
   const words = (node.request.prompt ?? "").split(/\s+/).filter((word) => !before.has(word.toLowerCase()));
-  return words.slice(0, 3).join(" ") || t("edit");
+  const own = words.slice(0, 3).join(" ") || t("edit");
+  const alike = state.nodes.filter((one) => one.kind === "edit" && one.parent === node.parent && one.request.prompt === node.request.prompt && !one.facts.label);
+  const at = alike.findIndex((one) => one.id === node.id);
+  return at > 0 ? `${own} ${at + 1}` : own;
 }
 
 // What tells an inversion from the one of the same photograph before it: its words, else its steps or its method.
@@ -70,7 +73,7 @@ export function Viewer() {
   const { shown, against } = pair();
   const [zoom, setZoom] = useState({ scale: 1, x: 0, y: 0 });
   useEffect(() => setZoom({ scale: 1, x: 0, y: 0 }), [photographOf(state.current)?.id]);
-  const free = !state.painting && !state.job, two = against && state.mode === "side" && free;
+  const free = !state.painting && !(state.job && state.job.at === state.current), two = against && state.mode === "side" && free;
   const variants = variantsOf(shown);
   if (variants.length > 1 && state.mode === "grid" && free) return html`
     <div class="viewer"><${Variants} nodes=${variants} /><${ViewBar} zoom=${zoom} setZoom=${setZoom} shown=${shown} against=${against} /></div>`;
@@ -115,7 +118,7 @@ function Pane({ node, against, main, zoom, setZoom, label }) {
   const stage = useRef(), fit = useFit(stage, node.size);
   const [at, setAt] = useState(50);
   const gestures = useGestures(stage, zoom, setZoom, fit, node, main);
-  const preview = main && state.job?.preview;
+  const preview = main && state.job?.at === state.current && state.job?.preview;
   const sliding = main && against && state.mode === "slider" && !state.painting && !preview;
   const under = main && against && state.peek ? against : node;
   const style = { width: `${fit.width}px`, height: `${fit.height}px`, transform: `translate(${zoom.x}px, ${zoom.y}px) scale(${zoom.scale})` };
@@ -130,7 +133,7 @@ function Pane({ node, against, main, zoom, setZoom, label }) {
       </div>
       ${sliding && html`<span class="tag left">${nameOf(against)}</span><span class="tag right">${nameOf(node)}</span>`}
       ${main && state.peek && against && html`<span class="tag left">${nameOf(against)}</span>`}
-      ${label && html`<span class="tag left">${label}</span>`}
+      ${label && !(main && state.peek) && html`<span class="tag left">${label}</span>`}
       ${preview && html`<span class="tag left">${t("preview")}</span>`}
     </div>
   `;
