@@ -133,6 +133,7 @@ CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
         lambda kit: edit(kit, changed_file(kit, lambda data: data[:-1] + bytes([data[-1] ^ 1]), kit.inverted)),
         ["changed.safetensors", "digest"],
     ),
+    "an image for an inversion": (lambda kit: edit(kit, kit.image), ["is an image", "nulltext invert photo.png"]),
     "foreign inversion file": (lambda kit: edit(kit, foreign(kit)), ["foreign.safetensors", "no inversion"]),
     "show of a foreign file": (lambda kit: ("show", foreign(kit)), ["no inversion"]),
     "unsupported pipeline class": (
@@ -239,6 +240,10 @@ CASES: dict[str, tuple[Callable[[Kit], Sequence[object]], Sequence[str]]] = {
             ("with a bell", "a c\at", ["x07", "control character"]),
         ]
     },
+    "several unknown words": (
+        lambda _: ("generate", "a zebra riding a unicycle on grass"),
+        ["'zebra', nor 'riding', 'unicycle',"],
+    ),
     "an emoji on the embedded model": (lambda _: ("generate", "🦄"), ["at least one word"]),
     "an emoji beside words on the embedded model": (lambda _: ("generate", "a red 🦄"), ["'🦄'", "words.txt"]),
     "an emoji that a model was not taught": (

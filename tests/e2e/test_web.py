@@ -95,7 +95,7 @@ def test_told_to_stop_it_ends_soon_and_cleanly_and_starts_again_with_what_it_had
         if path.suffix == ".safetensors":
             nulltext.Inversion.load(path)
     # Started again, it asks for a password; who has it finds what was there.
-    with serving(folder, "--auth", "ada:lovelace") as (url, _):
+    with serving(folder, "--auth", "ada:lovelace") as (url, process):
         for path in ("/", "/v1/models", "/v1/docs", "/metrics"):
             assert httpx.get(url + path).status_code == 401
             assert httpx.get(url + path, auth=("ada", "byron")).status_code == 401
@@ -103,3 +103,5 @@ def test_told_to_stop_it_ends_soon_and_cleanly_and_starts_again_with_what_it_had
         with httpx.Client(base_url=url, timeout=30, auth=("ada", "lovelace")) as client:
             found = until(client, ask(client), {"done"})
             assert found["result"]["seconds"] == 0
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 130

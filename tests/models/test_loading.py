@@ -1,5 +1,7 @@
 import json
 import shutil
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +190,17 @@ def test_a_hub_id_with_no_network(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelNotFoundError, match=r"cannot get 'nobody/nothing' from the hub.*connect to the network"):
         nulltext.load("nobody/nothing")
+
+
+def test_a_hub_that_cannot_be_reached_is_not_asked_again_and_again(monkeypatch):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        start = time.monotonic()
+        with pytest.raises(ModelNotFoundError, match="the hub cannot be reached from it"):
+            nulltext.load("nobody/nothing")
+        assert time.monotonic() - start < 10
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

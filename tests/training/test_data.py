@@ -41,7 +41,7 @@ def test_shards_are_rendered_once_and_those_of_another_size_stay_apart(tmp_path:
 )
 def test_a_damaged_shard_is_rendered_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage) -> None:
     @contextmanager
-    def here(_count: int):  # the same work without processes, which take seconds to start
+    def here(_count: int, *_begin: object):  # the same work without processes, which take seconds to start
         pool = ThreadPool(1)
         yield pool
         pool.terminate()

@@ -1,5 +1,6 @@
 """Models that are not here: said at once, fetched only where somebody asks, by who may, with progress."""
 
+import threading
 import time
 
 import pytest
@@ -36,6 +37,12 @@ def visitor(hub, tmp_path):
     with TestClient(build(workshop)) as client:
         yield lambda: client if not client.cookies else TestClient(client.app)
     workshop.close()
+
+
+def test_nothing_computes_any_more_once_a_server_has_ended(tmp_path):
+    with TestClient(build(Workshop(tmp_path, models=("scenes",), device="cpu"))):
+        assert any(thread.name.startswith("nulltext") for thread in threading.enumerate())
+    assert not [thread for thread in threading.enumerate() if thread.name in {"nulltext samples", "nulltext jobs"}]
 
 
 def look(client):

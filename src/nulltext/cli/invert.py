@@ -66,6 +66,7 @@ def invert(
 
     from nulltext import open_image
 
+    _check_image(source)
     common = {"steps": steps, "guidance": guidance, "negative_prompt": negative_prompt}
     inverter = methods.made(INVERTERS, method, settings, **common)
     model = loading.load()
@@ -80,6 +81,14 @@ def invert(
         terminal.print_json({"file": str(destination), "image": source, **_record(inversion, model, seconds)})
         return
     _tell(destination, inversion, model, seconds)
+
+
+def _check_image(source: str) -> None:
+    """Refuses what is no image before a model is loaded, which takes longer."""
+    from nulltext.decoding import decode, read_bytes
+
+    if not is_address(source):
+        decode(source, read_bytes(Path(source)))
 
 
 def _tell(destination: Path, inversion: "Inversion", model: "Model", seconds: float) -> None:

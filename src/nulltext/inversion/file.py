@@ -40,6 +40,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from nulltext.decoding import header
 from nulltext.errors import (
     DamagedFileError,
     FileVersionError,
@@ -70,6 +71,8 @@ _PLAIN = ("format", "format_version", "digest")
 SUFFIX = ".safetensors"
 LONGEST_FAULT = 500
 """Characters of what is said of a damaged file, which may have a stranger's text in it."""
+_HEAD = 2**16
+"""So many bytes of a file tell what it is, if it is no inversion."""
 
 
 def write(
@@ -129,6 +132,11 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
             _check_format(path, metadata)
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no dict
     except (SafetensorError, OSError) as error:
+        if _is_image(path):
+            raise ForeignFileError(
+                f"{path} is an image; expected an inversion file (.safetensors). Invert it first: nulltext invert "
+                f'{path.name} "what it shows".'
+            ) from error
         raise damaged(path, f"it is truncated or no .safetensors ({error})") from error
     if metadata.get("digest") != digest(tensors, metadata):
         raise damaged(path, "its content does not match the digest written with it")
@@ -138,6 +146,16 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
         tensors = {_BEFORE_3.get(name, name): tensor for name, tensor in tensors.items()}
     _check_tensors(path, tensors)
     return tensors, _read_entries(path, metadata)
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a file that is no inversion is an image, by its head."""
+    try:
+        with path.open("rb") as file:
+            header(file.read(_HEAD))
+    except (OSError, ValueError):  # whatever else it is
+        return False
+    return True
 
 
 def _read_entries(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:

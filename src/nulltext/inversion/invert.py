@@ -15,6 +15,7 @@ from nulltext.errors import SettingError
 from nulltext.images import SourceImage, to_image_bytes
 from nulltext.inversion.base import Inversion, Scores
 from nulltext.inversion.problem import Problem, Solution
+from nulltext.inversion.record import form_of
 from nulltext.inversion.replay import ReplayForm
 from nulltext.inversion.source import condition
 from nulltext.metrics import psnr
@@ -120,6 +121,7 @@ def invert(
     )
     with saying_what_fits(problem.z0):
         solution = inverter.solve(problem)
+        _check_form(inverter, solution)
         z0 = solution.reconstruction
         if z0 is None:
             z0 = problem.sample(solution.pivot, solution.replay)
@@ -141,6 +143,21 @@ def invert(
         version=__version__,
         reconstruction=to_image_bytes(reconstruction),
     )
+
+
+def _check_form(inverter: Inverter, solution: Solution) -> None:
+    """Makes sure that the replays of a method with a row are what its class says, by which its files are checked.
+
+    Raises:
+        SettingError: They are not.
+    """
+    name, form = type(inverter).__name__, solution.replay.form
+    expected = form_of(name)
+    if expected is not None and form != expected:
+        raise SettingError(
+            f"{name}.solve gave a replay with {form}; expected {expected}, as its class says. Say in the class what it "
+            f"gives: replays = {form!r}."
+        )
 
 
 def check_null(model: Model, inverter: Inverter, cond: Conditioning) -> None:

@@ -171,7 +171,7 @@ def _check_shapes(tensors: Mapping[str, Tensor], steps: int, frame: Frame) -> No
         raise SettingError(f"its record has {steps} steps and an image of {width} x {height}, with the shapes {shapes}")
 
 
-def _form_of(method: str) -> ReplayForm | None:
+def form_of(method: str) -> ReplayForm | None:
     """What the replays of a method of the package have; None of anybody else's."""
     if method == GENERATED:
         return ReplayForm()
@@ -181,7 +181,7 @@ def _form_of(method: str) -> ReplayForm | None:
 
 def _check_method(found: Mapping[str, Any]) -> None:
     method, settings, form = found["method"], found["settings"], found["replay"].form
-    expected = _form_of(method)
+    expected = form_of(method)
     if expected is not None and form != expected:
         raise SettingError(f"a file of {method} has {expected}; this one has {form}")
     required: dict[str, Any] = {"guidance": found["guidance"]}

@@ -4,14 +4,10 @@ import io
 import os.path
 import re
 import shutil
-import socket
-import threading
-import urllib.request
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, final
-from urllib.parse import urlsplit
 
 from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
 from tqdm.std import tqdm
@@ -23,6 +19,7 @@ from nulltext.models.families import FAMILIES, Family, family_of
 from nulltext.models.kinds import SINGLE_FILE
 from nulltext.models.loading import EMBEDDED
 from nulltext.models.networks import first_line
+from nulltext.models.reach import answers
 from nulltext.models.recommended import FILE
 
 AT_ONCE: Final = 1.0
@@ -59,31 +56,11 @@ def check_reachable(name: str) -> None:
     Raises:
         ModelNotFoundError: This machine is offline, or was told to be.
     """
-    if constants.HF_HUB_OFFLINE or not _answers():
+    if not answers(AT_ONCE):
         raise ModelNotFoundError(
             f"the model {name[:100]!r} is not on this machine, and the hub cannot be reached from it; expected a model "
             "that is here. Choose another, or connect the machine to the network."
         )
-
-
-def _answers() -> bool:
-    """Whether the hub, or the proxy before it, takes a connection; the name is looked up within the same second."""
-    hub = urlsplit(constants.ENDPOINT)
-    proxy = None if urllib.request.proxy_bypass(hub.hostname or "") else urllib.request.getproxies().get(hub.scheme)
-    place, done = urlsplit(proxy) if proxy else hub, threading.Event()
-
-    def connect() -> None:
-        port = place.port or (443 if place.scheme == "https" else 80)
-        try:
-            socket.create_connection((place.hostname or "", port), timeout=AT_ONCE).close()
-        except OSError:
-            return
-        done.set()
-
-    thread = threading.Thread(target=connect, name="nulltext hub", daemon=True)
-    thread.start()
-    thread.join(AT_ONCE)
-    return done.is_set()
 
 
 def needed(name: str) -> Needed:

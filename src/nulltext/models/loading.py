@@ -31,6 +31,7 @@ from nulltext.models.parts import Parts
 from nulltext.models.pipelines import default_device, default_dtype, described
 from nulltext.models.precision import choose_dtype
 from nulltext.models.quiet import quiet
+from nulltext.models.reach import answers
 from nulltext.models.recommended import Recommended
 from nulltext.models.single_file import read_single_file
 from nulltext.models.vq import VQAutoencoder
@@ -376,15 +377,23 @@ def _read_folder(folder: Path) -> tuple[Family, Parts]:
 
 def _fetch(name: str, revision: str | None) -> Path:
     """The local folder of a hub id, named after its commit; fetched if it is not there."""
+    offline = not answers()
+    at = "" if revision is None else f" at revision {revision!r}"
     try:
-        with quiet():
-            index: Any = diffusers.DiffusionPipeline.load_config(name, revision=revision)
+        with quiet(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The `local_dir_use_symlinks` argument")  # diffusers gives it
+            where: dict[str, Any] = {"revision": revision, "local_files_only": offline}
+            index: Any = diffusers.DiffusionPipeline.load_config(name, **where)
         unused: dict[str, Any] = dict.fromkeys(family_of(index, name).unused)  # before gigabytes are fetched
-        return Path(diffusers.DiffusionPipeline.download(name, revision=revision, **unused))
+        return Path(diffusers.DiffusionPipeline.download(name, **where, **unused))
     except UnsupportedPipelineError:
         raise
     except Exception as error:  # a dozen kinds from the hub client and its transport
-        at = "" if revision is None else f" at revision {revision!r}"
+        if offline:
+            raise ModelNotFoundError(
+                f"{name!r}{at} is not on this machine, and the hub cannot be reached from it: cannot get {name!r} from "
+                "the hub. If the name is right, connect to the network once, or give a folder or a file that is here."
+            ) from error
         raise ModelNotFoundError(
             f"cannot get {name!r}{at} from the hub: {first_line(error)}. If the name is right, connect to the network "
             "once (or log in, if the model is gated), or give a folder or a file that is on this machine."

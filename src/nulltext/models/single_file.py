@@ -17,6 +17,7 @@ from nulltext.models.families import FLUX_IN_A_FILE, IN_A_FILE, THIRD_IN_A_FILE,
 from nulltext.models.networks import assemble, check_weights, empty, first_line, is_lora, read_network
 from nulltext.models.parts import Inventory, Parts
 from nulltext.models.quiet import quiet
+from nulltext.models.reach import answers
 from nulltext.models.schedulers import SCHEDULER
 from nulltext.models.tensors import TensorFile, open_tensors
 
@@ -209,7 +210,9 @@ def _config_folder(file: TensorFile, config: str | os.PathLike[str] | None, fami
     wanted += [f"{part}/*.safetensors" for part in family.networks if _is_lacking(part, file)]
     try:
         with quiet():  # of weights in several precisions, those in full
-            found = huggingface_hub.snapshot_download(name, allow_patterns=wanted, ignore_patterns="*.*.safetensors")
+            found = huggingface_hub.snapshot_download(
+                name, allow_patterns=wanted, ignore_patterns="*.*.safetensors", local_files_only=not answers()
+            )
         return Path(found)
     except Exception as error:  # a dozen kinds from the hub client and its transport
         raise ModelLoadError(

@@ -4,10 +4,12 @@ import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
-from nulltext.errors import MOST_OF_A_WORD, ModelLoadError, UnknownWordError, shown
+from nulltext.errors import MOST_OF_A_WORD, ModelLoadError, UnknownWordError, listed, shown
 from nulltext.text.words import Span, is_punctuation
+
+_MOST_NAMED: Final = 5
 
 
 @final
@@ -59,11 +61,14 @@ class TaughtWords:
         Raises:
             UnknownWordError: It has; says which are near.
         """
-        for start, end in self.unknown(prompt):
+        spans = self.unknown(prompt)
+        for start, end in spans:
             word = prompt[start:end].lower()
+            rest = listed([shown(prompt[at:to].lower()) for at, to in spans[1:]], _MOST_NAMED)
+            others = f", nor {rest}," if rest else ""
             near = difflib.get_close_matches(word[:MOST_OF_A_WORD], self.words, n=3, cutoff=0.5)
             hint = f" Nearest known: {', '.join(near)}." if near else ""
             raise UnknownWordError(
-                f"{model} does not know the word {shown(word)} in {shown(prompt)}.{hint} "
+                f"{model} does not know the word {shown(word)}{others} in {shown(prompt)}.{hint} "
                 f"The {len(self.words)} words it knows are in {self.path}."
             )

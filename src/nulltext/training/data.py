@@ -57,7 +57,11 @@ def render_shards(
     if not missing:
         return paths
     on_progress(Progress(phase="render", step=count - len(missing), total=count))
-    with processes(min(workers or os.cpu_count() or 1, len(missing))) as pool:
+    if len(missing) == 1:  # a process for it would take longer to begin than it saves
+        _render_shard(missing[0])
+        on_progress(Progress(phase="render", step=count, total=count))
+        return paths
+    with processes(min(workers or os.cpu_count() or 1, len(missing)), torch.set_num_threads, 1) as pool:
         for done, _ in enumerate(pool.imap_unordered(_render_shard, missing), count - len(missing) + 1):
             on_progress(Progress(phase="render", step=done, total=count))
     return paths
@@ -65,7 +69,6 @@ def render_shards(
 
 def _render_shard(job: tuple[int, int, Path]) -> None:
     index, size, path = job
-    torch.set_num_threads(1)
     scenes = shard_scenes(index, size)
     pixels, masks = [], []
     for start in range(0, size, _BATCH):

@@ -1,11 +1,13 @@
 """An end that comes whatever a request does: a hung one holds up neither the event loop's end nor the process's."""
 
+import atexit
 import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import final
 
@@ -34,6 +36,18 @@ class EndingServer(uvicorn.Server):
         """
         super().__init__(config)
         self._seconds, self._leave, self._stopping = seconds, leave, False
+        self._told = 0
+
+    def run_and_leave(self) -> None:
+        """Serves; once it was told to end, and has, the process leaves without tearing down what is loaded.
+
+        With torch that takes Python seconds, in which the kernel's would be over.
+        """
+        try:
+            self.run()
+        finally:
+            if self._told:
+                atexit.register(_exit, 128 + self._told)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Told to end: from now on the kernel counts the seconds.
@@ -41,7 +55,7 @@ class EndingServer(uvicorn.Server):
         The event loop may never come back, and no thread runs while Python itself ends, or C code holds its lock.
         """
         if not self._stopping:  # told again, it has no longer
-            self._stopping = True
+            self._stopping, self._told = True, sig
             if sys.platform != "win32":
                 signal.signal(signal.SIGALRM, signal.SIG_DFL)
                 signal.setitimer(signal.ITIMER_REAL, self._seconds)
@@ -55,5 +69,12 @@ class EndingServer(uvicorn.Server):
 def _leave(sig: int) -> None:
     """Ends the process at once; files are written whole or not at all, so that none is spoilt."""
     _log.warning("a request did not end; the server ends without it")
+    _exit(128 + int(signal.Signals(sig)))
+
+
+def _exit(code: int) -> None:
     logging.shutdown()
-    os._exit(128 + int(signal.Signals(sig)))
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+    os._exit(code)

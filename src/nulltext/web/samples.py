@@ -1,9 +1,8 @@
 """Images to begin with: held-out scenes of the world that the embedded model knows."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
-
-from PIL import Image
 
 from nulltext.errors import KeptFileNotFoundError
 from nulltext.images import to_image
@@ -24,16 +23,23 @@ class Sample(NamedTuple):
     data: bytes
 
 
-@cache
 def samples() -> tuple[Sample, ...]:
     """All of them."""
-    scenes = [sample_scene(HELD_OUT_SEEDS[seed]) for seed in SEEDS]
-    pixels = render(scenes, height=_SIDE, width=_SIDE).pixels
-    images: list[Image.Image] = [to_image(one[None]) for one in pixels]
-    return tuple(
-        Sample(f"sample-{number}.png", caption(scene), png(image))
-        for number, (scene, image) in enumerate(zip(scenes, images, strict=True), 1)
-    )
+    return tuple(map(_drawn, range(len(SEEDS))))
+
+
+def prepare(stopped: Callable[[], bool]) -> None:
+    """Renders them, which takes a second or two, until it is told to stop."""
+    for number in range(len(SEEDS)):
+        if not stopped():
+            _drawn(number)
+
+
+@cache
+def _drawn(number: int) -> Sample:
+    scene = sample_scene(HELD_OUT_SEEDS[SEEDS[number]])
+    image = to_image(render([scene], height=_SIDE, width=_SIDE).pixels)
+    return Sample(f"sample-{number + 1}.png", caption(scene), png(image))
 
 
 def sample(name: str) -> Sample:

@@ -1,5 +1,6 @@
 """The server: the page and the API behind one gate, and an orderly end."""
 
+import asyncio
 import importlib
 import logging
 import os
@@ -98,11 +99,14 @@ def _app(workshop: Workshop) -> "FastAPI":
     async def life(_: FastAPI) -> AsyncGenerator[None]:
         sweeper = threading.Thread(target=_sweep, args=(workshop, stopped), daemon=True)
         sweeper.start()
-        # They take a second or two to render, which nobody shall wait for.
-        threading.Thread(target=samples.samples, daemon=True).start()
+        preparing = threading.Thread(
+            target=samples.prepare, args=(stopped.is_set,), name="nulltext samples", daemon=True
+        )
+        preparing.start()  # nobody shall wait for them
         yield
         stopped.set()
         workshop.close()
+        await asyncio.to_thread(preparing.join)  # Python may not end while another thread computes
 
     app = FastAPI(
         title="nulltext",
@@ -147,7 +151,7 @@ def serve(app: Peer, host: str, port: int) -> None:
         timeout_graceful_shutdown=GRACE,
         proxy_headers=False,  # the entrance reads them, and believes nobody who was not named
     )
-    EndingServer(config, leave=app.leave).run()
+    EndingServer(config, leave=app.leave).run_and_leave()
 
 
 def check_port(host: str, port: int) -> None:
