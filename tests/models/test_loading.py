@@ -19,6 +19,7 @@ from nulltext.errors import (
     UnsupportedScheduleError,
 )
 from nulltext.models.loading import check_name
+from nulltext.models.reach import answers
 
 
 @pytest.fixture
@@ -201,6 +202,21 @@ def test_a_hub_that_cannot_be_reached_is_not_asked_again_and_again(monkeypatch):
         with pytest.raises(ModelNotFoundError, match="the hub cannot be reached from it"):
             nulltext.load("nobody/nothing")
         assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("offline", "proxy", "expected"),
+    [
+        (False, "socks5://127.0.0.1:9", True),
+        (True, "socks5://127.0.0.1:9", False),
+        (False, "http://127.0.0.1:9", False),
+    ],
+)
+def test_whether_a_proxy_takes_a_connection(monkeypatch, offline, proxy, expected):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr("urllib.request.getproxies", lambda: {"https": proxy})
+    monkeypatch.setattr("urllib.request.proxy_bypass", lambda _host: False)
+    assert answers(1.0) is expected
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

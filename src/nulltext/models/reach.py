@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from huggingface_hub import constants
 
+_ASKED: Final = ("http", "https")
 PATIENCE: Final = 5.0
 """Seconds for it to take a connection, where nobody watches a page."""
 
@@ -15,14 +16,16 @@ PATIENCE: Final = 5.0
 def answers(seconds: float = PATIENCE) -> bool:
     """Whether the hub, or the proxy before it, takes a connection in so many seconds, the look-up of its name included.
 
-    It does not where the machine is told to be offline (``HF_HUB_OFFLINE``).
+    It does not where the machine is told to be offline (``HF_HUB_OFFLINE``); a proxy that speaks no HTTP is believed.
     """
     if constants.HF_HUB_OFFLINE:
         return False
     hub = urlsplit(constants.ENDPOINT)
     proxy = None if urllib.request.proxy_bypass(hub.hostname or "") else urllib.request.getproxies().get(hub.scheme)
-    place, done = urlsplit(proxy) if proxy else hub, threading.Event()
-    over = threading.Event()
+    place = urlsplit(proxy) if proxy else hub
+    if place.scheme not in _ASKED:  # such as socks5: its client knows how, and says so if it cannot
+        return True
+    done, over = threading.Event(), threading.Event()
 
     def connect() -> None:
         port = place.port or (443 if place.scheme == "https" else 80)
