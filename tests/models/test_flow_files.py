@@ -27,6 +27,18 @@ def same(one, other):
     return mine.keys() == theirs.keys() and all(torch.equal(tensor, theirs[name]) for name, tensor in mine.items())
 
 
+def read_alike(file, folder) -> tuple[Any, Any]:
+    """The models of a file and of its folder, whose weights and embeddings are the same."""
+    ours: Any = nulltext.load(file, device="cpu", config=folder)
+    theirs: Any = nulltext.load(folder, device="cpu")
+    assert same(ours.denoiser, theirs.denoiser)
+    assert same(ours.autoencoder.network, theirs.autoencoder.network)
+    got, expected = ours.embed([PROMPT]), theirs.embed([PROMPT])
+    assert torch.equal(got.text, expected.text)
+    torch.testing.assert_close(got.pooled, expected.pooled, rtol=1e-5, atol=1e-5)
+    return ours, theirs
+
+
 def draw_alike(one, other):
     """Rounding apart: parts of joined weights lie elsewhere in memory."""
     got, expected = (nulltext.generate(model, PROMPT, steps=2) for model in (one, other))
@@ -64,27 +76,14 @@ def test_a_stable_diffusion_3_is_the_model_that_it_was_made_of(tiny, t5, tmp_pat
     torch.nn.init.eye_(pipeline.text_encoder.text_projection.weight)
     pipeline.text_encoder.save_pretrained(folder / "text_encoder")
     file = write_third(tmp_path / "sd3_incl_clips.safetensors", pipeline)
-    ours: Any = nulltext.load(file, device="cpu", config=folder)
-    theirs: Any = nulltext.load(folder, device="cpu")
-    assert same(ours.denoiser, theirs.denoiser)
-    assert same(ours.autoencoder.network, theirs.autoencoder.network)
-    got, expected = ours.embed([PROMPT]), theirs.embed([PROMPT])
-    assert torch.equal(got.text, expected.text)
-    torch.testing.assert_close(got.pooled, expected.pooled, rtol=1e-5, atol=1e-5)
+    ours, _ = read_alike(file, folder)
     by_diffusers: Any = StableDiffusion3Pipeline.from_single_file(str(file), config=str(folder), **left_out)
     assert same(ours.denoiser, by_diffusers.transformer)
 
 
 @pytest.mark.parametrize("name", [DEV, SCHNELL])
 def test_a_flux_is_the_model_that_it_was_made_of(whole, name):
-    file, folder = whole[name]
-    ours: Any = nulltext.load(file, device="cpu", config=folder)
-    theirs: Any = nulltext.load(folder, device="cpu")
-    assert same(ours.denoiser, theirs.denoiser)
-    assert same(ours.autoencoder.network, theirs.autoencoder.network)
-    got, expected = ours.embed([PROMPT]), theirs.embed([PROMPT])
-    assert torch.equal(got.text, expected.text)
-    assert torch.equal(got.pooled, expected.pooled)
+    ours, theirs = read_alike(*whole[name])
     draw_alike(ours, theirs)
     assert ours.schedule(4) == theirs.schedule(4)
 
