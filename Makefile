@@ -14,6 +14,7 @@ PIP_ARGS ?=
 ARGS     ?=
 WORKERS  ?= 2
 COVER    := $(if $(ARGS),,--cov --cov-report=)
+ALONE    := tests/e2e
 VENV     := .venv
 BIN      := $(VENV)/bin
 RECIPE   := pyproject.toml constraints.txt
@@ -64,7 +65,7 @@ test test-slow: export OMP_NUM_THREADS ?= 1
 test: install-dev ## run the tests (ARGS="-k inversion" for some of them)
 	$(BIN)/python -m pytest -m "not slow and not alone" --numprocesses $(WORKERS) --dist worksteal $(COVER) $(ARGS)
 	@# What takes the time must have the machine to itself. 5: none of them was asked for.
-	$(BIN)/python -m pytest -m "alone and not slow" $(COVER) $(if $(COVER),--cov-append) $(ARGS) || [ $$? = 5 ]
+	$(BIN)/python -m pytest -m "alone and not slow" $(COVER) $(if $(COVER),--cov-append) $(if $(ARGS),$(ARGS),$(ALONE)) || [ $$? = 5 ]
 	@# Of all tests or of none: what some of them leave out says nothing.
 	$(if $(COVER),$(BIN)/python -m coverage report)
 

@@ -94,3 +94,17 @@ def test_every_public_name_has_a_docstring():
         bare for name, value in members.items() if value and not value.is_alias for bare in documented(value, name)
     ] == []
     assert [name for name, value in members.items() if value is None or value.is_alias] == ["psnr"], "of another module"
+
+
+def test_tests_that_run_alone_are_where_make_looks_for_them():
+    """All others would be read for nothing."""
+    root = Path(__file__).parents[1]
+    where = re.search(r"^ALONE +:= (\S+)$", (root / "Makefile").read_text(), re.MULTILINE)
+    assert where is not None
+    marked = [
+        path
+        for path in (root / "tests").rglob("test_*.py")
+        if re.search(r"^@pytest.mark.alone$", path.read_text(), re.MULTILINE)
+    ]
+    assert marked
+    assert all(path.is_relative_to(root / where[1]) for path in marked)

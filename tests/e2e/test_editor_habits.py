@@ -35,7 +35,7 @@ def test_a_job_outlives_a_reload_and_leaves_alone_who_looks_elsewhere(server: st
     with visit(browser, server) as page:
         page.locator(".sample").first.click()
         page.locator("#method").select_option("null-text")
-        page.locator("#steps").fill("20")
+        page.locator("#steps").fill("8")
         page.locator("#go").click()
         expect(page.locator("#progress")).to_contain_text("Fitting")
         page.reload()
@@ -43,7 +43,7 @@ def test_a_job_outlives_a_reload_and_leaves_alone_who_looks_elsewhere(server: st
         expect(page.locator("#verdict")).to_be_visible()
 
         nodes(page, "image").get_by_role("button").click()
-        page.locator("#steps").fill("21")
+        page.locator("#steps").fill("9")
         page.locator("#go").click()
         expect(page.locator(".preview")).to_be_visible()
         nodes(page, "inversion").get_by_role("button").click()
