@@ -11,16 +11,21 @@ const JOB = "nulltext-job";
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const fail = (error, about = "") => update({ error: about + (sentence(error.message ?? "") || t("offline")), job: null });
 
-// The job that this tab waits for, also after it is loaded again.
-function kept(job) {
+// The job that this tab waits for, also after it is loaded again; null for none.
+function keep(job) {
   try {
-    if (job) sessionStorage.setItem(JOB, JSON.stringify(job));
-    else if (job === null) sessionStorage.removeItem(JOB);
-    else return JSON.parse(sessionStorage.getItem(JOB) ?? "null");
+    sessionStorage.setItem(JOB, JSON.stringify(job));
   } catch {
     // a browser may keep nothing
   }
-  return null;
+}
+
+function kept() {
+  try {
+    return JSON.parse(sessionStorage.getItem(JOB) ?? "null");
+  } catch {
+    return null;
+  }
 }
 
 export async function start() {
@@ -42,8 +47,9 @@ export async function start() {
   try {
     await work(waiting.id, waiting.kind, waiting.at);
   } catch (error) {
-    if (error.status === 404) update({ job: kept(null) }); // it is long over
-    else fail(error);
+    if (error.status !== 404) return fail(error);
+    keep(null); // it is long over
+    update({ job: null });
   }
 }
 
@@ -123,7 +129,7 @@ async function begun(what, body, kind) {
 }
 
 async function work(number, kind, at = state.current) {
-  kept({ id: number, kind, at });
+  keep({ id: number, kind, at });
   update({ job: { id: number, kind, at, status: { state: "waiting", position: 0 }, preview: null }, notice: "" });
   const mine = () => state.job?.id === number;
   const status = await api.follow(
@@ -132,7 +138,7 @@ async function work(number, kind, at = state.current) {
     (preview) => mine() && update({ job: { ...state.job, preview } }),
   );
   if (!mine()) return null;
-  kept(null);
+  keep(null);
   update({ job: null });
   if (status.state === "failed") throw new Error(status.message);
   if (status.state === "cancelled") {
@@ -181,7 +187,7 @@ export async function edit() {
 export async function cancel() {
   const job = state.job;
   if (!job) return;
-  kept(null);
+  keep(null);
   update({ job: null, notice: t("cancelled") });
   try {
     if (job.id) await api.remove(`jobs/${job.id}`);

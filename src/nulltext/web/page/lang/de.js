@@ -76,6 +76,6 @@ export default {
   describeFirst: "Zuerst das Bild beschreiben.",
   maskWords: "Dort, wohin die geänderten Wörter schauen; malen, um es selbst zu bestimmen.",
   showMask: "Zeigen",
-  "preset-masked": "Ändern kann sich, was die Maske umfasst. Aufbau {composition}, Anordnung {layout}.",
+  "preset-masked": "Ändern kann sich, was die Maske umfasst. Komposition {composition}, Anordnung {layout}.",
   atMost: "bis {megabytes} MB und {megapixels} Megapixel",
 };
